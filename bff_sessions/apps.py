@@ -1,0 +1,12 @@
+from django.apps import AppConfig
+from django.utils.translation import gettext_lazy as _
+
+
+class BffSessionsConfig(AppConfig):
+    name = "bff_sessions"
+    label = "bff_sessions"
+    verbose_name = _("Server-side sessions")
+    default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        from bff_sessions import checks  # noqa: F401  (registers them)

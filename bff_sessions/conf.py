@@ -1,0 +1,35 @@
+"""The keys of settings.BFF_SESSIONS with their defaults, read at every access.
+
+Use as ``conf.STORE``; ``override_settings(BFF_SESSIONS=...)`` takes effect at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from django.conf import settings
+
+STORE: str
+"""Dotted path of the `UserSessionStore` subclass."""
+PARTITION: str
+"""Name of this application among those that share the store; 1 to 100 characters."""
+ENCRYPTION_KEYS: Sequence[str | bytes] | None
+"""Master keys, newest first; None: SECRET_KEY and SECRET_KEY_FALLBACKS."""
+IDENTITY_RESOLVER: str
+"""Dotted path of a callable from session data (a dict) to an `Identity`."""
+
+DEFAULTS: Final[dict[str, Any]] = {
+    "STORE": "bff_sessions.stores.orm.OrmUserSessionStore",
+    "PARTITION": "default",
+    "ENCRYPTION_KEYS": None,
+    "IDENTITY_RESOLVER": "bff_sessions.identity.resolve_identity",
+}
+
+
+def __getattr__(name: str) -> Any:
+    try:
+        default = DEFAULTS[name]
+    except KeyError:
+        raise AttributeError(f"BFF_SESSIONS has no setting {name!r}.") from None
+    return getattr(settings, "BFF_SESSIONS", {}).get(name, default)

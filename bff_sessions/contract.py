@@ -1,0 +1,420 @@
+"""The contract between the session engine and the place where sessions are kept.
+
+A store is a subclass of `UserSessionStore`; one that can remove expired sessions is a
+`UserSessionStoreCleanup` too. The counterparts of ``IUserSessionStore`` and
+``IUserSessionStoreCleanup``. Nothing here knows the ORM or the settings.
+`bff_sessions.testing.UserSessionStoreTests` checks a store against this page.
+"""
+
+from __future__ import annotations
+
+import enum
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, fields, replace
+from datetime import datetime
+from typing import Final, Protocol
+
+from asgiref.sync import sync_to_async
+
+from bff_sessions.exceptions import SessionChanged, SessionMissing
+
+__all__ = [
+    "ANY",
+    "MAX_TEXT",
+    "AnyType",
+    "DeletedSession",
+    "UserSession",
+    "UserSessionStore",
+    "UserSessionStoreCleanup",
+    "UserSessionUpdate",
+    "UserSessionsFilter",
+]
+
+# OpenID Connect Core 1.0, 2: sub "MUST NOT exceed 255 ASCII characters in length".
+MAX_TEXT: Final = 255
+
+
+class AnyType(enum.Enum):
+    """The type of `ANY`."""
+
+    ANY = "ANY"
+
+    def __repr__(self) -> str:
+        return "ANY"
+
+
+ANY: Final = AnyType.ANY
+"""In a filter: whatever it is, also when there is none."""
+
+
+def check_text(name: str, value: object, *, max_length: int = MAX_TEXT) -> None:
+    """Refuse what some database would refuse, truncate or fold.
+
+    Raises:
+        TypeError: if `value` is neither a string nor None.
+        ValueError: if it is blank, too long, or has a character no database can keep.
+    """
+    if value is None:
+        return
+    if not isinstance(value, str):
+        raise TypeError(f"{name} must be a string or None, not {type(value).__name__}.")
+    if len(value) > max_length:
+        raise ValueError(f"{name} has {len(value)} characters; at most {max_length} can be kept.")
+    if not value or value.isspace():
+        raise ValueError(f"{name} is blank; give None where there is none.")
+    if "\0" in value:
+        raise ValueError(f"{name} contains a NUL character.")
+    if not value.isascii() and any("\ud800" <= c <= "\udfff" for c in value):
+        raise ValueError(f"{name} contains a lone surrogate.")
+
+
+def _check_identity(record: UserSession | UserSessionUpdate) -> None:
+    check_text("issuer", record.issuer)
+    check_text("subject_id", record.subject_id)
+    check_text("session_id", record.session_id)
+    check_text("user_id", record.user_id)
+    for name in ("created", "renewed", "expires"):
+        moment = getattr(record, name)
+        if moment is not None and moment.tzinfo is None:
+            raise ValueError(f"{name} must be an aware datetime.")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class UserSession:
+    """One session as a store keeps it."""
+
+    key: str = field(repr=False)
+    """Store key: a digest of partition and session key. Never the cookie's value."""
+    partition: str
+    """Name of the application that the session belongs to."""
+    issuer: str | None
+    """The provider that issued subject_id and session_id; None where there is no provider."""
+    subject_id: str | None
+    """The ``sub`` claim as the provider issued it; None while nobody is signed in."""
+    session_id: str | None
+    """The ``sid`` claim, or a random one of our own where the provider gives none."""
+    user_id: str | None
+    """Primary key of Django's user, as text."""
+    created: datetime
+    """When this identity signed in, or the anonymous session began. Aware, UTC."""
+    renewed: datetime
+    """Last save or renewal. Aware, UTC."""
+    expires: datetime | None
+    """From this moment on the session is absent; None means never. Aware, UTC."""
+    ticket: bytes = field(repr=False)
+    """The encrypted session data; opaque to a store."""
+    version: int = 1
+    """Counts saves: each update adds one."""
+
+    def __post_init__(self) -> None:
+        _check_identity(self)
+
+    @property
+    def public_id(self) -> str:
+        """A one-way hash of `key`: safe in pages and URLs, worthless as a cookie."""
+        return hashlib.sha256(b"bff_sessions public id:" + self.key.encode()).hexdigest()[:32]
+
+    def is_live(self, now: datetime) -> bool:
+        """Whether the session has not expired at the moment `now` (aware)."""
+        return self.expires is None or self.expires > now
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class UserSessionUpdate:
+    """What a save writes; the fields mean what they mean in `UserSession`."""
+
+    issuer: str | None
+    subject_id: str | None
+    session_id: str | None
+    user_id: str | None
+    created: datetime
+    renewed: datetime
+    expires: datetime | None
+    ticket: bytes = field(repr=False)
+
+    def __post_init__(self) -> None:
+        _check_identity(self)
+
+    @classmethod
+    def of(cls, session: UserSession) -> UserSessionUpdate:
+        """The update that would write everything mutable of `session`."""
+        return cls(**{f.name: getattr(session, f.name) for f in fields(cls)})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DeletedSession:
+    """What a delete really removed; the fields mean what they mean in `UserSession`."""
+
+    key: str = field(repr=False)
+    partition: str
+    issuer: str | None
+    subject_id: str | None
+    session_id: str | None
+    user_id: str | None
+    ticket: bytes = field(repr=False)
+
+    @classmethod
+    def of(cls, session: UserSession) -> DeletedSession:
+        """The record of having deleted `session`."""
+        return cls(**{f.name: getattr(session, f.name) for f in fields(cls)})
+
+
+class _Matchable(Protocol):
+    """What a filter looks at: a `UserSession`, or a store's own row."""
+
+    @property
+    def key(self) -> str: ...
+    @property
+    def partition(self) -> str: ...
+    @property
+    def issuer(self) -> str | None: ...
+    @property
+    def subject_id(self) -> str | None: ...
+    @property
+    def session_id(self) -> str | None: ...
+    @property
+    def user_id(self) -> str | None: ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class UserSessionsFilter:
+    """Which sessions: all that is given must match, exactly, to the letter.
+
+    Raises:
+        ValueError: if subject_id, session_id and user_id are all absent or blank, so that
+            the filter would match everything.
+    """
+
+    subject_id: str | None = None
+    session_id: str | None = None
+    user_id: str | None = None
+    issuer: str | AnyType | None = ANY
+    """A provider; None for sessions without one; `ANY`. Subject and session ids are unique
+    for one issuer only: whoever is not an operator gives the exact issuer."""
+    partition: str | AnyType = ANY
+    """An application; `ANY` reaches every application that shares the store."""
+    exclude_key: str | None = field(default=None, repr=False)
+    """Store key of the one session that is spared."""
+
+    def __post_init__(self) -> None:
+        for name in ("subject_id", "session_id", "user_id"):
+            value = getattr(self, name)
+            if isinstance(value, str) and (not value or value.isspace()):
+                object.__setattr__(self, name, None)
+            elif value is not None and not isinstance(value, str):
+                raise TypeError(f"{name} must be a string or None, not {type(value).__name__}.")
+        if self.subject_id is None and self.session_id is None and self.user_id is None:
+            raise ValueError(
+                "A filter needs a subject_id, session_id or user_id: "
+                "without one it would match every session."
+            )
+
+    def matches(self, session: _Matchable) -> bool:
+        """Whether `session` is one of those (expired or not)."""
+        return (
+            (self.subject_id is None or session.subject_id == self.subject_id)
+            and (self.session_id is None or session.session_id == self.session_id)
+            and (self.user_id is None or session.user_id == self.user_id)
+            and (self.issuer is ANY or session.issuer == self.issuer)
+            and (self.partition is ANY or session.partition == self.partition)
+            and session.key != self.exclude_key
+        )
+
+
+class UserSessionStore(ABC):
+    """Keeps sessions. Implement the six verbs; the others have a correct default.
+
+    Every verb has an ``a…`` twin that runs it in the thread of synchronous code; override a
+    twin only where the store is natively asynchronous. Cancelling the awaiting task leaves a
+    write complete or absent, never half done. Stores are shared by all threads.
+    """
+
+    @abstractmethod
+    def get_user_session(self, key: str) -> UserSession | None:
+        """The session under `key`; None where there is none or it has expired."""
+
+    async def aget_user_session(self, key: str) -> UserSession | None:
+        """See get_user_session()."""
+        return await sync_to_async(self.get_user_session)(key)
+
+    @abstractmethod
+    def create_user_session(self, session: UserSession) -> None:
+        """Add `session`.
+
+        Raises:
+            SessionExists: if its key is there already, expired or not. Any other fault of the
+                store propagates: when this returns, the session is there.
+        """
+
+    async def acreate_user_session(self, session: UserSession) -> None:
+        """See create_user_session()."""
+        await sync_to_async(self.create_user_session)(session)
+
+    @abstractmethod
+    def update_user_session(
+        self, key: str, update: UserSessionUpdate, *, if_version: int | None = None
+    ) -> int:
+        """Overwrite what `update` holds and return the new version.
+
+        Works while the session exists, expired or not; key and partition never change.
+
+        Args:
+            if_version: write only if the session still has this version.
+
+        Raises:
+            SessionMissing: if there is no such session. It is never created again.
+            SessionChanged: if its version is not `if_version`.
+        """
+
+    async def aupdate_user_session(
+        self, key: str, update: UserSessionUpdate, *, if_version: int | None = None
+    ) -> int:
+        """See update_user_session()."""
+        return await sync_to_async(self.update_user_session)(key, update, if_version=if_version)
+
+    @abstractmethod
+    def delete_user_session(self, key: str) -> bool:
+        """Remove the session, expired or not. Whether there was one to remove."""
+
+    async def adelete_user_session(self, key: str) -> bool:
+        """See delete_user_session()."""
+        return await sync_to_async(self.delete_user_session)(key)
+
+    @abstractmethod
+    def get_user_sessions(self, filter: UserSessionsFilter) -> list[UserSession]:
+        """The live sessions that match, newest renewal first."""
+
+    async def aget_user_sessions(self, filter: UserSessionsFilter) -> list[UserSession]:
+        """See get_user_sessions()."""
+        return await sync_to_async(self.get_user_sessions)(filter)
+
+    @abstractmethod
+    def delete_user_sessions(self, filter: UserSessionsFilter) -> list[DeletedSession]:
+        """Remove all that match, expired or not, and return what this call removed.
+
+        Each bounded batch is locked, read and deleted in one transaction. Another delete at
+        the same time is harmless; nothing that matches is left when the call returns.
+        """
+
+    async def adelete_user_sessions(self, filter: UserSessionsFilter) -> list[DeletedSession]:
+        """See delete_user_sessions()."""
+        return await sync_to_async(self.delete_user_sessions)(filter)
+
+    def rekey_user_session(self, key: str, session: UserSession, *, if_version: int) -> int:
+        """Move the session under `key` to ``session.key``, overwrite it, return the new version.
+
+        The old key is worthless from then on. Default: a conditional update of the old session
+        is the gate; then create the new one and delete the old. If that delete finds nothing,
+        the session was revoked meanwhile, and the new one is deleted again. The default takes
+        an expired session for a missing one.
+
+        Raises:
+            SessionMissing, SessionChanged: as update_user_session().
+            SessionExists: if ``session.key`` is taken.
+        """
+        old = self.get_user_session(key)
+        if old is None:
+            raise SessionMissing
+        if old.version != if_version:
+            raise SessionChanged
+        # The old ticket stays in the old row: the new one is bound to the new key.
+        version = self.update_user_session(key, UserSessionUpdate.of(old), if_version=if_version)
+        self.create_user_session(replace(session, version=version))
+        if not self.delete_user_session(key):
+            self.delete_user_session(session.key)
+            raise SessionMissing
+        return version
+
+    async def arekey_user_session(self, key: str, session: UserSession, *, if_version: int) -> int:
+        """See rekey_user_session()."""
+        return await sync_to_async(self.rekey_user_session)(key, session, if_version=if_version)
+
+    def touch_user_session(self, key: str, *, renewed: datetime, expires: datetime | None) -> bool:
+        """Renew a live session without touching its ticket. Whether it was there.
+
+        Never revives: an expired or ended session stays what it is. The default goes through
+        update_user_session() and so counts a version; a store may renew without that.
+        """
+        while (session := self.get_user_session(key)) is not None:
+            renewal = UserSessionUpdate.of(replace(session, renewed=renewed, expires=expires))
+            try:
+                self.update_user_session(key, renewal, if_version=session.version)
+            except SessionChanged:
+                continue  # Whoever changed it made progress: this ends.
+            except SessionMissing:
+                break
+            return True
+        return False
+
+    async def atouch_user_session(
+        self, key: str, *, renewed: datetime, expires: datetime | None
+    ) -> bool:
+        """See touch_user_session()."""
+        return await sync_to_async(self.touch_user_session)(key, renewed=renewed, expires=expires)
+
+    def on_commit(self, callback: Callable[[], None]) -> None:
+        """Call `callback` once what this thread has written so far is committed.
+
+        Default: at once. A store that takes part in the caller's transactions waits for their
+        commit, and drops the callback if they are rolled back.
+        """
+        callback()
+
+    async def aon_commit(self, callback: Callable[[], None]) -> None:
+        """See on_commit()."""
+        await sync_to_async(self.on_commit)(callback)
+
+
+class UserSessionStoreCleanup(ABC):
+    """What a store that can remove its expired sessions implements beside `UserSessionStore`."""
+
+    @abstractmethod
+    def delete_expired_sessions(
+        self,
+        *,
+        batch_size: int = 1000,
+        max_seconds: float | None = None,
+        sleep: float | None = None,
+        partition: str | AnyType = ANY,
+        dry_run: bool = False,
+        on_deleted: Callable[[Sequence[DeletedSession]], None] | None = None,
+        should_stop: Callable[[], bool] | None = None,
+    ) -> int:
+        """Remove sessions whose time is over, in bounded batches, and return how many.
+
+        A live session is never removed, also not one renewed while this runs. Several may run
+        at once.
+
+        Args:
+            batch_size: sessions in one transaction, 1 to 10,000.
+            max_seconds: begin no batch later than this many seconds after the start.
+            sleep: seconds between two batches; None rests as long as the last batch took.
+            partition: one application only.
+            dry_run: remove nothing; the count is what would go.
+            on_deleted: gets what each batch removed, after its commit.
+            should_stop: asked before each batch and while resting; True ends the work.
+        """
+
+    async def adelete_expired_sessions(
+        self,
+        *,
+        batch_size: int = 1000,
+        max_seconds: float | None = None,
+        sleep: float | None = None,
+        partition: str | AnyType = ANY,
+        dry_run: bool = False,
+        on_deleted: Callable[[Sequence[DeletedSession]], None] | None = None,
+        should_stop: Callable[[], bool] | None = None,
+    ) -> int:
+        """See delete_expired_sessions()."""
+        return await sync_to_async(self.delete_expired_sessions)(
+            batch_size=batch_size,
+            max_seconds=max_seconds,
+            sleep=sleep,
+            partition=partition,
+            dry_run=dry_run,
+            on_deleted=on_deleted,
+            should_stop=should_stop,
+        )

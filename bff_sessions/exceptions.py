@@ -1,0 +1,42 @@
+"""Every error that the package raises of its own, under one root.
+
+No text of theirs ever contains a session key, a store key, a ticket or a token.
+"""
+
+from django.contrib.sessions.backends.base import UpdateError
+
+__all__ = [
+    "BffSessionsError",
+    "SessionChanged",
+    "SessionConflict",
+    "SessionExists",
+    "SessionMissing",
+    "TicketUnreadable",
+]
+
+
+class BffSessionsError(Exception):
+    """Root of the package's own errors."""
+
+
+class SessionExists(BffSessionsError):
+    """A session with this key is already in the store, expired or not."""
+
+
+class SessionMissing(BffSessionsError):
+    """There is no session with this key: it was never there, or it has ended."""
+
+
+class SessionChanged(BffSessionsError):
+    """Somebody else saved the session since the version that the caller knows."""
+
+
+class SessionConflict(BffSessionsError, UpdateError):
+    """A save met so many concurrent saves of the same session that it gave up.
+
+    An ``UpdateError``, so Django's middleware answers it as it answers a lost session.
+    """
+
+
+class TicketUnreadable(BffSessionsError):
+    """A ticket does not open: wrong key, other row, truncated or tampered with."""

@@ -1,0 +1,88 @@
+"""The row in which `bff_sessions.stores.orm` keeps a session."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from django.conf import settings
+from django.db import models
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.utils.translation import gettext_lazy as _
+
+__all__ = ["Session"]
+
+
+class ExactCharField(models.CharField):  # type: ignore[type-arg]
+    """Text that equals itself only, on every database.
+
+    The default collations of MySQL and MariaDB take 'Alice' for 'alice' and 'a' for 'a '.
+    """
+
+    def db_parameters(self, connection: BaseDatabaseWrapper) -> dict[str, Any]:
+        parameters = super().db_parameters(connection)
+        if connection.vendor == "mysql":
+            # NO PAD: trailing blanks count. Each has its own name for it.
+            mariadb = connection.mysql_is_mariadb  # type: ignore[attr-defined]
+            parameters["collation"] = "utf8mb4_nopad_bin" if mariadb else "utf8mb4_0900_bin"
+        return parameters
+
+
+class UTCDateTimeField(models.DateTimeField):  # type: ignore[type-arg]
+    """An aware moment in UTC for Python, whatever USE_TZ says and whatever the database keeps."""
+
+    def get_prep_value(self, value: Any) -> Any:
+        # Not DateTimeField's: that one would warn of what it takes for a naive datetime.
+        return models.Field.get_prep_value(self, value)
+
+    def get_db_prep_value(
+        self, value: Any, connection: BaseDatabaseWrapper, prepared: bool = False
+    ) -> Any:
+        if not isinstance(value, datetime):
+            return super().get_db_prep_value(value, connection, prepared)
+        value = value.astimezone(UTC)
+        if not (settings.USE_TZ or connection.features.supports_timezones):
+            value = value.replace(tzinfo=None)
+        return connection.ops.adapt_datetimefield_value(value)
+
+    def from_db_value(self, value: Any, expression: Any, connection: BaseDatabaseWrapper) -> Any:
+        if isinstance(value, datetime) and value.tzinfo is None:
+            # Where the database knows time zones, Django cuts that of its connection off.
+            knows = connection.features.supports_timezones
+            value = value.replace(tzinfo=ZoneInfo(connection.timezone_name) if knows else UTC)
+        return value and value.astimezone(UTC)
+
+
+class Session(models.Model):
+    """One session. Write it through a store, end it through `bff_sessions.revocation`."""
+
+    id = models.BigAutoField(primary_key=True)
+    key = ExactCharField(max_length=64, editable=False)
+    partition = ExactCharField(_("partition"), max_length=100)
+    issuer = ExactCharField(_("issuer"), max_length=255, null=True)
+    subject_id = ExactCharField(_("subject"), max_length=255, null=True)
+    session_id = ExactCharField(_("session id"), max_length=255, null=True)
+    user_id = ExactCharField(_("user"), max_length=255, null=True)
+    created = UTCDateTimeField(_("created"))
+    renewed = UTCDateTimeField(_("renewed"))
+    expires = UTCDateTimeField(_("expires"), null=True)
+    ticket = models.BinaryField(editable=False)
+    version = models.PositiveBigIntegerField(default=1, editable=False)
+
+    class Meta:
+        verbose_name = _("session")
+        verbose_name_plural = _("sessions")
+        constraints = [models.UniqueConstraint(fields=["key"], name="bff_sessions_key")]
+        # The selective column first.
+        indexes = [
+            models.Index(fields=["subject_id", "partition"], name="bff_sessions_subject"),
+            models.Index(fields=["session_id", "partition"], name="bff_sessions_sid"),
+            models.Index(fields=["user_id"], name="bff_sessions_user"),
+            models.Index(fields=["expires"], name="bff_sessions_expires"),
+        ]
+
+    def __str__(self) -> str:
+        if self.subject_id is None:
+            return str(_("anonymous session"))
+        return f"{self.subject_id} ({self.issuer})" if self.issuer else self.subject_id

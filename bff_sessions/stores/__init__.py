@@ -1,0 +1,60 @@
+"""Where sessions are kept: one file a store."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+from django.core.exceptions import ImproperlyConfigured
+from django.core.signals import setting_changed
+from django.utils.module_loading import import_string
+
+from bff_sessions import conf
+from bff_sessions.contract import UserSessionStore
+
+__all__ = ["get_store"]
+
+_lock = threading.Lock()
+_store: UserSessionStore | None = None
+
+
+def get_store() -> UserSessionStore:
+    """The store that BFF_SESSIONS["STORE"] names; one instance for the whole process.
+
+    Raises:
+        ImproperlyConfigured: if it cannot be imported or is not a `UserSessionStore`.
+    """
+    global _store
+    store = _store
+    if store is None:
+        with _lock:
+            store = _store = _store or load_store_class(conf.STORE)()
+    return store
+
+
+def load_store_class(path: str) -> type[UserSessionStore]:
+    """The store class at the dotted `path`.
+
+    Raises:
+        ImproperlyConfigured: as get_store().
+    """
+    try:
+        store_class = import_string(path)
+    except Exception as error:
+        raise ImproperlyConfigured(
+            f"BFF_SESSIONS['STORE'] cannot be imported: {path!r} ({error})."
+        ) from error
+    if not (isinstance(store_class, type) and issubclass(store_class, UserSessionStore)):
+        raise ImproperlyConfigured(
+            f"BFF_SESSIONS['STORE'] is not a subclass of UserSessionStore: {path!r}."
+        )
+    return store_class
+
+
+def _forget_store(*, setting: str, **kwargs: Any) -> None:
+    global _store
+    if setting == "BFF_SESSIONS":
+        _store = None
+
+
+setting_changed.connect(_forget_store, dispatch_uid="bff_sessions.stores")

@@ -1,0 +1,132 @@
+"""Sessions in the memory of one process: for tests and development."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import fields, replace
+from datetime import UTC, datetime
+
+from bff_sessions.contract import (
+    ANY,
+    AnyType,
+    DeletedSession,
+    UserSession,
+    UserSessionsFilter,
+    UserSessionStore,
+    UserSessionStoreCleanup,
+    UserSessionUpdate,
+)
+from bff_sessions.exceptions import SessionChanged, SessionExists, SessionMissing
+from bff_sessions.stores.batches import delete_in_batches
+
+__all__ = ["InMemoryUserSessionStore"]
+
+_UPDATED = tuple(f.name for f in fields(UserSessionUpdate))
+
+
+class InMemoryUserSessionStore(UserSessionStore, UserSessionStoreCleanup):
+    """A dictionary behind a lock. Other processes do not see it, and a restart empties it."""
+
+    def __init__(self) -> None:
+        self._sessions: dict[str, UserSession] = {}
+        self._lock = threading.RLock()
+
+    def get_user_session(self, key: str) -> UserSession | None:
+        session = self._sessions.get(key)
+        return session if session is not None and session.is_live(datetime.now(UTC)) else None
+
+    def create_user_session(self, session: UserSession) -> None:
+        with self._lock:
+            if session.key in self._sessions:
+                raise SessionExists
+            self._sessions[session.key] = session
+
+    def update_user_session(
+        self, key: str, update: UserSessionUpdate, *, if_version: int | None = None
+    ) -> int:
+        with self._lock:
+            session = self._get_at(key, if_version)
+            changes = {name: getattr(update, name) for name in _UPDATED}
+            self._sessions[key] = replace(session, **changes, version=session.version + 1)
+            return session.version + 1
+
+    def rekey_user_session(self, key: str, session: UserSession, *, if_version: int) -> int:
+        with self._lock:
+            version = self._get_at(key, if_version).version + 1
+            if session.key != key and session.key in self._sessions:
+                raise SessionExists
+            del self._sessions[key]
+            self._sessions[session.key] = replace(session, version=version)
+            return version
+
+    def touch_user_session(self, key: str, *, renewed: datetime, expires: datetime | None) -> bool:
+        with self._lock:
+            session = self.get_user_session(key)
+            if session is None:
+                return False
+            self._sessions[key] = replace(session, renewed=renewed, expires=expires)
+            return True
+
+    def delete_user_session(self, key: str) -> bool:
+        with self._lock:
+            return self._sessions.pop(key, None) is not None
+
+    def get_user_sessions(self, filter: UserSessionsFilter) -> list[UserSession]:
+        now = datetime.now(UTC)
+        with self._lock:
+            found = [s for s in self._sessions.values() if s.is_live(now) and filter.matches(s)]
+        return sorted(found, key=lambda session: session.renewed, reverse=True)
+
+    def delete_user_sessions(self, filter: UserSessionsFilter) -> list[DeletedSession]:
+        with self._lock:
+            found = [s for s in self._sessions.values() if filter.matches(s)]
+            for session in found:
+                del self._sessions[session.key]
+        return [DeletedSession.of(session) for session in found]
+
+    def delete_expired_sessions(
+        self,
+        *,
+        batch_size: int = 1000,
+        max_seconds: float | None = None,
+        sleep: float | None = None,
+        partition: str | AnyType = ANY,
+        dry_run: bool = False,
+        on_deleted: Callable[[Sequence[DeletedSession]], None] | None = None,
+        should_stop: Callable[[], bool] | None = None,
+    ) -> int:
+        def expired() -> list[UserSession]:
+            now = datetime.now(UTC)
+            return [
+                session
+                for session in self._sessions.values()
+                if not session.is_live(now) and partition in (ANY, session.partition)
+            ]
+
+        def delete_batch(size: int) -> list[DeletedSession]:
+            with self._lock:
+                batch = expired()[:size]
+                for session in batch:
+                    del self._sessions[session.key]
+            return [DeletedSession.of(session) for session in batch]
+
+        if dry_run:
+            with self._lock:
+                return len(expired())
+        return delete_in_batches(
+            delete_batch,
+            batch_size=batch_size,
+            max_seconds=max_seconds,
+            sleep=sleep,
+            on_deleted=on_deleted,
+            should_stop=should_stop,
+        )
+
+    def _get_at(self, key: str, if_version: int | None) -> UserSession:
+        session = self._sessions.get(key)
+        if session is None:
+            raise SessionMissing
+        if if_version not in (None, session.version):
+            raise SessionChanged
+        return session

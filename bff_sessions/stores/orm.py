@@ -1,0 +1,226 @@
+"""Sessions in a database, through Django's ORM: the default store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import fields
+from datetime import UTC, datetime
+from typing import Any
+
+from django.db import IntegrityError, connections, router, transaction
+from django.db.models import F, Q, QuerySet
+
+from bff_sessions.contract import (
+    ANY,
+    AnyType,
+    DeletedSession,
+    UserSession,
+    UserSessionsFilter,
+    UserSessionStore,
+    UserSessionStoreCleanup,
+    UserSessionUpdate,
+)
+from bff_sessions.exceptions import SessionChanged, SessionExists, SessionMissing
+from bff_sessions.models import Session
+from bff_sessions.stores.batches import delete_in_batches
+
+__all__ = ["OrmUserSessionStore"]
+
+_SESSION = tuple(f.name for f in fields(UserSession))
+_UPDATED = tuple(f.name for f in fields(UserSessionUpdate))
+_DELETED = tuple(f.name for f in fields(DeletedSession))
+
+# Rows that one statement removes at most: SQLite bounds the parameters of a statement.
+_BATCH = 500
+
+
+class OrmUserSessionStore(UserSessionStore, UserSessionStoreCleanup):
+    """Keeps sessions as rows of `bff_sessions.models.Session`.
+
+    Reads and writes the database that the routers name for writing: a replica that lags would
+    serve sessions that have been revoked.
+
+    Args:
+        using: the alias of a database, instead of what the routers say.
+    """
+
+    def __init__(self, using: str | None = None) -> None:
+        self._using = using
+
+    @property
+    def using(self) -> str:
+        """Alias of the database that holds the sessions."""
+        return self._using or router.db_for_write(Session)
+
+    def get_user_session(self, key: str) -> UserSession | None:
+        for row in self._rows().filter(key=key).values_list(*_SESSION):
+            session = _to_session(row)
+            # Told here and not in SQL, so that the statement is always the same.
+            return session if session.is_live(datetime.now(UTC)) else None
+        return None
+
+    def create_user_session(self, session: UserSession) -> None:
+        row = Session(**{name: getattr(session, name) for name in _SESSION})
+        with _key_is_unique():
+            row.save(force_insert=True, using=self.using)
+
+    def update_user_session(
+        self, key: str, update: UserSessionUpdate, *, if_version: int | None = None
+    ) -> int:
+        values = {name: getattr(update, name) for name in _UPDATED}
+        if if_version is not None:
+            return self._write(key, values, if_version)
+        rows = self._rows().filter(key=key)
+        with transaction.atomic(using=self.using):
+            if not rows.update(**values, version=F("version") + 1):
+                raise SessionMissing
+            return rows.values_list("version", flat=True).get()
+
+    def rekey_user_session(self, key: str, session: UserSession, *, if_version: int) -> int:
+        values = {name: getattr(session, name) for name in ("key", *_UPDATED)}
+        with _key_is_unique():
+            return self._write(key, values, if_version)
+
+    def touch_user_session(self, key: str, *, renewed: datetime, expires: datetime | None) -> bool:
+        live = self._rows().filter(_live(), key=key)
+        return bool(live.update(renewed=renewed, expires=expires))
+
+    def delete_user_session(self, key: str) -> bool:
+        # QuerySet.delete() reads the row first as soon as anybody listens to pre_delete.
+        return bool(self._rows().filter(key=key)._raw_delete(self.using))
+
+    def get_user_sessions(self, filter: UserSessionsFilter) -> list[UserSession]:
+        rows = self._rows().filter(_live(), _matching(filter)).order_by("-renewed", "-id")
+        return [_to_session(row) for row in rows.values_list(*_SESSION)]
+
+    def delete_user_sessions(self, filter: UserSessionsFilter) -> list[DeletedSession]:
+        matching = self._rows().filter(_matching(filter)).values_list("key", flat=True)
+        deleted: list[DeletedSession] = []
+        previous: list[str] = []
+        # The same again: a snapshot of the caller's transaction, showing what is long gone.
+        while (keys := list(matching[:_BATCH])) and keys != previous:
+            previous = keys
+            with transaction.atomic(using=self.using):
+                # An update may have come between: what matches now counts.
+                deleted += self._remove([row for row in self._lock(keys) if filter.matches(row)])
+        return deleted
+
+    def delete_expired_sessions(
+        self,
+        *,
+        batch_size: int = 1000,
+        max_seconds: float | None = None,
+        sleep: float | None = None,
+        partition: str | AnyType = ANY,
+        dry_run: bool = False,
+        on_deleted: Callable[[Sequence[DeletedSession]], None] | None = None,
+        should_stop: Callable[[], bool] | None = None,
+    ) -> int:
+        now = datetime.now(UTC)
+        expired = self._rows().filter(expires__lte=now).order_by("expires")
+        if partition is not ANY:
+            expired = expired.filter(partition=partition)
+
+        def delete_batch(size: int) -> list[DeletedSession]:
+            skipped: list[str] = []
+            rows = expired.values_list("key", flat=True)
+            while keys := list(rows.exclude(key__in=skipped)[:size]):
+                with transaction.atomic(using=self.using):
+                    found = self._lock(keys, skip_locked=True)
+                    # Renewed meanwhile: spared.
+                    deleted = self._remove([r for r in found if r.expires and r.expires <= now])
+                if deleted:
+                    return deleted
+                skipped += keys  # Another clean-up has them.
+            return []
+
+        if dry_run:
+            return expired.count()
+        return delete_in_batches(
+            delete_batch,
+            batch_size=batch_size,
+            max_seconds=max_seconds,
+            sleep=sleep,
+            on_deleted=on_deleted,
+            should_stop=should_stop,
+        )
+
+    def on_commit(self, callback: Callable[[], None]) -> None:
+        connection = connections[self.using]
+        # Where the caller commits by hand, nobody says when: then never.
+        if connection.in_atomic_block or connection.get_autocommit():
+            transaction.on_commit(callback, using=self.using)
+
+    def _rows(self) -> QuerySet[Session]:
+        return Session._base_manager.using(self.using)
+
+    def _write(self, key: str, values: dict[str, Any], if_version: int) -> int:
+        rows = self._rows().filter(key=key)
+        if rows.filter(version=if_version).update(**values, version=if_version + 1):
+            return if_version + 1
+        raise SessionChanged if rows.exists() else SessionMissing
+
+    def _lock(self, keys: Sequence[str], *, skip_locked: bool = False) -> list[Session]:
+        """The rows of `keys` as they are now, locked until the transaction ends."""
+        features = connections[self.using].features
+        rows = self._rows()
+        if features.has_select_for_update:
+            can_skip = skip_locked and features.has_select_for_update_skip_locked
+            # Through the index of the key, which an UPDATE by key locks first, too: a lock that
+            # begins elsewhere, the primary key for one, is a deadlock on MySQL and MariaDB.
+            locked = rows.filter(key__in=keys).order_by("key")
+            keys = list(
+                locked.select_for_update(skip_locked=can_skip).values_list("key", flat=True)
+            )
+        else:
+            # SQLite gives its one write lock to who writes; taken after a read it could fail.
+            rows.filter(id=0).update(version=0)
+        return list(rows.filter(key__in=keys))
+
+    def _remove(self, rows: Sequence[Session]) -> list[DeletedSession]:
+        for start in range(0, len(rows), _BATCH):
+            ids = [row.pk for row in rows[start : start + _BATCH]]
+            self._rows().filter(id__in=ids)._raw_delete(self.using)
+        return [_to_deleted(row) for row in rows]
+
+
+@contextmanager
+def _key_is_unique() -> Iterator[None]:
+    try:
+        yield
+    except IntegrityError as error:
+        # PostgreSQL and MySQL name the constraint, SQLite the column. The text of the error
+        # holds the key, so it goes no further.
+        table = Session._meta.db_table
+        if any(name in str(error) for name in ("bff_sessions_key", f"{table}.key")):
+            raise SessionExists from None
+        raise
+
+
+def _live() -> Q:
+    return Q(expires=None) | Q(expires__gt=datetime.now(UTC))
+
+
+def _matching(filter: UserSessionsFilter) -> Q:
+    wanted = Q()
+    for name in ("subject_id", "session_id", "user_id"):
+        if (value := getattr(filter, name)) is not None:
+            wanted &= Q((name, value))
+    if filter.issuer is not ANY:
+        wanted &= Q(issuer=filter.issuer)
+    if filter.partition is not ANY:
+        wanted &= Q(partition=filter.partition)
+    if filter.exclude_key is not None:
+        wanted &= ~Q(key=filter.exclude_key)
+    return wanted
+
+
+def _to_session(row: Sequence[Any]) -> UserSession:
+    values = dict(zip(_SESSION, row, strict=True))
+    return UserSession(**values | {"ticket": bytes(values["ticket"])})
+
+
+def _to_deleted(row: Session) -> DeletedSession:
+    values = {name: getattr(row, name) for name in _DELETED}
+    return DeletedSession(**values | {"ticket": bytes(row.ticket)})
