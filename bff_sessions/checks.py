@@ -1,0 +1,136 @@
+"""System checks of settings.BFF_SESSIONS. One id is one fault, for ever."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from django.apps import apps
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, Tags, Warning, register
+from django.core.exceptions import ImproperlyConfigured
+
+from bff_sessions import conf
+from bff_sessions.contract import check_text
+from bff_sessions.identity import load_resolver
+from bff_sessions.stores import load_store_class
+
+__all__ = ["check_cookie", "check_installation", "check_settings"]
+
+ENGINE = "bff_sessions.engine"
+
+
+@register
+def check_installation(**kwargs: Any) -> Iterable[CheckMessage]:
+    if not apps.is_installed("bff_sessions"):
+        yield Error(
+            "'bff_sessions' is not in INSTALLED_APPS.",
+            hint="Add it, and run 'manage.py migrate'.",
+            id="bff_sessions.E001",
+        )
+    if settings.SESSION_ENGINE != ENGINE:
+        yield Warning(
+            f"SESSION_ENGINE is {settings.SESSION_ENGINE!r}: bff_sessions keeps nothing.",
+            hint=f"Set SESSION_ENGINE = {ENGINE!r}.",
+            id="bff_sessions.W001",
+        )
+
+
+@register
+def check_settings(**kwargs: Any) -> Iterable[CheckMessage]:
+    given = getattr(settings, "BFF_SESSIONS", {})
+    if not isinstance(given, dict):
+        yield Error(
+            f"BFF_SESSIONS is not a dictionary but a {type(given).__name__}.",
+            hint="For example BFF_SESSIONS = {'PARTITION': 'shop'}.",
+            id="bff_sessions.E002",
+        )
+        return
+    for name in given:
+        if name not in conf.DEFAULTS:
+            yield Error(
+                f"BFF_SESSIONS has no setting {name!r}.",
+                hint=f"It has {', '.join(sorted(conf.DEFAULTS))}.",
+                id="bff_sessions.E003",
+            )
+    yield from _check_store()
+    try:
+        load_resolver(conf.IDENTITY_RESOLVER)
+    except ImproperlyConfigured as error:
+        yield Error(
+            str(error),
+            hint="Give the dotted path of a callable from session data to an Identity.",
+            id="bff_sessions.E006",
+        )
+    yield from _check_partition()
+    yield from _check_keys()
+
+
+def _check_store() -> Iterable[CheckMessage]:
+    try:
+        store_class = load_store_class(conf.STORE)
+    except ImproperlyConfigured as error:
+        is_import = error.__cause__ is not None
+        yield Error(
+            str(error),
+            hint="Give the dotted path of a UserSessionStore subclass.",
+            id="bff_sessions.E004" if is_import else "bff_sessions.E005",
+        )
+        return
+    from bff_sessions.stores.memory import InMemoryUserSessionStore
+
+    if issubclass(store_class, InMemoryUserSessionStore) and not settings.DEBUG:
+        yield Warning(
+            "BFF_SESSIONS['STORE'] keeps sessions in memory: each process has its own, and a "
+            "restart signs everybody out.",
+            hint=f"Use {conf.DEFAULTS['STORE']!r} where DEBUG is False.",
+            id="bff_sessions.W002",
+        )
+
+
+def _check_partition() -> Iterable[CheckMessage]:
+    try:
+        if conf.PARTITION is None:
+            raise TypeError("PARTITION must be a string.")
+        check_text("PARTITION", conf.PARTITION, max_length=100)
+    except (TypeError, ValueError) as error:
+        yield Error(
+            f"BFF_SESSIONS['PARTITION']: {error}",
+            hint="Give the name of the application, 1 to 100 characters.",
+            id="bff_sessions.E007",
+        )
+
+
+def _check_keys() -> Iterable[CheckMessage]:
+    keys = conf.ENCRYPTION_KEYS
+    # The text says what is wrong with which key, never what the key is.
+    if keys is None:
+        return
+    if not isinstance(keys, (list, tuple)) or not keys:
+        fault = "is not a list with at least one key"
+    elif not all(isinstance(key, (str, bytes)) for key in keys):
+        fault = "holds something that is neither a string nor bytes"
+    elif any(len(key) < 32 for key in keys):
+        fault = "holds a key of less than 32 characters"
+    elif len(set(keys)) < len(keys):
+        fault = "holds the same key twice"
+    else:
+        return
+    yield Error(
+        f"BFF_SESSIONS['ENCRYPTION_KEYS'] {fault}.",
+        hint=(
+            "Give random strings, newest first; "
+            'python -c "import secrets; print(secrets.token_urlsafe(48))" makes one.'
+        ),
+        id="bff_sessions.E008",
+    )
+
+
+@register(Tags.security, deploy=True)
+def check_cookie(**kwargs: Any) -> Iterable[CheckMessage]:
+    if not (settings.SESSION_COOKIE_SECURE and settings.SESSION_COOKIE_HTTPONLY):
+        yield Warning(
+            "The session cookie may travel in clear text or be read by scripts.",
+            hint="Set SESSION_COOKIE_SECURE and SESSION_COOKIE_HTTPONLY to True.",
+            id="bff_sessions.W003",
+        )

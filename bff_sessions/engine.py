@@ -1,0 +1,494 @@
+"""The session engine: ``SESSION_ENGINE = "bff_sessions.engine"``.
+
+Everything that reads or writes is told once, as a generator that yields calls of the store; the
+synchronous and the asynchronous method differ in who makes these calls.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Generator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar, cast
+
+from django.apps import apps
+from django.conf import settings
+from django.contrib.sessions.backends.base import (
+    VALID_KEY_CHARS,
+    CreateError,
+    SessionBase,
+    UpdateError,
+)
+from django.contrib.sessions.exceptions import SessionInterrupted
+from django.core.exceptions import ImproperlyConfigured
+from django.utils import timezone
+from django.utils.crypto import get_random_string
+
+from bff_sessions import conf
+from bff_sessions.contract import (
+    UserSession,
+    UserSessionsFilter,
+    UserSessionStoreCleanup,
+    UserSessionUpdate,
+)
+from bff_sessions.exceptions import (
+    SessionChanged,
+    SessionConflict,
+    SessionExists,
+    SessionMissing,
+    TicketUnreadable,
+)
+from bff_sessions.identity import Identity, identify
+from bff_sessions.merging import merge
+from bff_sessions.protection import protect, store_key, unprotect
+from bff_sessions.stores import get_store
+
+__all__ = ["SessionStore"]
+
+if apps.ready and not apps.is_installed("bff_sessions"):
+    raise ImproperlyConfigured(
+        "SESSION_ENGINE is 'bff_sessions.engine', but the app is not installed: "
+        "add 'bff_sessions' to INSTALLED_APPS."
+    )
+
+logger = logging.getLogger("django.security.SuspiciousSession")
+
+_T = TypeVar("_T")
+_Call = tuple[str, tuple[Any, ...], dict[str, Any]]
+_Steps = Generator[_Call, Any, _T]
+
+# Tries of one save against concurrent saves. With the pauses below, far more than sixteen
+# writers that save the same session without rest need.
+_MAX_TRIES = 40
+_GRANULE = timedelta(seconds=60)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def _call(verb: str, *args: Any, **kwargs: Any) -> _Call:
+    return verb, args, kwargs
+
+
+def _run(steps: _Steps[_T]) -> _T:
+    resume: Any = steps.send
+    argument: Any = None
+    try:
+        while True:
+            verb, args, kwargs = resume(argument)
+            perform = time.sleep if verb == "sleep" else getattr(get_store(), verb)
+            try:
+                resume, argument = steps.send, perform(*args, **kwargs)
+            except Exception as error:
+                resume, argument = steps.throw, error
+    except StopIteration as stop:
+        return cast(_T, stop.value)
+
+
+async def _arun(steps: _Steps[_T]) -> _T:
+    """See _run()."""
+    resume: Any = steps.send
+    argument: Any = None
+    try:
+        while True:
+            verb, args, kwargs = resume(argument)
+            perform = asyncio.sleep if verb == "sleep" else getattr(get_store(), f"a{verb}")
+            try:
+                resume, argument = steps.send, await perform(*args, **kwargs)
+            except Exception as error:
+                resume, argument = steps.throw, error
+    except StopIteration as stop:
+        return cast(_T, stop.value)
+
+
+class SessionStore(SessionBase):
+    """Django's session API on top of the configured `UserSessionStore`."""
+
+    def __init__(self, session_key: str | None = None) -> None:
+        super().__init__(session_key)
+        self._start_afresh()
+        # A key that somebody else may know, until it is cycled (decision against fixation).
+        self._key_arrived = self._session_key is not None
+
+    def _start_afresh(self) -> None:
+        self._key_arrived = False
+        # The ticket under the key does not open, so it is neither overwritten nor deleted.
+        self._unreadable = False
+        # clear() was called: the next save replaces everything instead of merging.
+        self._replaces = False
+        # The row as this instance last loaded or saved it, and its data, serialized ...
+        self._saved: tuple[UserSession, bytes] | None = None
+        # ... and the same of a save whose transaction has not been committed yet.
+        self._pending: tuple[UserSession, bytes] | None = None
+
+    # Django's own methods, each beside its twin
+
+    def load(self) -> dict[str, Any]:
+        return _run(self._load())
+
+    async def aload(self) -> dict[str, Any]:
+        """See load()."""
+        return await _arun(self._load())
+
+    def save(self, must_create: bool = False) -> None:
+        """Write the session.
+
+        Raises:
+            CreateError: if `must_create` and the key is taken.
+            UpdateError: if the session has ended meanwhile; its subclass `SessionConflict` if
+                too many others kept saving it.
+        """
+        _run(self._save(must_create))
+
+    async def asave(self, must_create: bool = False) -> None:
+        """See save()."""
+        await _arun(self._save(must_create))
+
+    def create(self) -> None:
+        """Start a session under a new key with the data at hand, and write it."""
+        _run(self._create())
+
+    async def acreate(self) -> None:
+        """See create()."""
+        await _arun(self._create())
+
+    def cycle_key(self) -> None:
+        """Move the session to a new key; the old one is worthless from then on.
+
+        Raises:
+            SessionInterrupted: if somebody was signed in and the session has ended meanwhile.
+        """
+        _run(self._cycle_key())
+
+    async def acycle_key(self) -> None:
+        """See cycle_key()."""
+        await _arun(self._cycle_key())
+
+    def delete(self, session_key: str | None = None) -> None:
+        _run(self._delete(session_key))
+
+    async def adelete(self, session_key: str | None = None) -> None:
+        """See delete()."""
+        await _arun(self._delete(session_key))
+
+    def flush(self) -> None:
+        super().flush()
+        self._start_afresh()
+
+    async def aflush(self) -> None:
+        """See flush()."""
+        await super().aflush()
+        self._start_afresh()
+
+    def exists(self, session_key: str | None) -> bool:
+        return _run(self._exists(session_key))
+
+    async def aexists(self, session_key: str | None) -> bool:
+        """See exists()."""
+        return await _arun(self._exists(session_key))
+
+    @classmethod
+    def clear_expired(cls) -> None:
+        cls._get_cleanup().delete_expired_sessions()
+
+    @classmethod
+    async def aclear_expired(cls) -> None:
+        """See clear_expired()."""
+        await cls._get_cleanup().adelete_expired_sessions()
+
+    def clear(self) -> None:
+        super().clear()
+        self._replaces = True
+
+    def is_empty(self) -> bool:
+        # With this setting the middleware saves what nobody has looked at; a cookie whose
+        # session is gone must be told by then, or the save answers with a 400.
+        if settings.SESSION_SAVE_EVERY_REQUEST and self._session_key:
+            self.get("")  # Any access loads.
+        return super().is_empty()
+
+    def _validate_session_key(self, key: object) -> bool:
+        # Whatever else a cookie holds is no session key, and nothing to ask the store for.
+        return isinstance(key, str) and 8 <= len(key) <= 40 and key.isascii() and key.isprintable()
+
+    def _get_new_session_key(self) -> str:
+        # 165 bits: whether the key is taken is for the INSERT to say.
+        return get_random_string(32, VALID_KEY_CHARS)
+
+    async def _aget_new_session_key(self) -> str:
+        return self._get_new_session_key()
+
+    @staticmethod
+    def _get_cleanup() -> UserSessionStoreCleanup:
+        store = get_store()
+        if not isinstance(store, UserSessionStoreCleanup):
+            raise NotImplementedError(
+                f"{type(store).__name__} does not delete expired sessions: "
+                "it is not a UserSessionStoreCleanup."
+            )
+        return store
+
+    # What they do
+
+    def _load(self) -> _Steps[dict[str, Any]]:
+        row = None
+        if self._session_key is not None:
+            row = yield _call("get_user_session", self._store_key())
+        if row is None:
+            self._session_key = None
+            self._start_afresh()
+            return {}
+        self._pending = None
+        plain, data = self._open(row)
+        if data is None:
+            return {}
+        self._saved = row, plain
+        return data
+
+    def _get_data(self, *, no_load: bool = False) -> _Steps[dict[str, Any]]:
+        """SessionBase._get_session(), for steps."""
+        self.accessed = True
+        if not hasattr(self, "_session_cache"):
+            self._session_cache = {} if no_load else (yield from self._load())
+        data: dict[str, Any] = self._session_cache
+        return data
+
+    def _save(self, must_create: bool) -> _Steps[None]:
+        session_key = self._session_key
+        if session_key is None:
+            return (yield from self._create())
+        data = yield from self._get_data(no_load=must_create)
+        if must_create:
+            return (yield from self._insert(session_key, data))
+        if self._session_key is None:
+            raise UpdateError("The session has ended.")
+        try:
+            yield from self._update(data, move=False)
+        except SessionMissing:
+            raise UpdateError("The session has ended.") from None
+
+    def _create(self) -> _Steps[None]:
+        data = yield from self._get_data(no_load=True)
+        yield from self._insert(self._get_new_session_key(), data)
+        self.modified = True
+
+    def _cycle_key(self) -> _Steps[None]:
+        data = yield from self._get_data()
+        if self._session_key is None:
+            return (yield from self._create())
+        try:
+            yield from self._update(data, move=True)
+        except SessionMissing:
+            if self._saved is not None:
+                row, plain = self._saved
+                if row.subject_id is not None:
+                    raise SessionInterrupted("The session has ended.") from None
+                # What the ended session held is gone; what this request put into it is not.
+                self._set_data(merge(plain, data, {}, self.serializer()))
+            yield from self._create()
+        self.modified = True
+
+    def _delete(self, session_key: str | None) -> _Steps[None]:
+        is_own = session_key in (None, self._session_key)
+        session_key = session_key or self._session_key
+        if session_key is None or (is_own and self._unreadable):
+            return
+        yield _call("delete_user_session", store_key(conf.PARTITION, session_key))
+
+    def _exists(self, session_key: str | None) -> _Steps[bool]:
+        if session_key is None or not self._validate_session_key(session_key):
+            return False
+        key = store_key(conf.PARTITION, session_key)
+        return (yield _call("get_user_session", key)) is not None
+
+    def _insert(self, session_key: str, data: dict[str, Any]) -> _Steps[None]:
+        row, plain = self._compose(store_key(conf.PARTITION, session_key), data, None)
+        yield from self._replace_others(data, row, None)
+        try:
+            yield _call("create_user_session", row)
+        except SessionExists:
+            raise CreateError from None
+        self._start_afresh()
+        self._session_key = session_key
+        yield from self._keep(row, plain)
+
+    def _update(self, data: dict[str, Any], *, move: bool) -> _Steps[None]:
+        """Write `data` over the row; under a new key if `move`, or if it changes hands.
+
+        Raises:
+            SessionMissing: if the row is gone.
+            SessionConflict: if it kept changing.
+        """
+        is_current = self._saved is not None and self._pending is None
+        for attempt in range(_MAX_TRIES):
+            if not (is_current or self._unreadable):
+                yield from self._catch_up()
+            if self._unreadable:
+                if data or move:
+                    yield from self._create()
+                return
+            old = self._saved[0]  # type: ignore[index]  # _catch_up() sees to it
+            session_key = self._session_key
+            row, plain = self._compose(old.key, data, old)
+            if move or (self._key_arrived and _changes_hands(old, row)):
+                session_key = self._get_new_session_key()
+                row, plain = self._compose(store_key(conf.PARTITION, session_key), data, old)
+            yield from self._replace_others(data, row, old)
+            try:
+                if row.key == old.key:
+                    update = UserSessionUpdate.of(row)
+                    version = yield _call(
+                        "update_user_session", old.key, update, if_version=old.version
+                    )
+                else:
+                    version = yield _call(
+                        "rekey_user_session", old.key, row, if_version=old.version
+                    )
+            except SessionChanged:
+                is_current = False
+                if attempt:  # Most races are between two: the second try needs no pause.
+                    yield _call("sleep", random.uniform(0, min(0.002 * 2**attempt, 0.25)))
+                continue
+            if row.key != old.key:
+                self._session_key, self._key_arrived, self.modified = session_key, False, True
+            self._replaces = False
+            yield from self._keep(replace(row, version=version), plain)
+            return
+        raise SessionConflict("The session kept changing while it was being saved.")
+
+    def _catch_up(self) -> _Steps[None]:
+        """Take over the row as it is now, and apply what changed here onto its data.
+
+        Raises:
+            SessionMissing: if it is gone.
+        """
+        row = yield _call("get_user_session", self._store_key())
+        pending, self._pending = self._pending, None
+        if pending is not None and (row is None or row.ticket == pending[0].ticket):
+            # Still ours. If absent: expired or rolled back, and the conditional write will tell.
+            self._saved = pending
+            return
+        if row is None:
+            raise SessionMissing
+        # A pending save that is not there any more was rolled back, so it is no base.
+        base = self._saved or pending
+        plain, current = self._open(row)
+        if current is None:
+            return
+        if base is not None and not self._replaces:
+            self._set_data(merge(base[1], self._session_cache, current, self.serializer()))
+        self._saved = row, plain
+
+    def _keep(self, row: UserSession, plain: bytes) -> _Steps[None]:
+        """Remember what was written, as soon as it is committed."""
+        pending = self._pending = row, plain
+
+        def committed() -> None:
+            if self._pending is pending:
+                self._saved, self._pending = pending, None
+
+        yield _call("on_commit", committed)
+
+    def _replace_others(
+        self, data: dict[str, Any], row: UserSession, old: UserSession | None
+    ) -> _Steps[None]:
+        """End what the same session at the provider has elsewhere: signing in replaces."""
+        if row.session_id is None or (old is not None and _triple(old) == _triple(row)):
+            return
+        if identify(data).session_id is None:
+            return  # A session id of our own making has no other sessions.
+        yield _call(
+            "delete_user_sessions",
+            UserSessionsFilter(
+                issuer=row.issuer,
+                subject_id=row.subject_id,
+                session_id=row.session_id,
+                partition=row.partition,
+                exclude_key=row.key if old is None else old.key,
+            ),
+        )
+
+    # The row
+
+    def _store_key(self) -> str:
+        return store_key(conf.PARTITION, self._session_key or "")
+
+    def _set_data(self, data: dict[str, Any]) -> None:
+        # In place: the caller of keys() or items() looks at this dictionary.
+        self._session_cache.clear()
+        self._session_cache.update(data)
+
+    def _open(self, row: UserSession) -> tuple[bytes, dict[str, Any] | None]:
+        """The row's data, serialized and as a dictionary; None, logged, if it does not open."""
+        try:
+            plain = unprotect(row.ticket, key=row.key, partition=row.partition)
+            try:
+                data = self.serializer().loads(plain)
+            except Exception as error:
+                # Without the error's own text: it may quote the data.
+                raise TicketUnreadable(
+                    f"The data is not for {self.serializer.__name__}: {type(error).__name__}."
+                ) from None
+            if not isinstance(data, dict):
+                raise TicketUnreadable("The data is not a dictionary.")
+        except TicketUnreadable as error:
+            self._unreadable = True
+            logger.warning("Session %s cannot be opened. %s", row.public_id, error)
+            return b"", None
+        return plain, data
+
+    def _compose(
+        self, key: str, data: dict[str, Any], old: UserSession | None
+    ) -> tuple[UserSession, bytes]:
+        """The row that holds `data` under `key` after `old`, and the serialized data."""
+        now = datetime.now(UTC)
+        identity = identify(data)
+        session_id = identity.session_id
+        if session_id is None and identity.subject_id is not None:
+            # Not derived from the key, so that showing it gives nothing away.
+            if old is not None and not _is_other_subject(old, identity):
+                session_id = old.session_id
+            session_id = session_id or get_random_string(32)
+        plain: bytes = self.serializer().dumps(data)
+        row = UserSession(
+            key=key,
+            partition=conf.PARTITION,
+            issuer=identity.issuer,
+            subject_id=identity.subject_id,
+            session_id=session_id,
+            user_id=identity.user_id,
+            created=now,
+            renewed=now,
+            expires=self._expires(data, now),
+            ticket=protect(plain, key=key, partition=conf.PARTITION),
+        )
+        if old is not None and (_triple(old), old.user_id) == (_triple(row), row.user_id):
+            row = replace(row, created=old.created)
+        return row, plain
+
+    def _expires(self, data: dict[str, Any], now: datetime) -> datetime:
+        expiry = data.get("_session_expiry")
+        expires = self.get_expiry_date(modification=now, expiry=expiry)
+        if timezone.is_naive(expires):
+            expires = timezone.make_aware(expires, timezone.get_default_timezone())
+        age = expires - now
+        if isinstance(expiry, (datetime, str)) or age <= timedelta(0):
+            return expires.astimezone(UTC)
+        # Rounded up to a whole granule, the indexed column stays the same for most saves.
+        granule = min(_GRANULE, age / 100)
+        return expires + (_EPOCH - expires) % granule
+
+
+def _triple(row: UserSession) -> tuple[str | None, str | None, str | None]:
+    return row.issuer, row.subject_id, row.session_id
+
+
+def _is_other_subject(old: UserSession, new: UserSession | Identity) -> bool:
+    return (old.issuer, old.subject_id) != (new.issuer, new.subject_id)
+
+
+def _changes_hands(old: UserSession, new: UserSession) -> bool:
+    """Whether somebody signs in, so that who knew the key before must not know it any more."""
+    return new.subject_id is not None and _is_other_subject(old, new)

@@ -1,0 +1,140 @@
+"""Whose session it is: from session data to issuer, subject, session id and user."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from django.core.exceptions import ImproperlyConfigured
+from django.http import HttpRequest
+from django.utils.module_loading import import_string
+
+from bff_sessions import conf
+from bff_sessions.contract import check_text
+
+__all__ = ["ANONYMOUS", "Identity", "bind_identity", "identify", "resolve_identity"]
+
+# Private: written by bind_identity() and read by resolve_identity().
+_BINDING = "_bff_identity"
+# Where login code of one's own usually puts the claims of the id token.
+_OIDC = "oidc"
+# django.contrib.auth.SESSION_KEY; importing that package here would import models too early.
+_AUTH_USER_ID = "_auth_user_id"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Identity:
+    """Who is signed in; everything is None while nobody is."""
+
+    issuer: str | None = None
+    """The ``iss`` claim; None where there is no provider."""
+    subject_id: str | None = None
+    """The ``sub`` claim, or Django's user where there is no provider."""
+    session_id: str | None = None
+    """The ``sid`` claim; None where the provider gives none."""
+    user_id: str | None = None
+    """Primary key of Django's user, as text."""
+
+    def __post_init__(self) -> None:
+        for name in ("issuer", "subject_id", "session_id", "user_id"):
+            check_text(name, getattr(self, name))
+
+
+ANONYMOUS = Identity()
+
+
+def bind_identity(
+    request: HttpRequest,
+    *,
+    subject_id: str,
+    session_id: str | None = None,
+    issuer: str | None = None,
+) -> None:
+    """Say whose session the request's is, from the next save on. Call it when signing in.
+
+    Args:
+        subject_id: the ``sub`` claim.
+        session_id: the ``sid`` claim, where the provider gives one.
+        issuer: the ``iss`` claim; None where there is no provider.
+
+    Raises:
+        TypeError, ValueError: if one of them is not a string, blank or too long (more than 255
+            characters).
+    """
+    if subject_id is None:
+        raise TypeError("subject_id must be a string.")
+    Identity(issuer=issuer, subject_id=subject_id, session_id=session_id)
+    request.session[_BINDING] = {"iss": issuer, "sub": subject_id, "sid": session_id}
+
+
+def resolve_identity(data: Mapping[str, Any]) -> Identity:
+    """The default of BFF_SESSIONS["IDENTITY_RESOLVER"].
+
+    Reads what bind_identity() wrote; else a mapping with ``iss``, ``sub`` and perhaps ``sid``
+    under "oidc"; else Django's signed-in user.
+
+    Raises:
+        ValueError: if a claim is too long to be kept.
+    """
+    user_id = data.get(_AUTH_USER_ID)
+    user_id = None if user_id is None else str(user_id)
+    if (binding := data.get(_BINDING)) is not None:
+        return Identity(
+            issuer=binding["iss"],
+            subject_id=binding["sub"],
+            session_id=binding["sid"],
+            user_id=user_id,
+        )
+    claims = data.get(_OIDC)
+    if isinstance(claims, Mapping):
+        issuer, subject_id = _claim(claims, "iss"), _claim(claims, "sub")
+        # OpenID Connect Core 1.0, 2: iss and sub are REQUIRED, and only together name somebody.
+        if issuer is not None and subject_id is not None:
+            return Identity(
+                issuer=issuer,
+                subject_id=subject_id,
+                session_id=_claim(claims, "sid"),
+                user_id=user_id,
+            )
+    return Identity(subject_id=user_id, user_id=user_id)
+
+
+def identify(data: Mapping[str, Any]) -> Identity:
+    """Ask the configured resolver.
+
+    Raises:
+        ImproperlyConfigured: if the resolver cannot be imported or answers with anything but
+            an `Identity`.
+    """
+    identity = load_resolver(conf.IDENTITY_RESOLVER)(data)
+    if not isinstance(identity, Identity):
+        raise ImproperlyConfigured(
+            "BFF_SESSIONS['IDENTITY_RESOLVER'] must return an Identity, "
+            f"not {type(identity).__name__}."
+        )
+    return identity
+
+
+@lru_cache(maxsize=8)
+def load_resolver(path: str) -> Any:
+    """The callable at the dotted `path`.
+
+    Raises:
+        ImproperlyConfigured: if it cannot be imported or called.
+    """
+    try:
+        resolver = import_string(path)
+    except Exception as error:
+        raise ImproperlyConfigured(
+            f"BFF_SESSIONS['IDENTITY_RESOLVER'] cannot be imported: {path!r} ({error})."
+        ) from error
+    if not callable(resolver):
+        raise ImproperlyConfigured(f"BFF_SESSIONS['IDENTITY_RESOLVER'] is not callable: {path!r}.")
+    return resolver
+
+
+def _claim(claims: Mapping[Any, Any], name: str) -> str | None:
+    value = claims.get(name)
+    return value if isinstance(value, str) and value.strip() else None

@@ -1,0 +1,104 @@
+"""Session data <-> ticket, session key -> store key. The only place that sees keys.
+
+A ticket is: format version (1 byte), key id (8 bytes), nonce (12 bytes), and the session data
+under AES-256-GCM, with the bytes before the data, the store key and the partition as associated
+data: a ticket that was altered, cut or copied to another row does not open.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Sequence
+from functools import lru_cache
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF, HKDFExpand
+from django.conf import settings
+from django.utils.encoding import force_bytes
+
+from bff_sessions import conf
+from bff_sessions.exceptions import TicketUnreadable
+
+__all__ = ["protect", "store_key", "unprotect"]
+
+_FORMAT = b"\x01"
+_KEY_ID_SIZE = 8
+_NONCE_SIZE = 12  # NIST SP 800-38D, 8.2: 96 bits.
+_HEADER_SIZE = len(_FORMAT) + _KEY_ID_SIZE
+_SHA256 = SHA256()
+
+
+def store_key(partition: str, session_key: str) -> str:
+    """The key under which a store keeps the session: 64 hexadecimal digits.
+
+    A session key has 160 bits of entropy, so a plain digest cannot be reversed (ticket 21076).
+    """
+    digest = hashlib.sha256(_length_prefixed(b"bff_sessions store key", partition, session_key))
+    return digest.hexdigest()
+
+
+def protect(data: bytes, *, key: str, partition: str) -> bytes:
+    """Encrypt `data` into the ticket of the row `key`, with the newest master key."""
+    master = _masters()[0]
+    header = _FORMAT + master.key_id
+    nonce = os.urandom(_NONCE_SIZE)
+    associated = header + _length_prefixed(key, partition)
+    return header + nonce + master.cipher(key).encrypt(nonce, data, associated)
+
+
+def unprotect(ticket: bytes, *, key: str, partition: str) -> bytes:
+    """Decrypt the ticket of the row `key`, with whichever master key made it.
+
+    Raises:
+        TicketUnreadable: if none of the keys opens it, or it is not a ticket of this row.
+    """
+    header, nonce = ticket[:_HEADER_SIZE], ticket[_HEADER_SIZE : _HEADER_SIZE + _NONCE_SIZE]
+    if not header.startswith(_FORMAT) or len(nonce) != _NONCE_SIZE:
+        raise TicketUnreadable("The ticket has an unknown format.")
+    for master in _masters():
+        if master.key_id == header[len(_FORMAT) :]:
+            associated = header + _length_prefixed(key, partition)
+            try:
+                return master.cipher(key).decrypt(
+                    nonce, ticket[_HEADER_SIZE + _NONCE_SIZE :], associated
+                )
+            except InvalidTag:
+                raise TicketUnreadable("The ticket was altered or is another row's.") from None
+    raise TicketUnreadable("The ticket was made with a key that is not configured.")
+
+
+class _Master:
+    """What is derived from one master key (RFC 5869)."""
+
+    def __init__(self, secret: bytes) -> None:
+        # Two purposes, two derivations: the key id is public, the other one is not.
+        self.key_id = _derive(secret, b"bff_sessions key id", _KEY_ID_SIZE)
+        self._secret = _derive(secret, b"bff_sessions ticket", 32)
+
+    def cipher(self, key: str) -> AESGCM:
+        # One key per row puts AES-GCM's limit of 2**32 random nonces a key out of reach.
+        return AESGCM(HKDFExpand(_SHA256, 32, key.encode()).derive(self._secret))
+
+
+def _masters() -> Sequence[_Master]:
+    if conf.ENCRYPTION_KEYS is not None:
+        return _derive_masters(tuple(conf.ENCRYPTION_KEYS))
+    return _derive_masters((settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS))
+
+
+@lru_cache(maxsize=4)
+def _derive_masters(secrets: tuple[str | bytes, ...]) -> Sequence[_Master]:
+    return [_Master(force_bytes(secret)) for secret in secrets]
+
+
+def _derive(secret: bytes, purpose: bytes, size: int) -> bytes:
+    return HKDF(_SHA256, size, salt=None, info=purpose).derive(secret)
+
+
+def _length_prefixed(*parts: str | bytes) -> bytes:
+    # Prefixed, so that no two lists of parts are the same bytes.
+    encoded = [part.encode() if isinstance(part, str) else part for part in parts]
+    return b"".join(len(part).to_bytes(4, "big") + part for part in encoded)

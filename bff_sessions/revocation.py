@@ -1,0 +1,46 @@
+"""The one door through which sessions of others end."""
+
+from __future__ import annotations
+
+from bff_sessions.contract import DeletedSession, UserSessionsFilter
+from bff_sessions.signals import sessions_revoked
+from bff_sessions.stores import get_store
+
+__all__ = ["arevoke_sessions", "revoke_session", "revoke_sessions"]
+
+# send_robust(): the sessions are ended already, so a receiver's fault must neither look like a
+# failed revocation nor keep the other receivers from hearing of it. Django logs the fault.
+
+
+def revoke_sessions(filter: UserSessionsFilter) -> int:
+    """End all sessions that match, expired or not, and return their number.
+
+    Sends `bff_sessions.signals.sessions_revoked` if there was one.
+    """
+    store = get_store()
+    ended = store.delete_user_sessions(filter)
+    if ended:
+        sessions_revoked.send_robust(type(store), sessions=ended)
+    return len(ended)
+
+
+async def arevoke_sessions(filter: UserSessionsFilter) -> int:
+    """See revoke_sessions()."""
+    store = get_store()
+    ended = await store.adelete_user_sessions(filter)
+    if ended:
+        await sessions_revoked.asend_robust(type(store), sessions=ended)
+    return len(ended)
+
+
+def revoke_session(key: str) -> bool:
+    """End the one session under the store key `key`. Whether there was one, expired or not.
+
+    For anonymous sessions too, which no filter can name. The signal tells of live ones.
+    """
+    store = get_store()
+    session = store.get_user_session(key)
+    ended = store.delete_user_session(key)
+    if ended and session is not None:
+        sessions_revoked.send_robust(type(store), sessions=[DeletedSession.of(session)])
+    return ended

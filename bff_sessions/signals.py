@@ -1,0 +1,12 @@
+"""Signals that the package sends."""
+
+from django.dispatch import Signal
+
+__all__ = ["sessions_revoked"]
+
+sessions_revoked = Signal()
+"""Sessions of others were ended, and the store has said so.
+
+Sent once for each revocation that ended something, with `sender` (the store's class) and
+`sessions` (a list of `DeletedSession`).
+"""
