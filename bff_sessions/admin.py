@@ -1,0 +1,100 @@
+"""Sessions for operators: to find and to end, never to change or to read."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest
+from django.utils.translation import gettext_lazy as _
+
+from bff_sessions.models import Session
+from bff_sessions.revocation import revoke_session
+
+__all__ = ["SessionAdmin"]
+
+
+def _is_live() -> Q:
+    return Q(expires=None) | Q(expires__gt=datetime.now(UTC))
+
+
+class StateFilter(admin.SimpleListFilter):
+    title = _("state")
+    parameter_name = "state"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Any:
+        return [("live", _("live")), ("expired", _("expired"))]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Session]) -> QuerySet[Session]:
+        if self.value() == "live":
+            return queryset.filter(_is_live())
+        if self.value() == "expired":
+            return queryset.exclude(_is_live())
+        return queryset
+
+
+@admin.register(Session)
+class SessionAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+    # Named one by one: the key and the ticket are for nobody's eyes.
+    fields = (
+        "subject_id",
+        "session_id",
+        "issuer",
+        "user_id",
+        "partition",
+        "created",
+        "renewed",
+        "expires",
+    )
+    readonly_fields = fields
+    list_display = (
+        "subject",
+        "session_id",
+        "issuer",
+        "user_id",
+        "partition",
+        "created",
+        "renewed",
+        "expires",
+        "is_live",
+    )
+    list_filter = (StateFilter,)
+    # Makes the search box appear; what it does is in get_search_results().
+    search_fields = ("subject_id", "session_id")
+    search_help_text = _("Exact subject or session id")
+    ordering = ("-id",)
+    show_full_result_count = False
+
+    @admin.display(description=_("subject"), ordering="subject_id")
+    def subject(self, session: Session) -> str:
+        return session.subject_id or str(_("anonymous"))
+
+    @admin.display(description=_("live"), boolean=True)
+    def is_live(self, session: Session) -> bool:
+        return session.expires is None or session.expires > datetime.now(UTC)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Session]:
+        return super().get_queryset(request).defer("ticket")
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Session], search_term: str
+    ) -> tuple[QuerySet[Session], bool]:
+        # The whole term, exactly: a subject may contain blanks and quotes.
+        if search_term:
+            queryset = queryset.filter(Q(subject_id=search_term) | Q(session_id=search_term))
+        return queryset, False
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Session | None = None) -> bool:
+        return False
+
+    def delete_model(self, request: HttpRequest, obj: Session) -> None:
+        revoke_session(obj.key)
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Session]) -> None:
+        for key in queryset.values_list("key", flat=True):
+            revoke_session(key)

@@ -1,0 +1,126 @@
+"""manage.py cleanup_sessions: remove expired sessions. Run it from cron."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from argparse import ArgumentParser
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from bff_sessions.contract import ANY, DeletedSession, UserSessionStoreCleanup
+from bff_sessions.stores import get_store
+from bff_sessions.stores.batches import MAX_BATCH_SIZE
+
+
+class Command(BaseCommand):
+    help = "Remove expired sessions, in short transactions. Several hosts may run it at once."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument(
+            "--batch-size",
+            type=_batch_size,
+            default=1000,
+            metavar="N",
+            help=f"sessions in one transaction, at most {MAX_BATCH_SIZE} (default: 1000)",
+        )
+        parser.add_argument(
+            "--max-seconds",
+            type=_not_negative,
+            metavar="S",
+            help="begin no batch later than this after the start (default: no limit)",
+        )
+        parser.add_argument(
+            "--sleep",
+            type=_not_negative,
+            metavar="S",
+            help="seconds between two batches (default: as long as the last batch took)",
+        )
+        parser.add_argument("--partition", help="one application only (default: all)")
+        parser.add_argument(
+            "--dry-run", action="store_true", help="count what would be removed, remove nothing"
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        store = get_store()
+        if not isinstance(store, UserSessionStoreCleanup):
+            raise CommandError(
+                f"{type(store).__name__} does not remove expired sessions: "
+                "it is not a UserSessionStoreCleanup."
+            )
+        arguments: dict[str, Any] = {
+            "partition": ANY if options["partition"] is None else options["partition"],
+        }
+        dry_run, quiet = options["dry_run"], options["verbosity"] == 0
+        stop = threading.Event()
+        if dry_run:
+            removed = store.delete_expired_sessions(dry_run=True, **arguments)
+        else:
+            with _stop_on_signals(stop), self._progress(store, arguments, quiet) as on_deleted:
+                removed = store.delete_expired_sessions(
+                    batch_size=options["batch_size"],
+                    max_seconds=options["max_seconds"],
+                    sleep=options["sleep"],
+                    on_deleted=on_deleted,
+                    should_stop=stop.is_set,
+                    **arguments,
+                )
+        if not quiet:
+            verb = "would be removed" if dry_run else "removed"
+            noun = "session" if removed == 1 else "sessions"
+            early = " Stopped by a signal." if stop.is_set() else ""
+            self.stdout.write(f"{removed} expired {noun} {verb}.{early}")
+
+    @contextmanager
+    def _progress(
+        self, store: UserSessionStoreCleanup, arguments: dict[str, Any], quiet: bool
+    ) -> Iterator[Callable[[Sequence[DeletedSession]], None] | None]:
+        """A progress bar where there is a terminal to show it and tqdm to draw it."""
+        try:
+            from tqdm import tqdm
+        except ImportError:
+            quiet = True
+        if quiet or not self.stderr.isatty():
+            yield None
+            return
+        total = store.delete_expired_sessions(dry_run=True, **arguments)
+        with tqdm(total=total, unit=" sessions", file=self.stderr) as bar:
+
+            def advance(deleted: Sequence[DeletedSession]) -> None:
+                bar.update(len(deleted))
+
+            yield advance
+
+
+@contextmanager
+def _stop_on_signals(stop: threading.Event) -> Iterator[None]:
+    """Let SIGTERM and Ctrl-C end the work between two batches."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # Called from a test or a task: signals are not ours there.
+        return
+    before = {
+        number: signal.signal(number, lambda *_: stop.set())
+        for number in (signal.SIGTERM, signal.SIGINT)
+    }
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _batch_size(text: str) -> int:
+    number = int(text)
+    if not 1 <= number <= MAX_BATCH_SIZE:
+        raise ValueError
+    return number
+
+
+def _not_negative(text: str) -> float:
+    number = float(text)
+    if not number >= 0:
+        raise ValueError
+    return number

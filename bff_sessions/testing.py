@@ -1,0 +1,648 @@
+"""The contract as a test-suite, for whoever writes a store.
+
+    class MyStoreTests(UserSessionStoreTests, TransactionTestCase):
+        def make_store(self):
+            return MyStore()
+
+Every test runs twice: through the verbs, and as ``<name>_async`` through their ``a…`` twins.
+Stores that write through Django's connections need a ``TransactionTestCase``: the tests race with
+threads, and a refused write ends the transaction around it.
+"""
+
+from __future__ import annotations
+
+import functools
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from secrets import token_bytes, token_hex
+from typing import TYPE_CHECKING, Any
+from unittest import TestCase
+
+from asgiref.sync import async_to_sync
+from django.db import connections
+
+from bff_sessions.contract import (
+    DeletedSession,
+    UserSession,
+    UserSessionsFilter,
+    UserSessionStore,
+    UserSessionStoreCleanup,
+    UserSessionUpdate,
+)
+from bff_sessions.exceptions import SessionChanged, SessionExists, SessionMissing
+
+__all__ = ["UserSessionStoreTests", "make_session"]
+
+
+def make_session(**fields: Any) -> UserSession:
+    """A live session of alice's, with a random key, session id and ticket; `fields` override."""
+    now = datetime.now(UTC)
+    defaults: dict[str, Any] = {
+        "key": token_hex(32),
+        "partition": "default",
+        "issuer": "https://idp.example",
+        "subject_id": "alice",
+        "session_id": token_hex(16),
+        "user_id": "42",
+        "created": now,
+        "renewed": now,
+        "expires": now + timedelta(hours=1),
+        "ticket": token_bytes(32),
+    }
+    return UserSession(**defaults | fields)
+
+
+def _ago(seconds: float) -> datetime:
+    return datetime.now(UTC) - timedelta(seconds=seconds)
+
+
+if TYPE_CHECKING:
+    _Mixin = TestCase
+else:
+    # Not a TestCase itself: test runners would collect it wherever it is imported.
+    _Mixin = object
+
+
+class _Twins:
+    """A store whose verbs run their asynchronous twins."""
+
+    def __init__(self, store: UserSessionStore) -> None:
+        self._store = store
+
+    def __getattr__(self, verb: str) -> Any:
+        return async_to_sync(getattr(self._store, f"a{verb}"))
+
+
+class UserSessionStoreTests(_Mixin):
+    """To be mixed into a ``TestCase`` that gives `make_store()`.
+
+    The tests of the clean-up run if the store is a `UserSessionStoreCleanup`.
+    """
+
+    store: Any
+    """What the tests talk to: the store, or its twins."""
+
+    def make_store(self) -> UserSessionStore:
+        """A store with nothing in it. Called once for each test."""
+        raise NotImplementedError
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.store = self.make_store()
+        self.cleans_up = isinstance(self.store, UserSessionStoreCleanup)
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        _add_twins(cls)  # Of the tests that a subclass adds.
+
+    def create(self, **fields: Any) -> UserSession:
+        """Add a session and return it."""
+        session = make_session(**fields)
+        self.store.create_user_session(session)
+        return session
+
+    def update_of(self, session: UserSession, **fields: Any) -> UserSessionUpdate:
+        """What would save `session` with `fields` changed."""
+        return UserSessionUpdate.of(replace(session, **fields))
+
+    def found(self, **criteria: Any) -> set[str]:
+        """Keys of what a query for `criteria` finds."""
+        sessions = self.store.get_user_sessions(UserSessionsFilter(**criteria))
+        return {session.key for session in sessions}
+
+    def race(self, *contenders: Callable[[], Any]) -> list[Any]:
+        """Run all at the same time, each in its thread; results, or the exception of each."""
+        results: list[Any] = [None] * len(contenders)
+        barrier = threading.Barrier(len(contenders))
+
+        def run(index: int) -> None:
+            barrier.wait()
+            try:
+                results[index] = contenders[index]()
+            except Exception as error:
+                results[index] = error
+            finally:
+                connections.close_all()
+
+        threads = [threading.Thread(target=run, args=(i,)) for i in range(len(contenders))]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        return results
+
+    # get and create
+
+    def test_a_created_session_is_found_as_it_was(self) -> None:
+        session = self.create()
+        self.assertEqual(self.store.get_user_session(session.key), session)
+
+    def test_an_unknown_key_is_none(self) -> None:
+        self.create()
+        self.assertIsNone(self.store.get_user_session(token_hex(32)))
+
+    def test_an_anonymous_session_is_a_session(self) -> None:
+        session = self.create(issuer=None, subject_id=None, session_id=None, user_id=None)
+        self.assertEqual(self.store.get_user_session(session.key), session)
+
+    def test_a_session_without_session_id_is_found_by_its_subject(self) -> None:
+        session = self.create(session_id=None)
+        self.assertEqual(self.found(subject_id="alice"), {session.key})
+
+    def test_a_session_without_expiry_lives(self) -> None:
+        session = self.create(expires=None)
+        self.assertEqual(self.store.get_user_session(session.key), session)
+        self.assertEqual(self.found(subject_id="alice"), {session.key})
+
+    def test_an_expired_session_is_absent(self) -> None:
+        session = self.create(expires=_ago(1))
+        self.assertIsNone(self.store.get_user_session(session.key))
+        self.assertEqual(self.found(subject_id="alice"), set())
+
+    def test_moments_come_back_in_utc_to_the_microsecond(self) -> None:
+        moment = datetime(2030, 10, 27, 1, 30, 0, 123456, tzinfo=UTC)
+        key = self.create(created=moment, renewed=moment, expires=moment).key
+        session = self.store.get_user_session(key)
+        for name in ("created", "renewed", "expires"):
+            self.assertEqual(getattr(session, name), moment)
+            self.assertEqual(getattr(session, name).utcoffset(), timedelta(0))
+
+    def test_a_ticket_is_any_bytes(self) -> None:
+        for ticket in (b"", bytes(range(256)), token_bytes(100_000)):
+            key = self.create(ticket=ticket).key
+            self.assertEqual(self.store.get_user_session(key).ticket, ticket)
+            self.assertIsInstance(self.store.get_user_session(key).ticket, bytes)
+
+    def test_255_characters_are_kept_whole(self) -> None:
+        for character in ("x", "\U0001f511"):
+            text = character * 255
+            session = self.create(issuer=text, subject_id=text, session_id=text, user_id=text)
+            self.assertEqual(self.store.get_user_session(session.key), session)
+            self.assertEqual(self.found(subject_id=text), {session.key})
+
+    def test_longer_text_is_refused_not_truncated(self) -> None:
+        for name in ("issuer", "subject_id", "session_id", "user_id"):
+            with self.assertRaisesRegex(ValueError, name):
+                self.create(**{name: "x" * 256})
+
+    def test_creating_a_key_twice_fails(self) -> None:
+        session = self.create()
+        with self.assertRaises(SessionExists):
+            self.create(key=session.key, subject_id="mallory")
+        self.assertEqual(self.store.get_user_session(session.key), session)
+
+    def test_creating_an_expired_key_again_fails(self) -> None:
+        session = self.create(expires=_ago(1))
+        with self.assertRaises(SessionExists):
+            self.create(key=session.key)
+
+    # update
+
+    def test_an_update_writes_everything_and_counts(self) -> None:
+        session = self.create()
+        changed = replace(
+            session,
+            issuer="https://other.example",
+            subject_id="bob",
+            session_id=None,
+            user_id="43",
+            created=session.created + timedelta(minutes=1),
+            renewed=session.renewed + timedelta(minutes=2),
+            expires=None,
+            ticket=b"other",
+            version=2,
+        )
+        version = self.store.update_user_session(session.key, UserSessionUpdate.of(changed))
+        self.assertEqual(version, 2)
+        self.assertEqual(self.store.get_user_session(session.key), changed)
+
+    def test_an_update_leaves_other_sessions(self) -> None:
+        session, other = self.create(), self.create()
+        self.store.update_user_session(session.key, self.update_of(session, ticket=b"new"))
+        self.assertEqual(self.store.get_user_session(other.key), other)
+
+    def test_an_update_of_the_known_version_succeeds(self) -> None:
+        session = self.create()
+        for version in (1, 2, 3):
+            update = self.update_of(session, ticket=b"%d" % version)
+            new = self.store.update_user_session(session.key, update, if_version=version)
+            self.assertEqual(new, version + 1)
+
+    def test_an_update_of_a_moved_version_fails(self) -> None:
+        session = self.create()
+        self.store.update_user_session(session.key, self.update_of(session, ticket=b"theirs"))
+        with self.assertRaises(SessionChanged):
+            self.store.update_user_session(
+                session.key, self.update_of(session, ticket=b"mine"), if_version=1
+            )
+        self.assertEqual(self.store.get_user_session(session.key).ticket, b"theirs")
+
+    def test_an_update_of_a_missing_session_fails_and_creates_nothing(self) -> None:
+        session = make_session()
+        for if_version in (None, 1):
+            with self.assertRaises(SessionMissing):
+                self.store.update_user_session(
+                    session.key, UserSessionUpdate.of(session), if_version=if_version
+                )
+        self.assertIsNone(self.store.get_user_session(session.key))
+
+    def test_an_update_of_an_expired_session_works(self) -> None:
+        session = self.create(expires=_ago(1))
+        update = self.update_of(session, expires=None)
+        self.assertEqual(
+            self.store.update_user_session(session.key, update, if_version=session.version), 2
+        )
+        self.assertIsNotNone(self.store.get_user_session(session.key))
+
+    # delete one
+
+    def test_deleting_says_whether_there_was_one(self) -> None:
+        session, other = self.create(), self.create()
+        self.assertIs(self.store.delete_user_session(session.key), True)
+        self.assertIs(self.store.delete_user_session(session.key), False)
+        self.assertIsNone(self.store.get_user_session(session.key))
+        self.assertEqual(self.store.get_user_session(other.key), other)
+
+    def test_an_expired_session_is_deleted(self) -> None:
+        session = self.create(expires=_ago(1))
+        self.assertIs(self.store.delete_user_session(session.key), True)
+
+    # query and delete many
+
+    def test_sessions_come_newest_renewal_first(self) -> None:
+        keys = [self.create(renewed=_ago(age)).key for age in (30, 10, 20)]
+        sessions = self.store.get_user_sessions(UserSessionsFilter(subject_id="alice"))
+        self.assertEqual([s.key for s in sessions], [keys[1], keys[2], keys[0]])
+
+    def test_criteria_are_combined(self) -> None:
+        both = self.create(subject_id="alice", session_id="1", user_id="7")
+        self.create(subject_id="alice", session_id="2", user_id="7")
+        self.create(subject_id="bob", session_id="1", user_id="7")
+        self.assertEqual(self.found(subject_id="alice", session_id="1"), {both.key})
+        self.assertEqual(self.found(subject_id="alice", session_id="1", user_id="8"), set())
+        self.assertEqual(len(self.found(user_id="7")), 3)
+        self.assertEqual(len(self.found(session_id="1")), 2)
+
+    def test_matching_is_exact(self) -> None:
+        texts = [
+            "alice",
+            "Alice",
+            "alice ",
+            " alice",
+            "alicé",
+            "alice\u0301",
+            "al_ce",
+            "%",
+            "\uff41lice",
+        ]
+        for name in ("subject_id", "session_id", "user_id"):
+            keys = {text: self.create(**{name: text, "user_id": text}).key for text in texts}
+            for text, key in keys.items():
+                with self.subTest(field=name, text=text):
+                    self.assertEqual(self.found(**{name: text, "user_id": text}), {key})
+            for key in keys.values():
+                self.store.delete_user_session(key)
+
+    def test_issuers_and_partitions_match_exactly(self) -> None:
+        keys = {text: self.create(issuer=text, partition=text).key for text in ("a", "A", "a ")}
+        for text, key in keys.items():
+            self.assertEqual(self.found(subject_id="alice", issuer=text), {key})
+            self.assertEqual(self.found(subject_id="alice", partition=text), {key})
+
+    def test_the_same_subject_of_another_issuer_is_somebody_else(self) -> None:
+        ours = self.create(issuer="https://a.example")
+        theirs = self.create(issuer="https://b.example")
+        local = self.create(issuer=None)
+        everybody = {ours.key, theirs.key, local.key}
+        self.assertEqual(self.found(subject_id="alice"), everybody)
+        self.assertEqual(self.found(subject_id="alice", issuer="https://a.example"), {ours.key})
+        self.assertEqual(self.found(subject_id="alice", issuer=None), {local.key})
+        deleted = self.store.delete_user_sessions(
+            UserSessionsFilter(subject_id="alice", issuer=None)
+        )
+        self.assertEqual([session.key for session in deleted], [local.key])
+        self.assertEqual(self.found(subject_id="alice"), {ours.key, theirs.key})
+
+    def test_partitions_are_told_apart(self) -> None:
+        shop, blog = self.create(partition="shop"), self.create(partition="blog")
+        self.assertEqual(self.found(subject_id="alice"), {shop.key, blog.key})
+        self.assertEqual(self.found(subject_id="alice", partition="shop"), {shop.key})
+        self.store.delete_user_sessions(UserSessionsFilter(subject_id="alice", partition="shop"))
+        self.assertEqual(self.found(subject_id="alice"), {blog.key})
+
+    def test_the_excluded_key_is_spared(self) -> None:
+        mine, other = self.create(), self.create()
+        self.assertEqual(self.found(subject_id="alice", exclude_key=mine.key), {other.key})
+        self.store.delete_user_sessions(
+            UserSessionsFilter(subject_id="alice", exclude_key=mine.key)
+        )
+        self.assertEqual(self.found(subject_id="alice"), {mine.key})
+
+    def test_deleting_many_returns_what_was_deleted(self) -> None:
+        live, expired = self.create(session_id=None), self.create(expires=_ago(1))
+        self.create(subject_id="bob")
+        deleted = self.store.delete_user_sessions(UserSessionsFilter(subject_id="alice"))
+        expected = {session.key: DeletedSession.of(session) for session in (live, expired)}
+        self.assertEqual({session.key: session for session in deleted}, expected)
+        self.assertEqual(
+            self.store.delete_user_sessions(UserSessionsFilter(subject_id="alice")), []
+        )
+        self.assertEqual(len(self.found(subject_id="bob")), 1)
+
+    def test_a_filter_that_matches_everything_cannot_be_built(self) -> None:
+        for criteria in (
+            {},
+            {"subject_id": None},
+            {"subject_id": "", "session_id": " ", "user_id": "\t"},
+            {"issuer": "https://idp.example"},
+            {"issuer": None, "partition": "default"},
+            {"exclude_key": token_hex(32)},
+        ):
+            with self.subTest(criteria=criteria), self.assertRaises(ValueError):
+                UserSessionsFilter(**criteria)
+
+    def test_a_blank_criterion_counts_as_absent(self) -> None:
+        session = self.create()
+        self.assertEqual(self.found(subject_id="alice", session_id=" "), {session.key})
+
+    # rekey
+
+    def test_a_rekeyed_session_moves_with_everything(self) -> None:
+        session = self.create()
+        moved = replace(make_session(), subject_id="bob", issuer=None, expires=None)
+        version = self.store.rekey_user_session(session.key, moved, if_version=1)
+        self.assertEqual(version, 2)
+        self.assertIsNone(self.store.get_user_session(session.key))
+        self.assertEqual(self.store.get_user_session(moved.key), replace(moved, version=2))
+        self.assertEqual(self.found(subject_id="alice"), set())
+
+    def test_a_rekey_of_a_missing_session_fails_and_creates_nothing(self) -> None:
+        moved = make_session()
+        with self.assertRaises(SessionMissing):
+            self.store.rekey_user_session(token_hex(32), moved, if_version=1)
+        self.assertIsNone(self.store.get_user_session(moved.key))
+
+    def test_a_rekey_of_a_moved_version_fails_and_changes_nothing(self) -> None:
+        session = self.create()
+        self.store.update_user_session(session.key, self.update_of(session, ticket=b"theirs"))
+        moved = make_session()
+        with self.assertRaises(SessionChanged):
+            self.store.rekey_user_session(session.key, moved, if_version=1)
+        self.assertIsNone(self.store.get_user_session(moved.key))
+        self.assertEqual(self.store.get_user_session(session.key).ticket, b"theirs")
+
+    def test_a_rekey_onto_a_taken_key_fails(self) -> None:
+        session, other = self.create(), self.create(subject_id="bob")
+        with self.assertRaises(SessionExists):
+            self.store.rekey_user_session(
+                session.key, replace(session, key=other.key), if_version=1
+            )
+        self.assertEqual(self.store.get_user_session(other.key), other)
+        self.assertIsNotNone(self.store.get_user_session(session.key))
+
+    # touch
+
+    def test_a_touch_renews_and_keeps_the_rest(self) -> None:
+        session = self.create()
+        renewed = session.renewed + timedelta(minutes=5)
+        for expires in (session.renewed + timedelta(hours=2), None):
+            self.assertIs(
+                self.store.touch_user_session(session.key, renewed=renewed, expires=expires), True
+            )
+            found = self.store.get_user_session(session.key)
+            expected = replace(session, renewed=renewed, expires=expires, version=found.version)
+            self.assertEqual(found, expected)
+
+    def test_a_touch_of_a_missing_or_expired_session_does_nothing(self) -> None:
+        expired = self.create(expires=_ago(1))
+        for key in (expired.key, token_hex(32)):
+            renewed = datetime.now(UTC)
+            self.assertIs(self.store.touch_user_session(key, renewed=renewed, expires=None), False)
+            self.assertIsNone(self.store.get_user_session(key))
+
+    def test_on_commit_calls_outside_a_transaction(self) -> None:
+        called: list[int] = []
+        self.store.on_commit(lambda: called.append(1))
+        self.assertEqual(called, [1])
+
+    # Signed out is out
+
+    def test_signed_out_is_out_for_a_save_in_flight(self) -> None:
+        session = self.create()
+        self.store.delete_user_sessions(UserSessionsFilter(subject_id="alice"))
+        for if_version in (None, 1):
+            with self.assertRaises(SessionMissing):
+                self.store.update_user_session(
+                    session.key, UserSessionUpdate.of(session), if_version=if_version
+                )
+        self.assertEqual(self.found(subject_id="alice"), set())
+
+    def test_signed_out_is_out_for_a_rekey(self) -> None:
+        session, moved = self.create(), make_session()
+        self.store.delete_user_sessions(UserSessionsFilter(session_id=session.session_id))
+        with self.assertRaises(SessionMissing):
+            self.store.rekey_user_session(session.key, moved, if_version=1)
+        self.assertEqual(self.found(subject_id="alice"), set())
+
+    def test_signed_out_is_out_for_a_renewal(self) -> None:
+        session = self.create()
+        self.store.delete_user_session(session.key)
+        self.assertIs(
+            self.store.touch_user_session(session.key, renewed=_ago(0), expires=None), False
+        )
+        self.assertIsNone(self.store.get_user_session(session.key))
+
+    # Races
+
+    def test_one_of_two_creations_of_a_key_wins(self) -> None:
+        key = token_hex(32)
+        sessions = [make_session(key=key) for _ in range(4)]
+        results = self.race(
+            *(functools.partial(self.store.create_user_session, session) for session in sessions)
+        )
+        self.assertEqual(results.count(None), 1, results)
+        for result in results:
+            self.assertIsInstance(result, SessionExists | None)
+        winner = sessions[results.index(None)]
+        self.assertEqual(self.store.get_user_session(key), winner)
+
+    def test_two_deletes_remove_everything_once(self) -> None:
+        keys = {self.create().key for _ in range(30)}
+        deletion = functools.partial(
+            self.store.delete_user_sessions, UserSessionsFilter(subject_id="alice")
+        )
+        deleted = [session.key for result in self.race(deletion, deletion) for session in result]
+        self.assertEqual(len(deleted), 30)
+        self.assertEqual(set(deleted), keys)
+        self.assertEqual(self.found(subject_id="alice"), set())
+
+    def test_conditional_updates_let_one_through_at_a_time(self) -> None:
+        session = self.create(ticket=b"0")
+
+        def count() -> None:
+            for _ in range(5):
+                while True:
+                    current = self.store.get_user_session(session.key)
+                    ticket = b"%d" % (int(current.ticket) + 1)
+                    try:
+                        self.store.update_user_session(
+                            session.key,
+                            self.update_of(current, ticket=ticket),
+                            if_version=current.version,
+                        )
+                    except SessionChanged:
+                        continue
+                    break
+
+        self.assertEqual(self.race(count, count, count), [None] * 3)
+        final = self.store.get_user_session(session.key)
+        self.assertEqual((final.ticket, final.version), (b"15", 16))
+
+    def test_one_of_two_rekeys_wins(self) -> None:
+        session = self.create()
+        moved = [make_session() for _ in range(4)]
+        results = self.race(
+            *(
+                functools.partial(
+                    self.store.rekey_user_session, session.key, new, if_version=session.version
+                )
+                for new in moved
+            )
+        )
+        self.assertEqual(results.count(2), 1, results)
+        for result in results:
+            self.assertIsInstance(result, int | SessionMissing | SessionChanged)
+        self.assertEqual(self.found(subject_id="alice"), {moved[results.index(2)].key})
+
+    def test_signed_out_is_out_when_writes_race_with_the_revocation(self) -> None:
+        for _ in range(5):
+            session, moved = self.create(), make_session()
+            *others, deleted = self.race(
+                functools.partial(self.store.rekey_user_session, session.key, moved, if_version=1),
+                functools.partial(
+                    self.store.update_user_session, session.key, self.update_of(session)
+                ),
+                functools.partial(
+                    self.store.touch_user_session, session.key, renewed=_ago(0), expires=None
+                ),
+                functools.partial(
+                    self.store.delete_user_sessions, UserSessionsFilter(subject_id="alice")
+                ),
+            )
+            for result in others:
+                self.assertIsInstance(result, int | SessionMissing | SessionChanged)
+            self.assertIsInstance(deleted, list)
+            self.assertEqual(self.found(subject_id="alice"), set())
+
+    # Clean-up
+
+    def test_clean_up_removes_the_expired_only(self) -> None:
+        self.needs_cleanup()
+        expired = {self.create(expires=_ago(age)).key for age in (1, 10, 100)}
+        live = {self.create().key, self.create(expires=None).key}
+        batches: list[list[str]] = []
+        removed = self.store.delete_expired_sessions(
+            batch_size=2, sleep=0, on_deleted=lambda batch: batches.append([s.key for s in batch])
+        )
+        self.assertEqual(removed, 3)
+        self.assertEqual([len(batch) for batch in batches], [2, 1])
+        self.assertEqual({key for batch in batches for key in batch}, expired)
+        self.assertEqual(self.found(subject_id="alice"), live)
+        for key in expired:
+            self.assertIs(self.store.delete_user_session(key), False)
+
+    def test_clean_up_of_one_partition(self) -> None:
+        self.needs_cleanup()
+        other = self.create(partition="other", expires=_ago(1))
+        self.create(partition="mine", expires=_ago(1))
+        self.assertEqual(self.store.delete_expired_sessions(partition="mine"), 1)
+        self.assertIs(self.store.delete_user_session(other.key), True)
+
+    def test_a_dry_run_counts_and_removes_nothing(self) -> None:
+        self.needs_cleanup()
+        session = self.create(expires=_ago(1))
+        self.create()
+        self.assertEqual(self.store.delete_expired_sessions(dry_run=True), 1)
+        self.assertIs(self.store.delete_user_session(session.key), True)
+
+    def test_clean_up_stops_when_told(self) -> None:
+        self.needs_cleanup()
+        for _ in range(3):
+            self.create(expires=_ago(1))
+        batches: list[Any] = []
+        removed = self.store.delete_expired_sessions(
+            batch_size=1, on_deleted=batches.append, should_stop=lambda: len(batches) >= 2
+        )
+        self.assertEqual(removed, 2)
+        self.assertEqual(self.store.delete_expired_sessions(max_seconds=0), 0)
+        self.assertEqual(self.store.delete_expired_sessions(), 1)
+
+    def test_clean_up_refuses_what_makes_no_sense(self) -> None:
+        self.needs_cleanup()
+        for arguments in (
+            {"batch_size": 0},
+            {"batch_size": 10**9},
+            {"max_seconds": -1},
+            {"sleep": -1},
+        ):
+            with self.subTest(arguments=arguments), self.assertRaises(ValueError):
+                self.store.delete_expired_sessions(**arguments)
+
+    def test_two_clean_ups_remove_everything_once(self) -> None:
+        self.needs_cleanup()
+        for _ in range(20):
+            self.create(expires=_ago(1))
+        clean_up = functools.partial(self.store.delete_expired_sessions, batch_size=3, sleep=0)
+        self.assertEqual(sum(self.race(clean_up, clean_up)), 20)
+
+    def test_clean_up_spares_what_is_renewed_meanwhile(self) -> None:
+        self.needs_cleanup()
+        for _ in range(5):
+            session = self.create(expires=_ago(1))
+            renewal = self.update_of(session, expires=None)
+            renewed, removed = self.race(
+                functools.partial(self.store.update_user_session, session.key, renewal),
+                functools.partial(self.store.delete_expired_sessions, sleep=0),
+            )
+            if isinstance(renewed, SessionMissing):
+                self.assertEqual(removed, 1)
+                self.assertIsNone(self.store.get_user_session(session.key))
+            else:
+                self.assertEqual((renewed, removed), (2, 0))
+                self.assertIsNotNone(self.store.get_user_session(session.key))
+
+    def needs_cleanup(self) -> None:
+        """Leave a test that is about an ability which the store does not claim."""
+        if not self.cleans_up:
+            self.skipTest("Not a UserSessionStoreCleanup.")
+
+    # What is shown
+
+    def test_repr_shows_neither_key_nor_ticket(self) -> None:
+        session = self.create(ticket=b"secret ticket")
+        criteria = UserSessionsFilter(subject_id="alice", exclude_key=session.key)
+        (deleted,) = self.store.delete_user_sessions(UserSessionsFilter(subject_id="alice"))
+        for shown in (session, UserSessionUpdate.of(session), deleted, criteria):
+            self.assertNotIn(session.key, repr(shown))
+            self.assertNotIn("secret", repr(shown))
+            self.assertIn("alice", repr(shown))
+
+
+def _add_twins(cls: type[UserSessionStoreTests]) -> None:
+    for name, test in list(vars(cls).items()):
+        if name.startswith("test_"):
+            setattr(cls, f"{name}_async", _asynchronously(test))
+
+
+def _asynchronously(test: Callable[[Any], None]) -> Callable[[Any], None]:
+    @functools.wraps(test)
+    def twin(self: UserSessionStoreTests) -> None:
+        self.store = _Twins(self.store)
+        test(self)
+
+    return twin
+
+
+_add_twins(UserSessionStoreTests)
