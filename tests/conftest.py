@@ -1,0 +1,57 @@
+import pytest
+from asgiref.sync import async_to_sync
+
+from bff_sessions.engine import SessionStore
+
+ORM = "bff_sessions.stores.orm.OrmUserSessionStore"
+MEMORY = "bff_sessions.stores.memory.InMemoryUserSessionStore"
+MINIMAL = "tests.stores.test_minimal.MinimalStore"
+
+
+class Calls:
+    """Calls a session's methods, or their asynchronous twins."""
+
+    def __init__(self, is_async):
+        self.is_async = is_async
+
+    def __getattr__(self, name):
+        def call(session, *args, **kwargs):
+            if not self.is_async:
+                return getattr(session, name)(*args, **kwargs)
+            return async_to_sync(getattr(session, f"a{name}"))(*args, **kwargs)
+
+        return call
+
+    def change(self, session_key, **values):
+        """What a request does that sets some keys of the session."""
+        session = SessionStore(session_key)
+        self.update(session, values)
+        self.save(session)
+        return session
+
+    def start(self, **values):
+        """Save a new session; the instance that a next request would have."""
+        return SessionStore(self.change(None, **values).session_key)
+
+
+@pytest.fixture(params=[False, True], ids=["sync", "async"])
+def calls(request):
+    return Calls(request.param)
+
+
+@pytest.fixture(params=[ORM, MEMORY, MINIMAL], ids=["orm", "memory", "minimal"])
+def any_store(request, settings, transactional_db):
+    """Whichever store is configured."""
+    settings.BFF_SESSIONS = {"STORE": request.param}
+
+
+@pytest.fixture
+def load():
+    """Data of the session as the next request sees it; None if there is none."""
+
+    def load(session_key):
+        session = SessionStore(session_key)
+        data = dict(session.items())
+        return data if session.session_key else None
+
+    return load

@@ -1,0 +1,220 @@
+import pytest
+from django.core.checks import ERROR, run_checks
+from django.core.management import call_command
+from django.core.management.base import SystemCheckError
+
+from bff_sessions.contract import UserSessionStore
+from bff_sessions.stores.memory import InMemoryUserSessionStore
+
+GOOD_KEYS = ["a good key of more than 32 characters", "another key of more than 32 characters"]
+not_callable = "not callable"
+
+
+class SmallerMemory(InMemoryUserSessionStore):
+    pass
+
+
+class Unfinished(UserSessionStore):
+    """Without its verbs, so that it cannot be instantiated."""
+
+
+def messages(*, deploy=False):
+    """What the checks of this package say."""
+    found = run_checks(include_deployment_checks=deploy)
+    return [message for message in found if message.id.startswith("bff_sessions.")]
+
+
+def only_message(id, *, deploy=False):
+    """The one message there is; it has `id` and a hint."""
+    (message,) = messages(deploy=deploy)
+    assert message.id == f"bff_sessions.{id}"
+    assert message.msg.endswith(".")
+    assert message.hint
+    assert message.is_serious(ERROR) == id.startswith("E")
+    return message
+
+
+def test_the_settings_of_the_tests_are_silent():
+    assert messages() == []
+
+
+def test_a_good_configuration_is_silent(settings):
+    settings.SESSION_COOKIE_SECURE = True
+    settings.BFF_SESSIONS = {
+        "STORE": "bff_sessions.stores.orm.OrmUserSessionStore",
+        "PARTITION": "shop",
+        "ENCRYPTION_KEYS": GOOD_KEYS,
+        "IDENTITY_RESOLVER": "bff_sessions.identity.resolve_identity",
+    }
+    assert messages(deploy=True) == []
+
+
+def test_an_empty_configuration_is_good(settings):
+    settings.BFF_SESSIONS = {}
+    assert messages() == []
+
+
+def test_a_missing_app_is_e001(settings):
+    settings.INSTALLED_APPS = [app for app in settings.INSTALLED_APPS if app != "bff_sessions"]
+    assert "INSTALLED_APPS" in only_message("E001").msg
+
+
+@pytest.mark.parametrize("given", [None, [], "shop", 1, {"STORE"}])
+def test_settings_that_are_no_dictionary_are_e002(settings, given):
+    settings.BFF_SESSIONS = given
+    assert type(given).__name__ in only_message("E002").msg
+
+
+def test_an_unknown_setting_is_e003(settings):
+    settings.BFF_SESSIONS = {"PARTITON": "shop"}
+    message = only_message("E003")
+    assert "'PARTITON'" in message.msg
+    assert "PARTITION" in message.hint
+
+
+def test_every_unknown_setting_is_told(settings):
+    settings.BFF_SESSIONS = {"PARTITON": "shop", "store": "x", 1: 2}
+    assert [message.id for message in messages()] == ["bff_sessions.E003"] * 3
+
+
+@pytest.mark.parametrize(
+    "store",
+    ["shop.stores.Nope", "bff_sessions.stores.orm.Nope", "Nope", "", None, 1, dict, ["a.b"]],
+)
+def test_a_store_that_cannot_be_imported_is_e004(settings, store):
+    settings.BFF_SESSIONS = {"STORE": store}
+    assert repr(store) in only_message("E004").msg
+
+
+@pytest.mark.parametrize(
+    "store",
+    [
+        "builtins.dict",
+        "bff_sessions.stores.get_store",
+        "bff_sessions.contract.UserSessionStoreCleanup",
+    ],
+)
+def test_a_store_that_is_no_store_is_e005(settings, store):
+    settings.BFF_SESSIONS = {"STORE": store}
+    assert store in only_message("E005").msg
+
+
+@pytest.mark.parametrize(
+    "store", ["bff_sessions.contract.UserSessionStore", "tests.test_checks.Unfinished"]
+)
+def test_a_store_without_its_verbs_is_e005(settings, store):
+    settings.BFF_SESSIONS = {"STORE": store}
+    assert store in only_message("E005").msg
+
+
+@pytest.mark.parametrize(
+    "resolver",
+    ["shop.resolver", "bff_sessions.identity.nope", "", None, 1, len, ["a.b"], {"a": "b"}],
+)
+def test_a_resolver_that_cannot_be_imported_is_e006(settings, resolver):
+    settings.BFF_SESSIONS = {"IDENTITY_RESOLVER": resolver}
+    assert "IDENTITY_RESOLVER" in only_message("E006").msg
+
+
+def test_a_resolver_that_cannot_be_called_is_e006(settings):
+    settings.BFF_SESSIONS = {"IDENTITY_RESOLVER": "tests.test_checks.not_callable"}
+    assert "not callable" in only_message("E006").msg
+
+
+@pytest.mark.parametrize(
+    "partition", [None, "", " ", "\t", 1, b"shop", "x" * 101, "a\0b", "\ud800"]
+)
+def test_a_partition_that_cannot_be_kept_is_e007(settings, partition):
+    settings.BFF_SESSIONS = {"PARTITION": partition}
+    assert "PARTITION" in only_message("E007").msg
+
+
+@pytest.mark.parametrize("partition", ["x", "x" * 100, "Überseehandel"])
+def test_a_partition_of_up_to_100_characters_is_good(settings, partition):
+    settings.BFF_SESSIONS = {"PARTITION": partition}
+    assert messages() == []
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        [],
+        (),
+        GOOD_KEYS[0],
+        GOOD_KEYS[0].encode(),
+        {GOOD_KEYS[0]},
+        {"key": GOOD_KEYS[0]},
+        [GOOD_KEYS[0], None],
+        [1],
+        ["top secret"],
+        [GOOD_KEYS[0], b"top secret"],
+        [""],
+        [GOOD_KEYS[0], GOOD_KEYS[0]],
+        [GOOD_KEYS[0], GOOD_KEYS[1], GOOD_KEYS[0]],
+    ],
+)
+def test_encryption_keys_that_are_no_good_are_e008_and_stay_secret(settings, keys):
+    settings.BFF_SESSIONS = {"ENCRYPTION_KEYS": keys}
+    text = str(only_message("E008"))
+    assert "ENCRYPTION_KEYS" in text
+    for secret in [*GOOD_KEYS, "top secret", "good key", settings.SECRET_KEY]:
+        assert secret not in text
+
+
+@pytest.mark.parametrize(
+    "keys", [None, GOOD_KEYS, tuple(GOOD_KEYS), [bytes(range(32))], ["x" * 32]]
+)
+def test_lists_of_long_keys_are_good(settings, keys):
+    settings.BFF_SESSIONS = {"ENCRYPTION_KEYS": keys}
+    assert messages() == []
+
+
+def test_keys_appear_in_no_message_of_another_fault(settings):
+    settings.BFF_SESSIONS = {"ENCRYPTION_KEYS": GOOD_KEYS, "STORE": "x", "PARTITION": "", "y": 1}
+    found = messages()
+    assert len(found) == 3
+    for message in found:
+        assert not any(key in str(message) for key in GOOD_KEYS)
+
+
+def test_another_session_engine_is_w001(settings):
+    settings.SESSION_ENGINE = "django.contrib.sessions.backends.signed_cookies"
+    message = only_message("W001")
+    assert "signed_cookies" in message.msg
+    assert "bff_sessions.engine" in message.hint
+
+
+@pytest.mark.parametrize(
+    "store",
+    ["bff_sessions.stores.memory.InMemoryUserSessionStore", "tests.test_checks.SmallerMemory"],
+)
+def test_sessions_in_memory_are_w002_outside_of_debug(settings, store):
+    settings.BFF_SESSIONS = {"STORE": store}
+    assert "memory" in only_message("W002").msg
+    settings.DEBUG = True
+    assert messages() == []
+
+
+@pytest.mark.parametrize("name", ["SESSION_COOKIE_SECURE", "SESSION_COOKIE_HTTPONLY"])
+def test_a_cookie_without_protection_is_w003_when_deploying(settings, name):
+    settings.SESSION_COOKIE_SECURE = settings.SESSION_COOKIE_HTTPONLY = True
+    setattr(settings, name, False)
+    only_message("W003", deploy=True)
+    assert messages() == []
+
+
+def test_every_fault_at_once_is_told_at_once(settings):
+    settings.BFF_SESSIONS = {
+        "STORE": "x",
+        "PARTITION": "",
+        "ENCRYPTION_KEYS": [],
+        "IDENTITY_RESOLVER": "x",
+        "y": 1,
+    }
+    assert [message.id[-4:] for message in messages()] == ["E003", "E004", "E006", "E007", "E008"]
+
+
+def test_a_fault_makes_manage_py_check_fail(settings):
+    settings.BFF_SESSIONS = {"STORE": "shop.stores.Nope"}
+    with pytest.raises(SystemCheckError, match=r"bff_sessions\.E004"):
+        call_command("check")

@@ -1,0 +1,509 @@
+import re
+from types import MappingProxyType
+
+import pytest
+from asgiref.sync import async_to_sync
+from django.contrib.auth import alogin, login, logout
+from django.core.exceptions import ImproperlyConfigured
+from django.test import RequestFactory
+
+from bff_sessions import Identity, bind_identity, conf
+from bff_sessions.engine import SessionStore
+from bff_sessions.identity import ANONYMOUS, resolve_identity
+from bff_sessions.models import Session
+from bff_sessions.protection import store_key
+from tests.factories import UserFactory, ago
+
+CLAIMS = {"iss": "https://idp.example", "sub": "alice", "sid": "5"}
+ALICE = Identity(issuer="https://idp.example", subject_id="alice", session_id="5")
+BLANKS = ["", " ", "\t\n", None, 0, 7, True, ["alice"], {"sub": "alice"}, b"alice"]
+
+
+def row_of(session):
+    return Session.objects.get(key=store_key(conf.PARTITION, session.session_key))
+
+
+def reopened(session):
+    """What the next request gets."""
+    return SessionStore(session.session_key)
+
+
+def request_with(session):
+    request = RequestFactory().get("/")
+    request.session = session
+    return request
+
+
+def resolve_tenant(data):
+    if "tenant" not in data:
+        return Identity()
+    return Identity(issuer="own", subject_id=data["tenant"], session_id="s", user_id="u")
+
+
+def resolve_to_dict(data):
+    return {"subject_id": "alice"}
+
+
+def resolve_to_nothing(data):
+    return None
+
+
+# The three sources
+
+
+def test_nobody_is_in_empty_data():
+    assert resolve_identity({}) == ANONYMOUS == Identity()
+
+
+def test_the_user_of_django_is_a_subject_without_issuer():
+    assert resolve_identity({"_auth_user_id": "42"}) == Identity(subject_id="42", user_id="42")
+
+
+def test_a_user_id_that_is_no_text_becomes_text():
+    assert resolve_identity({"_auth_user_id": 42}) == Identity(subject_id="42", user_id="42")
+
+
+def test_claims_under_oidc_name_the_subject():
+    assert resolve_identity({"oidc": CLAIMS}) == ALICE
+
+
+def test_claims_win_over_the_user_of_django():
+    identity = resolve_identity({"oidc": CLAIMS, "_auth_user_id": "42"})
+    assert identity == Identity(
+        issuer="https://idp.example", subject_id="alice", session_id="5", user_id="42"
+    )
+
+
+def test_a_bound_identity_wins_over_claims_and_the_user_of_django():
+    data = {"oidc": CLAIMS, "_auth_user_id": "42"}
+    bind_identity(request_with(data), issuer="https://b.example", subject_id="bob")
+    assert resolve_identity(data) == Identity(
+        issuer="https://b.example", subject_id="bob", session_id=None, user_id="42"
+    )
+
+
+def test_a_bound_identity_needs_neither_issuer_nor_session_id():
+    data = {}
+    bind_identity(request_with(data), subject_id="bob")
+    assert resolve_identity(data) == Identity(subject_id="bob")
+
+
+def test_claims_may_be_any_mapping():
+    assert resolve_identity({"oidc": MappingProxyType(CLAIMS)}) == ALICE
+
+
+def test_other_claims_do_not_matter():
+    assert resolve_identity({"oidc": {**CLAIMS, "aud": ["bff"], 1: 2}}) == ALICE
+
+
+def test_a_subject_is_kept_to_the_letter():
+    data = {"oidc": {**CLAIMS, "sub": " Alice "}}
+    assert resolve_identity(data).subject_id == " Alice "
+
+
+@pytest.mark.parametrize("oidc", [None, "alice", b"alice", 1, ["sub", "alice"], [CLAIMS], True])
+def test_what_is_no_mapping_under_oidc_is_passed_over(oidc):
+    assert resolve_identity({"oidc": oidc}) == ANONYMOUS
+    assert resolve_identity({"oidc": oidc, "_auth_user_id": "42"}).subject_id == "42"
+
+
+@pytest.mark.parametrize("name", ["iss", "sub"])
+@pytest.mark.parametrize("blank", BLANKS)
+def test_claims_with_a_blank_issuer_or_subject_are_passed_over(name, blank):
+    data = {"oidc": {**CLAIMS, name: blank}}
+    assert resolve_identity(data) == ANONYMOUS
+    assert resolve_identity({**data, "_auth_user_id": "42"}).subject_id == "42"
+
+
+@pytest.mark.parametrize("name", ["iss", "sub"])
+def test_claims_without_issuer_or_subject_are_passed_over(name):
+    claims = {other: value for other, value in CLAIMS.items() if other != name}
+    assert resolve_identity({"oidc": claims}) == ANONYMOUS
+
+
+@pytest.mark.parametrize("blank", BLANKS)
+def test_a_blank_session_id_is_none(blank):
+    assert resolve_identity({"oidc": {**CLAIMS, "sid": blank}}).session_id is None
+
+
+def test_a_missing_session_id_is_none():
+    identity = resolve_identity({"oidc": {"iss": "https://idp.example", "sub": "alice"}})
+    assert identity == Identity(issuer="https://idp.example", subject_id="alice")
+
+
+@pytest.mark.parametrize("name", ["iss", "sub", "sid"])
+def test_a_claim_too_long_to_be_kept_is_refused_not_cut(name):
+    with pytest.raises(ValueError, match="256"):
+        resolve_identity({"oidc": {**CLAIMS, name: "x" * 256}})
+    resolve_identity({"oidc": {**CLAIMS, name: "x" * 255}})
+
+
+# bind_identity()
+
+
+@pytest.mark.parametrize("name", ["issuer", "subject_id", "session_id"])
+@pytest.mark.parametrize("value", ["x" * 256, "", " \t", "a\0b", "\ud800"])
+def test_what_cannot_be_kept_is_refused_before_anything_is_stored(name, value):
+    data = {}
+    claims = {"issuer": "i", "subject_id": "s", "session_id": "5", name: value}
+    with pytest.raises(ValueError, match=name) as caught:
+        bind_identity(request_with(data), **claims)
+    assert data == {}
+    if value:
+        assert value not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["issuer", "subject_id", "session_id"])
+@pytest.mark.parametrize("value", [1, b"alice", ["alice"], True])
+def test_what_is_no_text_is_refused_before_anything_is_stored(name, value):
+    data = {}
+    with pytest.raises(TypeError, match=name):
+        bind_identity(request_with(data), **{"subject_id": "s", name: value})
+    assert data == {}
+
+
+def test_a_subject_is_required():
+    data = {}
+    with pytest.raises(TypeError, match="subject_id"):
+        bind_identity(request_with(data), subject_id=None)
+    with pytest.raises(TypeError, match="subject_id"):
+        bind_identity(request_with(data))
+    assert data == {}
+
+
+def test_an_identity_that_was_refused_leaves_the_one_before():
+    data = {}
+    bind_identity(request_with(data), subject_id="alice")
+    with pytest.raises(ValueError, match="subject_id"):
+        bind_identity(request_with(data), subject_id="x" * 256)
+    assert resolve_identity(data).subject_id == "alice"
+
+
+def test_255_characters_are_enough_for_everybody():
+    data, text = {}, "x" * 255
+    bind_identity(request_with(data), issuer=text, subject_id=text, session_id=text)
+    assert resolve_identity(data) == Identity(issuer=text, subject_id=text, session_id=text)
+
+
+@pytest.mark.django_db
+def test_a_bound_identity_is_in_the_row_from_the_next_save_on():
+    session = SessionStore()
+    bind_identity(request_with(session), issuer="i", subject_id="alice", session_id="5")
+    assert session.modified
+    session.save()
+    row = row_of(session)
+    assert (row.issuer, row.subject_id, row.session_id, row.user_id) == ("i", "alice", "5", None)
+
+
+@pytest.mark.django_db
+def test_binding_again_replaces():
+    session = SessionStore()
+    bind_identity(request_with(session), issuer="i", subject_id="alice", session_id="5")
+    session.save()
+    bind_identity(request_with(session), subject_id="bob")
+    session.save()
+    row = row_of(session)
+    assert (row.issuer, row.subject_id) == (None, "bob")
+    assert row.session_id != "5"
+
+
+# At every save, however the data was written
+
+
+def write_by_item(session):
+    session["oidc"] = CLAIMS
+
+
+def write_by_update(session):
+    session.update({"oidc": CLAIMS})
+
+
+def write_by_setdefault(session):
+    session.setdefault("oidc", CLAIMS)
+
+
+def write_by_aset(session):
+    async_to_sync(session.aset)("oidc", CLAIMS)
+
+
+def write_by_aupdate(session):
+    async_to_sync(session.aupdate)({"oidc": CLAIMS})
+
+
+def write_by_asetdefault(session):
+    async_to_sync(session.asetdefault)("oidc", CLAIMS)
+
+
+def write_in_place(session):
+    session.setdefault("oidc", {}).update(CLAIMS)
+
+
+WRITERS = [
+    write_by_item,
+    write_by_update,
+    write_by_setdefault,
+    write_by_aset,
+    write_by_aupdate,
+    write_by_asetdefault,
+    write_in_place,
+]
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("save", ["save", "asave", "create", "cycle_key", "acycle_key"])
+@pytest.mark.parametrize("write", WRITERS)
+def test_identity_is_found_however_it_was_written(write, save):
+    session = SessionStore()
+    write(session)
+    method = getattr(session, save)
+    (async_to_sync(method) if save.startswith("a") else method)()
+    row = row_of(session)
+    assert (row.issuer, row.subject_id, row.session_id) == ("https://idp.example", "alice", "5")
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("write", WRITERS)
+def test_identity_is_found_again_at_every_save(write):
+    session = SessionStore()
+    session["cart"] = 1
+    session.save()
+    assert row_of(session).subject_id is None
+    session = reopened(session)
+    write(session)
+    session.save()
+    assert row_of(session).subject_id == "alice"
+    session = reopened(session)
+    session["oidc"] = {**CLAIMS, "sub": "bob"}
+    session.save()
+    assert row_of(session).subject_id == "bob"
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    "remove", [lambda s: s.pop("oidc"), lambda s: s.__delitem__("oidc"), lambda s: s.clear()]
+)
+def test_without_claims_the_row_is_anonymous_again(remove):
+    session = SessionStore()
+    session["oidc"] = CLAIMS
+    session.save()
+    session = reopened(session)
+    remove(session)
+    session.save()
+    row = row_of(session)
+    assert (row.issuer, row.subject_id, row.session_id, row.user_id) == (None,) * 4
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("sign_in", [login, async_to_sync(alogin)])
+def test_signing_in_with_django_puts_the_user_into_the_row(sign_in):
+    user, session = UserFactory(), SessionStore()
+    sign_in(request_with(session), user)
+    session.save()
+    row = row_of(session)
+    assert (row.issuer, row.subject_id, row.user_id) == (None, str(user.pk), str(user.pk))
+    assert row.session_id
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("sign_in", [login, async_to_sync(alogin)])
+def test_signing_in_at_a_provider_puts_subject_and_user_into_the_row(sign_in):
+    user, session = UserFactory(), SessionStore()
+    request = request_with(session)
+    sign_in(request, user)
+    bind_identity(request, issuer="https://idp.example", subject_id="alice", session_id="5")
+    session.save()
+    row = row_of(session)
+    assert (row.subject_id, row.session_id, row.user_id) == ("alice", "5", str(user.pk))
+
+
+@pytest.mark.django_db
+def test_after_signing_out_nothing_of_the_identity_is_left():
+    session = SessionStore()
+    request = request_with(session)
+    login(request, UserFactory())
+    bind_identity(request, subject_id="alice", session_id="5")
+    session.save()
+    logout(request)
+    assert not Session.objects.exists()
+    session["cart"] = 1
+    session.save()
+    assert row_of(session).subject_id is None
+
+
+@pytest.mark.django_db
+def test_a_claim_too_long_to_be_kept_saves_nothing():
+    session = SessionStore()
+    session["oidc"] = CLAIMS
+    session.save()
+    before = Session.objects.values().get()
+    session["oidc"] = {**CLAIMS, "sub": "x" * 256}
+    with pytest.raises(ValueError, match="subject_id"):
+        session.save()
+    assert Session.objects.values().get() == before
+
+
+# A resolver of one's own
+
+
+@pytest.mark.django_db
+def test_an_own_resolver_decides(settings):
+    settings.BFF_SESSIONS = {"IDENTITY_RESOLVER": "tests.test_identity.resolve_tenant"}
+    session = SessionStore()
+    session["oidc"] = CLAIMS
+    session.save()
+    assert row_of(session).subject_id is None
+    session["tenant"] = "acme"
+    session.save()
+    row = row_of(session)
+    assert (row.issuer, row.subject_id, row.session_id, row.user_id) == ("own", "acme", "s", "u")
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("name", ["resolve_to_dict", "resolve_to_nothing"])
+def test_a_resolver_that_returns_something_else_is_misconfigured(settings, name):
+    settings.BFF_SESSIONS = {"IDENTITY_RESOLVER": f"tests.test_identity.{name}"}
+    session = SessionStore()
+    session["cart"] = "do not show me"
+    with pytest.raises(ImproperlyConfigured, match="IDENTITY_RESOLVER") as caught:
+        session.save()
+    assert "show me" not in str(caught.value)
+    assert not Session.objects.exists()
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("path", ["nope.nope", "tests.test_identity.CLAIMS"])
+def test_a_resolver_that_is_none_is_misconfigured(settings, path):
+    settings.BFF_SESSIONS = {"IDENTITY_RESOLVER": path}
+    with pytest.raises(ImproperlyConfigured, match="IDENTITY_RESOLVER"):
+        SessionStore().save()
+
+
+# The session id where the provider gives none
+
+
+@pytest.fixture
+def signed_in(db):
+    """A session of alice's whose provider gives no sid."""
+    session = SessionStore()
+    session["oidc"] = {"iss": "https://idp.example", "sub": "alice"}
+    session.save()
+    return session
+
+
+def test_a_session_without_sid_gets_a_random_one(signed_in):
+    other = SessionStore()
+    other["oidc"] = signed_in["oidc"]
+    other.save()
+    ids = {row_of(session).session_id for session in (signed_in, other)}
+    assert len(ids) == 2
+    assert all(re.fullmatch("[A-Za-z0-9]{22,}", session_id) for session_id in ids)
+
+
+def test_an_own_session_id_stays_while_the_subject_stays(signed_in):
+    before = row_of(signed_in).session_id
+    signed_in["cart"] = 1
+    signed_in.save()
+    assert row_of(signed_in).session_id == before
+    session = reopened(signed_in)
+    session["cart"] = 2
+    session.save()
+    assert row_of(session).session_id == before
+    session.cycle_key()
+    assert row_of(session).session_id == before
+    session["oidc"] = {**session["oidc"], "name": "Alice"}
+    session.save()
+    assert row_of(session).session_id == before
+
+
+@pytest.mark.parametrize("changed", [{"sub": "bob"}, {"iss": "https://b.example"}])
+def test_an_own_session_id_is_made_again_when_the_subject_changes(signed_in, changed):
+    before = row_of(signed_in).session_id
+    signed_in["oidc"] = signed_in["oidc"] | changed
+    signed_in.save()
+    assert row_of(signed_in).session_id not in (None, before)
+
+
+def test_an_own_session_id_is_not_in_the_session_data(signed_in):
+    session_id = row_of(signed_in).session_id
+    assert session_id not in repr(reopened(signed_in).items())
+
+
+def test_an_own_session_id_has_nothing_to_do_with_the_key(signed_in):
+    row = row_of(signed_in)
+    assert row.session_id not in (signed_in.session_key, row.key)
+    assert row.session_id not in signed_in.session_key + row.key
+    assert signed_in.session_key not in row.session_id
+
+
+def test_the_sid_of_the_provider_replaces_an_own_one(signed_in):
+    signed_in["oidc"] = CLAIMS
+    signed_in.save()
+    assert row_of(signed_in).session_id == "5"
+
+
+@pytest.mark.django_db
+def test_an_anonymous_session_has_no_session_id():
+    session = SessionStore()
+    session["cart"] = 1
+    session.save()
+    assert row_of(session).session_id is None
+
+
+# created
+
+
+@pytest.fixture
+def long_ago(signed_in):
+    """When `signed_in` signed in, for all we know."""
+    moment = ago(days=3)
+    Session.objects.update(created=moment, renewed=moment)
+    return moment
+
+
+def test_created_stays_while_the_identity_stays(signed_in, long_ago):
+    session = reopened(signed_in)
+    session["cart"] = 1
+    session.save()
+    assert row_of(session).created == long_ago
+    assert row_of(session).renewed > long_ago
+    session.cycle_key()
+    assert row_of(session).created == long_ago
+    session.set_expiry(300)
+    session.save()
+    assert row_of(session).created == long_ago
+
+
+@pytest.mark.parametrize(
+    "changed", [{"sub": "bob"}, {"iss": "https://b.example"}, {"sid": "5"}], ids=str
+)
+def test_created_restarts_when_the_identity_changes(signed_in, long_ago, changed):
+    session = reopened(signed_in)
+    session["oidc"] = session["oidc"] | changed
+    session.save()
+    assert row_of(session).created > long_ago
+
+
+def test_created_restarts_when_a_user_of_django_signs_in(signed_in, long_ago):
+    session = reopened(signed_in)
+    login(request_with(session), UserFactory())
+    session.save()
+    assert row_of(session).created > long_ago
+
+
+def test_created_restarts_when_the_identity_ends(signed_in, long_ago):
+    session = reopened(signed_in)
+    del session["oidc"]
+    session.save()
+    assert row_of(session).created > long_ago
+
+
+@pytest.mark.django_db
+def test_created_of_an_anonymous_session_stays():
+    session, moment = SessionStore(), ago(days=3)
+    session["cart"] = 1
+    session.save()
+    Session.objects.update(created=moment)
+    session = reopened(session)
+    session["cart"] = 2
+    session.save()
+    assert row_of(session).created == moment

@@ -1,0 +1,516 @@
+import base64
+import hashlib
+import logging
+import re
+
+import pytest
+from django.contrib.auth import get_user, login, logout
+from django.core import signing
+from django.http import HttpResponse, JsonResponse
+from django.test import Client
+from django.urls import path
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from bff_sessions.engine import SessionStore
+from bff_sessions.exceptions import TicketUnreadable
+from bff_sessions.models import Session
+from bff_sessions.protection import protect, store_key, unprotect
+from tests.factories import UserFactory
+
+DATA = b'{"access_token": "do not show me"}'
+KEY = store_key("shop", "a session key of thirty-two bytes")
+ROW = {"key": KEY, "partition": "shop"}
+OLD, NEW, OTHER = ("old" * 12, "new" * 12, "other" * 12)
+
+generated = hypothesis_settings(database=None, deadline=None)
+
+
+def shown_in(error):
+    """All that a log or an error page could print of `error`."""
+    return f"{error} {error!r} {error.args} {error.__cause__!r} {vars(error)}"
+
+
+def encodings_of(secret):
+    """What `secret`, which is not empty, may look like in a text."""
+    assert secret
+    return {
+        str(secret),
+        secret.hex(),
+        base64.b64encode(secret).decode(),
+        base64.urlsafe_b64encode(secret).decode(),
+        secret.decode("latin-1"),
+    }
+
+
+# The store key
+
+
+def test_the_store_key_is_64_hexadecimal_digits():
+    assert re.fullmatch("[0-9a-f]{64}", store_key("default", "session key"))
+
+
+def test_the_store_key_is_the_same_every_time():
+    assert store_key("shop", "session key") == store_key("shop", "session key")
+
+
+def test_the_store_key_depends_on_the_session_key():
+    assert store_key("shop", "session key") != store_key("shop", "session keY")
+
+
+def test_the_store_key_depends_on_the_partition():
+    assert store_key("shop", "session key") != store_key("blog", "session key")
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), [(("ab", "c"), ("a", "bc")), (("", "ab"), ("ab", "")), (("é", ""), ("", "é"))]
+)
+def test_the_store_key_tells_where_the_partition_ends(one, other):
+    assert store_key(*one) != store_key(*other)
+
+
+def test_the_store_key_does_not_depend_on_the_encryption_keys(settings):
+    before = store_key("shop", "session key")
+    settings.SECRET_KEY = OTHER
+    settings.BFF_SESSIONS = {"ENCRYPTION_KEYS": [NEW]}
+    assert store_key("shop", "session key") == before
+
+
+@generated
+@given(st.tuples(st.text(), st.text()), st.tuples(st.text(), st.text()))
+def test_store_keys_are_equal_only_for_what_is_equal(one, other):
+    assert (store_key(*one) == store_key(*other)) == (one == other)
+
+
+def test_neither_plain_hash_of_the_session_key_is_the_store_key():
+    digests = {hashlib.new(name, b"session key").digest() for name in ("sha256", "sha3_256")}
+    assert bytes.fromhex(store_key("default", "session key")) not in digests
+
+
+# The ticket
+
+
+@generated
+@given(st.binary(), st.text(min_size=1), st.text(min_size=1))
+def test_what_was_protected_is_read_again(data, key, partition):
+    ticket = protect(data, key=key, partition=partition)
+    assert unprotect(ticket, key=key, partition=partition) == data
+
+
+def test_the_data_is_not_in_the_ticket():
+    assert b"token" not in protect(DATA, **ROW)
+
+
+def test_two_tickets_of_the_same_data_differ():
+    tickets = {protect(DATA, **ROW)[9:] for _ in range(50)}
+    assert len(tickets) == 50
+    # Nonce and encrypted data each for itself.
+    assert len({ticket[:12] for ticket in tickets}) == 50
+    assert len({ticket[12:] for ticket in tickets}) == 50
+
+
+def test_truncated():
+    ticket = protect(DATA, **ROW)
+    for length in range(len(ticket)):
+        with pytest.raises(TicketUnreadable):
+            unprotect(ticket[:length], **ROW)
+
+
+def test_truncated_at_the_beginning():
+    ticket = protect(DATA, **ROW)
+    for start in range(1, len(ticket)):
+        with pytest.raises(TicketUnreadable):
+            unprotect(ticket[start:], **ROW)
+
+
+def test_appended_byte():
+    with pytest.raises(TicketUnreadable):
+        unprotect(protect(DATA, **ROW) + b"\0", **ROW)
+
+
+def test_flipped_bit():
+    ticket = protect(DATA, **ROW)
+    for position in range(len(ticket)):
+        for bit in range(8):
+            altered = bytearray(ticket)
+            altered[position] ^= 1 << bit
+            with pytest.raises(TicketUnreadable):
+                unprotect(bytes(altered), **ROW)
+
+
+@generated
+@given(st.binary(max_size=200))
+def test_garbage(garbage):
+    with pytest.raises(TicketUnreadable):
+        unprotect(garbage, **ROW)
+
+
+def test_other_row():
+    with pytest.raises(TicketUnreadable, match="another row"):
+        unprotect(protect(DATA, **ROW), key=store_key("shop", "other"), partition="shop")
+
+
+def test_other_partition():
+    with pytest.raises(TicketUnreadable, match="another row"):
+        unprotect(protect(DATA, **ROW), key=KEY, partition="blog")
+
+
+def test_key_and_partition_are_told_apart():
+    ticket = protect(DATA, key="ab", partition="c")
+    with pytest.raises(TicketUnreadable):
+        unprotect(ticket, key="a", partition="bc")
+
+
+@pytest.mark.parametrize("version", [0, 2, 255])
+def test_unknown_version(version):
+    ticket = bytes([version]) + protect(DATA, **ROW)[1:]
+    with pytest.raises(TicketUnreadable, match="format"):
+        unprotect(ticket, **ROW)
+
+
+def test_parts_of_two_tickets_do_not_make_one():
+    one, other = protect(DATA, **ROW), protect(DATA, **ROW)
+    # Within the nonce, after it, within the data, before the tag.
+    for cut in (15, 21, 30, len(one) - 16):
+        with pytest.raises(TicketUnreadable):
+            unprotect(one[:cut] + other[cut:], **ROW)
+
+
+# The keys
+
+
+@pytest.fixture(params=["SECRET_KEY", "ENCRYPTION_KEYS"])
+def use_keys(request, settings):
+    """Configure master keys, newest first, in one place or the other."""
+
+    def use(first, *others):
+        if request.param == "SECRET_KEY":
+            settings.SECRET_KEY, settings.SECRET_KEY_FALLBACKS = first, list(others)
+        else:
+            settings.BFF_SESSIONS = {"ENCRYPTION_KEYS": [first, *others]}
+
+    return use
+
+
+def test_wrong_key(use_keys):
+    use_keys(OLD)
+    ticket = protect(DATA, **ROW)
+    use_keys(OTHER)
+    with pytest.raises(TicketUnreadable, match="not configured"):
+        unprotect(ticket, **ROW)
+
+
+def test_rotated_key_still_reads(use_keys):
+    use_keys(OLD)
+    ticket = protect(DATA, **ROW)
+    use_keys(NEW, OLD)
+    assert unprotect(ticket, **ROW) == DATA
+    use_keys(NEW, OTHER, OLD)
+    assert unprotect(ticket, **ROW) == DATA
+
+
+def test_retired_key_no_longer_reads(use_keys):
+    use_keys(NEW, OLD)
+    assert unprotect(protect(DATA, **ROW), **ROW) == DATA
+    use_keys(OLD)
+    ticket = protect(DATA, **ROW)
+    use_keys(NEW)
+    with pytest.raises(TicketUnreadable, match="not configured"):
+        unprotect(ticket, **ROW)
+
+
+def test_first_key_encrypts(use_keys):
+    use_keys(NEW, OLD)
+    ticket = protect(DATA, **ROW)
+    use_keys(NEW)
+    assert unprotect(ticket, **ROW) == DATA
+    use_keys(OLD)
+    with pytest.raises(TicketUnreadable):
+        unprotect(ticket, **ROW)
+
+
+def test_own_keys_make_secret_key_irrelevant(settings):
+    settings.BFF_SESSIONS = {"ENCRYPTION_KEYS": [OLD]}
+    ticket = protect(DATA, **ROW)
+    settings.SECRET_KEY = OTHER
+    assert unprotect(ticket, **ROW) == DATA
+    settings.SECRET_KEY, settings.BFF_SESSIONS = OLD, {"ENCRYPTION_KEYS": [NEW]}
+    with pytest.raises(TicketUnreadable):
+        unprotect(ticket, **ROW)
+
+
+def test_a_key_may_be_bytes(settings):
+    settings.BFF_SESSIONS = {"ENCRYPTION_KEYS": [bytes(range(32))]}
+    assert unprotect(protect(DATA, **ROW), **ROW) == DATA
+
+
+def test_text_and_its_bytes_are_one_key(settings):
+    settings.BFF_SESSIONS = {"ENCRYPTION_KEYS": [OLD]}
+    ticket = protect(DATA, **ROW)
+    settings.BFF_SESSIONS = {"ENCRYPTION_KEYS": [OLD.encode()]}
+    assert unprotect(ticket, **ROW) == DATA
+
+
+def test_the_key_id_is_no_hash_of_the_secret_key(settings):
+    key_id = protect(DATA, **ROW)[1:9]
+    secret = settings.SECRET_KEY.encode()
+    for name in hashlib.algorithms_available:
+        try:
+            digest = hashlib.new(name, secret).digest()
+        except (TypeError, ValueError):
+            continue  # No fixed length, or not in this build of OpenSSL.
+        assert key_id not in digest, name
+
+
+def test_the_key_id_is_the_same_for_every_row():
+    assert protect(b"", **ROW)[:9] == protect(DATA, key="other", partition="blog")[:9]
+
+
+def test_the_key_id_is_another_for_another_key(use_keys):
+    use_keys(OLD)
+    old = protect(DATA, **ROW)[1:9]
+    use_keys(NEW)
+    assert protect(DATA, **ROW)[1:9] != old
+
+
+def test_a_ticket_is_no_signed_text_of_django():
+    with pytest.raises((signing.BadSignature, UnicodeDecodeError)):
+        signing.loads(protect(DATA, **ROW).decode())
+
+
+@pytest.mark.parametrize("fault", ["altered", "cut", "version", "other row", "retired key"])
+def test_an_error_shows_neither_data_nor_keys(settings, fault):
+    settings.BFF_SESSIONS = {"ENCRYPTION_KEYS": [OLD]}
+    ticket, row = protect(DATA, **ROW), dict(ROW)
+    if fault == "altered":
+        ticket = ticket[:-1] + bytes([ticket[-1] ^ 1])
+    elif fault == "cut":
+        ticket = ticket[:30]
+    elif fault == "version":
+        ticket = b"\2" + ticket[1:]
+    elif fault == "other row":
+        row["key"] = store_key("shop", "other")
+    else:
+        settings.BFF_SESSIONS = {"ENCRYPTION_KEYS": [NEW]}
+    with pytest.raises(TicketUnreadable) as caught:
+        unprotect(ticket, **row)
+    text = shown_in(caught.value)
+    for secret in {"token", "show me", KEY, row["key"], OLD, NEW, settings.SECRET_KEY}:
+        assert secret not in text
+    for secret in encodings_of(ticket) | encodings_of(ticket[1:9]) | encodings_of(ticket[9:]):
+        assert secret not in text
+
+
+# The whole stack
+
+
+def show(request):
+    names = ("access_token", "written")
+    data = {name: request.session[name] for name in names if name in request.session}
+    return JsonResponse({"user": get_user(request).username, "data": data})
+
+
+def sign_in(request, username):
+    login(request, UserFactory._meta.model.objects.get(username=username))
+    request.session["access_token"] = "do not show me"
+    return HttpResponse()
+
+
+def sign_out(request):
+    logout(request)
+    return HttpResponse()
+
+
+def write(request):
+    request.session["written"] = True
+    return HttpResponse()
+
+
+def cycle(request):
+    request.session.cycle_key()
+    return HttpResponse()
+
+
+def flush(request):
+    request.session.flush()
+    return HttpResponse()
+
+
+urlpatterns = [
+    path("show/", show),
+    path("sign-in/<username>/", sign_in),
+    path("sign-out/", sign_out),
+    path("write/", write),
+    path("cycle/", cycle),
+    path("flush/", flush),
+]
+
+whole_stack = [pytest.mark.django_db, pytest.mark.urls(__name__)]
+SIGNED_IN = {"user": "alice", "data": {"access_token": "do not show me"}}
+NOBODY = {"user": "", "data": {}}
+
+
+def marked(test):
+    for mark in whole_stack:
+        test = mark(test)
+    return test
+
+
+def browser_with(session_key):
+    browser = Client()
+    browser.cookies["sessionid"] = session_key
+    return browser
+
+
+@pytest.fixture
+def alice(db):
+    return UserFactory(username="alice")
+
+
+@pytest.fixture
+def browser(alice, client):
+    client.get("/sign-in/alice/")
+    return client
+
+
+def only_row():
+    return Session.objects.values().get()
+
+
+@marked
+def test_after_rotation_of_the_secret_key_one_is_still_signed_in(browser, settings):
+    settings.SECRET_KEY_FALLBACKS = [settings.SECRET_KEY]
+    settings.SECRET_KEY = NEW
+    assert browser.get("/show/").json() == SIGNED_IN
+    # Django writes a new session hash here, so the ticket is made with the new key by now.
+    settings.SECRET_KEY_FALLBACKS = []
+    assert browser.get("/show/").json() == SIGNED_IN
+
+
+@marked
+def test_after_rotation_of_the_encryption_keys_a_save_makes_the_old_one_dispensable(
+    alice, client, settings
+):
+    settings.BFF_SESSIONS = {"ENCRYPTION_KEYS": [OLD]}
+    client.get("/sign-in/alice/")
+    settings.BFF_SESSIONS = {"ENCRYPTION_KEYS": [NEW, OLD]}
+    assert client.get("/show/").json() == SIGNED_IN
+    client.get("/write/")
+    settings.BFF_SESSIONS = {"ENCRYPTION_KEYS": [NEW]}
+    assert client.get("/show/").json()["user"] == "alice"
+
+
+@marked
+@pytest.mark.parametrize(
+    "request_path",
+    ["/show/", "/write/", "/sign-in/alice/", "/sign-out/", "/cycle/", "/flush/"],
+)
+@pytest.mark.parametrize("every_request", [False, True])
+def test_a_wrong_key_harms_no_session(browser, settings, request_path, every_request):
+    settings.SESSION_SAVE_EVERY_REQUEST = every_request
+    session_key, before = browser.cookies["sessionid"].value, only_row()
+    settings.BFF_SESSIONS = {"ENCRYPTION_KEYS": [OTHER]}
+    assert browser.get(request_path).status_code == 200
+    settings.BFF_SESSIONS = {}
+    assert Session.objects.values().get(id=before["id"]) == before
+    assert browser_with(session_key).get("/show/").json() == SIGNED_IN
+
+
+@marked
+def test_a_wrong_key_makes_everybody_anonymous(browser, settings):
+    settings.BFF_SESSIONS = {"ENCRYPTION_KEYS": [OTHER]}
+    assert browser.get("/show/").json() == NOBODY
+
+
+@marked
+def test_with_the_right_key_again_a_browser_that_only_read_is_signed_in(browser, settings):
+    settings.BFF_SESSIONS = {"ENCRYPTION_KEYS": [OTHER]}
+    assert browser.get("/show/").cookies == {}
+    settings.BFF_SESSIONS = {}
+    assert browser.get("/show/").json() == SIGNED_IN
+
+
+@marked
+def test_what_is_written_with_a_wrong_key_goes_under_a_new_session_key(browser, settings):
+    session_key = browser.cookies["sessionid"].value
+    settings.BFF_SESSIONS = {"ENCRYPTION_KEYS": [OTHER]}
+    browser.get("/write/")
+    assert browser.cookies["sessionid"].value != session_key
+    assert browser.get("/show/").json() == {"user": "", "data": {"written": True}}
+
+
+@marked
+def test_signing_in_and_out_works_with_another_key_too(browser, settings):
+    settings.BFF_SESSIONS = {"ENCRYPTION_KEYS": [OTHER]}
+    browser.get("/sign-in/alice/")
+    assert browser.get("/show/").json() == SIGNED_IN
+    browser.get("/sign-out/")
+    assert browser.get("/show/").json() == NOBODY
+    assert Session.objects.count() == 1  # The one that does not open.
+
+
+@marked
+@pytest.mark.parametrize("fault", ["garbage", "nothing", "other row", "wrong key", "no dictionary"])
+def test_a_ticket_that_does_not_open_is_logged_and_kept(browser, settings, caplog, fault):
+    session_key = browser.cookies["sessionid"].value
+    row = Session.objects.get()
+    if fault == "garbage":
+        row.ticket = b"\x01garbage" * 20
+    elif fault == "nothing":
+        row.ticket = b""
+    elif fault == "other row":
+        row.ticket = protect(DATA, key=store_key("default", "other"), partition="default")
+    elif fault == "no dictionary":
+        row.ticket = protect(b'"do not show me"', key=row.key, partition="default")
+    else:
+        settings.BFF_SESSIONS = {"ENCRYPTION_KEYS": [OTHER]}
+    row.save()
+    before = only_row()
+    with caplog.at_level(logging.DEBUG):
+        assert browser.get("/show/").json() == NOBODY
+        assert browser.get("/write/").status_code == 200
+    assert Session.objects.values().get(id=row.id) == before
+    records = [r for r in caplog.records if r.name == "django.security.SuspiciousSession"]
+    assert records
+    for record in records:
+        assert record.levelno >= logging.WARNING
+        assert record.exc_info is None
+        text = f"{record.getMessage()} {record.args!r}"
+        for secret in {session_key, row.key, "show me", "access_token", OTHER, settings.SECRET_KEY}:
+            assert secret not in text
+        if row.ticket:
+            assert not any(secret in text for secret in encodings_of(bytes(row.ticket)))
+
+
+@marked
+def test_a_ticket_of_another_session_signs_nobody_in(browser, alice):
+    mallory = SessionStore()
+    mallory.create()
+    ticket = Session.objects.get(user_id=str(alice.pk)).ticket
+    Session.objects.filter(key=store_key("default", mallory.session_key)).update(ticket=ticket)
+    assert browser_with(mallory.session_key).get("/show/").json() == NOBODY
+
+
+@marked
+def test_a_row_that_moved_to_another_partition_signs_nobody_in(browser, settings):
+    session_key = browser.cookies["sessionid"].value
+    settings.BFF_SESSIONS = {"PARTITION": "blog"}
+    assert browser_with(session_key).get("/show/").json() == NOBODY
+    Session.objects.update(key=store_key("blog", session_key), partition="blog")
+    assert browser_with(session_key).get("/show/").json() == NOBODY
+
+
+@marked
+def test_what_is_in_the_row_is_no_cookie(browser):
+    row = Session.objects.get()
+    for value in (row.key, row.key[:32], row.session_id):
+        assert browser_with(value).get("/show/").json() == NOBODY
+
+
+@marked
+def test_the_cookie_is_nowhere_in_the_row(browser):
+    session_key = browser.cookies["sessionid"].value
+    for value in only_row().values():
+        assert session_key not in str(value)
+        assert session_key.encode() not in (bytes(value) if isinstance(value, bytes) else b"")

@@ -1,0 +1,112 @@
+"""Every example of the README, run."""
+
+import doctest
+import re
+from pathlib import Path
+
+import pytest
+from django.contrib.auth.models import User
+from django.core.management import call_command
+from django.test import RequestFactory
+
+from bff_sessions import conf
+from bff_sessions.engine import SessionStore
+from bff_sessions.stores import get_store
+from bff_sessions.testing import UserSessionStoreTests, make_session
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+
+
+def blocks(language):
+    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+
+
+def block(language, part):
+    (found,) = [text for text in blocks(language) if part in text]
+    return found
+
+
+def sign_in(session_id):
+    request = RequestFactory().get("/")
+    request.session = SessionStore()
+    claims = {"iss": "https://idp.example", "sub": "alice", "sid": session_id}
+    exec(block("python", "bind_identity"), {"request": request, "claims": claims})
+    request.session.save()
+
+
+@pytest.mark.django_db
+def test_the_reward():
+    User.objects.create(username="alice")
+    sign_in("laptop")
+    sign_in("phone")
+    example = doctest.DocTestParser().get_doctest(
+        block("pycon", "revoke_sessions"), {}, "README", "README.md", 0
+    )
+    assert len(example.examples) == 7
+    report = []
+    assert doctest.DocTestRunner().run(example, out=report.append).failed == 0, "".join(report)
+
+
+def test_the_settings_of_the_first_screen_are_ours(settings):
+    namespace = {}
+    exec(block("python", "SESSION_ENGINE").replace("...,", ""), namespace)
+    assert namespace["INSTALLED_APPS"] == ["bff_sessions"]
+    assert namespace["SESSION_ENGINE"] == settings.SESSION_ENGINE
+
+
+def test_the_example_of_settings_takes_effect(settings):
+    namespace = {}
+    exec(block("python", "BFF_SESSIONS = "), namespace)
+    settings.BFF_SESSIONS = namespace["BFF_SESSIONS"]
+    assert conf.PARTITION == "shop"
+
+
+def test_every_setting_is_in_the_table_with_its_default():
+    table = dict(re.findall(r"^\| `([A-Z_]+)` \| [^|]+ \| `([^`]+)` \|", README, re.MULTILINE))
+    assert {name: eval(default) for name, default in table.items()} == conf.DEFAULTS
+
+
+def test_every_verb_is_in_the_table():
+    from bff_sessions.contract import UserSessionStore, UserSessionStoreCleanup
+
+    verbs = {
+        name
+        for owner in (UserSessionStore, UserSessionStoreCleanup)
+        for name in vars(owner)
+        if not name.startswith("_") and f"a{name}" in vars(owner)
+    }
+    assert set(re.findall(r"^\| `(\w+)\(", README, re.MULTILINE)) == verbs
+
+
+def test_the_suite_for_a_store_of_your_own(request):
+    from tests.stores.test_minimal import MinimalStore
+
+    namespace = {"MyStore": MinimalStore, "__name__": "example"}
+    exec(block("python", "make_store"), namespace)
+    suite = namespace["TestMyStore"]
+    assert issubclass(suite, UserSessionStoreTests)
+    assert isinstance(suite("test_an_unknown_key_is_none").make_store(), MinimalStore)
+
+
+@pytest.mark.django_db
+def test_the_output_of_cleanup_sessions(capsys):
+    for age in range(3):
+        session = make_session()
+        past = session.created.replace(year=2020, month=1, day=1 + age)
+        get_store().create_user_session(make_session(expires=past))
+    call_command("cleanup_sessions")
+    shown = block("console", "cleanup_sessions").splitlines()
+    assert capsys.readouterr().out.splitlines() == shown[1:]
+
+
+def test_commands_name_options_and_extras_that_exist():
+    cron = re.search(r"^17 .* manage.py (.*)$", README, re.MULTILINE)
+    assert cron is None or cron.group(1) == "cleanup_sessions --verbosity 0"
+    options = set(re.findall(r"`(--[a-z-]+)`", README))
+    parser_options = {"--batch-size", "--sleep", "--max-seconds", "--partition", "--dry-run"}
+    assert options == parser_options
+    extras = set(re.findall(r"\[(dev|sample|progress|servers)\]", README))
+    setup = (ROOT / "setup.cfg").read_text()
+    for extra in extras:
+        assert re.search(rf"^{extra} =$", setup, re.MULTILINE)
