@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from django.contrib import admin
+from django.db import router
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
@@ -92,9 +93,23 @@ class SessionAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     def has_change_permission(self, request: HttpRequest, obj: Session | None = None) -> bool:
         return False
 
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
+        # ?key__startswith=... would spell a hidden column digit by digit.
+        if lookup.partition("__")[0] in ("key", "ticket"):
+            return False
+        return super().lookup_allowed(lookup, value, request)
+
     def delete_model(self, request: HttpRequest, obj: Session) -> None:
-        revoke_session(obj.key)
+        self._end(obj.pk, obj.key)
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Session]) -> None:
-        for key in queryset.values_list("key", flat=True):
-            revoke_session(key)
+        for pk, key in queryset.values_list("pk", "key"):
+            self._end(pk, key)
+
+    def _end(self, pk: int, key: str | None) -> None:
+        """End the session of the row `pk`, also if it moves to another key meanwhile."""
+        rows = Session._base_manager.using(router.db_for_write(Session)).filter(pk=pk)
+        while key is not None and not revoke_session(key):
+            previous, key = key, rows.values_list("key", flat=True).first()
+            if key == previous:  # A row that the configured store knows nothing of.
+                break

@@ -174,13 +174,11 @@ class SessionStore(SessionBase):
         await _arun(self._delete(session_key))
 
     def flush(self) -> None:
-        super().flush()
-        self._start_afresh()
+        _run(self._flush())
 
     async def aflush(self) -> None:
         """See flush()."""
-        await super().aflush()
-        self._start_afresh()
+        await _arun(self._flush())
 
     def exists(self, session_key: str | None) -> bool:
         return _run(self._exists(session_key))
@@ -296,6 +294,14 @@ class SessionStore(SessionBase):
         if session_key is None or (is_own and self._unreadable):
             return
         yield _call("delete_user_session", store_key(conf.PARTITION, session_key))
+
+    def _flush(self) -> _Steps[None]:
+        if not (self._saved or self._pending or self._unreadable):
+            yield from self._load()  # Tells whether the ticket opens, and so may be deleted.
+        yield from self._delete(None)
+        self.clear()
+        self._session_key = None
+        self._start_afresh()
 
     def _exists(self, session_key: str | None) -> _Steps[bool]:
         if session_key is None or not self._validate_session_key(session_key):

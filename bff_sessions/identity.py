@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
@@ -14,7 +13,14 @@ from django.utils.module_loading import import_string
 from bff_sessions import conf
 from bff_sessions.contract import check_text
 
-__all__ = ["ANONYMOUS", "Identity", "bind_identity", "identify", "resolve_identity"]
+__all__ = [
+    "ANONYMOUS",
+    "Identity",
+    "abind_identity",
+    "bind_identity",
+    "identify",
+    "resolve_identity",
+]
 
 # Private: written by bind_identity() and read by resolve_identity().
 _BINDING = "_bff_identity"
@@ -63,10 +69,27 @@ def bind_identity(
         TypeError, ValueError: if one of them is not a string, blank or too long (more than 255
             characters).
     """
+    request.session[_BINDING] = _to_binding(subject_id, session_id, issuer)
+
+
+async def abind_identity(
+    request: HttpRequest,
+    *,
+    subject_id: str,
+    session_id: str | None = None,
+    issuer: str | None = None,
+) -> None:
+    """See bind_identity()."""
+    await request.session.aset(_BINDING, _to_binding(subject_id, session_id, issuer))
+
+
+def _to_binding(
+    subject_id: str, session_id: str | None, issuer: str | None
+) -> dict[str, str | None]:
     if subject_id is None:
         raise TypeError("subject_id must be a string.")
     Identity(issuer=issuer, subject_id=subject_id, session_id=session_id)
-    request.session[_BINDING] = {"iss": issuer, "sub": subject_id, "sid": session_id}
+    return {"iss": issuer, "sub": subject_id, "sid": session_id}
 
 
 def resolve_identity(data: Mapping[str, Any]) -> Identity:
@@ -117,7 +140,6 @@ def identify(data: Mapping[str, Any]) -> Identity:
     return identity
 
 
-@lru_cache(maxsize=8)
 def load_resolver(path: str) -> Any:
     """The callable at the dotted `path`.
 

@@ -6,7 +6,7 @@ from bff_sessions.contract import DeletedSession, UserSessionsFilter
 from bff_sessions.signals import sessions_revoked
 from bff_sessions.stores import get_store
 
-__all__ = ["arevoke_sessions", "revoke_session", "revoke_sessions"]
+__all__ = ["arevoke_session", "arevoke_sessions", "revoke_session", "revoke_sessions"]
 
 # send_robust(): the sessions are ended already, so a receiver's fault must neither look like a
 # failed revocation nor keep the other receivers from hearing of it. Django logs the fault.
@@ -43,4 +43,14 @@ def revoke_session(key: str) -> bool:
     ended = store.delete_user_session(key)
     if ended and session is not None:
         sessions_revoked.send_robust(type(store), sessions=[DeletedSession.of(session)])
+    return ended
+
+
+async def arevoke_session(key: str) -> bool:
+    """See revoke_session()."""
+    store = get_store()
+    session = await store.aget_user_session(key)
+    ended = await store.adelete_user_session(key)
+    if ended and session is not None:
+        await sessions_revoked.asend_robust(type(store), sessions=[DeletedSession.of(session)])
     return ended

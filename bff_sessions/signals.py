@@ -8,5 +8,6 @@ sessions_revoked = Signal()
 """Sessions of others were ended, and the store has said so.
 
 Sent once for each revocation that ended something, with `sender` (the store's class) and
-`sessions` (a list of `DeletedSession`).
+`sessions` (a list of `DeletedSession`). Sent at once, also inside a transaction of the caller: a
+receiver that cannot undo what it does waits with `django.db.transaction.on_commit()`.
 """

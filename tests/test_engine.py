@@ -88,9 +88,16 @@ def test_statements_of_delete(statements, calls):
 
 def test_statements_of_flush(statements, calls):
     session = calls.start(cart=[1])
+    calls.get(session, "cart")
     with statements(1):
         calls.flush(session)
     with statements(0):
+        calls.flush(session)
+
+
+def test_statements_of_flush_of_a_session_not_loaded(statements, calls):
+    session = calls.start(cart=[1])
+    with statements(2):
         calls.flush(session)
 
 
@@ -739,6 +746,16 @@ def test_flush_and_delete_leave_it(unreadable, calls):
         getattr(calls, verb)(session)
         assert reads(unreadable)["a"] == 1
     assert session.session_key is None
+
+
+def test_flush_leaves_it_also_without_having_looked(unreadable, calls):
+    for is_cleared in (False, True):
+        session = SessionStore(unreadable)
+        if is_cleared:
+            session.clear()
+        calls.flush(session)
+        assert session.session_key is None
+        assert reads(unreadable)["a"] == 1
 
 
 def test_a_merge_does_not_overwrite_what_another_host_made_unreadable(

@@ -7,7 +7,7 @@ from django.contrib.auth import alogin, login, logout
 from django.core.exceptions import ImproperlyConfigured
 from django.test import RequestFactory
 
-from bff_sessions import Identity, bind_identity, conf
+from bff_sessions import Identity, abind_identity, bind_identity, conf
 from bff_sessions.engine import SessionStore
 from bff_sessions.identity import ANONYMOUS, resolve_identity
 from bff_sessions.models import Session
@@ -305,12 +305,16 @@ def test_signing_in_with_django_puts_the_user_into_the_row(sign_in):
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize("sign_in", [login, async_to_sync(alogin)])
-def test_signing_in_at_a_provider_puts_subject_and_user_into_the_row(sign_in):
+@pytest.mark.parametrize(
+    ("sign_in", "bind"),
+    [(login, bind_identity), (async_to_sync(alogin), async_to_sync(abind_identity))],
+    ids=["sync", "async"],
+)
+def test_signing_in_at_a_provider_puts_subject_and_user_into_the_row(sign_in, bind):
     user, session = UserFactory(), SessionStore()
     request = request_with(session)
     sign_in(request, user)
-    bind_identity(request, issuer="https://idp.example", subject_id="alice", session_id="5")
+    bind(request, issuer="https://idp.example", subject_id="alice", session_id="5")
     session.save()
     row = row_of(session)
     assert (row.subject_id, row.session_id, row.user_id) == ("alice", "5", str(user.pk))

@@ -11,7 +11,12 @@ from bff_sessions.contract import DeletedSession, UserSessionsFilter
 from bff_sessions.engine import SessionStore
 from bff_sessions.models import Session
 from bff_sessions.protection import store_key
-from bff_sessions.revocation import arevoke_sessions, revoke_session, revoke_sessions
+from bff_sessions.revocation import (
+    arevoke_session,
+    arevoke_sessions,
+    revoke_session,
+    revoke_sessions,
+)
 from bff_sessions.signals import sessions_revoked
 from bff_sessions.stores import get_store
 from bff_sessions.stores.memory import InMemoryUserSessionStore
@@ -217,39 +222,44 @@ def test_everybody_cannot_be_meant(criteria):
 # By key
 
 
+@pytest.fixture(params=[revoke_session, async_to_sync(arevoke_session)], ids=["sync", "async"])
+def end(request):
+    return request.param
+
+
 @pytest.mark.parametrize("whose", [{}, {"anonymous": True}, {"endless": True}])
-def test_one_session_ends_and_the_signal_tells(whose, heard):
+def test_one_session_ends_and_the_signal_tells(end, whose, heard):
     row = SessionFactory(**whose)
     other = SessionFactory(**whose)
-    assert revoke_session(row.key) is True
+    assert end(row.key) is True
     assert Session.objects.get() == other
     assert heard == [(OrmUserSessionStore, {"sessions": [deleted(row)]})]
 
 
 @pytest.mark.parametrize("whose", [{}, {"anonymous": True}])
-def test_one_expired_session_ends(whose):
+def test_one_expired_session_ends(end, whose):
     row = SessionFactory(expired=True, **whose)
-    assert revoke_session(row.key) is True
+    assert end(row.key) is True
     assert not Session.objects.exists()
 
 
-def test_ending_one_session_twice_ends_it_once(heard):
+def test_ending_one_session_twice_ends_it_once(end, heard):
     row = SessionFactory()
-    assert revoke_session(row.key) is True
-    assert revoke_session(row.key) is False
+    assert end(row.key) is True
+    assert end(row.key) is False
     assert len(heard) == 1
 
 
-def test_an_unknown_key_ends_nothing(heard):
+def test_an_unknown_key_ends_nothing(end, heard):
     SessionFactory()
-    assert revoke_session("0" * 64) is False
+    assert end("0" * 64) is False
     assert Session.objects.count() == 1
     assert heard == []
 
 
-def test_a_failing_receiver_neither_undoes_nor_hides_the_end_of_one(broken_receiver, heard):
+def test_a_failing_receiver_neither_undoes_nor_hides_the_end_of_one(end, broken_receiver, heard):
     row = SessionFactory()
-    assert revoke_session(row.key) is True
+    assert end(row.key) is True
     assert not Session.objects.exists()
     assert len(heard) == 1
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import threading
 from typing import Any
 
@@ -22,7 +23,7 @@ def get_store() -> UserSessionStore:
     """The store that BFF_SESSIONS["STORE"] names; one instance for the whole process.
 
     Raises:
-        ImproperlyConfigured: if it cannot be imported or is not a `UserSessionStore`.
+        ImproperlyConfigured: if it cannot be imported or is not a complete `UserSessionStore`.
     """
     global _store
     store = _store
@@ -48,6 +49,9 @@ def load_store_class(path: str) -> type[UserSessionStore]:
         raise ImproperlyConfigured(
             f"BFF_SESSIONS['STORE'] is not a subclass of UserSessionStore: {path!r}."
         )
+    if inspect.isabstract(store_class):
+        missing = ", ".join(sorted(store_class.__abstractmethods__))
+        raise ImproperlyConfigured(f"BFF_SESSIONS['STORE'] lacks {missing}: {path!r}.")
     return store_class
 
 

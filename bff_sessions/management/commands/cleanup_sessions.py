@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from argparse import ArgumentParser
+from argparse import ArgumentParser, ArgumentTypeError
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -87,7 +87,9 @@ class Command(BaseCommand):
             yield None
             return
         total = store.delete_expired_sessions(dry_run=True, **arguments)
-        with tqdm(total=total, unit=" sessions", file=self.stderr) as bar:
+        # The stream itself: self.stderr ends and colours each write as a message of its own.
+        stream: Any = self.stderr._out
+        with tqdm(total=total, unit=" sessions", file=stream) as bar:
 
             def advance(deleted: Sequence[DeletedSession]) -> None:
                 bar.update(len(deleted))
@@ -109,18 +111,24 @@ def _stop_on_signals(stop: threading.Event) -> Iterator[None]:
         yield
     finally:
         for number, handler in before.items():
-            signal.signal(number, handler)
+            signal.signal(number, handler or signal.SIG_DFL)
 
 
 def _batch_size(text: str) -> int:
-    number = int(text)
+    try:
+        number = int(text)
+    except ValueError:
+        number = 0
     if not 1 <= number <= MAX_BATCH_SIZE:
-        raise ValueError
+        raise ArgumentTypeError(f"must be a number from 1 to {MAX_BATCH_SIZE}, not {text!r}")
     return number
 
 
 def _not_negative(text: str) -> float:
-    number = float(text)
-    if not number >= 0:
-        raise ValueError
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1
+    if not number >= 0:  # Not a number is not, either.
+        raise ArgumentTypeError(f"must be a number of seconds, 0 or more, not {text!r}")
     return number
