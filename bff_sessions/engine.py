@@ -123,6 +123,11 @@ class SessionStore(SessionBase):
         # ... and the same of a save whose transaction has not been committed yet.
         self._pending: tuple[UserSession, bytes] | None = None
 
+    @property
+    def store_key(self) -> str | None:
+        """Under what the store keeps the session; None before the first save."""
+        return None if self._session_key is None else store_key(conf.PARTITION, self._session_key)
+
     # Django's own methods, each beside its twin
 
     def load(self) -> dict[str, Any]:
@@ -233,7 +238,7 @@ class SessionStore(SessionBase):
     def _load(self) -> _Steps[dict[str, Any]]:
         row = None
         if self._session_key is not None:
-            row = yield _call("get_user_session", self._store_key())
+            row = yield _call("get_user_session", self.store_key)
         if row is None:
             self._session_key = None
             self._start_afresh()
@@ -370,7 +375,7 @@ class SessionStore(SessionBase):
         Raises:
             SessionMissing: if it is gone.
         """
-        row = yield _call("get_user_session", self._store_key())
+        row = yield _call("get_user_session", self.store_key)
         pending, self._pending = self._pending, None
         if pending is not None and (row is None or row.ticket == pending[0].ticket):
             # Still ours. If absent: expired or rolled back, and the conditional write will tell.
@@ -417,9 +422,6 @@ class SessionStore(SessionBase):
         )
 
     # The row
-
-    def _store_key(self) -> str:
-        return store_key(conf.PARTITION, self._session_key or "")
 
     def _set_data(self, data: dict[str, Any]) -> None:
         # In place: the caller of keys() or items() looks at this dictionary.
