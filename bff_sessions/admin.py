@@ -52,6 +52,7 @@ class SessionAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     readonly_fields = fields
     list_display = (
         "subject",
+        "is_live",
         "session_id",
         "issuer",
         "user_id",
@@ -59,7 +60,6 @@ class SessionAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         "created",
         "renewed",
         "expires",
-        "is_live",
     )
     list_filter = (StateFilter,)
     # Makes the search box appear; what it does is in get_search_results().

@@ -67,3 +67,4 @@ LOGIN_URL = "sign-in"
 LOGIN_REDIRECT_URL = "home"
 STATIC_URL = "static/"
 USE_TZ = True
+TIME_ZONE = "UTC"

@@ -175,6 +175,19 @@ def test_the_key_in_the_row_is_not_the_cookie(calls, transactional_db):
     assert b"secret" not in bytes(row.ticket)
 
 
+def test_store_key_names_the_session_to_the_store(any_store, calls):
+    session = SessionStore()
+    assert session.store_key is None
+    calls.save(session)
+    assert session.store_key == store_key(conf.PARTITION, session.session_key)
+    assert get_store().get_user_session(session.store_key) is not None
+    before = session.store_key
+    calls.cycle_key(session)
+    assert session.store_key != before
+    calls.flush(session)
+    assert session.store_key is None
+
+
 # Concurrent requests
 
 

@@ -10,7 +10,9 @@ from django.core.management import call_command
 from django.test import RequestFactory
 
 from bff_sessions import conf
+from bff_sessions.contract import UserSessionsFilter
 from bff_sessions.engine import SessionStore
+from bff_sessions.revocation import revoke_sessions
 from bff_sessions.stores import get_store
 from bff_sessions.testing import UserSessionStoreTests, make_session
 
@@ -33,6 +35,7 @@ def sign_in(session_id):
     claims = {"iss": "https://idp.example", "sub": "alice", "sid": session_id}
     exec(block("python", "bind_identity"), {"request": request, "claims": claims})
     request.session.save()
+    return request
 
 
 @pytest.mark.django_db
@@ -46,6 +49,23 @@ def test_the_reward():
     assert len(example.examples) == 7
     report = []
     assert doctest.DocTestRunner().run(example, out=report.append).failed == 0, "".join(report)
+
+
+@pytest.mark.django_db
+def test_signing_out_elsewhere_spares_the_session_at_hand():
+    User.objects.create(username="alice")
+    sign_in("laptop")
+    sign_in("phone")
+    request = sign_in("tablet")
+    namespace = {
+        "get_store": get_store,
+        "revoke_sessions": revoke_sessions,
+        "UserSessionsFilter": UserSessionsFilter,
+    }
+    exec(block("python", "def sign_out_elsewhere"), namespace)
+    assert namespace["sign_out_elsewhere"](request) == 2
+    (left,) = get_store().get_user_sessions(UserSessionsFilter(subject_id="alice"))
+    assert left.session_id == "tablet"
 
 
 def test_the_settings_of_the_first_screen_are_ours(settings):
