@@ -13,9 +13,10 @@ from django.core.exceptions import ImproperlyConfigured
 from bff_sessions import conf
 from bff_sessions.contract import check_text
 from bff_sessions.identity import load_resolver
+from bff_sessions.protection import check_keys
 from bff_sessions.stores import load_store_class
 
-__all__ = ["check_cookie", "check_installation", "check_settings"]
+__all__ = ["check_cookie", "check_installation", "check_isolation", "check_settings"]
 
 ENGINE = "bff_sessions.engine"
 
@@ -102,28 +103,31 @@ def _check_partition() -> Iterable[CheckMessage]:
 
 
 def _check_keys() -> Iterable[CheckMessage]:
-    keys = conf.ENCRYPTION_KEYS
-    # The text says what is wrong with which key, never what the key is.
-    if keys is None:
-        return
-    if not isinstance(keys, (list, tuple)) or not keys:
-        fault = "is not a list with at least one key"
-    elif not all(isinstance(key, (str, bytes)) for key in keys):
-        fault = "holds something that is neither a string nor bytes"
-    elif any(len(key) < 32 for key in keys):
-        fault = "holds a key of less than 32 characters"
-    elif len(set(keys)) < len(keys):
-        fault = "holds the same key twice"
-    else:
-        return
-    yield Error(
-        f"BFF_SESSIONS['ENCRYPTION_KEYS'] {fault}.",
-        hint=(
-            "Give random strings, newest first; "
-            'python -c "import secrets; print(secrets.token_urlsafe(48))" makes one.'
-        ),
-        id="bff_sessions.E008",
-    )
+    try:
+        check_keys(conf.ENCRYPTION_KEYS)
+    except ImproperlyConfigured as error:
+        yield Error(
+            str(error),
+            hint=(
+                "Give random strings, newest first; "
+                'python -c "import secrets; print(secrets.token_urlsafe(48))" makes one.'
+            ),
+            id="bff_sessions.E008",
+        )
+
+
+@register
+def check_isolation(**kwargs: Any) -> Iterable[CheckMessage]:
+    for alias, database in settings.DATABASES.items():
+        level = database.get("OPTIONS", {}).get("isolation_level")
+        name = getattr(level, "name", str(level)).lower().replace("_", " ")
+        if name in ("repeatable read", "serializable"):
+            yield Warning(
+                f"Transactions on the database {alias!r} are {name}: a session that another "
+                "transaction has just written may escape a revocation in such a one.",
+                hint="Keep sessions in a database whose transactions are READ COMMITTED.",
+                id="bff_sessions.W004",
+            )
 
 
 @register(Tags.security, deploy=True)

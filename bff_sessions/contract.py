@@ -13,7 +13,7 @@ import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Final, Protocol
 
 from asgiref.sync import sync_to_async
@@ -49,8 +49,11 @@ ANY: Final = AnyType.ANY
 """In a filter: whatever it is, also when there is none."""
 
 
-def check_text(name: str, value: object, *, max_length: int = MAX_TEXT) -> None:
+def check_text(name: str, value: object, *, max_length: int | None = MAX_TEXT) -> None:
     """Refuse what some database would refuse, truncate or fold.
+
+    Args:
+        max_length: in characters; None for any.
 
     Raises:
         TypeError: if `value` is neither a string nor None.
@@ -60,7 +63,7 @@ def check_text(name: str, value: object, *, max_length: int = MAX_TEXT) -> None:
         return
     if not isinstance(value, str):
         raise TypeError(f"{name} must be a string or None, not {type(value).__name__}.")
-    if len(value) > max_length:
+    if max_length is not None and len(value) > max_length:
         raise ValueError(f"{name} has {len(value)} characters; at most {max_length} can be kept.")
     if not value or value.isspace():
         raise ValueError(f"{name} is blank; give None where there is none.")
@@ -203,8 +206,8 @@ class UserSessionsFilter:
             value = getattr(self, name)
             if isinstance(value, str) and (not value or value.isspace()):
                 object.__setattr__(self, name, None)
-            elif value is not None and not isinstance(value, str):
-                raise TypeError(f"{name} must be a string or None, not {type(value).__name__}.")
+            elif value is not None:
+                check_text(name, value, max_length=None)
         if self.subject_id is None and self.session_id is None and self.user_id is None:
             raise ValueError(
                 "A filter needs a subject_id, session_id or user_id: "
@@ -306,9 +309,10 @@ class UserSessionStore(ABC):
         """Move the session under `key` to ``session.key``, overwrite it, return the new version.
 
         The old key is worthless from then on. Default: a conditional update of the old session
-        is the gate; then create the new one and delete the old. If that delete finds nothing,
-        the session was revoked meanwhile, and the new one is deleted again. The default takes
-        an expired session for a missing one.
+        is the gate, and lets it expire, so that nobody saves there what would be lost; then
+        create the new one and delete the old. If that delete finds nothing, the session was
+        revoked meanwhile, and the new one is deleted again. The default takes an expired
+        session for a missing one.
 
         Raises:
             SessionMissing, SessionChanged: as update_user_session().
@@ -320,8 +324,13 @@ class UserSessionStore(ABC):
         if old.version != if_version:
             raise SessionChanged
         # The old ticket stays in the old row: the new one is bound to the new key.
-        version = self.update_user_session(key, UserSessionUpdate.of(old), if_version=if_version)
-        self.create_user_session(replace(session, version=version))
+        gate = UserSessionUpdate.of(replace(old, expires=datetime.now(UTC)))
+        version = self.update_user_session(key, gate, if_version=if_version)
+        try:
+            self.create_user_session(replace(session, version=version))
+        except BaseException:
+            self.update_user_session(key, UserSessionUpdate.of(old), if_version=version)
+            raise
         if not self.delete_user_session(key):
             self.delete_user_session(session.key)
             raise SessionMissing

@@ -13,7 +13,7 @@ import time
 from collections.abc import Generator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any, TypeVar, cast
+from typing import Any, NamedTuple, TypeVar, cast
 
 from django.apps import apps
 from django.conf import settings
@@ -27,6 +27,7 @@ from django.contrib.sessions.exceptions import SessionInterrupted
 from django.core.exceptions import ImproperlyConfigured
 from django.utils import timezone
 from django.utils.crypto import get_random_string
+from django.views.decorators.debug import sensitive_variables
 
 from bff_sessions import conf
 from bff_sessions.contract import (
@@ -58,8 +59,9 @@ if apps.ready and not apps.is_installed("bff_sessions"):
 logger = logging.getLogger("django.security.SuspiciousSession")
 
 _T = TypeVar("_T")
+# What a step asks for: a verb of the store with its arguments, or a pause of so many seconds.
 _Call = tuple[str, tuple[Any, ...], dict[str, Any]]
-_Steps = Generator[_Call, Any, _T]
+_Steps = Generator[_Call | float, Any, _T]
 
 # Tries of one save against concurrent saves. With the pauses below, far more than sixteen
 # writers that save the same session without rest need.
@@ -72,56 +74,78 @@ def _call(verb: str, *args: Any, **kwargs: Any) -> _Call:
     return verb, args, kwargs
 
 
+# Everything below these two handles keys and session data, which no error report may show.
+@sensitive_variables()
 def _run(steps: _Steps[_T]) -> _T:
     resume: Any = steps.send
     argument: Any = None
     try:
         while True:
-            verb, args, kwargs = resume(argument)
-            perform = time.sleep if verb == "sleep" else getattr(get_store(), verb)
+            request = resume(argument)
             try:
-                resume, argument = steps.send, perform(*args, **kwargs)
+                if isinstance(request, float):
+                    time.sleep(request)
+                    resume, argument = steps.send, None
+                else:
+                    verb, args, kwargs = request
+                    resume, argument = steps.send, getattr(get_store(), verb)(*args, **kwargs)
             except Exception as error:
                 resume, argument = steps.throw, error
     except StopIteration as stop:
         return cast(_T, stop.value)
 
 
+@sensitive_variables()
 async def _arun(steps: _Steps[_T]) -> _T:
     """See _run()."""
     resume: Any = steps.send
     argument: Any = None
     try:
         while True:
-            verb, args, kwargs = resume(argument)
-            perform = asyncio.sleep if verb == "sleep" else getattr(get_store(), f"a{verb}")
+            request = resume(argument)
             try:
-                resume, argument = steps.send, await perform(*args, **kwargs)
+                if isinstance(request, float):
+                    await asyncio.sleep(request)
+                    resume, argument = steps.send, None
+                else:
+                    verb, args, kwargs = request
+                    perform = getattr(get_store(), f"a{verb}")
+                    resume, argument = steps.send, await perform(*args, **kwargs)
             except Exception as error:
                 resume, argument = steps.throw, error
     except StopIteration as stop:
         return cast(_T, stop.value)
 
 
+class _Known(NamedTuple):
+    """A row as this instance loaded or saved it."""
+
+    session_key: str
+    row: UserSession
+    plain: bytes
+    """Its data, serialized."""
+
+
 class SessionStore(SessionBase):
     """Django's session API on top of the configured `UserSessionStore`."""
 
+    _session_cache: dict[str, Any]
+
     def __init__(self, session_key: str | None = None) -> None:
         super().__init__(session_key)
+        # Somebody else may know this key, so that nobody is to be signed in under it.
+        self._arrived_key = self._session_key
         self._start_afresh()
-        # A key that somebody else may know, until it is cycled (decision against fixation).
-        self._key_arrived = self._session_key is not None
 
     def _start_afresh(self) -> None:
-        self._key_arrived = False
         # The ticket under the key does not open, so it is neither overwritten nor deleted.
         self._unreadable = False
         # clear() was called: the next save replaces everything instead of merging.
         self._replaces = False
-        # The row as this instance last loaded or saved it, and its data, serialized ...
-        self._saved: tuple[UserSession, bytes] | None = None
-        # ... and the same of a save whose transaction has not been committed yet.
-        self._pending: tuple[UserSession, bytes] | None = None
+        # The row as it was last loaded or committed: what changes are told from ...
+        self._saved: _Known | None = None
+        # ... and as it was saved in a transaction that has not been committed yet.
+        self._pending: _Known | None = None
 
     @property
     def store_key(self) -> str | None:
@@ -152,7 +176,14 @@ class SessionStore(SessionBase):
         await _arun(self._save(must_create))
 
     def create(self) -> None:
-        """Start a session under a new key with the data at hand, and write it."""
+        """Start a session under a new key with the data at hand, and write it.
+
+        If somebody is signed in, the session moves there instead, as by cycle_key(): a copy
+        could outlive what it was copied from.
+
+        Raises:
+            SessionInterrupted: if somebody was signed in and the session has ended meanwhile.
+        """
         _run(self._create())
 
     async def acreate(self) -> None:
@@ -171,9 +202,11 @@ class SessionStore(SessionBase):
         """See cycle_key()."""
         await _arun(self._cycle_key())
 
+    @sensitive_variables()
     def delete(self, session_key: str | None = None) -> None:
         _run(self._delete(session_key))
 
+    @sensitive_variables()
     async def adelete(self, session_key: str | None = None) -> None:
         """See delete()."""
         await _arun(self._delete(session_key))
@@ -185,9 +218,11 @@ class SessionStore(SessionBase):
         """See flush()."""
         await _arun(self._flush())
 
+    @sensitive_variables()
     def exists(self, session_key: str | None) -> bool:
         return _run(self._exists(session_key))
 
+    @sensitive_variables()
     async def aexists(self, session_key: str | None) -> bool:
         """See exists()."""
         return await _arun(self._exists(session_key))
@@ -236,27 +271,38 @@ class SessionStore(SessionBase):
     # What they do
 
     def _load(self) -> _Steps[dict[str, Any]]:
-        row = None
-        if self._session_key is not None:
-            row = yield _call("get_user_session", self.store_key)
-        if row is None:
-            self._session_key = None
-            self._start_afresh()
-            return {}
-        self._pending = None
-        plain, data = self._open(row)
-        if data is None:
-            return {}
-        self._saved = row, plain
-        return data
+        is_look = hasattr(self, "_session_cache")
+        row = yield from self._read()
+        opened = None if row is None else self._open(row)
+        data = {} if opened is None else opened[1]
+        if is_look:
+            return data  # The data at hand, and what is known of its row, stay.
+        # Another task of the same request may have loaded it since: then that one counts.
+        if not hasattr(self, "_session_cache"):
+            if row is None:
+                self._session_key = None
+                self._start_afresh()
+            elif opened is None:
+                self._unreadable = True
+            else:
+                self._saved = _Known(cast(str, self._session_key), row, opened[0])
+            self._session_cache = data
+        return self._session_cache
+
+    def _read(self) -> _Steps[UserSession | None]:
+        if self._session_key is None:
+            return None
+        row: UserSession | None = yield _call("get_user_session", self.store_key)
+        return row
 
     def _get_data(self, *, no_load: bool = False) -> _Steps[dict[str, Any]]:
         """SessionBase._get_session(), for steps."""
         self.accessed = True
         if not hasattr(self, "_session_cache"):
-            self._session_cache = {} if no_load else (yield from self._load())
-        data: dict[str, Any] = self._session_cache
-        return data
+            if not no_load:
+                return (yield from self._load())
+            self._session_cache = {}
+        return self._session_cache
 
     def _save(self, must_create: bool) -> _Steps[None]:
         session_key = self._session_key
@@ -264,6 +310,8 @@ class SessionStore(SessionBase):
             return (yield from self._create())
         data = yield from self._get_data(no_load=must_create)
         if must_create:
+            if self._known is not None:
+                raise CreateError
             return (yield from self._insert(session_key, data))
         if self._session_key is None:
             raise UpdateError("The session has ended.")
@@ -274,6 +322,8 @@ class SessionStore(SessionBase):
 
     def _create(self) -> _Steps[None]:
         data = yield from self._get_data(no_load=True)
+        if self._known is not None and self._known.row.subject_id is not None:
+            return (yield from self._cycle_key())
         yield from self._insert(self._get_new_session_key(), data)
         self.modified = True
 
@@ -281,29 +331,41 @@ class SessionStore(SessionBase):
         data = yield from self._get_data()
         if self._session_key is None:
             return (yield from self._create())
+        known = self._known
         try:
             yield from self._update(data, move=True)
+        except SessionConflict as error:
+            # In a view, where nobody answers an UpdateError.
+            raise SessionInterrupted(str(error)) from None
         except SessionMissing:
-            if self._saved is not None:
-                row, plain = self._saved
-                if row.subject_id is not None:
+            if known is not None:
+                if known.row.subject_id is not None:
                     raise SessionInterrupted("The session has ended.") from None
                 # What the ended session held is gone; what this request put into it is not.
-                self._set_data(merge(plain, data, {}, self.serializer()))
+                self._set_data(merge(known.plain, data, {}, self.serializer()))
             yield from self._create()
         self.modified = True
 
-    def _delete(self, session_key: str | None) -> _Steps[None]:
+    def _delete(self, session_key: str | None) -> _Steps[bool]:
         is_own = session_key in (None, self._session_key)
         session_key = session_key or self._session_key
         if session_key is None or (is_own and self._unreadable):
-            return
-        yield _call("delete_user_session", store_key(conf.PARTITION, session_key))
+            return False
+        deleted: bool = yield _call("delete_user_session", store_key(conf.PARTITION, session_key))
+        return deleted
 
     def _flush(self) -> _Steps[None]:
-        if not (self._saved or self._pending or self._unreadable):
-            yield from self._load()  # Tells whether the ticket opens, and so may be deleted.
-        yield from self._delete(None)
+        row = None if self._known is None else self._known.row
+        if row is None and not self._unreadable:
+            row = yield from self._read()
+            self._unreadable = row is not None and self._open(row) is None
+        deleted = yield from self._delete(None)
+        if not (deleted or row is None or row.session_id is None or self._unreadable):
+            # Another request has moved it to a new key, which this one cannot know.
+            yield _call("delete_user_sessions", _same_session(row))
+        if self._pending is not None and self._saved is not None:
+            # It was moved in a transaction that may yet be rolled back, or was.
+            yield from self._delete(self._saved.session_key)
         self.clear()
         self._session_key = None
         self._start_afresh()
@@ -315,24 +377,26 @@ class SessionStore(SessionBase):
         return (yield _call("get_user_session", key)) is not None
 
     def _insert(self, session_key: str, data: dict[str, Any]) -> _Steps[None]:
-        row, plain = self._compose(store_key(conf.PARTITION, session_key), data, None)
-        yield from self._replace_others(data, row, None)
+        identity = identify(data)
+        row, plain = self._compose(session_key, data, identity, None)
+        yield from self._replace_others(identity, row, None)
         try:
             yield _call("create_user_session", row)
         except SessionExists:
             raise CreateError from None
         self._start_afresh()
         self._session_key = session_key
-        yield from self._keep(row, plain)
+        yield from self._keep(_Known(session_key, row, plain))
 
     def _update(self, data: dict[str, Any], *, move: bool) -> _Steps[None]:
         """Write `data` over the row; under a new key if `move`, or if it changes hands.
 
         Raises:
-            SessionMissing: if the row is gone.
-            SessionConflict: if it kept changing.
+            SessionMissing: if the row is gone, or is somebody else's by now.
+            SessionConflict: if it kept changing, or does not open any more.
         """
         is_current = self._saved is not None and self._pending is None
+        tried = None
         for attempt in range(_MAX_TRIES):
             if not (is_current or self._unreadable):
                 yield from self._catch_up()
@@ -340,13 +404,17 @@ class SessionStore(SessionBase):
                 if data or move:
                     yield from self._create()
                 return
-            old = self._saved[0]  # type: ignore[index]  # _catch_up() sees to it
-            session_key = self._session_key
-            row, plain = self._compose(old.key, data, old)
-            if move or (self._key_arrived and _changes_hands(old, row)):
+            old = cast(_Known, self._known).row
+            if old.version == tried:
+                # A transaction that is shown the past: there is no use in trying again.
+                break
+            tried = old.version
+            identity = identify(data)
+            session_key = cast(str, self._session_key)
+            if move or (session_key == self._arrived_key and _changes_hands(old, identity)):
                 session_key = self._get_new_session_key()
-                row, plain = self._compose(store_key(conf.PARTITION, session_key), data, old)
-            yield from self._replace_others(data, row, old)
+            row, plain = self._compose(session_key, data, identity, old)
+            yield from self._replace_others(identity, row, old)
             try:
                 if row.key == old.key:
                     update = UserSessionUpdate.of(row)
@@ -360,12 +428,12 @@ class SessionStore(SessionBase):
             except SessionChanged:
                 is_current = False
                 if attempt:  # Most races are between two: the second try needs no pause.
-                    yield _call("sleep", random.uniform(0, min(0.002 * 2**attempt, 0.25)))
+                    yield random.uniform(0, min(0.002 * 2**attempt, 0.25))
                 continue
             if row.key != old.key:
-                self._session_key, self._key_arrived, self.modified = session_key, False, True
+                self._session_key, self.modified = session_key, True
             self._replaces = False
-            yield from self._keep(replace(row, version=version), plain)
+            yield from self._keep(_Known(session_key, replace(row, version=version), plain))
             return
         raise SessionConflict("The session kept changing while it was being saved.")
 
@@ -373,53 +441,66 @@ class SessionStore(SessionBase):
         """Take over the row as it is now, and apply what changed here onto its data.
 
         Raises:
-            SessionMissing: if it is gone.
+            SessionMissing, SessionConflict: as _update().
         """
-        row = yield _call("get_user_session", self.store_key)
-        pending, self._pending = self._pending, None
-        if pending is not None and (row is None or row.ticket == pending[0].ticket):
-            # Still ours. If absent: expired or rolled back, and the conditional write will tell.
-            self._saved = pending
-            return
+        row = yield from self._read()
+        pending = self._pending
+        if pending is not None:
+            if self._saved is not None and self._saved.session_key != pending.session_key:
+                if row is None:
+                    # The transaction that moved it was rolled back.
+                    self._session_key = self._saved.session_key
+                    row = yield from self._read()
+            elif row is None:
+                return  # Expired or rolled back: the conditional write will tell.
+            if row is not None and row.ticket == pending.row.ticket:
+                return  # Still ours.
         if row is None:
             raise SessionMissing
         # A pending save that is not there any more was rolled back, so it is no base.
         base = self._saved or pending
-        plain, current = self._open(row)
-        if current is None:
+        opened = self._open(row)
+        if opened is None:
+            if base is not None:
+                raise SessionConflict("The session cannot be opened any more.")
+            self._unreadable = True
             return
-        if base is not None and not self._replaces:
-            self._set_data(merge(base[1], self._session_cache, current, self.serializer()))
-        self._saved = row, plain
+        plain, current = opened
+        if base is not None:
+            if base.row.subject_id is not None and _is_other_subject(base.row, row):
+                raise SessionMissing  # Signed out meanwhile, and by no flush().
+            if not self._replaces:
+                self._set_data(merge(base.plain, self._session_cache, current, self.serializer()))
+        self._saved, self._pending = _Known(cast(str, self._session_key), row, plain), None
 
-    def _keep(self, row: UserSession, plain: bytes) -> _Steps[None]:
-        """Remember what was written, as soon as it is committed."""
-        pending = self._pending = row, plain
+    @property
+    def _known(self) -> _Known | None:
+        """The row as far as this instance knows."""
+        return self._pending or self._saved
+
+    def _keep(self, known: _Known) -> _Steps[None]:
+        """Remember what was written, for committed as soon as it is."""
+        self._pending = known
 
         def committed() -> None:
-            if self._pending is pending:
-                self._saved, self._pending = pending, None
+            if self._pending is known:
+                self._saved, self._pending = known, None
 
         yield _call("on_commit", committed)
 
     def _replace_others(
-        self, data: dict[str, Any], row: UserSession, old: UserSession | None
+        self, identity: Identity, row: UserSession, old: UserSession | None
     ) -> _Steps[None]:
         """End what the same session at the provider has elsewhere: signing in replaces."""
-        if row.session_id is None or (old is not None and _triple(old) == _triple(row)):
-            return
-        if identify(data).session_id is None:
+        if identity.session_id is None:
             return  # A session id of our own making has no other sessions.
-        yield _call(
-            "delete_user_sessions",
-            UserSessionsFilter(
-                issuer=row.issuer,
-                subject_id=row.subject_id,
-                session_id=row.session_id,
-                partition=row.partition,
-                exclude_key=row.key if old is None else old.key,
-            ),
-        )
+        if old is not None and _triple(old) == _triple(row):
+            return
+        others = _same_session(row, exclude_key=None if old is None else old.key)
+        for other in (yield _call("get_user_sessions", others)):
+            # Not what a host with the wrong key cannot open.
+            if self._open(other) is not None:
+                yield _call("delete_user_session", other.key)
 
     # The row
 
@@ -428,7 +509,7 @@ class SessionStore(SessionBase):
         self._session_cache.clear()
         self._session_cache.update(data)
 
-    def _open(self, row: UserSession) -> tuple[bytes, dict[str, Any] | None]:
+    def _open(self, row: UserSession) -> tuple[bytes, dict[str, Any]] | None:
         """The row's data, serialized and as a dictionary; None, logged, if it does not open."""
         try:
             plain = unprotect(row.ticket, key=row.key, partition=row.partition)
@@ -442,17 +523,16 @@ class SessionStore(SessionBase):
             if not isinstance(data, dict):
                 raise TicketUnreadable("The data is not a dictionary.")
         except TicketUnreadable as error:
-            self._unreadable = True
             logger.warning("Session %s cannot be opened. %s", row.public_id, error)
-            return b"", None
+            return None
         return plain, data
 
     def _compose(
-        self, key: str, data: dict[str, Any], old: UserSession | None
+        self, session_key: str, data: dict[str, Any], identity: Identity, old: UserSession | None
     ) -> tuple[UserSession, bytes]:
-        """The row that holds `data` under `key` after `old`, and the serialized data."""
+        """The row that holds `data` after `old`, and the serialized data."""
         now = datetime.now(UTC)
-        identity = identify(data)
+        key = store_key(conf.PARTITION, session_key)
         session_id = identity.session_id
         if session_id is None and identity.subject_id is not None:
             # Not derived from the key, so that showing it gives nothing away.
@@ -497,6 +577,17 @@ def _is_other_subject(old: UserSession, new: UserSession | Identity) -> bool:
     return (old.issuer, old.subject_id) != (new.issuer, new.subject_id)
 
 
-def _changes_hands(old: UserSession, new: UserSession) -> bool:
+def _changes_hands(old: UserSession, new: Identity) -> bool:
     """Whether somebody signs in, so that who knew the key before must not know it any more."""
     return new.subject_id is not None and _is_other_subject(old, new)
+
+
+def _same_session(row: UserSession, exclude_key: str | None = None) -> UserSessionsFilter:
+    """The sessions that are, at the provider, the same as `row`."""
+    return UserSessionsFilter(
+        issuer=row.issuer,
+        subject_id=row.subject_id,
+        session_id=row.session_id,
+        partition=row.partition,
+        exclude_key=exclude_key,
+    )

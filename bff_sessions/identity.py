@@ -46,6 +46,8 @@ class Identity:
     def __post_init__(self) -> None:
         for name in ("issuer", "subject_id", "session_id", "user_id"):
             check_text(name, getattr(self, name))
+        if self.subject_id is None and (self.issuer, self.session_id, self.user_id) != (None,) * 3:
+            raise ValueError("An identity without subject_id is nobody's: give it too, or nothing.")
 
 
 ANONYMOUS = Identity()

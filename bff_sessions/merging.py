@@ -19,19 +19,23 @@ def merge(
 ) -> dict[str, Any]:
     """`current` with what happened between `base` and `mine`, top-level key by top-level key.
 
-    A key that both changed has my value. A value changed in place counts as changed.
+    A key that both changed has my value. A value changed in place counts as changed. Where my
+    value stays, it stays the same object: somebody may hold a part of it and go on.
 
     Args:
         base: serialized data of the session as it was before my changes.
     """
+    dumps = serializer.dumps
     before = serializer.loads(base)
-    after = serializer.loads(serializer.dumps(mine))
-    merged = dict(current)
-    for name in before:
-        if name not in after:
-            merged.pop(name, None)
+    # As it will be read: JSON makes text of other keys, and lists of tuples.
+    after = serializer.loads(dumps(mine))
+    merged = {name: value for name, value in current.items() if name in after or name not in before}
     for name, value in after.items():
-        # By their bytes: to Python 1, 1.0 and True are equal.
-        if name not in before or serializer.dumps(before[name]) != serializer.dumps(value):
-            merged[name] = value
+        own = mine.get(name, value)
+        # By their bytes: to Python 1, 1.0 and True are equal. Read once and twice, as a set
+        # may change its order when it is read.
+        was = dumps(before[name]) if name in before else None
+        is_mine = was not in (dumps(value), dumps(own))
+        if is_mine or (name in current and dumps(current[name]) == was):
+            merged[name] = own
     return merged

@@ -1,10 +1,13 @@
+import asyncio
 import logging
+import pickle
 import threading
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from unittest import mock
 
 import pytest
+from asgiref.sync import async_to_sync
 from django.contrib.sessions.backends.base import CreateError, UpdateError
 from django.contrib.sessions.exceptions import SessionInterrupted
 from django.core.exceptions import ImproperlyConfigured
@@ -22,6 +25,7 @@ from bff_sessions.revocation import revoke_sessions
 from bff_sessions.stores import get_store
 
 ALICE = {"oidc": {"iss": "https://idp.example", "sub": "alice", "sid": "s1"}}
+ALICES = UserSessionsFilter(subject_id="alice")
 
 
 def row_of(session):
@@ -159,6 +163,17 @@ def test_an_unknown_key_makes_no_row(calls, transactional_db):
     assert Session.objects.count() == 0
 
 
+def test_a_second_load_is_a_look_that_changes_nothing(any_store, calls, load):
+    session = calls.start(a=1)
+    key = session.session_key
+    calls.update(session, {"mine": 1})
+    calls.change(key, theirs=1)
+    assert calls.load(session) == {"a": 1, "theirs": 1}
+    assert dict(calls.items(session)) == {"a": 1, "mine": 1}
+    calls.save(session)
+    assert load(key) == {"a": 1, "mine": 1, "theirs": 1}
+
+
 def test_a_key_that_the_browser_chose_is_never_used(calls, transactional_db):
     session = SessionStore("k" * 32)
     calls.get(session, "cart")
@@ -221,6 +236,81 @@ def test_a_value_changed_in_place_is_merged(any_store, calls, load):
     calls.save(two)
     calls.save(one)
     assert load(key) == {"cart": [1, 2], "other": 2}
+
+
+def test_a_part_of_a_value_stays_a_part_of_it_through_a_merge(any_store, calls, load):
+    session = calls.start(cart=[1], untouched=[0], other=1)
+    key = session.session_key
+    cart, untouched = calls.get(session, "cart"), calls.get(session, "untouched")
+    cart.append(2)
+    calls.change(key, other=2)
+    calls.save(session)
+    cart.append(3)
+    untouched.append(1)
+    calls.save(session)
+    assert load(key) == {"cart": [1, 2, 3], "untouched": [0, 1], "other": 2}
+
+
+class PickleSerializer:
+    def dumps(self, obj):
+        return pickle.dumps(obj)
+
+    def loads(self, data):
+        return pickle.loads(data)
+
+
+def test_what_reads_in_another_order_is_no_change(any_store, calls, load, settings):
+    settings.SESSION_SERIALIZER = f"{__name__}.PickleSerializer"
+    unstable = {7, 15}
+    again = pickle.loads(pickle.dumps(unstable))
+    assert pickle.dumps(again) != pickle.dumps(unstable)
+    session = calls.start(chosen=unstable, other=1)
+    key = session.session_key
+    calls.update(session, {"other": 2})
+    calls.change(key, chosen={1})
+    calls.save(session)
+    assert load(key) == {"chosen": {1}, "other": 2}
+
+
+def test_keys_that_are_no_text_are_merged_as_they_are_read(any_store, calls, load):
+    session = calls.start(a=1)
+    key = session.session_key
+    calls.update(session, {5: (1, 2)})
+    calls.change(key, b=2)
+    calls.save(session)
+    assert load(key) == {"a": 1, "b": 2, "5": [1, 2]}
+
+
+def test_tasks_of_one_request_that_load_at_the_same_time(any_store, load, monkeypatch):
+    session = SessionStore()
+    session["a"] = 1
+    session.save()
+    key, session = session.session_key, SessionStore(session.session_key)
+    is_read, saved = asyncio.Event(), asyncio.Event()
+    read = type(get_store()).aget_user_session
+
+    async def late(self, store_key):
+        row = await read(self, store_key)
+        if not is_read.is_set():
+            is_read.set()
+            await saved.wait()
+        return row
+
+    async def tasks():
+        first = asyncio.create_task(session.aget("a"))
+        await is_read.wait()
+        other = SessionStore(key)
+        await other.aset("theirs", 1)
+        await other.asave()
+        await session.aget("a")
+        saved.set()
+        await first
+        await session.aset("mine", 1)
+        await session.asave()
+
+    monkeypatch.setattr(type(get_store()), "aget_user_session", late)
+    async_to_sync(tasks)()
+    assert load(key) == {"a": 1, "theirs": 1, "mine": 1}
 
 
 def test_true_for_one_is_a_change(any_store, calls, load):
@@ -300,7 +390,6 @@ def test_cycle_key_keeps_what_others_saved_meanwhile(any_store, calls, load):
 
 
 def test_threads_lose_nothing(any_store, load):
-    key = SessionStore().session_key
     session = SessionStore()
     session["start"] = 0
     session.save()
@@ -330,18 +419,47 @@ def test_threads_lose_nothing(any_store, load):
 def test_retries_are_bounded_and_end_in_an_update_error(any_store, calls, monkeypatch):
     session = calls.start(a=1)
     calls.update(session, {"a": 2})
-    tries = []
+    tries, pauses = [], []
+    update = type(get_store()).update_user_session
 
-    def always_changed(self, key, update, *, if_version=None):
+    def always_changed(self, key, values, *, if_version=None):
         tries.append(if_version)
-        raise SessionChanged
+        if if_version is not None:
+            update(self, key, values)  # Somebody else was quicker.
+        return update(self, key, values, if_version=if_version)
+
+    def no_pause(low, high):
+        pauses.append(high)
+        return 0.0
 
     monkeypatch.setattr(type(get_store()), "update_user_session", always_changed)
-    monkeypatch.setattr("bff_sessions.engine.random.uniform", lambda low, high: 0)
+    monkeypatch.setattr("bff_sessions.engine.random.uniform", no_pause)
     with pytest.raises(SessionConflict) as caught:
         calls.save(session)
     assert isinstance(caught.value, UpdateError)
     assert 10 < len(tries) < 100
+    # The first retry is at once, and the others wait longer and longer, within bounds.
+    assert len(pauses) == len(tries) - 1
+    assert pauses == sorted(pauses)
+    assert 1 < sum(pauses) < 20
+
+
+def test_who_is_shown_the_past_does_not_try_for_long(any_store, calls, monkeypatch):
+    session = calls.start(a=1)
+    calls.update(session, {"a": 2})
+    tries = []
+
+    def changed(self, key, *args, **kwargs):
+        tries.append(key)
+        raise SessionChanged
+
+    monkeypatch.setattr(type(get_store()), "update_user_session", changed)
+    monkeypatch.setattr(type(get_store()), "rekey_user_session", changed)
+    with pytest.raises(SessionConflict):
+        calls.save(session)
+    assert len(tries) == 1
+    with pytest.raises(SessionInterrupted):
+        calls.cycle_key(session)
 
 
 # Transactions
@@ -358,6 +476,97 @@ def test_a_save_that_was_rolled_back_is_not_taken_for_saved(transactional_db, ca
     calls.update(session, {"c": 4})
     calls.save(session)
     assert load(session.session_key) == {"a": 3, "b": 2, "c": 4}
+
+
+def rolled_back():
+    return pytest.raises(ZeroDivisionError)
+
+
+def test_two_saves_that_were_rolled_back_are_both_saved_again(transactional_db, calls, load):
+    session = calls.start(a=1, gone=1)
+    key = session.session_key
+    assert calls.pop(session, "gone") == 1
+    with rolled_back(), transaction.atomic():
+        calls.update(session, {"a": 2})
+        calls.save(session)
+        calls.update(session, {"b": 2})
+        calls.save(session)
+        raise ZeroDivisionError
+    calls.update(session, {"c": 1})
+    calls.save(session)
+    assert load(key) == {"a": 2, "b": 2, "c": 1}
+
+
+def test_a_savepoint_that_was_rolled_back(transactional_db, calls, load):
+    session = calls.start(a=1)
+    key = session.session_key
+    with transaction.atomic():
+        calls.update(session, {"a": 2})
+        calls.save(session)
+        with rolled_back(), transaction.atomic():
+            calls.update(session, {"b": 2})
+            calls.save(session)
+            raise ZeroDivisionError
+    calls.change(key, other=3)
+    calls.update(session, {"c": 1})
+    calls.save(session)
+    assert load(key) == {"a": 2, "b": 2, "c": 1, "other": 3}
+
+
+@pytest.mark.parametrize("data", [{"cart": [1]}, {"oidc": {"iss": "i", "sub": "alice"}}])
+@pytest.mark.parametrize("then", ["cycle_key", "save"])
+def test_a_move_that_was_rolled_back_leads_back_to_the_old_key(
+    transactional_db, calls, load, data, then
+):
+    session = calls.start(**data)
+    key = session.session_key
+    with rolled_back(), transaction.atomic():
+        calls.cycle_key(session)
+        raise ZeroDivisionError
+    assert load(key) == data
+    getattr(calls, then)(session)
+    assert (session.session_key == key) is (then == "save")
+    assert load(session.session_key) == data
+    assert Session.objects.count() == 1
+    assert session.modified
+
+
+def test_flush_after_a_move_that_was_rolled_back_ends_the_session(transactional_db, calls, load):
+    session = calls.start(cart=[1])
+    with rolled_back(), transaction.atomic():
+        calls.cycle_key(session)
+        raise ZeroDivisionError
+    calls.flush(session)
+    assert not Session.objects.exists()
+
+
+def test_a_sign_in_after_a_move_that_was_rolled_back_moves_again(transactional_db, calls, load):
+    session = calls.start(cart=[1])
+    key = session.session_key
+    with rolled_back(), transaction.atomic():
+        calls.cycle_key(session)
+        raise ZeroDivisionError
+    calls.update(session, ALICE)
+    calls.save(session)
+    assert session.session_key != key
+    assert load(key) is None
+    assert load(session.session_key) == {"cart": [1], **ALICE}
+
+
+def test_a_save_by_hand_that_others_followed_is_merged(transactional_db, calls, load):
+    session = SessionStore()
+    transaction.set_autocommit(False)
+    try:
+        session["a"] = 1
+        session.save()
+        transaction.commit()
+    finally:
+        transaction.set_autocommit(True)
+    key = session.session_key
+    calls.change(key, b=2)
+    calls.update(session, {"c": 3})
+    calls.save(session)
+    assert load(key) == {"a": 1, "b": 2, "c": 3}
 
 
 def test_saves_within_one_transaction_follow_each_other(transactional_db, calls, load):
@@ -447,6 +656,79 @@ def test_signed_out_is_out_for_cycle_key(any_store, calls):
     assert get_store().get_user_sessions(UserSessionsFilter(subject_id="alice")) == []
 
 
+def test_signed_out_is_out_for_load_and_save(any_store, calls):
+    session = calls.start(**ALICE)
+    assert calls.get(session, "oidc")
+    revoke_sessions(ALICES)
+    assert calls.load(session) == {}
+    with pytest.raises(UpdateError):
+        calls.save(session)
+    assert get_store().get_user_sessions(ALICES) == []
+
+
+def test_signed_out_is_out_for_create(any_store, calls):
+    session = calls.start(**ALICE)
+    assert calls.get(session, "oidc")
+    revoke_sessions(ALICES)
+    with pytest.raises(SessionInterrupted):
+        calls.create(session)
+    with pytest.raises(CreateError):
+        calls.save(session, must_create=True)
+    assert get_store().get_user_sessions(ALICES) == []
+
+
+def test_create_moves_who_is_signed_in(any_store, calls, load):
+    session = calls.start(**ALICE, a=1)
+    key = session.session_key
+    calls.create(session)
+    assert load(key) is None
+    assert load(session.session_key) == {**ALICE, "a": 1}
+
+
+def test_create_copies_an_anonymous_session(any_store, calls, load):
+    session = calls.start(a=1)
+    key = session.session_key
+    assert calls.get(session, "a") == 1
+    calls.create(session)
+    assert session.session_key != key
+    assert load(key) == load(session.session_key) == {"a": 1}
+
+
+def test_signing_out_in_place_is_not_undone_by_a_refresh_in_flight(any_store, calls, load):
+    refresh = calls.start(**ALICE, a=1)
+    key = refresh.session_key
+    calls.update(refresh, {"oidc": {**ALICE["oidc"], "access_token": "fresh"}})
+    sign_out = SessionStore(key)
+    calls.pop(sign_out, "oidc")
+    calls.save(sign_out)
+    with pytest.raises(UpdateError):
+        calls.save(refresh)
+    assert get_store().get_user_sessions(ALICES) == []
+    assert load(key) == {"a": 1}
+
+
+def test_nothing_of_one_subject_is_merged_into_the_session_of_another(any_store, calls, load):
+    bobs = calls.change(None, **ALICE)  # Made in this request: the key stays.
+    key = bobs.session_key
+    late = SessionStore(key)
+    calls.update(late, {"diary": "alice's"})
+    calls.update(bobs, {"oidc": {"iss": "https://idp.example", "sub": "bob"}})
+    calls.save(bobs)
+    assert bobs.session_key == key
+    with pytest.raises(UpdateError):
+        calls.save(late)
+    assert "diary" not in load(key)
+
+
+def test_signing_out_finds_the_session_that_has_just_moved(any_store, calls):
+    session = calls.start(**ALICE)
+    assert calls.get(session, "oidc")
+    calls.cycle_key(SessionStore(session.session_key))
+    assert len(get_store().get_user_sessions(ALICES)) == 1
+    calls.flush(session)
+    assert get_store().get_user_sessions(ALICES) == []
+
+
 def test_cycle_key_of_an_ended_anonymous_session_starts_afresh(any_store, calls, load):
     session = calls.start(cart=[1])
     calls.update(session, {"mine": 1})
@@ -483,6 +765,25 @@ def test_signing_in_replaces_the_same_session_of_the_provider(any_store, calls, 
     assert load(old.session_key) is None
     for session in (new, other_sid, other_issuer):
         assert load(session.session_key) is not None
+
+
+def test_signing_in_with_a_wrong_key_ends_nothing(any_store, calls, load):
+    key = calls.start(**ALICE).session_key
+    with override_settings(SECRET_KEY="another key, and a wrong one"):
+        session = SessionStore(key)
+        calls.cycle_key(session)
+        calls.update(session, ALICE)
+        calls.save(session)
+    assert load(key) == ALICE
+
+
+def test_a_key_made_in_this_request_is_not_moved_once_more(any_store, calls):
+    session = calls.start(a=1)
+    calls.cycle_key(session)
+    key = session.session_key
+    calls.update(session, ALICE)
+    calls.save(session)
+    assert session.session_key == key
 
 
 def test_signing_in_spares_other_partitions(transactional_db, settings, calls, load):
@@ -771,20 +1072,22 @@ def test_flush_leaves_it_also_without_having_looked(unreadable, calls):
         assert reads(unreadable)["a"] == 1
 
 
-def test_a_merge_does_not_overwrite_what_another_host_made_unreadable(
-    any_store, calls, load, monkeypatch
-):
-    session = calls.start(a=1)
+def test_a_merge_neither_overwrites_nor_copies_what_does_not_open_any_more(any_store, calls, load):
+    session = calls.start(a=1, **ALICE)
     calls.update(session, {"b": 2})
     key = session.session_key
-    with override_settings(
+    newer = override_settings(
         SECRET_KEY="some other key", SECRET_KEY_FALLBACKS=["only for tests, and long enough for it"]
-    ):
+    )
+    with newer:
         calls.change(key, a=3)
-    calls.save(session)
-    assert session.session_key != key
-    assert load(session.session_key) == {"a": 1, "b": 2}
-    assert reads(key) == {"a": 3}
+    with pytest.raises(SessionConflict):
+        calls.save(session)
+    with pytest.raises(SessionInterrupted):
+        calls.cycle_key(session)
+    assert len(get_store().get_user_sessions(ALICES)) == 1
+    with newer:
+        assert load(key) == {"a": 3, **ALICE}
 
 
 @pytest.mark.parametrize("plain", [b"\x80\x04 not JSON", b"[1, 2]"])

@@ -52,6 +52,12 @@ def load_store_class(path: str) -> type[UserSessionStore]:
     if inspect.isabstract(store_class):
         missing = ", ".join(sorted(store_class.__abstractmethods__))
         raise ImproperlyConfigured(f"BFF_SESSIONS['STORE'] lacks {missing}: {path!r}.")
+    try:
+        inspect.signature(store_class).bind()
+    except TypeError as error:
+        raise ImproperlyConfigured(
+            f"BFF_SESSIONS['STORE'] cannot be made without arguments: {path!r} ({error})."
+        ) from None
     return store_class
 
 
