@@ -62,9 +62,9 @@ class SessionAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         "expires",
     )
     list_filter = (StateFilter,)
-    # Makes the search box appear; what it does is in get_search_results().
-    search_fields = ("subject_id", "session_id")
-    search_help_text = _("Exact subject or session id")
+    # Each of them exactly, see get_search_results().
+    search_fields = ("subject_id", "session_id", "user_id")
+    search_help_text = _("Exact subject, session id or user id")
     ordering = ("-id",)
     show_full_result_count = False
 
@@ -84,7 +84,8 @@ class SessionAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     ) -> tuple[QuerySet[Session], bool]:
         # The whole term, exactly: a subject may contain blanks and quotes.
         if search_term:
-            queryset = queryset.filter(Q(subject_id=search_term) | Q(session_id=search_term))
+            names = Q(*[(name, search_term) for name in self.search_fields], _connector=Q.OR)
+            queryset = queryset.filter(names)
         return queryset, False
 
     def has_add_permission(self, request: HttpRequest) -> bool:

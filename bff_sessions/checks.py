@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from importlib import import_module
 from typing import Any
 
 from django.apps import apps
@@ -29,12 +30,24 @@ def check_installation(**kwargs: Any) -> Iterable[CheckMessage]:
             hint="Add it, and run 'manage.py migrate'.",
             id="bff_sessions.E001",
         )
-    if settings.SESSION_ENGINE != ENGINE:
+    if not _is_ours(settings.SESSION_ENGINE):
         yield Warning(
             f"SESSION_ENGINE is {settings.SESSION_ENGINE!r}: bff_sessions keeps nothing.",
             hint=f"Set SESSION_ENGINE = {ENGINE!r}.",
             id="bff_sessions.W001",
         )
+
+
+def _is_ours(path: str) -> bool:
+    if path == ENGINE:
+        return True
+    try:
+        store = import_module(path).SessionStore
+    except Exception:
+        return False  # It is for whoever imports it to say why.
+    from bff_sessions.engine import SessionStore
+
+    return isinstance(store, type) and issubclass(store, SessionStore)
 
 
 @register
@@ -92,11 +105,11 @@ def _check_store() -> Iterable[CheckMessage]:
 def _check_partition() -> Iterable[CheckMessage]:
     try:
         if conf.PARTITION is None:
-            raise TypeError("PARTITION must be a string.")
+            raise TypeError
         check_text("PARTITION", conf.PARTITION, max_length=100)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError):
         yield Error(
-            f"BFF_SESSIONS['PARTITION']: {error}",
+            f"BFF_SESSIONS['PARTITION'] is no name of an application: {conf.PARTITION!r:.120}.",
             hint="Give the name of the application, 1 to 100 characters.",
             id="bff_sessions.E007",
         )
@@ -132,9 +145,14 @@ def check_isolation(**kwargs: Any) -> Iterable[CheckMessage]:
 
 @register(Tags.security, deploy=True)
 def check_cookie(**kwargs: Any) -> Iterable[CheckMessage]:
-    if not (settings.SESSION_COOKIE_SECURE and settings.SESSION_COOKIE_HTTPONLY):
+    faults = {
+        "SESSION_COOKIE_SECURE": "travel in clear text",
+        "SESSION_COOKIE_HTTPONLY": "be read by scripts",
+    }
+    names = [name for name in faults if not getattr(settings, name)]
+    if names:
         yield Warning(
-            "The session cookie may travel in clear text or be read by scripts.",
-            hint="Set SESSION_COOKIE_SECURE and SESSION_COOKIE_HTTPONLY to True.",
+            f"The session cookie may {' and '.join(faults[name] for name in names)}.",
+            hint=f"Set {' and '.join(names)} to True.",
             id="bff_sessions.W003",
         )

@@ -186,8 +186,9 @@ class UserSessionsFilter:
     """Which sessions: all that is given must match, exactly, to the letter.
 
     Raises:
+        TypeError: if one of them is not a string.
         ValueError: if subject_id, session_id and user_id are all absent or blank, so that
-            the filter would match everything.
+            the filter would match everything; or if a text is one that no session can have.
     """
 
     subject_id: str | None = None
@@ -197,7 +198,7 @@ class UserSessionsFilter:
     """A provider; None for sessions without one; `ANY`. Subject and session ids are unique
     for one issuer only: whoever is not an operator gives the exact issuer."""
     partition: str | AnyType = ANY
-    """An application; `ANY` reaches every application that shares the store."""
+    """An application; `ANY`, the default, reaches all that share the store."""
     exclude_key: str | None = field(default=None, repr=False)
     """Store key of the one session that is spared."""
 
@@ -208,6 +209,11 @@ class UserSessionsFilter:
                 object.__setattr__(self, name, None)
             elif value is not None:
                 check_text(name, value, max_length=None)
+        for name in ("issuer", "partition"):
+            if getattr(self, name) is not ANY:
+                check_text(name, getattr(self, name), max_length=None)
+        if self.partition is None:
+            raise TypeError("partition must be a string or ANY: every session has one.")
         if self.subject_id is None and self.session_id is None and self.user_id is None:
             raise ValueError(
                 "A filter needs a subject_id, session_id or user_id: "

@@ -10,6 +10,7 @@ import asyncio
 import logging
 import random
 import time
+import traceback
 from collections.abc import Generator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -74,9 +75,24 @@ def _call(verb: str, *args: Any, **kwargs: Any) -> _Call:
     return verb, args, kwargs
 
 
-# Everything below these two handles keys and session data, which no error report may show.
-@sensitive_variables()
 def _run(steps: _Steps[_T]) -> _T:
+    try:
+        return _take(steps)
+    except BaseException as error:
+        _forget_variables(error)
+        raise
+
+
+async def _arun(steps: _Steps[_T]) -> _T:
+    """See _run()."""
+    try:
+        return await _atake(steps)
+    except BaseException as error:
+        _forget_variables(error)
+        raise
+
+
+def _take(steps: _Steps[_T]) -> _T:
     resume: Any = steps.send
     argument: Any = None
     try:
@@ -95,9 +111,8 @@ def _run(steps: _Steps[_T]) -> _T:
         return cast(_T, stop.value)
 
 
-@sensitive_variables()
-async def _arun(steps: _Steps[_T]) -> _T:
-    """See _run()."""
+async def _atake(steps: _Steps[_T]) -> _T:
+    """See _take()."""
     resume: Any = steps.send
     argument: Any = None
     try:
@@ -115,6 +130,19 @@ async def _arun(steps: _Steps[_T]) -> _T:
                 resume, argument = steps.throw, error
     except StopIteration as stop:
         return cast(_T, stop.value)
+
+
+def _forget_variables(error: BaseException | None) -> None:
+    """Empty the functions that `error` came through, which knew keys and session data.
+
+    Whoever makes an error report would show them. Django's own means to prevent that,
+    ``sensitive_variables``, is known to Django alone and reaches into no generator.
+    """
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        traceback.clear_frames(error.__traceback__)
+        error = error.__cause__ or error.__context__
 
 
 class _Known(NamedTuple):
@@ -363,7 +391,7 @@ class SessionStore(SessionBase):
         if not (deleted or row is None or row.session_id is None or self._unreadable):
             # Another request has moved it to a new key, which this one cannot know.
             yield _call("delete_user_sessions", _same_session(row))
-        if self._pending is not None and self._saved is not None:
+        if self._saved is not None and self._saved.session_key != self._session_key:
             # It was moved in a transaction that may yet be rolled back, or was.
             yield from self._delete(self._saved.session_key)
         self.clear()

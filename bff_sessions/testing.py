@@ -13,12 +13,13 @@ from __future__ import annotations
 
 import functools
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from secrets import token_bytes, token_hex
 from typing import TYPE_CHECKING, Any
-from unittest import TestCase
+from unittest import TestCase, mock
 
 from asgiref.sync import async_to_sync
 from django.db import connections
@@ -86,7 +87,7 @@ class UserSessionStoreTests(_Mixin):
 
     def make_store(self) -> UserSessionStore:
         """A store with nothing in it. Called once for each test."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} must define make_store().")
 
     def setUp(self) -> None:
         super().setUp()
@@ -132,6 +133,27 @@ class UserSessionStoreTests(_Mixin):
         for thread in threads:
             thread.join()
         return results
+
+    @contextmanager
+    def meanwhile(self, verb: str, action: Callable[[UserSessionStore], None]) -> Iterator[None]:
+        """Run `action` within what is done here: before the store first calls its own `verb`.
+
+        Afterwards, if it calls none.
+        """
+        store: UserSessionStore = getattr(self.store, "_store", self.store)
+        called: list[str] = []
+        original = getattr(store, verb)
+
+        def intercept(*args: Any, **kwargs: Any) -> Any:
+            if not called:
+                called.append(verb)
+                action(store)
+            return original(*args, **kwargs)
+
+        with mock.patch.object(store, verb, intercept):
+            yield
+        if not called:
+            action(store)
 
     # get and create
 
@@ -404,6 +426,30 @@ class UserSessionStoreTests(_Mixin):
 
     # touch
 
+    def test_a_rekey_does_not_lose_a_save_that_comes_between(self) -> None:
+        for verb in ("update_user_session", "create_user_session", "delete_user_session"):
+            session, moved = self.create(), make_session()
+            saved: list[UserSessionUpdate] = []
+
+            def save(
+                store: UserSessionStore,
+                key: str = session.key,
+                saved: list[UserSessionUpdate] = saved,
+            ) -> None:
+                current = store.get_user_session(key)
+                if current is not None:
+                    update = self.update_of(current, ticket=b"between")
+                    store.update_user_session(key, update, if_version=current.version)
+                    saved.append(update)
+
+            with self.subTest(verb):
+                with self.meanwhile(verb, save), suppress(SessionChanged):
+                    self.store.rekey_user_session(session.key, moved, if_version=1)
+                old = self.store.get_user_session(session.key)
+                new = self.store.get_user_session(moved.key)
+                tickets = [each.ticket for each in (old, new) if each is not None]
+                self.assertEqual(tickets, [b"between" if saved else moved.ticket])
+
     def test_a_touch_renews_and_keeps_the_rest(self) -> None:
         session = self.create()
         renewed = session.renewed + timedelta(minutes=5)
@@ -444,6 +490,26 @@ class UserSessionStoreTests(_Mixin):
         self.store.delete_user_sessions(UserSessionsFilter(session_id=session.session_id))
         with self.assertRaises(SessionMissing):
             self.store.rekey_user_session(session.key, moved, if_version=1)
+        self.assertEqual(self.found(subject_id="alice"), set())
+
+    def test_signed_out_is_out_for_a_rekey_that_is_half_done(self) -> None:
+        session, moved = self.create(), make_session()
+
+        def revoke(store: UserSessionStore) -> None:
+            store.delete_user_sessions(UserSessionsFilter(subject_id="alice"))
+
+        with self.meanwhile("create_user_session", revoke), suppress(SessionMissing):
+            self.store.rekey_user_session(session.key, moved, if_version=1)
+        self.assertEqual(self.found(subject_id="alice"), set())
+
+    def test_signed_out_is_out_for_a_renewal_that_is_half_done(self) -> None:
+        session = self.create()
+
+        def revoke(store: UserSessionStore) -> None:
+            store.delete_user_sessions(UserSessionsFilter(subject_id="alice"))
+
+        with self.meanwhile("update_user_session", revoke):
+            self.store.touch_user_session(session.key, renewed=_ago(0), expires=None)
         self.assertEqual(self.found(subject_id="alice"), set())
 
     def test_signed_out_is_out_for_a_renewal(self) -> None:

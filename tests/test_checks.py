@@ -1,17 +1,42 @@
+import enum
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 from django.core.checks import ERROR, run_checks
+from django.core.exceptions import ImproperlyConfigured
 from django.core.management import call_command
 from django.core.management.base import SystemCheckError
 
+from bff_sessions import engine
 from bff_sessions.contract import UserSessionStore
+from bff_sessions.protection import protect
 from bff_sessions.stores.memory import InMemoryUserSessionStore
 
+ROOT = Path(__file__).parent.parent
 GOOD_KEYS = ["a good key of more than 32 characters", "another key of more than 32 characters"]
 not_callable = "not callable"
 
 
 class SmallerMemory(InMemoryUserSessionStore):
     pass
+
+
+class NeedsAnAddress(InMemoryUserSessionStore):
+    def __init__(self, address):
+        super().__init__()
+
+
+class SessionStore(engine.SessionStore):
+    """What makes this module an engine."""
+
+
+class Level(enum.IntEnum):
+    """As psycopg names them."""
+
+    REPEATABLE_READ = 3
 
 
 class Unfinished(UserSessionStore):
@@ -175,6 +200,50 @@ def test_keys_appear_in_no_message_of_another_fault(settings):
     assert len(found) == 3
     for message in found:
         assert not any(key in str(message) for key in GOOD_KEYS)
+
+
+@pytest.mark.parametrize("keys", ["a string that is no list, of more than 32 characters", [], [""]])
+def test_bad_keys_are_refused_where_no_checks_run(settings, keys):
+    settings.BFF_SESSIONS = {"ENCRYPTION_KEYS": keys}
+    with pytest.raises(ImproperlyConfigured, match="ENCRYPTION_KEYS"):
+        protect(b"data", key="key", partition="shop")
+
+
+def test_a_store_that_needs_arguments_is_e005(settings):
+    settings.BFF_SESSIONS = {"STORE": "tests.test_checks.NeedsAnAddress"}
+    assert "'address'" in only_message("E005").msg
+
+
+def test_a_missing_app_is_told_by_manage_py_check_once_the_package_is_imported(tmp_path):
+    (tmp_path / "settings.py").write_text(
+        "import bff_sessions\n"
+        "SECRET_KEY = 'only for this test'\n"
+        "INSTALLED_APPS = []\n"
+        "SESSION_ENGINE = 'bff_sessions.engine'\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "django", "check"],
+        cwd=tmp_path,
+        env=os.environ | {"DJANGO_SETTINGS_MODULE": "settings", "PYTHONPATH": f"{ROOT}:{tmp_path}"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    assert "bff_sessions.E001" in done.stderr
+
+
+def test_an_engine_derived_from_ours_is_ours(settings):
+    settings.SESSION_ENGINE = "tests.test_checks"
+    assert messages() == []
+
+
+@pytest.mark.parametrize("level", ["repeatable read", "SERIALIZABLE", Level.REPEATABLE_READ])
+def test_a_database_whose_transactions_see_the_past_is_w004(settings, monkeypatch, level):
+    database = settings.DATABASES["default"]
+    monkeypatch.setitem(database, "OPTIONS", {"isolation_level": "read committed"})
+    assert messages() == []
+    monkeypatch.setitem(database, "OPTIONS", {"isolation_level": level})
+    assert "'default'" in only_message("W004").msg
 
 
 def test_another_session_engine_is_w001(settings):

@@ -245,7 +245,8 @@ def test_batches_of_more_than_one_statement_are_removed_whole(recorded):
 @pytest.mark.django_db
 def test_no_time_is_enough_for_nothing(recorded):
     SessionFactory(expired=True)
-    assert cleanup("--max-seconds", "0") == "0 expired sessions removed.\n"
+    said = "0 expired sessions removed. Stopped by --max-seconds, 1 left.\n"
+    assert cleanup("--max-seconds", "0") == said
     assert recorded.batches == []
     assert Session.objects.count() == 1
 
@@ -421,6 +422,9 @@ def test_without_tqdm_there_is_no_progress_bar(monkeypatch):
         ["--sleep", "-0.1"],
         ["--sleep", "nan"],
         ["--sleep", ""],
+        ["--sleep", "inf"],
+        ["--partition", " "],
+        ["--partition", ""],
         ["--nope"],
         ["session"],
     ],

@@ -680,6 +680,7 @@ def test_signed_out_is_out_for_create(any_store, calls):
 def test_create_moves_who_is_signed_in(any_store, calls, load):
     session = calls.start(**ALICE, a=1)
     key = session.session_key
+    assert calls.get(session, "a") == 1
     calls.create(session)
     assert load(key) is None
     assert load(session.session_key) == {**ALICE, "a": 1}

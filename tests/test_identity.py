@@ -51,6 +51,12 @@ def resolve_to_nothing(data):
 # The three sources
 
 
+@pytest.mark.parametrize("name", ["issuer", "session_id", "user_id"])
+def test_an_identity_without_subject_is_refused(name):
+    with pytest.raises(ValueError, match="subject_id"):
+        Identity(**{name: "x"})
+
+
 def test_nobody_is_in_empty_data():
     assert resolve_identity({}) == ANONYMOUS == Identity()
 

@@ -6,9 +6,12 @@ import re
 import pytest
 from django.contrib.auth import get_user, login, logout
 from django.core import signing
+from django.db import OperationalError
+from django.db.backends.utils import CursorWrapper
 from django.http import HttpResponse, JsonResponse
 from django.test import Client
 from django.urls import path
+from django.views.debug import ExceptionReporter
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
@@ -514,3 +517,39 @@ def test_the_cookie_is_nowhere_in_the_row(browser):
     for value in only_row().values():
         assert session_key not in str(value)
         assert session_key.encode() not in (bytes(value) if isinstance(value, bytes) else b"")
+
+
+# Error reports
+
+
+def report_of(error):
+    """What Django mails to ADMINS about it, in HTML; without the function that caught it."""
+    reporter = ExceptionReporter(None, type(error), error, error.__traceback__.tb_next)
+    return reporter.get_traceback_html()
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("act", ["save", "cycle_key", "create", "delete", "flush", "load"])
+def test_an_error_report_shows_neither_cookie_nor_data(calls, act, monkeypatch, settings):
+    settings.DEBUG = False
+    new = SessionStore()
+    new["access_token"] = "a token of the provider's"
+    if act != "create":
+        new.save()
+        new = SessionStore(new.session_key)
+        if act != "load":
+            new["access_token"] += " that is fresh"
+    secrets = {new.session_key, new.store_key, "provider's"} - {None}
+
+    def fail(self, sql, params, *args):
+        raise OperationalError("server has gone away")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(CursorWrapper, "_execute", fail)
+        with pytest.raises(OperationalError) as caught:
+            getattr(calls, act)(new)
+    report = report_of(caught.value)
+    assert "server has gone away" in report
+    assert "_update" in report or "_insert" in report or "_delete" in report or "_read" in report
+    for secret in secrets:
+        assert secret not in report

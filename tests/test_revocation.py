@@ -250,6 +250,19 @@ def test_ending_one_session_twice_ends_it_once(end, heard):
     assert len(heard) == 1
 
 
+def test_the_signal_does_not_tell_of_what_another_has_just_ended(end, heard, monkeypatch):
+    row = SessionFactory()
+    delete = OrmUserSessionStore.delete_user_session
+
+    def too_late(self, key):
+        delete(self, key)
+        return delete(self, key)
+
+    monkeypatch.setattr(OrmUserSessionStore, "delete_user_session", too_late)
+    assert end(row.key) is False
+    assert heard == []
+
+
 def test_an_unknown_key_ends_nothing(end, heard):
     SessionFactory()
     assert end("0" * 64) is False

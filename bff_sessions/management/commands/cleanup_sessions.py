@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import math
 import signal
 import threading
+import time
 from argparse import ArgumentParser, ArgumentTypeError
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError
 
-from bff_sessions.contract import ANY, DeletedSession, UserSessionStoreCleanup
+from bff_sessions.contract import ANY, DeletedSession, UserSessionStoreCleanup, check_text
 from bff_sessions.stores import get_store
 from bff_sessions.stores.batches import MAX_BATCH_SIZE
 
 
 class Command(BaseCommand):
     help = "Remove expired sessions, in short transactions. Several hosts may run it at once."
+    # Their warnings would make cron write a mail each time.
+    requires_system_checks = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument(
@@ -39,13 +44,21 @@ class Command(BaseCommand):
             metavar="S",
             help="seconds between two batches (default: as long as the last batch took)",
         )
-        parser.add_argument("--partition", help="one application only (default: all)")
+        parser.add_argument(
+            "--partition",
+            type=_partition,
+            metavar="NAME",
+            help="one application only (default: all)",
+        )
         parser.add_argument(
             "--dry-run", action="store_true", help="count what would be removed, remove nothing"
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        store = get_store()
+        try:
+            store = get_store()
+        except ImproperlyConfigured as error:
+            raise CommandError(str(error)) from error
         if not isinstance(store, UserSessionStoreCleanup):
             raise CommandError(
                 f"{type(store).__name__} does not remove expired sessions: "
@@ -56,6 +69,7 @@ class Command(BaseCommand):
         }
         dry_run, quiet = options["dry_run"], options["verbosity"] == 0
         stop = threading.Event()
+        started = time.monotonic()
         if dry_run:
             removed = store.delete_expired_sessions(dry_run=True, **arguments)
         else:
@@ -71,7 +85,12 @@ class Command(BaseCommand):
         if not quiet:
             verb = "would be removed" if dry_run else "removed"
             noun = "session" if removed == 1 else "sessions"
-            early = " Stopped by a signal." if stop.is_set() else ""
+            early, limit = "", options["max_seconds"]
+            if stop.is_set():
+                early = " Stopped by a signal."
+            elif not dry_run and limit is not None and time.monotonic() - started >= limit:
+                left = store.delete_expired_sessions(dry_run=True, **arguments)
+                early = f" Stopped by --max-seconds, {left} left." if left else ""
             self.stdout.write(f"{removed} expired {noun} {verb}.{early}")
 
     @contextmanager
@@ -129,6 +148,14 @@ def _not_negative(text: str) -> float:
         number = float(text)
     except ValueError:
         number = -1
-    if not number >= 0:  # Not a number is not, either.
+    if not (number >= 0 and math.isfinite(number)):
         raise ArgumentTypeError(f"must be a number of seconds, 0 or more, not {text!r}")
     return number
+
+
+def _partition(text: str) -> str:
+    try:
+        check_text("partition", text)
+    except ValueError as error:
+        raise ArgumentTypeError(str(error)) from None
+    return text

@@ -38,8 +38,8 @@ class Command(BaseCommand):
             f"\n"
             f"  {origin}/        sign in as alice or bob, password {PASSWORD}\n"
             f"  {origin}/admin/  sign in as operator, password {PASSWORD}, in a private window:\n"
-            f"  {' ' * len(origin)}         find alice under Sessions, delete her session,\n"
-            f"  {' ' * len(origin)}         and reload her page\n"
+            f"  {' ' * len(origin)}         find sub-alice under Sessions, delete that session,\n"
+            f"  {' ' * len(origin)}         and reload alice's page\n"
         )
         if not options["no_serve"]:
             self.stdout.write("Stop with Ctrl-C.\n")
