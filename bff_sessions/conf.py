@@ -1,4 +1,4 @@
-"""The keys of settings.BFF_SESSIONS with their defaults, read at every access.
+"""The keys of settings.BFF_SESSIONS with their defaults, read late.
 
 Use as ``conf.STORE``; ``override_settings(BFF_SESSIONS=...)`` takes effect at once.
 """
@@ -6,9 +6,11 @@ Use as ``conf.STORE``; ``override_settings(BFF_SESSIONS=...)`` takes effect at o
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any, Final
 
 from django.conf import settings
+from django.core.signals import setting_changed
 
 STORE: str
 """Dotted path of the `UserSessionStore` subclass."""
@@ -32,4 +34,19 @@ def __getattr__(name: str) -> Any:
         default = DEFAULTS[name]
     except KeyError:
         raise AttributeError(f"BFF_SESSIONS has no setting {name!r}.") from None
-    return getattr(settings, "BFF_SESSIONS", {}).get(name, default)
+    return _given().get(name, default)
+
+
+@cache
+def _given() -> dict[str, Any]:
+    # Every request asks several times, and Django takes long to say that a setting is absent.
+    given: dict[str, Any] = getattr(settings, "BFF_SESSIONS", {})
+    return given
+
+
+def _forget(*, setting: str, **kwargs: Any) -> None:
+    if setting == "BFF_SESSIONS":
+        _given.cache_clear()
+
+
+setting_changed.connect(_forget, dispatch_uid="bff_sessions.conf")

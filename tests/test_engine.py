@@ -950,10 +950,12 @@ def test_a_collision_is_not_tried_again(any_store, calls):
 
 
 def test_another_integrity_error_is_not_taken_for_a_collision(transactional_db, calls, monkeypatch):
-    def broken(self, **kwargs):
-        raise IntegrityError("NOT NULL constraint failed: bff_sessions_session.partition")
+    create = type(get_store()).create_user_session
 
-    monkeypatch.setattr(Session, "save", broken)
+    def broken(self, session):
+        create(self, replace(session, partition=None))
+
+    monkeypatch.setattr(type(get_store()), "create_user_session", broken)
     session = SessionStore()
     with pytest.raises(IntegrityError):
         calls.create(session)

@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
 from django.db import IntegrityError, connections, router, transaction
-from django.db.models import F, Q, QuerySet
+from django.db.models import F, Field, Q, QuerySet
+from django.db.models.sql import DeleteQuery, InsertQuery, Query, UpdateQuery
 
 from bff_sessions.contract import (
     ANY,
@@ -24,6 +25,7 @@ from bff_sessions.contract import (
 from bff_sessions.exceptions import SessionChanged, SessionExists, SessionMissing
 from bff_sessions.models import Session
 from bff_sessions.stores.batches import delete_in_batches
+from bff_sessions.stores.compiled import Slot, Statement
 
 __all__ = ["OrmUserSessionStore"]
 
@@ -54,23 +56,23 @@ class OrmUserSessionStore(UserSessionStore, UserSessionStoreCleanup):
         return self._using or router.db_for_write(Session)
 
     def get_user_session(self, key: str) -> UserSession | None:
-        for row in self._rows().filter(key=key).values_list(*_SESSION):
-            session = _to_session(row)
-            # Told here and not in SQL, so that the statement is always the same.
-            return session if session.is_live(datetime.now(UTC)) else None
-        return None
+        row = _GET.fetch(self.using, key=key)
+        if row is None:
+            return None
+        session = _to_session(row)
+        # Told here and not in SQL, so that the statement is always the same.
+        return session if session.is_live(datetime.now(UTC)) else None
 
     def create_user_session(self, session: UserSession) -> None:
-        row = Session(**{name: getattr(session, name) for name in _SESSION})
         with _key_is_unique():
-            row.save(force_insert=True, using=self.using)
+            _CREATE.execute(self.using, **{name: getattr(session, name) for name in _SESSION})
 
     def update_user_session(
         self, key: str, update: UserSessionUpdate, *, if_version: int | None = None
     ) -> int:
         values = {name: getattr(update, name) for name in _UPDATED}
         if if_version is not None:
-            return self._write(key, values, if_version)
+            return self._write(_UPDATE, key, values, if_version)
         rows = self._rows().filter(key=key)
         with transaction.atomic(using=self.using):
             if not rows.update(**values, version=F("version") + 1):
@@ -78,17 +80,16 @@ class OrmUserSessionStore(UserSessionStore, UserSessionStoreCleanup):
             return rows.values_list("version", flat=True).get()
 
     def rekey_user_session(self, key: str, session: UserSession, *, if_version: int) -> int:
-        values = {name: getattr(session, name) for name in ("key", *_UPDATED)}
+        values = {name: getattr(session, name) for name in _UPDATED}
         with _key_is_unique():
-            return self._write(key, values, if_version)
+            return self._write(_REKEY, key, values | {"new_key": session.key}, if_version)
 
     def touch_user_session(self, key: str, *, renewed: datetime, expires: datetime | None) -> bool:
         live = self._rows().filter(_live(), key=key)
         return bool(live.update(renewed=renewed, expires=expires))
 
     def delete_user_session(self, key: str) -> bool:
-        # QuerySet.delete() reads the row first as soon as anybody listens to pre_delete.
-        return bool(self._rows().filter(key=key)._raw_delete(self.using))
+        return bool(_DELETE.execute(self.using, key=key))
 
     def get_user_sessions(self, filter: UserSessionsFilter) -> list[UserSession]:
         rows = self._rows().filter(_live(), _matching(filter)).order_by("-renewed", "-id")
@@ -155,11 +156,13 @@ class OrmUserSessionStore(UserSessionStore, UserSessionStoreCleanup):
     def _rows(self) -> QuerySet[Session]:
         return Session._base_manager.using(self.using)
 
-    def _write(self, key: str, values: dict[str, Any], if_version: int) -> int:
-        rows = self._rows().filter(key=key)
-        if rows.filter(version=if_version).update(**values, version=if_version + 1):
-            return if_version + 1
-        raise SessionChanged if rows.exists() else SessionMissing
+    def _write(
+        self, statement: Statement, key: str, values: dict[str, Any], if_version: int
+    ) -> int:
+        version = if_version + 1
+        if statement.execute(self.using, key=key, if_version=if_version, version=version, **values):
+            return version
+        raise SessionChanged if self._rows().filter(key=key).exists() else SessionMissing
 
     def _lock(self, keys: Sequence[str], *, skip_locked: bool = False) -> list[Session]:
         """The rows of `keys` as they are now, locked until the transaction ends."""
@@ -183,6 +186,46 @@ class OrmUserSessionStore(UserSessionStore, UserSessionStoreCleanup):
             ids = [row.pk for row in rows[start : start + _BATCH]]
             self._rows().filter(id__in=ids)._raw_delete(self.using)
         return [_to_deleted(row) for row in rows]
+
+
+# The statements of every request
+
+
+def _field(name: str) -> Field[Any, Any]:
+    return cast("Field[Any, Any]", Session._meta.get_field(name))
+
+
+def _slot(field: str, name: str | None = None) -> Slot:
+    return Slot(name or field, _field(field))
+
+
+def _rows(**slots: Slot) -> Query:
+    return Session._base_manager.filter(**slots).query
+
+
+def _get() -> Query:
+    return Session._base_manager.filter(key=_slot("key")).values_list(*_SESSION).query
+
+
+def _create() -> Query:
+    query = InsertQuery(Session)
+    row = Session(**{name: _slot(name) for name in _SESSION})
+    query.insert_values([_field(name) for name in _SESSION], [row], raw=True)
+    return query
+
+
+def _update(**more: Slot) -> Query:
+    rows = _rows(key=_slot("key"), version=_slot("version", "if_version"))
+    query = cast(UpdateQuery, rows.chain(UpdateQuery))
+    query.add_update_values({name: _slot(name) for name in (*_UPDATED, "version")} | more)
+    return query
+
+
+_GET = Statement(_get)
+_CREATE = Statement(_create)
+_UPDATE = Statement(_update)
+_REKEY = Statement(lambda: _update(key=_slot("key", "new_key")))
+_DELETE = Statement(lambda: _rows(key=_slot("key")).chain(DeleteQuery))
 
 
 @contextmanager
@@ -218,7 +261,8 @@ def _matching(filter: UserSessionsFilter) -> Q:
 
 def _to_session(row: Sequence[Any]) -> UserSession:
     values = dict(zip(_SESSION, row, strict=True))
-    return UserSession(**values | {"ticket": bytes(values["ticket"])})
+    values["ticket"] = bytes(values["ticket"])  # A view of it, with some drivers.
+    return UserSession(**values)
 
 
 def _to_deleted(row: Session) -> DeletedSession:

@@ -1,0 +1,114 @@
+"""Statements that the ORM compiles once for each connection and that run again and again.
+
+Building and compiling a query takes Django longer than most databases take to answer it, and
+the few statements of a session never change. The ORM still makes them: the model names table and
+columns, the compiler writes the SQL of the database at hand, and the fields convert every value
+in both directions. Only what comes out of that is kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from django.conf import settings
+from django.db import connections, models, transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models.expressions import Expression
+from django.db.models.sql import Query
+from django.db.models.sql.compiler import SQLCompiler
+
+__all__ = ["Slot", "Statement"]
+
+# The attribute of a connection that holds what was compiled for it: both end together.
+_ATTRIBUTE = "_bff_sessions_compiled"
+
+
+class Slot(Expression):
+    """Stands in a query for a value that is known only when the statement runs.
+
+    Compiles to a placeholder whose parameter is the slot itself.
+
+    Args:
+        name: of the value, in the keyword arguments of `Statement.execute()`.
+        field: converts the value for the database.
+    """
+
+    def __init__(self, name: str, field: models.Field[Any, Any]) -> None:
+        super().__init__(output_field=field)
+        self.name = name
+
+    def as_sql(
+        self, compiler: SQLCompiler, connection: BaseDatabaseWrapper
+    ) -> tuple[str, tuple[Any, ...]]:
+        # MySQL marks bytes, which it would take for text; any value but None tells.
+        placeholder = getattr(self.output_field, "get_placeholder", None)
+        return placeholder(b"", compiler, connection) if placeholder else "%s", (self,)
+
+
+class Statement:
+    """One SELECT, INSERT, UPDATE or DELETE.
+
+    Args:
+        build: makes the query, with a `Slot` for each value; called once for a connection.
+    """
+
+    def __init__(self, build: Callable[[], Query]) -> None:
+        self._build = build
+
+    def execute(self, using: str, **values: Any) -> int:
+        """Run it on the database `using`; the number of rows that it changed."""
+        connection = connections[using]
+        compiled = self._compile(connection)
+        # As Model.save() does: a transaction in which it failed can only be rolled back.
+        with transaction.mark_for_rollback_on_error(using), connection.cursor() as cursor:
+            cursor.execute(compiled.sql, compiled.parameters(values))
+            return int(cursor.rowcount)
+
+    def fetch(self, using: str, **values: Any) -> list[Any] | None:
+        """Run it on the database `using`; the first row, its values converted to Python."""
+        connection = connections[using]
+        compiled = self._compile(connection)
+        with connection.cursor() as cursor:
+            cursor.execute(compiled.sql, compiled.parameters(values))
+            for row in cursor:
+                return compiled.to_python(row)
+        return None
+
+    def _compile(self, connection: BaseDatabaseWrapper) -> _Compiled:
+        kept: dict[Any, _Compiled] = connection.__dict__.setdefault(_ATTRIBUTE, {})
+        # How moments come out of the database depends on this setting; tests override it.
+        key = self, settings.USE_TZ
+        compiled = kept.get(key)
+        if compiled is None:
+            compiled = kept[key] = _Compiled(self._build(), connection)
+        return compiled
+
+
+class _Compiled:
+    def __init__(self, query: Query, connection: BaseDatabaseWrapper) -> None:
+        compiler = query.get_compiler(connection=connection)
+        statement = compiler.as_sql()
+        # An INSERT may take several statements; ours adds one row.
+        [(self.sql, parameters)] = statement if isinstance(statement, list) else [statement]
+        self._connection = connection
+        self._slots = [(slot.name, slot.output_field.get_db_prep_save) for slot in parameters]
+        columns = [column for column, *_ in compiler.select or ()]
+        # What the fields and the database want done to a value on its way out.
+        self._converters = [
+            (index, [(convert, expression) for convert in converts])
+            for index, (converts, expression) in compiler.get_converters(columns).items()
+        ]
+
+    def parameters(self, values: dict[str, Any]) -> list[Any]:
+        connection = self._connection
+        return [convert(values[name], connection) for name, convert in self._slots]
+
+    def to_python(self, row: Sequence[Any]) -> list[Any]:
+        values = list(row)
+        for index, converters in self._converters:
+            value = values[index]
+            for convert, expression in converters:
+                value = convert(value, expression, self._connection)
+            values[index] = value
+        return values
