@@ -300,7 +300,9 @@ class SessionStore(SessionBase):
 
     def _load(self) -> _Steps[dict[str, Any]]:
         is_look = hasattr(self, "_session_cache")
-        row = yield from self._read()
+        row = None
+        if self._session_key is not None:
+            row = yield _call("get_user_session", self.store_key)
         opened = None if row is None else self._open(row)
         data = {} if opened is None else opened[1]
         if is_look:

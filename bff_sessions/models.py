@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from django.conf import settings
 from django.db import models
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils.translation import gettext_lazy as _
@@ -30,7 +29,18 @@ class ExactCharField(models.CharField):  # type: ignore[type-arg]
 
 
 class UTCDateTimeField(models.DateTimeField):  # type: ignore[type-arg]
-    """An aware moment in UTC for Python, whatever USE_TZ says and whatever the database keeps."""
+    """An aware moment in UTC for Python, whatever USE_TZ says and whatever the database keeps.
+
+    A database without time zones keeps UTC, so that no hour of its own comes twice.
+    """
+
+    def get_internal_type(self) -> str:
+        # Under the name of Django's field each database has conversions, which depend on
+        # settings, on the way out; from_db_value() needs none of them.
+        return "UTCDateTimeField"
+
+    def db_type(self, connection: BaseDatabaseWrapper) -> str | None:
+        return models.DateTimeField().db_type(connection)
 
     def get_prep_value(self, value: Any) -> Any:
         # Not DateTimeField's: that one would warn of what it takes for a naive datetime.
@@ -42,16 +52,21 @@ class UTCDateTimeField(models.DateTimeField):  # type: ignore[type-arg]
         if not isinstance(value, datetime):
             return super().get_db_prep_value(value, connection, prepared)
         value = value.astimezone(UTC)
-        if not (settings.USE_TZ or connection.features.supports_timezones):
+        if not connection.features.supports_timezones:
             value = value.replace(tzinfo=None)
         return connection.ops.adapt_datetimefield_value(value)
 
     def from_db_value(self, value: Any, expression: Any, connection: BaseDatabaseWrapper) -> Any:
-        if isinstance(value, datetime) and value.tzinfo is None:
-            # Where the database knows time zones, Django cuts that of its connection off.
-            knows = connection.features.supports_timezones
-            value = value.replace(tzinfo=ZoneInfo(connection.timezone_name) if knows else UTC)
-        return value and value.astimezone(UTC)
+        if isinstance(value, str):
+            value = datetime.fromisoformat(value)
+        if value is None or value.tzinfo is UTC:
+            return value
+        if value.tzinfo is not None:
+            return value.astimezone(UTC)
+        if connection.features.supports_timezones:
+            # Django cuts the time zone of its connection off.
+            return value.replace(tzinfo=ZoneInfo(connection.timezone_name)).astimezone(UTC)
+        return value.replace(tzinfo=UTC)
 
 
 class Session(models.Model):

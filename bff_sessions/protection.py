@@ -8,7 +8,6 @@ data: a ticket that was altered, cut or copied to another row does not open.
 from __future__ import annotations
 
 import hashlib
-import hmac
 import os
 from collections.abc import Sequence
 from functools import lru_cache
@@ -16,7 +15,7 @@ from functools import lru_cache
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF, HKDFExpand
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.encoding import force_bytes
@@ -30,6 +29,7 @@ _FORMAT = b"\x01"
 _KEY_ID_SIZE = 8
 _NONCE_SIZE = 12  # NIST SP 800-38D, 8.2: 96 bits.
 _HEADER_SIZE = len(_FORMAT) + _KEY_ID_SIZE
+_DATA = _HEADER_SIZE + _NONCE_SIZE
 _SHA256 = SHA256()
 
 
@@ -51,10 +51,9 @@ def _begin_store_key(partition: str) -> hashlib._Hash:
 def protect(data: bytes, *, key: str, partition: str) -> bytes:
     """Encrypt `data` into the ticket of the row `key`, with the newest master key."""
     master = _masters()[0]
-    header = _FORMAT + master.key_id
     nonce = os.urandom(_NONCE_SIZE)
-    associated = header + _length_prefixed(key, partition)
-    return header + nonce + master.cipher(key).encrypt(nonce, data, associated)
+    associated = master.header + _length_prefixed(key, partition)
+    return master.header + nonce + master.cipher(key).encrypt(nonce, data, associated)
 
 
 def unprotect(ticket: bytes, *, key: str, partition: str) -> bytes:
@@ -63,16 +62,14 @@ def unprotect(ticket: bytes, *, key: str, partition: str) -> bytes:
     Raises:
         TicketUnreadable: if none of the keys opens it, or it is not a ticket of this row.
     """
-    header, nonce = ticket[:_HEADER_SIZE], ticket[_HEADER_SIZE : _HEADER_SIZE + _NONCE_SIZE]
+    header, nonce = ticket[:_HEADER_SIZE], ticket[_HEADER_SIZE:_DATA]
     if not header.startswith(_FORMAT) or len(nonce) != _NONCE_SIZE:
         raise TicketUnreadable("The ticket has an unknown format.")
     for master in _masters():
-        if master.key_id == header[len(_FORMAT) :]:
+        if master.header == header:
             associated = header + _length_prefixed(key, partition)
             try:
-                return master.cipher(key).decrypt(
-                    nonce, ticket[_HEADER_SIZE + _NONCE_SIZE :], associated
-                )
+                return master.cipher(key).decrypt(nonce, ticket[_DATA:], associated)
             except InvalidTag:
                 raise TicketUnreadable("The ticket was altered or is another row's.") from None
     raise TicketUnreadable("The ticket was made with a key that is not configured.")
@@ -83,13 +80,12 @@ class _Master:
 
     def __init__(self, secret: bytes) -> None:
         # Two purposes, two derivations: the key id is public, the other one is not.
-        self.key_id = _derive(secret, b"bff_sessions key id", _KEY_ID_SIZE)
+        self.header = _FORMAT + _derive(secret, b"bff_sessions key id", _KEY_ID_SIZE)
         self._secret = _derive(secret, b"bff_sessions ticket", 32)
 
     def cipher(self, key: str) -> AESGCM:
         # One key per row puts AES-GCM's limit of 2**32 random nonces a key out of reach.
-        # This is HKDF-Expand (RFC 5869, 2.3) where, as here, it takes a single round.
-        return AESGCM(hmac.digest(self._secret, key.encode() + b"\x01", "sha256"))
+        return AESGCM(HKDFExpand(_SHA256, 32, key.encode()).derive(self._secret))
 
 
 def check_keys(keys: object) -> None:

@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from django.conf import settings
 from django.db import connections, models, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models.expressions import Expression
@@ -27,7 +26,8 @@ _ATTRIBUTE = "_bff_sessions_compiled"
 class Slot(Expression):
     """Stands in a query for a value that is known only when the statement runs.
 
-    Compiles to a placeholder whose parameter is the slot itself.
+    Compiles to a placeholder with a name, whose parameter is the slot itself. (Named, as that is
+    what Django turns into SQLite's own style without reading through the whole statement.)
 
     Args:
         name: of the value, in the keyword arguments of `Statement.execute()`.
@@ -43,7 +43,8 @@ class Slot(Expression):
     ) -> tuple[str, tuple[Any, ...]]:
         # MySQL marks bytes, which it would take for text; any value but None tells.
         placeholder = getattr(self.output_field, "get_placeholder", None)
-        return placeholder(b"", compiler, connection) if placeholder else "%s", (self,)
+        sql: str = placeholder(b"", compiler, connection) if placeholder else "%s"
+        return sql % f"%({self.name})s", (self,)
 
 
 class Statement:
@@ -65,23 +66,20 @@ class Statement:
             cursor.execute(compiled.sql, compiled.parameters(values))
             return int(cursor.rowcount)
 
-    def fetch(self, using: str, **values: Any) -> list[Any] | None:
+    def fetch(self, using: str, **values: Any) -> dict[str, Any] | None:
         """Run it on the database `using`; the first row, its values converted to Python."""
         connection = connections[using]
         compiled = self._compile(connection)
         with connection.cursor() as cursor:
             cursor.execute(compiled.sql, compiled.parameters(values))
-            for row in cursor:
-                return compiled.to_python(row)
-        return None
+            row = cursor.fetchone()
+        return None if row is None else compiled.to_python(row)
 
     def _compile(self, connection: BaseDatabaseWrapper) -> _Compiled:
-        kept: dict[Any, _Compiled] = connection.__dict__.setdefault(_ATTRIBUTE, {})
-        # How moments come out of the database depends on this setting; tests override it.
-        key = self, settings.USE_TZ
-        compiled = kept.get(key)
+        kept: dict[Statement, _Compiled] = connection.__dict__.setdefault(_ATTRIBUTE, {})
+        compiled = kept.get(self)
         if compiled is None:
-            compiled = kept[key] = _Compiled(self._build(), connection)
+            compiled = kept[self] = _Compiled(self._build(), connection)
         return compiled
 
 
@@ -94,21 +92,22 @@ class _Compiled:
         self._connection = connection
         self._slots = [(slot.name, slot.output_field.get_db_prep_save) for slot in parameters]
         columns = [column for column, *_ in compiler.select or ()]
+        self._names = [column.target.attname for column in columns]
         # What the fields and the database want done to a value on its way out.
         self._converters = [
-            (index, [(convert, expression) for convert in converts])
+            (self._names[index], [(convert, expression) for convert in converts])
             for index, (converts, expression) in compiler.get_converters(columns).items()
         ]
 
-    def parameters(self, values: dict[str, Any]) -> list[Any]:
+    def parameters(self, values: dict[str, Any]) -> dict[str, Any]:
         connection = self._connection
-        return [convert(values[name], connection) for name, convert in self._slots]
+        return {name: convert(values[name], connection) for name, convert in self._slots}
 
-    def to_python(self, row: Sequence[Any]) -> list[Any]:
-        values = list(row)
-        for index, converters in self._converters:
-            value = values[index]
+    def to_python(self, row: Sequence[Any]) -> dict[str, Any]:
+        values = dict(zip(self._names, row, strict=True))
+        for name, converters in self._converters:
+            value = values[name]
             for convert, expression in converters:
                 value = convert(value, expression, self._connection)
-            values[index] = value
+            values[name] = value
         return values

@@ -59,6 +59,7 @@ class OrmUserSessionStore(UserSessionStore, UserSessionStoreCleanup):
         row = _GET.fetch(self.using, key=key)
         if row is None:
             return None
+        del row["id"]
         session = _to_session(row)
         # Told here and not in SQL, so that the statement is always the same.
         return session if session.is_live(datetime.now(UTC)) else None
@@ -93,7 +94,7 @@ class OrmUserSessionStore(UserSessionStore, UserSessionStoreCleanup):
 
     def get_user_sessions(self, filter: UserSessionsFilter) -> list[UserSession]:
         rows = self._rows().filter(_live(), _matching(filter)).order_by("-renewed", "-id")
-        return [_to_session(row) for row in rows.values_list(*_SESSION)]
+        return [_to_session(row) for row in rows.values(*_SESSION)]
 
     def delete_user_sessions(self, filter: UserSessionsFilter) -> list[DeletedSession]:
         matching = self._rows().filter(_matching(filter)).values_list("key", flat=True)
@@ -203,10 +204,6 @@ def _rows(**slots: Slot) -> Query:
     return Session._base_manager.filter(**slots).query
 
 
-def _get() -> Query:
-    return Session._base_manager.filter(key=_slot("key")).values_list(*_SESSION).query
-
-
 def _create() -> Query:
     query = InsertQuery(Session)
     row = Session(**{name: _slot(name) for name in _SESSION})
@@ -221,7 +218,7 @@ def _update(**more: Slot) -> Query:
     return query
 
 
-_GET = Statement(_get)
+_GET = Statement(lambda: _rows(key=_slot("key")))
 _CREATE = Statement(_create)
 _UPDATE = Statement(_update)
 _REKEY = Statement(lambda: _update(key=_slot("key", "new_key")))
@@ -259,10 +256,9 @@ def _matching(filter: UserSessionsFilter) -> Q:
     return wanted
 
 
-def _to_session(row: Sequence[Any]) -> UserSession:
-    values = dict(zip(_SESSION, row, strict=True))
-    values["ticket"] = bytes(values["ticket"])  # A view of it, with some drivers.
-    return UserSession(**values)
+def _to_session(row: dict[str, Any]) -> UserSession:
+    row["ticket"] = bytes(row["ticket"])  # A view of it, with some drivers.
+    return UserSession(**row)
 
 
 def _to_deleted(row: Session) -> DeletedSession:
