@@ -1,20 +1,16 @@
 """The session engine: ``SESSION_ENGINE = "bff_sessions.engine"``.
 
-Everything that reads or writes is told once, as a generator that yields calls of the store; the
-synchronous and the asynchronous method differ in who makes these calls.
+Everything that reads or writes is told once, in steps (see `bff_sessions.steps`); a method and its
+asynchronous twin differ in who takes them.
 """
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import random
-import time
-import traceback
-from collections.abc import Generator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import Any, NamedTuple, cast
 
 from django.apps import apps
 from django.conf import settings
@@ -47,6 +43,7 @@ from bff_sessions.exceptions import (
 from bff_sessions.identity import Identity, identify
 from bff_sessions.merging import merge
 from bff_sessions.protection import protect, store_key, unprotect
+from bff_sessions.steps import Steps, arun, call, run
 from bff_sessions.stores import get_store
 
 __all__ = ["SessionStore"]
@@ -59,90 +56,11 @@ if apps.ready and not apps.is_installed("bff_sessions"):
 
 logger = logging.getLogger("django.security.SuspiciousSession")
 
-_T = TypeVar("_T")
-# What a step asks for: a verb of the store with its arguments, or a pause of so many seconds.
-_Call = tuple[str, tuple[Any, ...], dict[str, Any]]
-_Steps = Generator[_Call | float, Any, _T]
-
 # Tries of one save against concurrent saves. With the pauses below, far more than sixteen
 # writers that save the same session without rest need.
 _MAX_TRIES = 40
 _GRANULE = timedelta(seconds=60)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-def _call(verb: str, *args: Any, **kwargs: Any) -> _Call:
-    return verb, args, kwargs
-
-
-def _run(steps: _Steps[_T]) -> _T:
-    try:
-        return _take(steps)
-    except BaseException as error:
-        _forget_variables(error)
-        raise
-
-
-async def _arun(steps: _Steps[_T]) -> _T:
-    """See _run()."""
-    try:
-        return await _atake(steps)
-    except BaseException as error:
-        _forget_variables(error)
-        raise
-
-
-def _take(steps: _Steps[_T]) -> _T:
-    resume: Any = steps.send
-    argument: Any = None
-    try:
-        while True:
-            request = resume(argument)
-            try:
-                if isinstance(request, float):
-                    time.sleep(request)
-                    resume, argument = steps.send, None
-                else:
-                    verb, args, kwargs = request
-                    resume, argument = steps.send, getattr(get_store(), verb)(*args, **kwargs)
-            except Exception as error:
-                resume, argument = steps.throw, error
-    except StopIteration as stop:
-        return cast(_T, stop.value)
-
-
-async def _atake(steps: _Steps[_T]) -> _T:
-    """See _take()."""
-    resume: Any = steps.send
-    argument: Any = None
-    try:
-        while True:
-            request = resume(argument)
-            try:
-                if isinstance(request, float):
-                    await asyncio.sleep(request)
-                    resume, argument = steps.send, None
-                else:
-                    verb, args, kwargs = request
-                    perform = getattr(get_store(), f"a{verb}")
-                    resume, argument = steps.send, await perform(*args, **kwargs)
-            except Exception as error:
-                resume, argument = steps.throw, error
-    except StopIteration as stop:
-        return cast(_T, stop.value)
-
-
-def _forget_variables(error: BaseException | None) -> None:
-    """Empty the functions that `error` came through, which knew keys and session data.
-
-    Whoever makes an error report would show them. Django's own means to prevent that,
-    ``sensitive_variables``, is known to Django alone and reaches into no generator.
-    """
-    seen: set[int] = set()
-    while error is not None and id(error) not in seen:
-        seen.add(id(error))
-        traceback.clear_frames(error.__traceback__)
-        error = error.__cause__ or error.__context__
 
 
 class _Known(NamedTuple):
@@ -183,11 +101,11 @@ class SessionStore(SessionBase):
     # Django's own methods, each beside its twin
 
     def load(self) -> dict[str, Any]:
-        return _run(self._load())
+        return run(self._load())
 
     async def aload(self) -> dict[str, Any]:
         """See load()."""
-        return await _arun(self._load())
+        return await arun(self._load())
 
     def save(self, must_create: bool = False) -> None:
         """Write the session.
@@ -197,11 +115,11 @@ class SessionStore(SessionBase):
             UpdateError: if the session has ended meanwhile; its subclass `SessionConflict` if
                 too many others kept saving it.
         """
-        _run(self._save(must_create))
+        run(self._save(must_create))
 
     async def asave(self, must_create: bool = False) -> None:
         """See save()."""
-        await _arun(self._save(must_create))
+        await arun(self._save(must_create))
 
     def create(self) -> None:
         """Start a session under a new key with the data at hand, and write it.
@@ -212,11 +130,11 @@ class SessionStore(SessionBase):
         Raises:
             SessionInterrupted: if somebody was signed in and the session has ended meanwhile.
         """
-        _run(self._create())
+        run(self._create())
 
     async def acreate(self) -> None:
         """See create()."""
-        await _arun(self._create())
+        await arun(self._create())
 
     def cycle_key(self) -> None:
         """Move the session to a new key; the old one is worthless from then on.
@@ -224,36 +142,36 @@ class SessionStore(SessionBase):
         Raises:
             SessionInterrupted: if somebody was signed in and the session has ended meanwhile.
         """
-        _run(self._cycle_key())
+        run(self._cycle_key())
 
     async def acycle_key(self) -> None:
         """See cycle_key()."""
-        await _arun(self._cycle_key())
+        await arun(self._cycle_key())
 
     @sensitive_variables()
     def delete(self, session_key: str | None = None) -> None:
-        _run(self._delete(session_key))
+        run(self._delete(session_key))
 
     @sensitive_variables()
     async def adelete(self, session_key: str | None = None) -> None:
         """See delete()."""
-        await _arun(self._delete(session_key))
+        await arun(self._delete(session_key))
 
     def flush(self) -> None:
-        _run(self._flush())
+        run(self._flush())
 
     async def aflush(self) -> None:
         """See flush()."""
-        await _arun(self._flush())
+        await arun(self._flush())
 
     @sensitive_variables()
     def exists(self, session_key: str | None) -> bool:
-        return _run(self._exists(session_key))
+        return run(self._exists(session_key))
 
     @sensitive_variables()
     async def aexists(self, session_key: str | None) -> bool:
         """See exists()."""
-        return await _arun(self._exists(session_key))
+        return await arun(self._exists(session_key))
 
     @classmethod
     def clear_expired(cls) -> None:
@@ -298,11 +216,11 @@ class SessionStore(SessionBase):
 
     # What they do
 
-    def _load(self) -> _Steps[dict[str, Any]]:
+    def _load(self) -> Steps[dict[str, Any]]:
         is_look = hasattr(self, "_session_cache")
         row = None
         if self._session_key is not None:
-            row = yield _call("get_user_session", self.store_key)
+            row = yield call("get_user_session", self.store_key)
         opened = None if row is None else self._open(row)
         data = {} if opened is None else opened[1]
         if is_look:
@@ -319,13 +237,13 @@ class SessionStore(SessionBase):
             self._session_cache = data
         return self._session_cache
 
-    def _read(self) -> _Steps[UserSession | None]:
+    def _read(self) -> Steps[UserSession | None]:
         if self._session_key is None:
             return None
-        row: UserSession | None = yield _call("get_user_session", self.store_key)
+        row: UserSession | None = yield call("get_user_session", self.store_key)
         return row
 
-    def _get_data(self, *, no_load: bool = False) -> _Steps[dict[str, Any]]:
+    def _get_data(self, *, no_load: bool = False) -> Steps[dict[str, Any]]:
         """SessionBase._get_session(), for steps."""
         self.accessed = True
         if not hasattr(self, "_session_cache"):
@@ -334,7 +252,7 @@ class SessionStore(SessionBase):
             self._session_cache = {}
         return self._session_cache
 
-    def _save(self, must_create: bool) -> _Steps[None]:
+    def _save(self, must_create: bool) -> Steps[None]:
         session_key = self._session_key
         if session_key is None:
             return (yield from self._create())
@@ -350,14 +268,14 @@ class SessionStore(SessionBase):
         except SessionMissing:
             raise UpdateError("The session has ended.") from None
 
-    def _create(self) -> _Steps[None]:
+    def _create(self) -> Steps[None]:
         data = yield from self._get_data(no_load=True)
         if self._known is not None and self._known.row.subject_id is not None:
             return (yield from self._cycle_key())
         yield from self._insert(self._get_new_session_key(), data)
         self.modified = True
 
-    def _cycle_key(self) -> _Steps[None]:
+    def _cycle_key(self) -> Steps[None]:
         data = yield from self._get_data()
         if self._session_key is None:
             return (yield from self._create())
@@ -376,15 +294,15 @@ class SessionStore(SessionBase):
             yield from self._create()
         self.modified = True
 
-    def _delete(self, session_key: str | None) -> _Steps[bool]:
+    def _delete(self, session_key: str | None) -> Steps[bool]:
         is_own = session_key in (None, self._session_key)
         session_key = session_key or self._session_key
         if session_key is None or (is_own and self._unreadable):
             return False
-        deleted: bool = yield _call("delete_user_session", store_key(conf.PARTITION, session_key))
+        deleted: bool = yield call("delete_user_session", store_key(conf.PARTITION, session_key))
         return deleted
 
-    def _flush(self) -> _Steps[None]:
+    def _flush(self) -> Steps[None]:
         row = None if self._known is None else self._known.row
         if row is None and not self._unreadable:
             row = yield from self._read()
@@ -392,7 +310,7 @@ class SessionStore(SessionBase):
         deleted = yield from self._delete(None)
         if not (deleted or row is None or row.session_id is None or self._unreadable):
             # Another request has moved it to a new key, which this one cannot know.
-            yield _call("delete_user_sessions", _same_session(row))
+            yield call("delete_user_sessions", _same_session(row))
         if self._saved is not None and self._saved.session_key != self._session_key:
             # It was moved in a transaction that may yet be rolled back, or was.
             yield from self._delete(self._saved.session_key)
@@ -400,25 +318,25 @@ class SessionStore(SessionBase):
         self._session_key = None
         self._start_afresh()
 
-    def _exists(self, session_key: str | None) -> _Steps[bool]:
+    def _exists(self, session_key: str | None) -> Steps[bool]:
         if session_key is None or not self._validate_session_key(session_key):
             return False
         key = store_key(conf.PARTITION, session_key)
-        return (yield _call("get_user_session", key)) is not None
+        return (yield call("get_user_session", key)) is not None
 
-    def _insert(self, session_key: str, data: dict[str, Any]) -> _Steps[None]:
+    def _insert(self, session_key: str, data: dict[str, Any]) -> Steps[None]:
         identity = identify(data)
         row, plain = self._compose(session_key, data, identity, None)
         yield from self._replace_others(identity, row, None)
         try:
-            yield _call("create_user_session", row)
+            yield call("create_user_session", row)
         except SessionExists:
             raise CreateError from None
         self._start_afresh()
         self._session_key = session_key
         yield from self._keep(_Known(session_key, row, plain))
 
-    def _update(self, data: dict[str, Any], *, move: bool) -> _Steps[None]:
+    def _update(self, data: dict[str, Any], *, move: bool) -> Steps[None]:
         """Write `data` over the row; under a new key if `move`, or if it changes hands.
 
         Raises:
@@ -448,13 +366,11 @@ class SessionStore(SessionBase):
             try:
                 if row.key == old.key:
                     update = UserSessionUpdate.of(row)
-                    version = yield _call(
+                    version = yield call(
                         "update_user_session", old.key, update, if_version=old.version
                     )
                 else:
-                    version = yield _call(
-                        "rekey_user_session", old.key, row, if_version=old.version
-                    )
+                    version = yield call("rekey_user_session", old.key, row, if_version=old.version)
             except SessionChanged:
                 is_current = False
                 if attempt:  # Most races are between two: the second try needs no pause.
@@ -467,7 +383,7 @@ class SessionStore(SessionBase):
             return
         raise SessionConflict("The session kept changing while it was being saved.")
 
-    def _catch_up(self) -> _Steps[None]:
+    def _catch_up(self) -> Steps[None]:
         """Take over the row as it is now, and apply what changed here onto its data.
 
         Raises:
@@ -508,7 +424,7 @@ class SessionStore(SessionBase):
         """The row as far as this instance knows."""
         return self._pending or self._saved
 
-    def _keep(self, known: _Known) -> _Steps[None]:
+    def _keep(self, known: _Known) -> Steps[None]:
         """Remember what was written, for committed as soon as it is."""
         self._pending = known
 
@@ -516,21 +432,21 @@ class SessionStore(SessionBase):
             if self._pending is known:
                 self._saved, self._pending = known, None
 
-        yield _call("on_commit", committed)
+        yield call("on_commit", committed)
 
     def _replace_others(
         self, identity: Identity, row: UserSession, old: UserSession | None
-    ) -> _Steps[None]:
+    ) -> Steps[None]:
         """End what the same session at the provider has elsewhere: signing in replaces."""
         if identity.session_id is None:
             return  # A session id of our own making has no other sessions.
         if old is not None and _triple(old) == _triple(row):
             return
         others = _same_session(row, exclude_key=None if old is None else old.key)
-        for other in (yield _call("get_user_sessions", others)):
+        for other in (yield call("get_user_sessions", others)):
             # Not what a host with the wrong key cannot open.
             if self._open(other) is not None:
-                yield _call("delete_user_session", other.key)
+                yield call("delete_user_session", other.key)
 
     # The row
 

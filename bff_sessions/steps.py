@@ -1,0 +1,113 @@
+"""What is done step by step, told once for synchronous and asynchronous callers.
+
+A generator yields what it needs from outside: calls of the store, calls of `revocation`, pauses.
+`run()` and `arun()` differ in who makes these calls.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import traceback
+from collections.abc import Generator
+from typing import Any, NamedTuple, TypeVar, cast
+
+from bff_sessions import revocation
+from bff_sessions.stores import get_store
+
+__all__ = ["Call", "Steps", "arun", "call", "revoke", "run"]
+
+_T = TypeVar("_T")
+
+
+class Call(NamedTuple):
+    owner: Any
+    """Of the function and of its ``a…`` twin; None: the configured store."""
+    name: str
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+
+
+Steps = Generator[Call | float, Any, _T]
+"""Yields calls, and pauses in seconds."""
+
+
+def call(verb: str, *args: Any, **kwargs: Any) -> Call:
+    """Call a verb of the store."""
+    return Call(None, verb, args, kwargs)
+
+
+def revoke(key: str) -> Call:
+    """Call `revocation.revoke_session()`."""
+    return Call(revocation, "revoke_session", (key,), {})
+
+
+def run(steps: Steps[_T]) -> _T:
+    try:
+        return _take(steps)
+    except BaseException as error:
+        _forget_variables(error)
+        raise
+
+
+async def arun(steps: Steps[_T]) -> _T:
+    """See run()."""
+    try:
+        return await _atake(steps)
+    except BaseException as error:
+        _forget_variables(error)
+        raise
+
+
+def _take(steps: Steps[_T]) -> _T:
+    resume: Any = steps.send
+    argument: Any = None
+    try:
+        while True:
+            request = resume(argument)
+            try:
+                if isinstance(request, float):
+                    time.sleep(request)
+                    resume, argument = steps.send, None
+                else:
+                    owner, name, args, kwargs = request
+                    perform = getattr(owner or get_store(), name)
+                    resume, argument = steps.send, perform(*args, **kwargs)
+            except Exception as error:
+                resume, argument = steps.throw, error
+    except StopIteration as stop:
+        return cast(_T, stop.value)
+
+
+async def _atake(steps: Steps[_T]) -> _T:
+    """See _take()."""
+    resume: Any = steps.send
+    argument: Any = None
+    try:
+        while True:
+            request = resume(argument)
+            try:
+                if isinstance(request, float):
+                    await asyncio.sleep(request)
+                    resume, argument = steps.send, None
+                else:
+                    owner, name, args, kwargs = request
+                    perform = getattr(owner or get_store(), f"a{name}")
+                    resume, argument = steps.send, await perform(*args, **kwargs)
+            except Exception as error:
+                resume, argument = steps.throw, error
+    except StopIteration as stop:
+        return cast(_T, stop.value)
+
+
+def _forget_variables(error: BaseException | None) -> None:
+    """Empty the functions that `error` came through, which knew keys and session data.
+
+    Whoever makes an error report would show them. Django's own means to prevent that,
+    ``sensitive_variables``, is known to Django alone and reaches into no generator.
+    """
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        traceback.clear_frames(error.__traceback__)
+        error = error.__cause__ or error.__context__
