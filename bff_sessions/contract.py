@@ -369,6 +369,36 @@ class UserSessionStore(ABC):
         """See touch_user_session()."""
         return await sync_to_async(self.touch_user_session)(key, renewed=renewed, expires=expires)
 
+    def acquire_lease(self, key: str, owner: str, seconds: float) -> bool:
+        """Lease the live session under `key` to `owner`. Whether `owner` has it from now on.
+
+        A lease keeps out other leases and nothing else, and ends by itself. It is no lock of a
+        row: it is one conditional write, committed at once, and moves with the session to
+        another key. The default does not know how to.
+
+        Args:
+            owner: who wants it, at most 64 characters; who has it already has it for longer.
+            seconds: when it ends, unless it is released.
+
+        Raises:
+            SessionMissing: if there is no such session, or it has expired.
+            RuntimeError: inside a transaction, which others would not see before its end.
+            NotImplementedError: if the store has no leases.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no leases.")
+
+    async def aacquire_lease(self, key: str, owner: str, seconds: float) -> bool:
+        """See acquire_lease()."""
+        return await sync_to_async(self.acquire_lease)(key, owner, seconds)
+
+    def release_lease(self, key: str, owner: str) -> bool:
+        """End the lease of `owner`. Whether it was still there."""
+        raise NotImplementedError(f"{type(self).__name__} has no leases.")
+
+    async def arelease_lease(self, key: str, owner: str) -> bool:
+        """See release_lease()."""
+        return await sync_to_async(self.release_lease)(key, owner)
+
     def on_commit(self, callback: Callable[[], None]) -> None:
         """Call `callback` once what this thread has written so far is committed.
 

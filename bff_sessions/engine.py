@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import random
+import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple, cast
@@ -34,6 +35,7 @@ from bff_sessions.contract import (
     UserSessionUpdate,
 )
 from bff_sessions.exceptions import (
+    SessionBusy,
     SessionChanged,
     SessionConflict,
     SessionExists,
@@ -43,7 +45,7 @@ from bff_sessions.exceptions import (
 from bff_sessions.identity import Identity, identify
 from bff_sessions.merging import merge
 from bff_sessions.protection import protect, store_key, unprotect
-from bff_sessions.steps import Steps, arun, call, run
+from bff_sessions.steps import Block, Steps, arun, call, run
 from bff_sessions.stores import get_store
 
 __all__ = ["SessionStore"]
@@ -182,6 +184,29 @@ class SessionStore(SessionBase):
         """See clear_expired()."""
         await cls._get_cleanup().adelete_expired_sessions()
 
+    def exclusive(self, *, timeout: float = 20, seconds: float = 15) -> Block:
+        """Have the session to oneself: for what may be done once only, and cannot be merged.
+
+        Use as ``with request.session.exclusive():`` or ``async with``, around the use of a
+        refresh token that the provider rotates, for one. Others that enter such a block wait;
+        loads and saves of others do not, and merge. On entry the session is read again. On exit
+        what changed is saved at once, also after an exception: what the provider did is done.
+
+        Args:
+            timeout: how long to wait for others, in seconds.
+            seconds: when others get it even so, because whoever had it died.
+
+        Raises (on entry):
+            SessionBusy: if `timeout` is over.
+            SessionInterrupted: if the session has ended (on exit, too).
+            RuntimeError: inside a transaction, whose end nobody knows.
+        """
+        owner = get_random_string(32)
+        return Block(
+            lambda: self._begin_exclusive(owner, timeout, seconds),
+            lambda: self._end_exclusive(owner),
+        )
+
     def clear(self) -> None:
         super().clear()
         self._replaces = True
@@ -317,6 +342,46 @@ class SessionStore(SessionBase):
         self.clear()
         self._session_key = None
         self._start_afresh()
+
+    def _begin_exclusive(self, owner: str, timeout: float, seconds: float) -> Steps[None]:
+        deadline = time.monotonic() + timeout
+        pause = 0.01
+        while self._session_key is not None:
+            try:
+                if (yield call("acquire_lease", self.store_key, owner, seconds)):
+                    break
+            except SessionMissing:
+                if self._known is not None:
+                    raise SessionInterrupted("The session has ended.") from None
+                break  # A key that came with the request and is nobody's.
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise SessionBusy("The session was in use for too long.")
+            yield min(left, random.uniform(0, pause))
+            pause = min(2 * pause, 0.25)
+        try:
+            if self._known is None:
+                yield from self._get_data()
+            else:
+                yield from self._catch_up()
+        except (SessionMissing, SessionConflict):
+            yield from self._release(owner)
+            raise SessionInterrupted("The session has ended.") from None
+
+    def _end_exclusive(self, owner: str) -> Steps[None]:
+        try:
+            data = yield from self._get_data()
+            known = self._known
+            if data if known is None else self.serializer().dumps(data) != known.plain:
+                yield from self._save(False)
+        except UpdateError as error:
+            raise SessionInterrupted(str(error)) from None
+        finally:
+            yield from self._release(owner)
+
+    def _release(self, owner: str) -> Steps[None]:
+        if self._session_key is not None:
+            yield call("release_lease", self.store_key, owner)
 
     def _exists(self, session_key: str | None) -> Steps[bool]:
         if session_key is None or not self._validate_session_key(session_key):

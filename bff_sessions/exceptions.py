@@ -7,6 +7,7 @@ from django.contrib.sessions.backends.base import UpdateError
 
 __all__ = [
     "BffSessionsError",
+    "SessionBusy",
     "SessionChanged",
     "SessionConflict",
     "SessionExists",
@@ -21,6 +22,10 @@ class BffSessionsError(Exception):
 
 class SessionExists(BffSessionsError):
     """A session with this key is already in the store, expired or not."""
+
+
+class SessionBusy(BffSessionsError, TimeoutError):
+    """Somebody else had the session to themselves for longer than the caller would wait."""
 
 
 class SessionMissing(BffSessionsError):

@@ -83,6 +83,9 @@ class Session(models.Model):
     renewed = UTCDateTimeField(_("renewed"))
     expires = UTCDateTimeField(_("expires"), null=True)
     ticket = models.BinaryField(editable=False)
+    # Who has the session to themselves, and until when; see UserSessionStore.acquire_lease().
+    lease_owner = models.CharField(max_length=64, null=True, editable=False)
+    lease_until = UTCDateTimeField(null=True, editable=False)
     version = models.PositiveBigIntegerField(default=1, editable=False)
 
     class Meta:

@@ -9,13 +9,13 @@ from __future__ import annotations
 import asyncio
 import time
 import traceback
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from typing import Any, NamedTuple, TypeVar, cast
 
 from bff_sessions import revocation
 from bff_sessions.stores import get_store
 
-__all__ = ["Call", "Steps", "arun", "call", "revoke", "run"]
+__all__ = ["Block", "Call", "Steps", "arun", "call", "revoke", "run"]
 
 _T = TypeVar("_T")
 
@@ -40,6 +40,26 @@ def call(verb: str, *args: Any, **kwargs: Any) -> Call:
 def revoke(key: str) -> Call:
     """Call `revocation.revoke_session()`."""
     return Call(revocation, "revoke_session", (key,), {})
+
+
+class Block:
+    """A ``with`` block, or an ``async with`` block, with steps to enter and to leave it."""
+
+    def __init__(self, enter: Callable[[], Steps[None]], leave: Callable[[], Steps[None]]) -> None:
+        self._enter = enter
+        self._leave = leave
+
+    def __enter__(self) -> None:
+        run(self._enter())
+
+    def __exit__(self, *exc_info: object) -> None:
+        run(self._leave())
+
+    async def __aenter__(self) -> None:
+        await arun(self._enter())
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await arun(self._leave())
 
 
 def run(steps: Steps[_T]) -> _T:

@@ -134,13 +134,18 @@ class UserSessionStoreTests(_Mixin):
             thread.join()
         return results
 
+    def _itself(self) -> UserSessionStore:
+        """The store, also where the tests talk to its twins."""
+        store = self.store
+        return store._store if isinstance(store, _Twins) else store
+
     @contextmanager
     def meanwhile(self, verb: str, action: Callable[[UserSessionStore], None]) -> Iterator[None]:
         """Run `action` within what is done here: before the store first calls its own `verb`.
 
         Afterwards, if it calls none.
         """
-        store: UserSessionStore = getattr(self.store, "_store", self.store)
+        store = self._itself()
         called: list[str] = []
         original = getattr(store, verb)
 
@@ -601,6 +606,74 @@ class UserSessionStoreTests(_Mixin):
                 self.assertIsInstance(result, int | SessionMissing | SessionChanged)
             self.assertIsInstance(deleted, list)
             self.assertEqual(self.found(subject_id="alice"), set())
+
+    # Leases
+
+    def test_a_lease_keeps_out_other_leases_only(self) -> None:
+        self._need_leases()
+        session = self.create()
+        self.assertIs(self.store.acquire_lease(session.key, "one", 60), True)
+        self.assertIs(self.store.acquire_lease(session.key, "other", 60), False)
+        self.assertIs(self.store.acquire_lease(session.key, "one", 60), True)
+        self.assertEqual(self.store.get_user_session(session.key), session)
+        self.store.update_user_session(session.key, self.update_of(session), if_version=1)
+        self.assertIs(self.store.acquire_lease(session.key, "other", 60), False)
+        self.assertIs(self.store.acquire_lease(self.create().key, "other", 60), True)
+
+    def test_a_lease_is_released_by_its_owner_only(self) -> None:
+        self._need_leases()
+        session = self.create()
+        self.assertIs(self.store.release_lease(session.key, "one"), False)
+        self.store.acquire_lease(session.key, "one", 60)
+        self.assertIs(self.store.release_lease(session.key, "other"), False)
+        self.assertIs(self.store.acquire_lease(session.key, "other", 60), False)
+        self.assertIs(self.store.release_lease(session.key, "one"), True)
+        self.assertIs(self.store.release_lease(session.key, "one"), False)
+        self.assertIs(self.store.acquire_lease(session.key, "other", 60), True)
+
+    def test_a_lease_ends_by_itself(self) -> None:
+        self._need_leases()
+        session = self.create()
+        self.store.acquire_lease(session.key, "one", 0)
+        self.assertIs(self.store.acquire_lease(session.key, "other", 60), True)
+        self.assertIs(self.store.release_lease(session.key, "one"), False)
+
+    def test_a_lease_moves_with_its_session(self) -> None:
+        self._need_leases()
+        session, moved = self.create(), make_session()
+        self.store.acquire_lease(session.key, "one", 60)
+        self.store.rekey_user_session(session.key, moved, if_version=1)
+        self.assertIs(self.store.acquire_lease(moved.key, "other", 60), False)
+        self.assertIs(self.store.release_lease(moved.key, "one"), True)
+
+    def test_signed_out_is_out_for_a_lease(self) -> None:
+        self._need_leases()
+        session = self.create()
+        self.store.acquire_lease(session.key, "one", 60)
+        self.store.delete_user_session(session.key)
+        for owner in ("one", "other"):
+            with self.assertRaises(SessionMissing):
+                self.store.acquire_lease(session.key, owner, 60)
+        self.assertIs(self.store.release_lease(session.key, "one"), False)
+        self.assertIsNone(self.store.get_user_session(session.key))
+        with self.assertRaises(SessionMissing):
+            self.store.acquire_lease(self.create(expires=_ago(1)).key, "one", 60)
+        with self.assertRaises(SessionMissing):
+            self.store.acquire_lease(token_hex(32), "one", 60)
+
+    def test_one_of_two_leases_wins(self) -> None:
+        self._need_leases()
+        for _ in range(5):
+            session = self.create()
+            results = self.race(
+                functools.partial(self.store.acquire_lease, session.key, "one", 60),
+                functools.partial(self.store.acquire_lease, session.key, "other", 60),
+            )
+            self.assertEqual(sorted(results), [False, True])
+
+    def _need_leases(self) -> None:
+        if type(self._itself()).acquire_lease is UserSessionStore.acquire_lease:
+            self.skipTest("The store has no leases.")
 
     # Clean-up
 

@@ -2,6 +2,7 @@
 
 import doctest
 import re
+import time
 from pathlib import Path
 
 import pytest
@@ -66,6 +67,24 @@ def test_signing_out_elsewhere_spares_the_session_at_hand():
     assert namespace["sign_out_elsewhere"](request) == 2
     (left,) = get_store().get_user_sessions(UserSessionsFilter(subject_id="alice"))
     assert left.session_id == "tablet"
+
+
+@pytest.mark.django_db
+def test_a_refresh_runs_once():
+    request = sign_in("laptop")
+    request.session.update({"expires_at": 0, "refresh_token": "r1", "access_token": "a1"})
+    request.session.save()
+    used = []
+
+    def refresh(token):
+        used.append(token)
+        return {"expires_at": time.time() + 60, "refresh_token": "r2", "access_token": "a2"}
+
+    namespace = {"time": time, "refresh": refresh}
+    exec(block("python", "def access_token"), namespace)
+    assert [namespace["access_token"](request) for _ in range(2)] == ["a2", "a2"]
+    assert used == ["r1"]
+    assert SessionStore(request.session.session_key)["refresh_token"] == "r2"
 
 
 def test_the_settings_of_the_first_screen_are_ours(settings):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from bff_sessions.contract import (
     ANY,
@@ -30,6 +30,7 @@ class InMemoryUserSessionStore(UserSessionStore, UserSessionStoreCleanup):
 
     def __init__(self) -> None:
         self._sessions: dict[str, UserSession] = {}
+        self._leases: dict[str, tuple[str, datetime]] = {}
         self._lock = threading.RLock()
 
     def get_user_session(self, key: str) -> UserSession | None:
@@ -58,6 +59,8 @@ class InMemoryUserSessionStore(UserSessionStore, UserSessionStoreCleanup):
                 raise SessionExists
             del self._sessions[key]
             self._sessions[session.key] = replace(session, version=version)
+            if key in self._leases:
+                self._leases[session.key] = self._leases.pop(key)
             return version
 
     def touch_user_session(self, key: str, *, renewed: datetime, expires: datetime | None) -> bool:
@@ -68,9 +71,25 @@ class InMemoryUserSessionStore(UserSessionStore, UserSessionStoreCleanup):
             self._sessions[key] = replace(session, renewed=renewed, expires=expires)
             return True
 
+    def acquire_lease(self, key: str, owner: str, seconds: float) -> bool:
+        with self._lock:
+            now = datetime.now(UTC)
+            if self.get_user_session(key) is None:
+                raise SessionMissing
+            holder, until = self._leases.get(key, (owner, now))
+            if holder != owner and until > now:
+                return False
+            self._leases[key] = owner, now + timedelta(seconds=seconds)
+            return True
+
+    def release_lease(self, key: str, owner: str) -> bool:
+        with self._lock:
+            holder, _ = self._leases.get(key, (None, None))
+            return holder == owner and self._leases.pop(key, None) is not None
+
     def delete_user_session(self, key: str) -> bool:
         with self._lock:
-            return self._sessions.pop(key, None) is not None
+            return self._remove(key) is not None
 
     def get_user_sessions(self, filter: UserSessionsFilter) -> list[UserSession]:
         now = datetime.now(UTC)
@@ -82,7 +101,7 @@ class InMemoryUserSessionStore(UserSessionStore, UserSessionStoreCleanup):
         with self._lock:
             found = [s for s in self._sessions.values() if filter.matches(s)]
             for session in found:
-                del self._sessions[session.key]
+                self._remove(session.key)
         return [DeletedSession.of(session) for session in found]
 
     def delete_expired_sessions(
@@ -108,7 +127,7 @@ class InMemoryUserSessionStore(UserSessionStore, UserSessionStoreCleanup):
             with self._lock:
                 batch = expired()[:size]
                 for session in batch:
-                    del self._sessions[session.key]
+                    self._remove(session.key)
             return [DeletedSession.of(session) for session in batch]
 
         if dry_run:
@@ -122,6 +141,10 @@ class InMemoryUserSessionStore(UserSessionStore, UserSessionStoreCleanup):
             on_deleted=on_deleted,
             should_stop=should_stop,
         )
+
+    def _remove(self, key: str) -> UserSession | None:
+        self._leases.pop(key, None)
+        return self._sessions.pop(key, None)
 
     def _get_at(self, key: str, if_version: int | None) -> UserSession:
         session = self._sessions.get(key)

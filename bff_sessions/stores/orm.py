@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
 from django.db import IntegrityError, connections, router, transaction
@@ -88,6 +88,28 @@ class OrmUserSessionStore(UserSessionStore, UserSessionStoreCleanup):
     def touch_user_session(self, key: str, *, renewed: datetime, expires: datetime | None) -> bool:
         live = self._rows().filter(_live(), key=key)
         return bool(live.update(renewed=renewed, expires=expires))
+
+    def acquire_lease(self, key: str, owner: str, seconds: float) -> bool:
+        connection = connections[self.using]
+        # As with atomic(durable=True): what TestCase opens does not count.
+        blocks: list[Any] = connection.atomic_blocks
+        if connection.in_atomic_block and not blocks[-1]._from_testcase:
+            raise RuntimeError(
+                "A lease taken inside a transaction would be seen by others only at its end."
+            )
+        now = datetime.now(UTC)
+        live = self._rows().filter(_live(), key=key)
+        is_free = Q(lease_until=None) | Q(lease_until__lte=now) | Q(lease_owner=owner)
+        until = now + timedelta(seconds=seconds)
+        if live.filter(is_free).update(lease_owner=owner, lease_until=until):
+            return True
+        if not live.exists():
+            raise SessionMissing
+        return False
+
+    def release_lease(self, key: str, owner: str) -> bool:
+        leased = self._rows().filter(key=key, lease_owner=owner)
+        return bool(leased.update(lease_owner=None, lease_until=None))
 
     def delete_user_session(self, key: str) -> bool:
         return bool(_DELETE.execute(self.using, key=key))
@@ -218,7 +240,7 @@ def _update(**more: Slot) -> Query:
     return query
 
 
-_GET = Statement(lambda: _rows(key=_slot("key")))
+_GET = Statement(lambda: Session._base_manager.filter(key=_slot("key")).only(*_SESSION).query)
 _CREATE = Statement(_create)
 _UPDATE = Statement(_update)
 _REKEY = Statement(lambda: _update(key=_slot("key", "new_key")))
