@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import timedelta
 from importlib import import_module
 from typing import Any
 
@@ -78,6 +79,7 @@ def check_settings(**kwargs: Any) -> Iterable[CheckMessage]:
         )
     yield from _check_partition()
     yield from _check_keys()
+    yield from _check_lifetimes()
 
 
 def _check_store() -> Iterable[CheckMessage]:
@@ -127,6 +129,36 @@ def _check_keys() -> Iterable[CheckMessage]:
             ),
             id="bff_sessions.E008",
         )
+
+
+def _check_lifetimes() -> Iterable[CheckMessage]:
+    after, lifetime, limit = (
+        conf.RENEW_AFTER,
+        conf.ABSOLUTE_LIFETIME,
+        conf.MAX_SESSIONS_PER_SUBJECT,
+    )
+    if after is not None and not (_is_number(after) and 0 < after < 1):
+        yield Error(
+            f"BFF_SESSIONS['RENEW_AFTER'] is no fraction of a lifetime: {after!r:.120}.",
+            hint="Give a number between 0 and 1, for example 0.5, or None.",
+            id="bff_sessions.E009",
+        )
+    if lifetime is not None and not (isinstance(lifetime, timedelta) and lifetime > timedelta()):
+        yield Error(
+            f"BFF_SESSIONS['ABSOLUTE_LIFETIME'] is no length of time: {lifetime!r:.120}.",
+            hint="Give a timedelta, for example timedelta(hours=12), or None.",
+            id="bff_sessions.E010",
+        )
+    if limit is not None and not (_is_number(limit) and isinstance(limit, int) and limit > 0):
+        yield Error(
+            f"BFF_SESSIONS['MAX_SESSIONS_PER_SUBJECT'] is no number of sessions: {limit!r:.120}.",
+            hint="Give a whole number from 1, or None.",
+            id="bff_sessions.E011",
+        )
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 @register

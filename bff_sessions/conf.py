@@ -6,6 +6,7 @@ Use as ``conf.STORE``; ``override_settings(BFF_SESSIONS=...)`` takes effect at o
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import timedelta
 from functools import cache
 from typing import Any, Final
 
@@ -20,12 +21,22 @@ ENCRYPTION_KEYS: Sequence[str | bytes] | None
 """Master keys, newest first; None: SECRET_KEY and SECRET_KEY_FALLBACKS."""
 IDENTITY_RESOLVER: str
 """Dotted path of a callable from session data (a dict) to an `Identity`."""
+RENEW_AFTER: float | None
+"""Fraction of the lifetime, 0 to 1, after which a request that only reads renews the session; None:
+only a save does."""
+ABSOLUTE_LIFETIME: timedelta | None
+"""How long a session lives after sign-in at most, however often it is renewed; None: no limit."""
+MAX_SESSIONS_PER_SUBJECT: int | None
+"""Live sessions that a subject may have in this partition; None: no limit."""
 
 DEFAULTS: Final[dict[str, Any]] = {
     "STORE": "bff_sessions.stores.orm.OrmUserSessionStore",
     "PARTITION": "default",
     "ENCRYPTION_KEYS": None,
     "IDENTITY_RESOLVER": "bff_sessions.identity.resolve_identity",
+    "RENEW_AFTER": None,
+    "ABSOLUTE_LIFETIME": None,
+    "MAX_SESSIONS_PER_SUBJECT": None,
 }
 
 

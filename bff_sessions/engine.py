@@ -44,8 +44,8 @@ from bff_sessions.exceptions import (
 )
 from bff_sessions.identity import Identity, identify
 from bff_sessions.merging import merge
-from bff_sessions.protection import protect, store_key, unprotect
-from bff_sessions.steps import Block, Steps, arun, call, run
+from bff_sessions.protection import is_current, protect, store_key, unprotect
+from bff_sessions.steps import Block, Steps, arun, call, revoke, run
 from bff_sessions.stores import get_store
 
 __all__ = ["SessionStore"]
@@ -79,6 +79,10 @@ class SessionStore(SessionBase):
 
     _session_cache: dict[str, Any]
 
+    slide = True
+    """Whether this request counts as use of the session, see BFF_SESSIONS["RENEW_AFTER"]. Set it to
+    False where a page polls by itself."""
+
     def __init__(self, session_key: str | None = None) -> None:
         super().__init__(session_key)
         # Somebody else may know this key, so that nobody is to be signed in under it.
@@ -94,6 +98,16 @@ class SessionStore(SessionBase):
         self._saved: _Known | None = None
         # ... and as it was saved in a transaction that has not been committed yet.
         self._pending: _Known | None = None
+
+    @property
+    def modified(self) -> bool:
+        """Whether the middleware has to save the session: it changed, or is due for renewal."""
+        # Not a flag that load() sets: pop() as the first access takes it back.
+        return self._modified or self._is_due()
+
+    @modified.setter
+    def modified(self, value: bool) -> None:
+        self._modified = value
 
     @property
     def store_key(self) -> str | None:
@@ -207,6 +221,31 @@ class SessionStore(SessionBase):
             lambda: self._end_exclusive(owner),
         )
 
+    def get_expiry_age(self, **kwargs: Any) -> int:
+        age: int = super().get_expiry_age(**kwargs)
+        limit = self._get_limit()
+        if limit is None:
+            return age
+        left = limit - _to_utc(kwargs.get("modification") or timezone.now())
+        return min(age, max(0, int(left.total_seconds())))
+
+    async def aget_expiry_age(self, **kwargs: Any) -> int:
+        """See get_expiry_age()."""
+        await self.aget("")  # Any access loads.
+        return self.get_expiry_age(**kwargs)
+
+    def get_expiry_date(self, **kwargs: Any) -> datetime:
+        date: datetime = super().get_expiry_date(**kwargs)
+        limit = self._get_limit()
+        if limit is None or _to_utc(date) <= limit:
+            return date
+        return limit if timezone.is_aware(date) else timezone.make_naive(limit)
+
+    async def aget_expiry_date(self, **kwargs: Any) -> datetime:
+        """See get_expiry_date()."""
+        await self.aget("")  # Any access loads.
+        return self.get_expiry_date(**kwargs)
+
     def clear(self) -> None:
         super().clear()
         self._replaces = True
@@ -246,6 +285,8 @@ class SessionStore(SessionBase):
         row = None
         if self._session_key is not None:
             row = yield call("get_user_session", self.store_key)
+        if row is not None and self._is_over(row):
+            row = None
         opened = None if row is None else self._open(row)
         data = {} if opened is None else opened[1]
         if is_look:
@@ -289,9 +330,20 @@ class SessionStore(SessionBase):
         if self._session_key is None:
             raise UpdateError("The session has ended.")
         try:
-            yield from self._update(data, move=False)
+            if self._is_due() and self._is_unchanged(data):
+                yield from self._renew(data)
+            else:
+                yield from self._update(data, move=False)
         except SessionMissing:
             raise UpdateError("The session has ended.") from None
+
+    def _renew(self, data: dict[str, Any]) -> Steps[None]:
+        """Let the session live on, without writing its ticket. If it has ended, so be it."""
+        saved = cast(_Known, self._saved)
+        now = datetime.now(UTC)
+        expires = self._expires(data, now, self._get_limit())
+        yield call("touch_user_session", saved.row.key, renewed=now, expires=expires)
+        self._saved = saved._replace(row=replace(saved.row, renewed=now, expires=expires))
 
     def _create(self) -> Steps[None]:
         data = yield from self._get_data(no_load=True)
@@ -400,6 +452,7 @@ class SessionStore(SessionBase):
         self._start_afresh()
         self._session_key = session_key
         yield from self._keep(_Known(session_key, row, plain))
+        yield from self._end_oldest(row, None)
 
     def _update(self, data: dict[str, Any], *, move: bool) -> Steps[None]:
         """Write `data` over the row; under a new key if `move`, or if it changes hands.
@@ -445,6 +498,7 @@ class SessionStore(SessionBase):
                 self._session_key, self.modified = session_key, True
             self._replaces = False
             yield from self._keep(_Known(session_key, replace(row, version=version), plain))
+            yield from self._end_oldest(row, old)
             return
         raise SessionConflict("The session kept changing while it was being saved.")
 
@@ -513,6 +567,64 @@ class SessionStore(SessionBase):
             if self._open(other) is not None:
                 yield call("delete_user_session", other.key)
 
+    def _end_oldest(self, row: UserSession, old: UserSession | None) -> Steps[None]:
+        """Signing in once too often ends the session that signed in first."""
+        limit = conf.MAX_SESSIONS_PER_SUBJECT
+        if limit is None or row.subject_id is None:
+            return
+        if old is not None and _triple(old) == _triple(row):
+            return
+        others = UserSessionsFilter(
+            subject_id=row.subject_id,
+            issuer=row.issuer,
+            partition=row.partition,
+            exclude_key=row.key,
+        )
+        found: list[UserSession] = yield call("get_user_sessions", others)
+        for oldest in sorted(found, key=lambda session: session.created)[: len(found) + 1 - limit]:
+            yield revoke(oldest.key)
+
+    # How long it lives
+
+    def _get_limit(self) -> datetime | None:
+        """When a save would let the session end at the latest."""
+        if conf.ABSOLUTE_LIFETIME is None:
+            return None
+        self.get("")  # Any access loads.
+        old = None if self._known is None else self._known.row
+        return self._limit_of(identify(self._session_cache), old, datetime.now(UTC))
+
+    def _limit_of(
+        self, identity: Identity, old: UserSession | None, now: datetime
+    ) -> datetime | None:
+        if conf.ABSOLUTE_LIFETIME is None or identity.subject_id is None:
+            return None
+        return _created(identity, old, now) + conf.ABSOLUTE_LIFETIME
+
+    def _is_over(self, row: UserSession) -> bool:
+        """Whether the absolute lifetime is, also if it was a longer one when `row` was saved."""
+        lifetime = conf.ABSOLUTE_LIFETIME
+        if lifetime is None or row.subject_id is None:
+            return False
+        return row.created + lifetime <= datetime.now(UTC)
+
+    def _is_due(self) -> bool:
+        """Whether enough of the lifetime is gone for a renewal, and a renewal prolongs it."""
+        after = conf.RENEW_AFTER
+        if after is None or not self.slide or self._saved is None or self._pending is not None:
+            return False
+        row, now = self._saved.row, datetime.now(UTC)
+        if row.expires is None or now - row.renewed < after * (row.expires - row.renewed):
+            return False
+        expires = self._expires(self._session_cache, now, self._get_limit())
+        return expires - row.expires >= _granule(expires - now)
+
+    def _is_unchanged(self, data: dict[str, Any]) -> bool:
+        saved = self._saved
+        if saved is None or self._replaces or not is_current(saved.row.ticket):
+            return False
+        return bool(self.serializer().dumps(data) == saved.plain)
+
     # The row
 
     def _set_data(self, data: dict[str, Any]) -> None:
@@ -558,26 +670,39 @@ class SessionStore(SessionBase):
             subject_id=identity.subject_id,
             session_id=session_id,
             user_id=identity.user_id,
-            created=now,
+            created=_created(identity, old, now),
             renewed=now,
-            expires=self._expires(data, now),
+            expires=self._expires(data, now, self._limit_of(identity, old, now)),
             ticket=protect(plain, key=key, partition=conf.PARTITION),
         )
-        if old is not None and (_triple(old), old.user_id) == (_triple(row), row.user_id):
-            row = replace(row, created=old.created)
         return row, plain
 
-    def _expires(self, data: dict[str, Any], now: datetime) -> datetime:
+    def _expires(self, data: dict[str, Any], now: datetime, limit: datetime | None) -> datetime:
         expiry = data.get("_session_expiry")
-        expires = self.get_expiry_date(modification=now, expiry=expiry)
-        if timezone.is_naive(expires):
-            expires = timezone.make_aware(expires, timezone.get_default_timezone())
+        expires = _to_utc(super().get_expiry_date(modification=now, expiry=expiry))
         age = expires - now
-        if isinstance(expiry, (datetime, str)) or age <= timedelta(0):
-            return expires.astimezone(UTC)
-        # Rounded up to a whole granule, the indexed column stays the same for most saves.
-        granule = min(_GRANULE, age / 100)
-        return expires + (_EPOCH - expires) % granule
+        if not isinstance(expiry, (datetime, str)) and age > timedelta(0):
+            # Rounded up to a whole granule, the indexed column stays the same for most saves.
+            expires += (_EPOCH - expires) % _granule(age)
+        return expires if limit is None else min(expires, limit)
+
+
+def _granule(age: timedelta) -> timedelta:
+    """The grain of moments of expiry for sessions that live that long."""
+    return min(_GRANULE, age / 100)
+
+
+def _to_utc(moment: datetime) -> datetime:
+    if timezone.is_naive(moment):
+        moment = timezone.make_aware(moment, timezone.get_default_timezone())
+    return moment.astimezone(UTC)
+
+
+def _created(identity: Identity, old: UserSession | None, now: datetime) -> datetime:
+    """When whoever it is signed in: in `old`, or now."""
+    if old is None or _is_other_subject(old, identity) or old.user_id != identity.user_id:
+        return now
+    return old.created if identity.session_id in (None, old.session_id) else now
 
 
 def _triple(row: UserSession) -> tuple[str | None, str | None, str | None]:

@@ -23,7 +23,7 @@ from django.utils.encoding import force_bytes
 from bff_sessions import conf
 from bff_sessions.exceptions import TicketUnreadable
 
-__all__ = ["check_keys", "protect", "store_key", "unprotect"]
+__all__ = ["check_keys", "is_current", "protect", "store_key", "unprotect"]
 
 _FORMAT = b"\x01"
 _KEY_ID_SIZE = 8
@@ -73,6 +73,11 @@ def unprotect(ticket: bytes, *, key: str, partition: str) -> bytes:
             except InvalidTag:
                 raise TicketUnreadable("The ticket was altered or is another row's.") from None
     raise TicketUnreadable("The ticket was made with a key that is not configured.")
+
+
+def is_current(ticket: bytes) -> bool:
+    """Whether `ticket` was made with the newest master key."""
+    return ticket.startswith(_masters()[0].header)
 
 
 class _Master:

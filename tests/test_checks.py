@@ -2,6 +2,7 @@ import enum
 import os
 import subprocess
 import sys
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -69,6 +70,9 @@ def test_a_good_configuration_is_silent(settings):
         "STORE": "bff_sessions.stores.orm.OrmUserSessionStore",
         "PARTITION": "shop",
         "ENCRYPTION_KEYS": GOOD_KEYS,
+        "RENEW_AFTER": 0.5,
+        "ABSOLUTE_LIFETIME": timedelta(hours=12),
+        "MAX_SESSIONS_PER_SUBJECT": 3,
         "IDENTITY_RESOLVER": "bff_sessions.identity.resolve_identity",
     }
     assert messages(deploy=True) == []
@@ -207,6 +211,20 @@ def test_bad_keys_are_refused_where_no_checks_run(settings, keys):
     settings.BFF_SESSIONS = {"ENCRYPTION_KEYS": keys}
     with pytest.raises(ImproperlyConfigured, match="ENCRYPTION_KEYS"):
         protect(b"data", key="key", partition="shop")
+
+
+@pytest.mark.parametrize(
+    ("id", "name", "values"),
+    [
+        ("E009", "RENEW_AFTER", [0, 1, -0.5, 2, True, "0.5", float("nan"), timedelta(1)]),
+        ("E010", "ABSOLUTE_LIFETIME", [3600, timedelta(0), timedelta(-1), "1 day", True]),
+        ("E011", "MAX_SESSIONS_PER_SUBJECT", [0, -1, 1.5, True, "3", float("inf")]),
+    ],
+)
+def test_lifetimes_that_make_no_sense_are_told(settings, id, name, values):
+    for value in values:
+        settings.BFF_SESSIONS = {name: value}
+        assert name in only_message(id).msg
 
 
 def test_a_store_that_needs_arguments_is_e005(settings):
