@@ -10,7 +10,7 @@ import logging
 import random
 import time
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any, NamedTuple, cast
 
 from django.apps import apps
@@ -27,7 +27,7 @@ from django.utils import timezone
 from django.utils.crypto import get_random_string
 from django.views.decorators.debug import sensitive_variables
 
-from bff_sessions import conf
+from bff_sessions import conf, lifetimes
 from bff_sessions.contract import (
     UserSession,
     UserSessionsFilter,
@@ -61,8 +61,6 @@ logger = logging.getLogger("django.security.SuspiciousSession")
 # Tries of one save against concurrent saves. With the pauses below, far more than sixteen
 # writers that save the same session without rest need.
 _MAX_TRIES = 40
-_GRANULE = timedelta(seconds=60)
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class _Known(NamedTuple):
@@ -226,7 +224,7 @@ class SessionStore(SessionBase):
         limit = self._get_limit()
         if limit is None:
             return age
-        left = limit - _to_utc(kwargs.get("modification") or timezone.now())
+        left = limit - lifetimes.to_utc(kwargs.get("modification") or timezone.now())
         return min(age, max(0, int(left.total_seconds())))
 
     async def aget_expiry_age(self, **kwargs: Any) -> int:
@@ -237,7 +235,7 @@ class SessionStore(SessionBase):
     def get_expiry_date(self, **kwargs: Any) -> datetime:
         date: datetime = super().get_expiry_date(**kwargs)
         limit = self._get_limit()
-        if limit is None or _to_utc(date) <= limit:
+        if limit is None or lifetimes.to_utc(date) <= limit:
             return date
         return limit if timezone.is_aware(date) else timezone.make_naive(limit)
 
@@ -285,7 +283,7 @@ class SessionStore(SessionBase):
         row = None
         if self._session_key is not None:
             row = yield call("get_user_session", self.store_key)
-        if row is not None and self._is_over(row):
+        if row is not None and lifetimes.is_over(row, datetime.now(UTC)):
             row = None
         opened = None if row is None else self._open(row)
         data = {} if opened is None else opened[1]
@@ -592,32 +590,17 @@ class SessionStore(SessionBase):
             return None
         self.get("")  # Any access loads.
         old = None if self._known is None else self._known.row
-        return self._limit_of(identify(self._session_cache), old, datetime.now(UTC))
-
-    def _limit_of(
-        self, identity: Identity, old: UserSession | None, now: datetime
-    ) -> datetime | None:
-        if conf.ABSOLUTE_LIFETIME is None or identity.subject_id is None:
-            return None
-        return _created(identity, old, now) + conf.ABSOLUTE_LIFETIME
-
-    def _is_over(self, row: UserSession) -> bool:
-        """Whether the absolute lifetime is, also if it was a longer one when `row` was saved."""
-        lifetime = conf.ABSOLUTE_LIFETIME
-        if lifetime is None or row.subject_id is None:
-            return False
-        return row.created + lifetime <= datetime.now(UTC)
+        return lifetimes.limit_of(identify(self._session_cache), old, datetime.now(UTC))
 
     def _is_due(self) -> bool:
-        """Whether enough of the lifetime is gone for a renewal, and a renewal prolongs it."""
-        after = conf.RENEW_AFTER
-        if after is None or not self.slide or self._saved is None or self._pending is not None:
+        """Whether this request renews the session though it changes nothing."""
+        if not self.slide or self._saved is None or self._pending is not None:
             return False
         row, now = self._saved.row, datetime.now(UTC)
-        if row.expires is None or now - row.renewed < after * (row.expires - row.renewed):
+        if not lifetimes.is_due(row, now):
             return False
         expires = self._expires(self._session_cache, now, self._get_limit())
-        return expires - row.expires >= _granule(expires - now)
+        return lifetimes.is_worth_renewing(row, expires, now)
 
     def _is_unchanged(self, data: dict[str, Any]) -> bool:
         saved = self._saved
@@ -670,39 +653,19 @@ class SessionStore(SessionBase):
             subject_id=identity.subject_id,
             session_id=session_id,
             user_id=identity.user_id,
-            created=_created(identity, old, now),
+            created=lifetimes.created_of(identity, old, now),
             renewed=now,
-            expires=self._expires(data, now, self._limit_of(identity, old, now)),
+            expires=self._expires(data, now, lifetimes.limit_of(identity, old, now)),
             ticket=protect(plain, key=key, partition=conf.PARTITION),
         )
         return row, plain
 
     def _expires(self, data: dict[str, Any], now: datetime, limit: datetime | None) -> datetime:
         expiry = data.get("_session_expiry")
-        expires = _to_utc(super().get_expiry_date(modification=now, expiry=expiry))
-        age = expires - now
-        if not isinstance(expiry, (datetime, str)) and age > timedelta(0):
-            # Rounded up to a whole granule, the indexed column stays the same for most saves.
-            expires += (_EPOCH - expires) % _granule(age)
+        expires = lifetimes.to_utc(super().get_expiry_date(modification=now, expiry=expiry))
+        if not isinstance(expiry, (datetime, str)) and expires > now:
+            expires = lifetimes.round_up(expires, now)
         return expires if limit is None else min(expires, limit)
-
-
-def _granule(age: timedelta) -> timedelta:
-    """The grain of moments of expiry for sessions that live that long."""
-    return min(_GRANULE, age / 100)
-
-
-def _to_utc(moment: datetime) -> datetime:
-    if timezone.is_naive(moment):
-        moment = timezone.make_aware(moment, timezone.get_default_timezone())
-    return moment.astimezone(UTC)
-
-
-def _created(identity: Identity, old: UserSession | None, now: datetime) -> datetime:
-    """When whoever it is signed in: in `old`, or now."""
-    if old is None or _is_other_subject(old, identity) or old.user_id != identity.user_id:
-        return now
-    return old.created if identity.session_id in (None, old.session_id) else now
 
 
 def _triple(row: UserSession) -> tuple[str | None, str | None, str | None]:

@@ -1,0 +1,68 @@
+"""How long a session lives: rounding, the absolute lifetime, and when a renewal is due."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from django.utils import timezone
+
+from bff_sessions import conf
+from bff_sessions.contract import UserSession
+from bff_sessions.identity import Identity
+
+__all__ = ["created_of", "is_due", "is_over", "is_worth_renewing", "limit_of", "round_up", "to_utc"]
+
+_GRANULE = timedelta(seconds=60)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def round_up(expires: datetime, now: datetime) -> datetime:
+    """`expires` at a whole granule: the indexed column then stays the same for most saves."""
+    return expires + (_EPOCH - expires) % _granule(expires - now)
+
+
+def created_of(identity: Identity, old: UserSession | None, now: datetime) -> datetime:
+    """When `identity` signed in: in `old`, or now."""
+    if old is None or (old.issuer, old.subject_id) != (identity.issuer, identity.subject_id):
+        return now
+    if old.user_id != identity.user_id or identity.session_id not in (None, old.session_id):
+        return now
+    return old.created
+
+
+def limit_of(identity: Identity, old: UserSession | None, now: datetime) -> datetime | None:
+    """When a session that is saved now ends at the latest; None where there is no such limit."""
+    if conf.ABSOLUTE_LIFETIME is None or identity.subject_id is None:
+        return None
+    return created_of(identity, old, now) + conf.ABSOLUTE_LIFETIME
+
+
+def is_over(row: UserSession, now: datetime) -> bool:
+    """Whether the absolute lifetime is, also if it was a longer one when `row` was saved."""
+    if conf.ABSOLUTE_LIFETIME is None or row.subject_id is None:
+        return False
+    return row.created + conf.ABSOLUTE_LIFETIME <= now
+
+
+def is_due(row: UserSession, now: datetime) -> bool:
+    """Whether so much of the lifetime is gone that a request that only reads renews it."""
+    if conf.RENEW_AFTER is None or row.expires is None:
+        return False
+    return now - row.renewed >= conf.RENEW_AFTER * (row.expires - row.renewed)
+
+
+def is_worth_renewing(row: UserSession, expires: datetime, now: datetime) -> bool:
+    """Whether `row` would live longer by a granule, and not expire at a fixed moment anyway."""
+    return row.expires is not None and expires - row.expires >= _granule(expires - now)
+
+
+def to_utc(moment: datetime) -> datetime:
+    """`moment`, which Django takes for local time if it is naive."""
+    if timezone.is_naive(moment):
+        moment = timezone.make_aware(moment, timezone.get_default_timezone())
+    return moment.astimezone(UTC)
+
+
+def _granule(age: timedelta) -> timedelta:
+    """The grain of moments of expiry for sessions that live that long."""
+    return min(_GRANULE, age / 100)
