@@ -20,12 +20,21 @@ ENCRYPTION_KEYS: Sequence[str | bytes] | None
 """Master keys, newest first; None: SECRET_KEY and SECRET_KEY_FALLBACKS."""
 IDENTITY_RESOLVER: str
 """Dotted path of a callable from session data (a dict) to an `Identity`."""
+CACHED_STORE: str
+"""Dotted path of the store behind the cache, where STORE is `CachedUserSessionStore`."""
+CACHE: str
+"""Alias in settings.CACHES of the cache in front of it."""
+MAX_STALE: float
+"""Seconds after which a cached session is asked for again in the store; 1 or more."""
 
 DEFAULTS: Final[dict[str, Any]] = {
     "STORE": "bff_sessions.stores.orm.OrmUserSessionStore",
     "PARTITION": "default",
     "ENCRYPTION_KEYS": None,
     "IDENTITY_RESOLVER": "bff_sessions.identity.resolve_identity",
+    "CACHED_STORE": "bff_sessions.stores.orm.OrmUserSessionStore",
+    "CACHE": "default",
+    "MAX_STALE": 30,
 }
 
 
