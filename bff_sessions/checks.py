@@ -144,11 +144,10 @@ def _check_cache() -> Iterable[CheckMessage]:
         )
     try:
         cache = caches[conf.CACHE]
-    except Exception as error:
+    except Exception:
         yield Error(
-            f"BFF_SESSIONS['CACHE'] names no cache that can be used: {conf.CACHE!r:.120} "
-            f"({type(error).__name__}).",
-            hint="Give an alias that is in CACHES.",
+            f"BFF_SESSIONS['CACHE'] is not in CACHES: {conf.CACHE!r:.120}.",
+            hint=f"Give one of {', '.join(map(repr, settings.CACHES))}.",
             id="bff_sessions.E011",
         )
         return

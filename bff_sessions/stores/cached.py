@@ -297,7 +297,7 @@ class CachedUserSessionStore(UserSessionStore):
             if left < 1:
                 return
             values = [getattr(session, name) for name in _HEAD]
-            head = json.dumps([mark, moment, *values], default=datetime.isoformat).encode()
+            head = json.dumps([mark, moment, *values], default=str).encode()
             plain = head + b"\0" + session.ticket
             sealed = protect(plain, key=entry_name, partition=_PREFIX)
             try:
