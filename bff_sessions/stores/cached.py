@@ -205,8 +205,8 @@ class CachedUserSessionStore(UserSessionStore):
             return True
         self._say(
             logging.ERROR,
-            "The cache %r could not be told that %d sessions change or end. It will be tried "
-            "again; for up to %s seconds, others may be served what they were before.",
+            "The cache %r could not be told of %d session(s) that changed or ended. It will be "
+            "tried again; for up to %s seconds, others may be served what they were before.",
             self._alias,
             len(keys),
             self._max_stale,
