@@ -111,16 +111,16 @@ class CachedUserSessionStore(UserSessionStore):
     def get_user_session(self, key: str) -> UserSession | None:
         entry_name, mark_name = names = _names(key)
         found = self._look(key, names)
-        if found is None:
+        if found is None or (mark := found.get(mark_name)) == _CLOSED:
             return self._inner.get_user_session(key)
-        mark, sealed = found.get(mark_name), found.get(entry_name)
-        if sealed is not None and mark != _CLOSED:
+        sealed = found.get(entry_name)
+        if sealed is not None:
             session = self._open(key, entry_name, sealed, mark)
             if session is not None:
                 return session
         moment = time.time()
         session = self._inner.get_user_session(key)
-        if session is not None and mark != _CLOSED:
+        if session is not None:
             self._fill(session, entry_name, mark, moment, replaces=sealed is not None)
         return session
 

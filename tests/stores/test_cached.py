@@ -374,6 +374,9 @@ def test_an_entry_of_the_future_is_not_served(ours, warm, clock):
 
 def test_marks_that_the_cache_refuses_are_written_later(ours, theirs, warm, cache, caplog):
     FakeCache.refuses = True
+    session = ours.get_user_session(warm.key)
+    ours.update_user_session(warm.key, update_of(session, ticket=b"new"), if_version=1)
+    assert ours.get_user_session(warm.key).ticket == b"new"  # Who wrote it knows.
     ours.delete_user_session(warm.key)
     assert "could not be told" in caplog.text
     FakeCache.refuses = False
@@ -401,6 +404,21 @@ def test_what_is_owed_to_the_cache_is_bounded(ours, inner, monkeypatch):
     for session in sessions:
         ours.delete_user_session(session.key)
     assert list(ours._owed) == [session.key for session in sessions[2:]]
+
+
+def test_a_delete_tells_of_what_it_did_not_expect(ours, theirs, warm):
+    # For example a session that was created, or read, after the look for them.
+    with mock.patch.object(ours._inner, "get_user_sessions", return_value=[]):
+        ours.delete_user_sessions(ALICES)
+    assert theirs.get_user_session(warm.key) is None
+
+
+def test_a_tombstone_keeps_readers_from_filling_the_cache(ours, theirs, warm, inner, cache):
+    ours.delete_user_session(warm.key)
+    inner.create_user_session(warm)  # As if it had been rolled back.
+    assert theirs.get_user_session(warm.key) == warm
+    assert not is_warm(theirs, warm.key)
+    assert [name for name in cache._cache if name.endswith(":entry")] == []
 
 
 def test_a_delete_that_fails_half_way_is_told_all_the_same(ours, theirs, warm, inner):
