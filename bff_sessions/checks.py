@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Iterable
 from datetime import timedelta
 from importlib import import_module
@@ -9,11 +11,15 @@ from typing import Any
 
 from django.apps import apps
 from django.conf import settings
+from django.core.cache import caches
+from django.core.cache.backends.dummy import DummyCache
+from django.core.cache.backends.locmem import LocMemCache
+from django.core.cache.backends.redis import RedisCache
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from django.core.exceptions import ImproperlyConfigured
 
 from bff_sessions import conf
-from bff_sessions.contract import check_text
+from bff_sessions.contract import UserSessionStore, check_text
 from bff_sessions.identity import load_resolver
 from bff_sessions.protection import check_keys
 from bff_sessions.stores import load_store_class
@@ -93,14 +99,74 @@ def _check_store() -> Iterable[CheckMessage]:
             id="bff_sessions.E004" if is_import else "bff_sessions.E005",
         )
         return
+    yield from _check_memory("STORE", store_class)
+    from bff_sessions.stores.cached import CachedUserSessionStore
+
+    if issubclass(store_class, CachedUserSessionStore):
+        yield from _check_cached_store()
+        yield from _check_cache()
+
+
+def _check_memory(setting: str, store_class: type[UserSessionStore]) -> Iterable[CheckMessage]:
     from bff_sessions.stores.memory import InMemoryUserSessionStore
 
     if issubclass(store_class, InMemoryUserSessionStore) and not settings.DEBUG:
         yield Warning(
-            "BFF_SESSIONS['STORE'] keeps sessions in memory: each process has its own, and a "
+            f"BFF_SESSIONS[{setting!r}] keeps sessions in memory: each process has its own, and a "
             "restart signs everybody out.",
             hint=f"Use {conf.DEFAULTS['STORE']!r} where DEBUG is False.",
             id="bff_sessions.W002",
+        )
+
+
+def _check_cached_store() -> Iterable[CheckMessage]:
+    from bff_sessions.stores.cached import load_inner_class
+
+    try:
+        store_class = load_inner_class(conf.CACHED_STORE)
+    except ImproperlyConfigured as error:
+        is_import = error.__cause__ is not None
+        yield Error(
+            str(error),
+            hint="Give the dotted path of a UserSessionStore subclass without a cache.",
+            id="bff_sessions.E009" if is_import else "bff_sessions.E010",
+        )
+    else:
+        yield from _check_memory("CACHED_STORE", store_class)
+
+
+def _check_cache() -> Iterable[CheckMessage]:
+    max_stale = conf.MAX_STALE
+    is_number = isinstance(max_stale, (int, float)) and not isinstance(max_stale, bool)
+    if not (is_number and 1 <= max_stale < math.inf):
+        yield Error(
+            f"BFF_SESSIONS['MAX_STALE'] is no number of seconds from 1: {max_stale!r:.120}.",
+            hint="Give the seconds for which a lost revocation may go unnoticed, 30 for example.",
+            id="bff_sessions.E012",
+        )
+    try:
+        cache = caches[conf.CACHE]
+    except Exception:
+        yield Error(
+            f"BFF_SESSIONS['CACHE'] is not in CACHES: {conf.CACHE!r:.120}.",
+            hint=f"Give one of {', '.join(map(repr, settings.CACHES))}.",
+            id="bff_sessions.E011",
+        )
+        return
+    if isinstance(cache, (LocMemCache, DummyCache)) and not settings.DEBUG:
+        yield Warning(
+            f"The cache {conf.CACHE!r} belongs to one process: what another one revokes is "
+            "served for up to MAX_STALE seconds.",
+            hint="Let BFF_SESSIONS['CACHE'] name one that all processes share, Redis for example.",
+            id="bff_sessions.W005",
+        )
+    location = settings.CACHES[conf.CACHE].get("LOCATION", "")
+    servers = re.split("[;,]", location) if isinstance(location, str) else location
+    if isinstance(cache, RedisCache) and len(servers) > 1:
+        yield Warning(
+            f"The cache {conf.CACHE!r} reads from replicas, which hear of a revocation late.",
+            hint="Give one LOCATION, the server that is written to.",
+            id="bff_sessions.W006",
         )
 
 
@@ -141,19 +207,19 @@ def _check_lifetimes() -> Iterable[CheckMessage]:
         yield Error(
             f"BFF_SESSIONS['RENEW_AFTER'] is no fraction of a lifetime: {after!r:.120}.",
             hint="Give a number between 0 and 1, for example 0.5, or None.",
-            id="bff_sessions.E009",
+            id="bff_sessions.E013",
         )
     if lifetime is not None and not (isinstance(lifetime, timedelta) and lifetime > timedelta()):
         yield Error(
             f"BFF_SESSIONS['ABSOLUTE_LIFETIME'] is no length of time: {lifetime!r:.120}.",
             hint="Give a timedelta, for example timedelta(hours=12), or None.",
-            id="bff_sessions.E010",
+            id="bff_sessions.E014",
         )
     if limit is not None and not (_is_number(limit) and isinstance(limit, int) and limit > 0):
         yield Error(
             f"BFF_SESSIONS['MAX_SESSIONS_PER_SUBJECT'] is no number of sessions: {limit!r:.120}.",
             hint="Give a whole number from 1, or None.",
-            id="bff_sessions.E011",
+            id="bff_sessions.E015",
         )
 
 

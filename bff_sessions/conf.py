@@ -28,6 +28,12 @@ ABSOLUTE_LIFETIME: timedelta | None
 """How long a session lives after sign-in at most, however often it is renewed; None: no limit."""
 MAX_SESSIONS_PER_SUBJECT: int | None
 """Live sessions that a subject may have in this partition; None: no limit."""
+CACHED_STORE: str
+"""Dotted path of the store behind the cache, where STORE is `CachedUserSessionStore`."""
+CACHE: str
+"""Alias in settings.CACHES of the cache in front of it."""
+MAX_STALE: float
+"""Seconds after which a cached session is asked for again in the store; 1 or more."""
 
 DEFAULTS: Final[dict[str, Any]] = {
     "STORE": "bff_sessions.stores.orm.OrmUserSessionStore",
@@ -37,6 +43,9 @@ DEFAULTS: Final[dict[str, Any]] = {
     "RENEW_AFTER": None,
     "ABSOLUTE_LIFETIME": None,
     "MAX_SESSIONS_PER_SUBJECT": None,
+    "CACHED_STORE": "bff_sessions.stores.orm.OrmUserSessionStore",
+    "CACHE": "default",
+    "MAX_STALE": 30,
 }
 
 

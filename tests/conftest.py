@@ -5,6 +5,7 @@ from bff_sessions.engine import SessionStore
 
 ORM = "bff_sessions.stores.orm.OrmUserSessionStore"
 MEMORY = "bff_sessions.stores.memory.InMemoryUserSessionStore"
+CACHED = "bff_sessions.stores.cached.CachedUserSessionStore"
 MINIMAL = "tests.stores.test_minimal.MinimalStore"
 
 
@@ -39,7 +40,7 @@ def calls(request):
     return Calls(request.param)
 
 
-@pytest.fixture(params=[ORM, MEMORY, MINIMAL], ids=["orm", "memory", "minimal"])
+@pytest.fixture(params=[ORM, MEMORY, MINIMAL, CACHED], ids=["orm", "memory", "minimal", "cached"])
 def any_store(request, settings, transactional_db):
     """Whichever store is configured."""
     settings.BFF_SESSIONS = {"STORE": request.param}

@@ -216,9 +216,9 @@ def test_bad_keys_are_refused_where_no_checks_run(settings, keys):
 @pytest.mark.parametrize(
     ("id", "name", "values"),
     [
-        ("E009", "RENEW_AFTER", [0, 1, -0.5, 2, True, "0.5", float("nan"), timedelta(1)]),
-        ("E010", "ABSOLUTE_LIFETIME", [3600, timedelta(0), timedelta(-1), "1 day", True]),
-        ("E011", "MAX_SESSIONS_PER_SUBJECT", [0, -1, 1.5, True, "3", float("inf")]),
+        ("E013", "RENEW_AFTER", [0, 1, -0.5, 2, True, "0.5", float("nan"), timedelta(1)]),
+        ("E014", "ABSOLUTE_LIFETIME", [3600, timedelta(0), timedelta(-1), "1 day", True]),
+        ("E015", "MAX_SESSIONS_PER_SUBJECT", [0, -1, 1.5, True, "3", float("inf")]),
     ],
 )
 def test_lifetimes_that_make_no_sense_are_told(settings, id, name, values):
@@ -305,3 +305,87 @@ def test_a_fault_makes_manage_py_check_fail(settings):
     settings.BFF_SESSIONS = {"STORE": "shop.stores.Nope"}
     with pytest.raises(SystemCheckError, match=r"bff_sessions\.E004"):
         call_command("check")
+
+
+# The cached store
+
+
+REDIS = "django.core.cache.backends.redis.RedisCache"
+
+
+@pytest.fixture
+def cached(settings):
+    """Configures the cached store, with a cache that is as it should be."""
+    settings.CACHES = {"default": {"BACKEND": REDIS, "LOCATION": "redis://127.0.0.1:1/0"}}
+
+    def configure(**more):
+        store = "bff_sessions.stores.cached.CachedUserSessionStore"
+        settings.BFF_SESSIONS = {"STORE": store} | more
+
+    configure()
+    return configure
+
+
+def test_a_good_cache_is_silent(cached):
+    assert messages() == []
+    cached(MAX_STALE=1.5, CACHED_STORE="tests.stores.test_minimal.MinimalStore")
+    assert messages() == []
+
+
+@pytest.mark.parametrize("store", ["shop.stores.Nope", "", None, 1])
+def test_a_store_behind_the_cache_that_cannot_be_imported_is_e009(cached, store):
+    cached(CACHED_STORE=store)
+    message = only_message("E009")
+    assert repr(store) in message.msg
+    assert "CACHED_STORE" in message.msg
+
+
+@pytest.mark.parametrize(
+    "store", ["builtins.dict", "bff_sessions.stores.cached.CachedUserSessionStore"]
+)
+def test_a_store_behind_the_cache_that_is_none_is_e010(cached, store):
+    cached(CACHED_STORE=store)
+    message = only_message("E010")
+    assert store in message.msg
+    assert "CACHED_STORE" in message.msg
+
+
+@pytest.mark.parametrize("alias", ["nope", None, 1, ["default"]])
+def test_a_cache_that_is_not_there_is_e011(cached, alias):
+    cached(CACHE=alias)
+    assert repr(alias) in only_message("E011").msg
+
+
+@pytest.mark.parametrize("seconds", [0, 0.5, -1, True, None, "30", float("inf"), float("nan")])
+def test_a_max_stale_that_is_no_number_of_seconds_is_e012(cached, seconds):
+    cached(MAX_STALE=seconds)
+    assert repr(seconds) in only_message("E012").msg
+
+
+@pytest.mark.parametrize("backend", ["locmem.LocMemCache", "dummy.DummyCache"])
+def test_a_cache_of_one_process_is_w005_except_while_developing(cached, settings, backend):
+    settings.CACHES = {"default": {"BACKEND": f"django.core.cache.backends.{backend}"}}
+    assert "'default'" in only_message("W005").msg
+    settings.DEBUG = True
+    assert messages() == []
+
+
+@pytest.mark.parametrize(
+    "location",
+    ["redis://a:6379,redis://b:6379", "redis://a:6379;redis://b:6379", ["redis://a", "redis://b"]],
+)
+def test_a_cache_with_replicas_is_w006(cached, settings, location):
+    settings.CACHES = {"default": {"BACKEND": REDIS, "LOCATION": location}}
+    assert "'default'" in only_message("W006").msg
+
+
+def test_memory_behind_the_cache_is_w002_except_while_developing(cached, settings):
+    cached(CACHED_STORE="bff_sessions.stores.memory.InMemoryUserSessionStore")
+    assert "CACHED_STORE" in only_message("W002").msg
+    settings.DEBUG = True
+    assert messages() == []
+
+
+def test_a_cache_that_nothing_uses_is_not_looked_at(settings):
+    settings.BFF_SESSIONS = {"CACHE": "nope", "MAX_STALE": 0, "CACHED_STORE": "nope"}
+    assert messages() == []

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from django.contrib.auth.models import User
+from django.core.checks import run_checks
 from django.core.management import call_command
 from django.test import RequestFactory
 
@@ -15,6 +16,7 @@ from bff_sessions.contract import UserSessionsFilter
 from bff_sessions.engine import SessionStore
 from bff_sessions.revocation import revoke_sessions
 from bff_sessions.stores import get_store
+from bff_sessions.stores.cached import CachedUserSessionStore
 from bff_sessions.testing import UserSessionStoreTests, make_session
 
 ROOT = Path(__file__).parent.parent
@@ -96,9 +98,18 @@ def test_the_settings_of_the_first_screen_are_ours(settings):
 
 def test_the_example_of_settings_takes_effect(settings):
     namespace = {}
-    exec(block("python", "BFF_SESSIONS = "), namespace)
+    exec(block("python", '"PARTITION": "shop"'), namespace)
     settings.BFF_SESSIONS = namespace["BFF_SESSIONS"]
     assert conf.PARTITION == "shop"
+
+
+def test_the_example_of_a_cache_takes_effect(settings):
+    namespace = {}
+    exec(block("python", "CACHES = "), namespace)
+    settings.CACHES = namespace["CACHES"]
+    settings.BFF_SESSIONS = namespace["BFF_SESSIONS"]
+    assert isinstance(get_store(), CachedUserSessionStore)
+    assert [message for message in run_checks() if message.id.startswith("bff_sessions.")] == []
 
 
 def test_every_setting_is_in_the_table_with_its_default():

@@ -33,30 +33,27 @@ def get_store() -> UserSessionStore:
     return store
 
 
-def load_store_class(path: str) -> type[UserSessionStore]:
-    """The store class at the dotted `path`.
+def load_store_class(path: str, setting: str = "STORE") -> type[UserSessionStore]:
+    """The store class at the dotted `path`, the value of `setting`.
 
     Raises:
         ImproperlyConfigured: as get_store().
     """
+    name = f"BFF_SESSIONS[{setting!r}]"
     try:
         store_class = import_string(path)
     except Exception as error:
-        raise ImproperlyConfigured(
-            f"BFF_SESSIONS['STORE'] cannot be imported: {path!r} ({error})."
-        ) from error
+        raise ImproperlyConfigured(f"{name} cannot be imported: {path!r} ({error}).") from error
     if not (isinstance(store_class, type) and issubclass(store_class, UserSessionStore)):
-        raise ImproperlyConfigured(
-            f"BFF_SESSIONS['STORE'] is not a subclass of UserSessionStore: {path!r}."
-        )
+        raise ImproperlyConfigured(f"{name} is not a subclass of UserSessionStore: {path!r}.")
     if inspect.isabstract(store_class):
         missing = ", ".join(sorted(store_class.__abstractmethods__))
-        raise ImproperlyConfigured(f"BFF_SESSIONS['STORE'] lacks {missing}: {path!r}.")
+        raise ImproperlyConfigured(f"{name} lacks {missing}: {path!r}.")
     try:
         inspect.signature(store_class).bind()
     except TypeError as error:
         raise ImproperlyConfigured(
-            f"BFF_SESSIONS['STORE'] cannot be made without arguments: {path!r} ({error})."
+            f"{name} cannot be made without arguments: {path!r} ({error})."
         ) from None
     return store_class
 

@@ -16,6 +16,7 @@ from hypothesis.stateful import (
 
 from bff_sessions.contract import ANY, DeletedSession, UserSessionsFilter, UserSessionUpdate
 from bff_sessions.exceptions import SessionChanged, SessionExists, SessionMissing
+from bff_sessions.stores.cached import CachedUserSessionStore
 from bff_sessions.stores.memory import InMemoryUserSessionStore
 from bff_sessions.stores.orm import OrmUserSessionStore
 from bff_sessions.testing import make_session
@@ -157,7 +158,8 @@ class StoreMachine(RuleBasedStateMachine):
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize(
-    "store_class", [OrmUserSessionStore, InMemoryUserSessionStore, MinimalStore]
+    "store_class",
+    [OrmUserSessionStore, InMemoryUserSessionStore, MinimalStore, CachedUserSessionStore],
 )
 def test_a_store_agrees_with_a_dictionary(store_class):
     machine = type("Machine", (StoreMachine,), {"store_class": store_class})

@@ -1,0 +1,296 @@
+"""Are requests served as signed in after their session was revoked?
+
+    python benchmarks/revocation_race.py [--trouble] [--engine bff|cached_db|both]
+
+Readers in processes of their own load, and now and then save, the sessions that are being
+revoked one after the other; some of them dawdle between the database and the cache, as a thread
+does that has lost the processor. A request counts as a fault if it began after the call that
+revoked its session had returned, and still found somebody signed in.
+
+With --trouble Redis is flushed, killed, and restarted from an old snapshot in the middle; then
+what counts is how long after its revocation a session was still served. That must not be more
+than MAX_STALE.
+
+Redis is one of its own. The database is made for the run, on the server that --database names,
+and dropped afterwards.
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import suppress
+from pathlib import Path
+from unittest import mock
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+import django
+import environ
+from django.conf import settings
+
+SPAWN = multiprocessing.get_context("spawn")
+ENGINES = {"bff": "bff_sessions.engine", "cached_db": "django.contrib.sessions.backends.cached_db"}
+
+
+def configure(engine, options, redis, *, fresh=False):
+    database = environ.Env.db_url_config(options.database)
+    name = f"revocation_race_{options.run}"
+    database["TEST"] = {"NAME": name}
+    if not fresh:
+        database["NAME"] = name
+    settings.configure(
+        SECRET_KEY="only for this benchmark, and long enough for it",
+        USE_TZ=True,
+        INSTALLED_APPS=[
+            "django.contrib.auth",
+            "django.contrib.contenttypes",
+            "django.contrib.sessions",
+            "bff_sessions",
+        ],
+        DATABASES={"default": database},
+        CACHES={
+            "default": {
+                "BACKEND": "django.core.cache.backends.redis.RedisCache",
+                "LOCATION": redis,
+                "KEY_PREFIX": name,
+                "OPTIONS": {"socket_timeout": 1, "socket_connect_timeout": 1},
+            }
+        },
+        SESSION_ENGINE=ENGINES[engine],
+        BFF_SESSIONS={
+            "STORE": "bff_sessions.stores.cached.CachedUserSessionStore",
+            "MAX_STALE": options.max_stale,
+        },
+        LOGGING_CONFIG=None,
+    )
+    django.setup()
+
+
+def dawdling(read):
+    def slow(*args, **kwargs):
+        found = read(*args, **kwargs)
+        if random.random() < 0.2:
+            time.sleep(random.uniform(0, 0.005))
+        return found
+
+    return slow
+
+
+def load(engine, options, redis, keys, revoked_at, at, stop, results):
+    """A server process: requests of sessions that are about to be revoked, or have been."""
+    configure(engine, options, redis)
+    from importlib import import_module
+
+    from django.contrib.sessions.backends.base import UpdateError
+    from django.contrib.sessions.exceptions import SessionInterrupted
+
+    from bff_sessions.stores.orm import OrmUserSessionStore
+
+    store_class = import_module(settings.SESSION_ENGINE).SessionStore
+    if engine == "bff":
+        slow = [(OrmUserSessionStore, "get_user_session")]
+        slow += [(OrmUserSessionStore, "update_user_session")]
+    else:
+        slow = [(store_class, "_get_session_from_db"), (store_class.__mro__[1], "save")]
+    for owner, verb in slow:
+        mock.patch.object(owner, verb, dawdling(getattr(owner, verb))).start()
+
+    loads = faults = errors = 0
+    oldest = 0.0
+    while not stop.is_set():
+        # Mostly those about which it is being decided.
+        index = at.value + random.randint(-5, 5)
+        if random.random() < 0.2:
+            index = random.randrange(max(at.value, 1))
+        index = min(max(index, 0), len(keys) - 1)
+        began, revoked = time.monotonic(), revoked_at[index]
+        try:
+            session = store_class(keys[index])
+            is_signed_in = "oidc" in session
+            if is_signed_in and random.random() < 0.05:
+                session["seen"] = loads
+                with suppress(UpdateError, SessionInterrupted):
+                    session.save()
+        except Exception as error:
+            errors += 1
+            if errors == 1:
+                print(f"  a request: {type(error).__name__}: {error}", flush=True)
+            continue
+        loads += 1
+        if revoked and is_signed_in:
+            faults += 1
+            oldest = max(oldest, began - revoked)
+    results.put((loads, faults, oldest, errors))
+
+
+def revoke(engine, options, redis, keys, revoked_at, at, results):
+    """The operator's process."""
+    configure(engine, options, redis)
+    from importlib import import_module
+
+    from bff_sessions.contract import UserSessionsFilter
+    from bff_sessions.revocation import revoke_sessions
+
+    store_class = import_module(settings.SESSION_ENGINE).SessionStore
+    errors = 0
+    pause = options.seconds / len(keys)
+    for index, key in enumerate(keys):
+        at.value = index
+        try:
+            if engine == "bff":
+                revoke_sessions(UserSessionsFilter(subject_id=f"user {index}"))
+            else:
+                store_class(key).delete()
+        except Exception as error:
+            errors += 1  # Told to be not revoked, so not to be counted.
+            if errors == 1:
+                print(f"  a revocation: {type(error).__name__}: {error}", flush=True)
+        else:
+            revoked_at[index] = time.monotonic()
+        time.sleep(pause)
+    results.put(errors)
+
+
+class Redis:
+    """A server of our own, on a free port."""
+
+    def __init__(self):
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        self.url = f"redis://127.0.0.1:{self.port}/0"
+        self._folder = tempfile.TemporaryDirectory()
+        self.start()
+
+    def start(self):
+        command = ["redis-server", "--port", str(self.port), "--bind", "127.0.0.1", "--save", ""]
+        command += ["--dir", self._folder.name]
+        self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+        while True:
+            with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1):
+                return
+            time.sleep(0.05)
+
+    def say(self, *words):
+        command = ["redis-cli", "-p", str(self.port), *words]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+
+    def kill(self):
+        self._process.send_signal(signal.SIGKILL)
+        self._process.wait()
+
+
+def trouble(redis, seconds):
+    """What may befall a cache, spread over so many seconds."""
+    step = seconds / 6
+    time.sleep(step)
+    print("  flushed", flush=True)
+    redis.say("flushall")
+    time.sleep(step)
+    print("  killed, and back empty", flush=True)
+    redis.kill()
+    time.sleep(step / 2)
+    redis.start()
+    time.sleep(step / 2)
+    redis.say("save")
+    time.sleep(step / 4)
+    print("  killed, and back with a snapshot that is older", flush=True)
+    redis.kill()
+    redis.start()
+
+
+def make_sessions(number):
+    from importlib import import_module
+
+    store_class = import_module(settings.SESSION_ENGINE).SessionStore
+    keys = []
+    for index in range(number):
+        session = store_class()
+        claims = {"iss": "https://idp.example", "sub": f"user {index}", "sid": f"s{index}"}
+        session.update({"oidc": claims, "access_token": "x" * 1000})
+        session.save()
+        keys.append(session.session_key)
+    return keys
+
+
+def run(engine, options):
+    """Everything about one engine; exits with 1 if it is ours and does not keep its promise."""
+    server = Redis()
+    configure(engine, options, server.url, fresh=True)
+    from django.db import connection
+
+    try:
+        connection.creation.create_test_db(verbosity=0, autoclobber=True, serialize=False)
+        keys = make_sessions(options.revocations)
+        revoked_at = SPAWN.Array("d", len(keys), lock=False)
+        at, stop = SPAWN.Value("i", 0, lock=False), SPAWN.Event()
+        results, done = SPAWN.Queue(), SPAWN.Queue()
+        server.say("flushall")  # As after a night: nobody is in the cache.
+        shared = (engine, options, server.url, keys, revoked_at, at)
+        readers = [
+            SPAWN.Process(target=load, args=(*shared, stop, results))
+            for _ in range(options.readers)
+        ]
+        operator = SPAWN.Process(target=revoke, args=(*shared, done))
+        for process in (*readers, operator):
+            process.start()
+        if options.trouble:
+            trouble(server, options.seconds)
+        failed = done.get()
+        time.sleep(1)  # What is served now has been revoked.
+        stop.set()
+        each = [results.get() for _ in readers]
+        for process in (*readers, operator):
+            process.join()
+    finally:
+        connection.creation.destroy_test_db(options.database.rpartition("/")[2], verbosity=0)
+        server.kill()
+    loads, faults, oldest, errors = zip(*each, strict=True)
+    print(
+        f"{engine}: {len(keys) - failed} revocations, {sum(loads)} requests in {len(each)} "
+        f"processes, {sum(faults)} served after the revocation had returned"
+        f"{f', the last {max(oldest):.2f} s after it' if sum(faults) else ''}; "
+        f"{failed + sum(errors)} errors",
+        flush=True,
+    )
+    is_good = max(oldest) <= options.max_stale if options.trouble else not sum(faults)
+    if engine == "bff" and not (is_good and not failed and not sum(errors)):
+        sys.exit(1)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    default = "postgres://postgres@127.0.0.1:5432/postgres"
+    parser.add_argument("--database", default=os.environ.get("TEST_POSTGRESQL_URL", default))
+    parser.add_argument("--engine", choices=[*ENGINES, "both"], default="both")
+    parser.add_argument("--revocations", type=int, default=3000)
+    parser.add_argument("--readers", type=int, default=2)
+    parser.add_argument("--seconds", type=float, default=0, help="at least; spread evenly")
+    parser.add_argument("--max-stale", type=float, default=30)
+    parser.add_argument("--trouble", action="store_true", help="flush and kill a Redis of its own")
+    options = parser.parse_args()
+    options.run = os.getpid()
+    if options.trouble:
+        options.seconds = options.seconds or 12
+    print(f"MAX_STALE is {options.max_stale} s", flush=True)
+    is_good = True
+    for engine in ENGINES if options.engine == "both" else [options.engine]:
+        # Settings are for a whole process.
+        process = SPAWN.Process(target=run, args=(engine, options))
+        process.start()
+        process.join()
+        is_good &= process.exitcode == 0
+    return not is_good
+
+
+if __name__ == "__main__":
+    sys.exit(main())
