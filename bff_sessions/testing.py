@@ -672,7 +672,9 @@ class UserSessionStoreTests(_Mixin):
             self.assertEqual(sorted(results), [False, True])
 
     def _need_leases(self) -> None:
-        if type(self._itself()).acquire_lease is UserSessionStore.acquire_lease:
+        try:
+            self._itself().release_lease(token_hex(32), "nobody")
+        except NotImplementedError:
             self.skipTest("The store has no leases.")
 
     # Clean-up

@@ -51,9 +51,9 @@ class Clock:
         self.slept += seconds
 
     def taking(self, seconds, function):
-        def wrapper(*args):
+        def wrapper(*args, **kwargs):
             self.now += seconds
-            return function(*args)
+            return function(*args, **kwargs)
 
         return wrapper
 
@@ -84,9 +84,9 @@ class InterruptedStore(OrmUserSessionStore):
 
     number = signal.SIGTERM
 
-    def _remove(self, *args):
+    def _lock(self, *args, **kwargs):
         signal.raise_signal(self.number)
-        return super()._remove(*args)
+        return super()._lock(*args, **kwargs)
 
 
 class InterruptedAtRestStore(OrmUserSessionStore):
@@ -255,9 +255,7 @@ def test_no_time_is_enough_for_nothing(recorded):
 def test_no_batch_begins_after_the_time_is_over(recorded, monkeypatch):
     clock = Clock()
     monkeypatch.setattr("bff_sessions.stores.batches.time", clock)
-    monkeypatch.setattr(
-        OrmUserSessionStore, "_remove", clock.taking(3, OrmUserSessionStore._remove)
-    )
+    monkeypatch.setattr(OrmUserSessionStore, "_lock", clock.taking(3, OrmUserSessionStore._lock))
     SessionFactory.create_batch(10, expired=True)
     # At 0, 3, 6 and 9 seconds.
     assert cleanup("--batch-size", "1", "--max-seconds", "10") == "4 expired sessions removed.\n"
@@ -324,9 +322,7 @@ def test_it_does_not_rest_if_asked_not_to(monkeypatch):
 def test_it_rests_for_as_long_as_the_batch_took_by_default(monkeypatch):
     clock = Clock()
     monkeypatch.setattr("bff_sessions.stores.batches.time", clock)
-    monkeypatch.setattr(
-        OrmUserSessionStore, "_remove", clock.taking(3, OrmUserSessionStore._remove)
-    )
+    monkeypatch.setattr(OrmUserSessionStore, "_lock", clock.taking(3, OrmUserSessionStore._lock))
     SessionFactory.create_batch(3, expired=True)
     cleanup("--batch-size", "1", sleep=None)
     assert clock.slept in (pytest.approx(6), pytest.approx(9))
@@ -507,8 +503,8 @@ from django.core.management import call_command
 from bff_sessions.stores.orm import OrmUserSessionStore
 
 class TalkingStore(OrmUserSessionStore):
-    def _remove(self, *args):
-        deleted = super()._remove(*args)
+    def _lock(self, *args, **kwargs):
+        deleted = super()._lock(*args, **kwargs)
         print("batch", flush=True)
         return deleted
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-
-from bff_sessions.contract import DeletedSession
+from collections.abc import Callable
 
 __all__ = ["MAX_BATCH_SIZE", "delete_in_batches"]
 
@@ -16,15 +14,14 @@ _NAP = 0.2
 
 
 def delete_in_batches(
-    delete_batch: Callable[[int], Sequence[DeletedSession]],
+    delete_batch: Callable[[int], int],
     *,
     batch_size: int,
     max_seconds: float | None,
     sleep: float | None,
-    on_deleted: Callable[[Sequence[DeletedSession]], None] | None,
     should_stop: Callable[[], bool] | None,
 ) -> int:
-    """Call ``delete_batch(batch_size)`` until it finds nothing; return the number removed.
+    """Call ``delete_batch(batch_size)`` until it removes nothing; return the number removed.
 
     The other arguments are those of `UserSessionStoreCleanup.delete_expired_sessions()`.
 
@@ -48,9 +45,7 @@ def delete_in_batches(
         deleted = delete_batch(batch_size)
         if not deleted:
             break
-        total += len(deleted)
-        if on_deleted is not None:
-            on_deleted(deleted)
+        total += deleted
         now = time.monotonic()
         wake = now + (now - began if sleep is None else sleep)
         while (rest := wake - time.monotonic()) > 0 and not is_over():

@@ -123,12 +123,14 @@ class InMemoryUserSessionStore(UserSessionStore, UserSessionStoreCleanup):
                 if not session.is_live(now) and partition in (ANY, session.partition)
             ]
 
-        def delete_batch(size: int) -> list[DeletedSession]:
+        def delete_batch(size: int) -> int:
             with self._lock:
                 batch = expired()[:size]
                 for session in batch:
                     self._remove(session.key)
-            return [DeletedSession.of(session) for session in batch]
+            if batch and on_deleted is not None:
+                on_deleted([DeletedSession.of(session) for session in batch])
+            return len(batch)
 
         if dry_run:
             with self._lock:
@@ -138,7 +140,6 @@ class InMemoryUserSessionStore(UserSessionStore, UserSessionStoreCleanup):
             batch_size=batch_size,
             max_seconds=max_seconds,
             sleep=sleep,
-            on_deleted=on_deleted,
             should_stop=should_stop,
         )
 

@@ -127,7 +127,10 @@ class OrmUserSessionStore(UserSessionStore, UserSessionStoreCleanup):
             previous = keys
             with transaction.atomic(using=self.using):
                 # An update may have come between: what matches now counts.
-                deleted += self._remove([row for row in self._lock(keys) if filter.matches(row)])
+                rows = self._rows().filter(key__in=self._lock(keys))
+                found = [row for row in rows if filter.matches(row)]
+                self._rows().filter(id__in=[row.pk for row in found])._raw_delete(self.using)
+            deleted += map(_to_deleted, found)
         return deleted
 
     def delete_expired_sessions(
@@ -146,18 +149,31 @@ class OrmUserSessionStore(UserSessionStore, UserSessionStoreCleanup):
         if partition is not ANY:
             expired = expired.filter(partition=partition)
 
-        def delete_batch(size: int) -> list[DeletedSession]:
+        # Where the last batch ended: before that there is nothing but what was deleted, through
+        # which some databases would look each time.
+        reached = datetime.min.replace(tzinfo=UTC)
+
+        def delete_batch(size: int) -> int:
+            nonlocal reached
             skipped: list[str] = []
-            rows = expired.values_list("key", flat=True)
-            while keys := list(rows.exclude(key__in=skipped)[:size]):
+            rows = expired.values_list("key", "expires")
+            while batch := list(rows.filter(expires__gte=reached).exclude(key__in=skipped)[:size]):
+                keys = [key for key, _ in batch]
+                reached = batch[-1][1] or reached
                 with transaction.atomic(using=self.using):
-                    found = self._lock(keys, skip_locked=True)
-                    # Renewed meanwhile: spared.
-                    deleted = self._remove([r for r in found if r.expires and r.expires <= now])
-                if deleted:
-                    return deleted
+                    locked = self._rows().filter(
+                        key__in=self._lock(keys, skip_locked=True),
+                        expires__lte=now,  # Renewed meanwhile: spared.
+                    )
+                    # Read only for who asks: the tickets are most of it.
+                    deleted = [] if on_deleted is None else [_to_deleted(row) for row in locked]
+                    count: int = locked._raw_delete(self.using)
+                if count:
+                    if on_deleted is not None:
+                        on_deleted(deleted)
+                    return count
                 skipped += keys  # Another clean-up has them.
-            return []
+            return 0
 
         if dry_run:
             return expired.count()
@@ -166,7 +182,6 @@ class OrmUserSessionStore(UserSessionStore, UserSessionStoreCleanup):
             batch_size=batch_size,
             max_seconds=max_seconds,
             sleep=sleep,
-            on_deleted=on_deleted,
             should_stop=should_stop,
         )
 
@@ -187,28 +202,19 @@ class OrmUserSessionStore(UserSessionStore, UserSessionStoreCleanup):
             return version
         raise SessionChanged if self._rows().filter(key=key).exists() else SessionMissing
 
-    def _lock(self, keys: Sequence[str], *, skip_locked: bool = False) -> list[Session]:
-        """The rows of `keys` as they are now, locked until the transaction ends."""
+    def _lock(self, keys: Sequence[str], *, skip_locked: bool = False) -> Sequence[str]:
+        """Lock the rows of `keys` until the transaction ends; the keys of those that are."""
         features = connections[self.using].features
         rows = self._rows()
-        if features.has_select_for_update:
-            can_skip = skip_locked and features.has_select_for_update_skip_locked
-            # Through the index of the key, which an UPDATE by key locks first, too: a lock that
-            # begins elsewhere, the primary key for one, is a deadlock on MySQL and MariaDB.
-            locked = rows.filter(key__in=keys).order_by("key")
-            keys = list(
-                locked.select_for_update(skip_locked=can_skip).values_list("key", flat=True)
-            )
-        else:
+        if not features.has_select_for_update:
             # SQLite gives its one write lock to who writes; taken after a read it could fail.
             rows.filter(id=0).update(version=0)
-        return list(rows.filter(key__in=keys))
-
-    def _remove(self, rows: Sequence[Session]) -> list[DeletedSession]:
-        for start in range(0, len(rows), _BATCH):
-            ids = [row.pk for row in rows[start : start + _BATCH]]
-            self._rows().filter(id__in=ids)._raw_delete(self.using)
-        return [_to_deleted(row) for row in rows]
+            return keys
+        can_skip = skip_locked and features.has_select_for_update_skip_locked
+        # Through the index of the key, which an UPDATE by key locks first, too: a lock that
+        # begins elsewhere, the primary key for one, is a deadlock on MySQL and MariaDB.
+        locked = rows.filter(key__in=keys).order_by("key").select_for_update(skip_locked=can_skip)
+        return list(locked.values_list("key", flat=True))
 
 
 # The statements of every request

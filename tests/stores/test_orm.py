@@ -39,10 +39,10 @@ class TestOrmUserSessionStore(UserSessionStoreTests, TransactionTestCase):
 
         writer = threading.Thread(target=write)
         with transaction.atomic():
-            (row,) = store._lock([session.key])
+            self.assertEqual(store._lock([session.key]), [session.key])
             writer.start()
             self.assertFalse(done.wait(0.3))
-            self.assertEqual(row.version, 1)
+            self.assertEqual(store.get_user_session(session.key).version, 1)
         writer.join()
         self.assertTrue(done.is_set())
 
