@@ -23,11 +23,14 @@ _BAR, _GAP, _TOP = 11, 12, 78
 _LABELS, _PANEL, _UNIT = 140, 270, 100  # Widths: of the names, of a database, of a ratio of 1.
 
 _STYLE = """
-svg { --ink: #1f2328; --paper: #ffffff; --weak: #8c959f; --strong: #0550ae }
+svg { --ink: #1f2328; --paper: #ffffff; --weak: #8c959f; --strong: #2f81f7 }
 @media (prefers-color-scheme: dark) {
-  svg { --ink: #e6edf3; --paper: #0d1117; --weak: #7d8590; --strong: #79c0ff }
+  svg { --ink: #e6edf3; --paper: #0d1117; --weak: #7d8590; --strong: #58a6ff }
 }
-text { font: 11px system-ui, sans-serif; fill: var(--ink) }
+text {
+  font: 11px system-ui, sans-serif; fill: var(--ink);
+  paint-order: stroke; stroke: var(--paper); stroke-width: 3
+}
 .head { font-weight: 600; font-size: 13px }
 .bar { stroke: var(--weak); stroke-width: 1 }
 .ours { fill: var(--strong); stroke: var(--strong) }
@@ -43,11 +46,9 @@ def draw(results: Sequence[Result]) -> str:
     ratios = {(r.database, r.operation, r.contestant): r.ratio for r in results}
     databases = list(dict.fromkeys(r.database for r in results))
     engines = [name for name in _FILLS if any(r.contestant == name for r in results)]
-    # The asynchronous twins would make it twice as long, and tell the same.
-    shared = {r.operation for r in results if r.contestant == OURS} - {
-        f"a{r.operation}" for r in results
-    }
-    operations = [o for o in dict.fromkeys(r.operation for r in results) if o in shared]
+    names = dict.fromkeys(r.operation for r in results)
+    # Without the asynchronous twins, which make it longer and tell the same.
+    operations = [name for name in names if name[1:] not in names]
     group = _BAR * len(engines) + _GAP
     width, height = _LABELS + _PANEL * len(databases), _TOP + group * len(operations) + 8
     parts = [*_legend(engines)]
@@ -57,6 +58,7 @@ def draw(results: Sequence[Result]) -> str:
     for column, database in enumerate(databases):
         left = _LABELS + column * _PANEL
         parts.append(_text(left, _TOP - 18, database, 'class="head"'))
+        parts.append(_line(left + _UNIT, _TOP - 12, height - 8, "base"))
         for row, operation in enumerate(operations):
             top = _TOP + row * group
             for index, engine in enumerate(engines):
@@ -64,7 +66,6 @@ def draw(results: Sequence[Result]) -> str:
                     parts += _bar(left, top + index * _BAR, engine, ratio)
             if (floor := ratios.get((database, operation, _FLOOR))) is not None:
                 parts.append(_line(left + floor * _UNIT, top - 2, top + _BAR + 1, "floor"))
-        parts.append(_line(left + _UNIT, _TOP - 12, height - 8, "base"))
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" '
         f'width="{width}" height="{height}" role="img">\n'

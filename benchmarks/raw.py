@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
-from django.contrib.sessions.backends.base import SessionBase
 from django.db import connection
 
 from benchmarks.operations import Operation, Steps

@@ -105,9 +105,7 @@ def _rows(engine: Engine, sessions: dict[str, dict[str, str]]) -> Iterator[model
         yield model(session_key=key, session_data=encoded, expire_date=expires, **kept)
 
 
-def _our_row(
-    key: str, data: dict[str, str], saved: datetime, expires: datetime
-) -> models.Model:
+def _our_row(key: str, data: dict[str, str], saved: datetime, expires: datetime) -> models.Model:
     from bff_sessions import conf
     from bff_sessions.models import Session
     from bff_sessions.protection import protect, store_key

@@ -1,4 +1,8 @@
-"""Settings of one process: BENCH_ENGINE is what it measures, BENCH_DATABASE_URL where."""
+"""Settings of one process.
+
+BENCH_ENGINE is what it measures, BENCH_DATABASE_URL where, and BENCH_PURPOSE ends the name of
+the database that it creates for that.
+"""
 
 import environ
 
@@ -18,7 +22,7 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 DATABASES = {"default": env.db("BENCH_DATABASE_URL")}
 # Never the database that is named, but one beside it.
-own = f"bench_{env('BENCH_ENGINE')}_{env('BENCH_ROWS')}".replace(" ", "_").replace("-", "_")
+own = f"bench_{env('BENCH_ENGINE')}_{env('BENCH_PURPOSE')}".replace(" ", "_").replace("-", "_")
 DATABASES["default"]["TEST"] = {"NAME": f"{DATABASES['default']['NAME']}_{own}"}
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
     DATABASES["default"]["OPTIONS"] = {"timeout": 60}

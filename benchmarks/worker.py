@@ -9,19 +9,27 @@ from multiprocessing.connection import Connection
 from time import perf_counter
 from typing import Any
 
-__all__ = ["work"]
+__all__ = ["set_up", "work"]
+
+
+def set_up(engine: str, url: str, purpose: str) -> None:
+    """Set up the Django of this process; what needs it must be imported afterwards.
+
+    Args:
+        purpose: part of the name of the database that it may create.
+    """
+    os.environ["DJANGO_SETTINGS_MODULE"] = "benchmarks.settings"
+    os.environ["BENCH_ENGINE"] = engine
+    os.environ["BENCH_DATABASE_URL"] = url
+    os.environ["BENCH_PURPOSE"] = purpose
+    import django
+
+    django.setup()
 
 
 def work(pipe: Connection, engine_name: str, url: str, rows: int) -> None:
     """Say which operations there are, then answer (operation, iterations) with seconds."""
-    os.environ["DJANGO_SETTINGS_MODULE"] = "benchmarks.settings"
-    os.environ["BENCH_ENGINE"] = engine_name
-    os.environ["BENCH_DATABASE_URL"] = url
-    os.environ["BENCH_ROWS"] = str(rows)
-    # Before Django is set up nothing that needs it can be imported.
-    import django
-
-    django.setup()
+    set_up(engine_name, url, str(rows))
     from asgiref.sync import sync_to_async
     from django.contrib.auth.signals import user_logged_in
     from django.db import connections
