@@ -131,7 +131,7 @@ def _copy(rows: Sequence[models.Model], copies: int) -> None:
     meta = rows[0]._meta
     fields = [f for f in meta.concrete_fields if not isinstance(f, models.AutoField)]
     key = fields[0]  # Of all these models.
-    columns = {field.name: connection.ops.quote_name(field.column) for field in fields}
+    columns = {field.name: connection.ops.quote_name(str(field.column)) for field in fields}
     other = "CONCAT(MD5(CONCAT({0}, n)), SUBSTRING({0}, 33))"
     values = [
         other.format(column) if name in (key.name, "session_id") else column

@@ -51,7 +51,7 @@ class Sessions:
         self._keys.append(key)
 
     def exists(self, key: str | None) -> bool:
-        return bool(self.open().exists(key))
+        return key is not None and bool(self.open().exists(key))
 
     def request(self, path: str, key: str | None) -> HttpRequest:
         request = RequestFactory().get(path, headers={"user-agent": BROWSER["user_agent"]})
