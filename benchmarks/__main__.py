@@ -52,7 +52,7 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--databases", nargs="+", default=[], metavar="NAME")
     parser.add_argument("--operations", nargs="+", default=[], metavar="NAME")
     parser.add_argument("--rounds", type=int, default=20)
-    parser.add_argument("--iterations", type=int, default=20, help="of an operation in a round")
+    parser.add_argument("--iterations", type=int, default=12, help="of an operation in a round")
     parser.add_argument("--rows", type=int, default=20_000, help="sessions that are there before")
     parser.add_argument("--quick", action="store_true", help="5 rounds of 10 among 2,000 rows")
     parser.add_argument("--json", type=Path, metavar="FILE", help="for pyperf")

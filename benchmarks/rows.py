@@ -39,7 +39,7 @@ def text(length: int, characters: str = VALID_KEY_CHARS) -> str:
 def tokens() -> dict[str, str]:
     """What a provider gives, as long as it is in real life, and Django's token against CSRF."""
     characters = string.ascii_letters + string.digits
-    sizes = {"access_token": 1_080, "id_token": 900, "_csrftoken": 32}
+    sizes = {"access_token": 1_120, "id_token": 1_000, "_csrftoken": 32}
     return {name: text(size, characters) for name, size in sizes.items()}
 
 

@@ -61,7 +61,7 @@ def work(pipe: Connection, engine_name: str, url: str, rows: int) -> None:
                     except StopIteration:
                         continue
                 pipe.send([seconds for seconds, _ in done])
-        except (EOFError, KeyboardInterrupt):
+        except (EOFError, OSError, KeyboardInterrupt):
             pass  # Whoever asked is gone.
         finally:
             sessions.forget()
