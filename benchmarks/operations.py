@@ -31,7 +31,7 @@ def create(sessions: Sessions, a: str = "") -> Steps:
 
 
 def load(sessions: Sessions, a: str = "") -> Steps:
-    key = _warm(sessions)
+    key = sessions.take_warm()
     data = yield getattr(sessions.open(key), f"{a}load")
     assert data["access_token"]
     sessions.give_back(key)
@@ -51,7 +51,7 @@ def save(sessions: Sessions, a: str = "") -> Steps:
 
 
 def change(sessions: Sessions) -> Steps:
-    key = _warm(sessions)
+    key = sessions.take_warm()
     mark = next(sessions.marks)
 
     def load_change_save() -> None:
@@ -81,7 +81,7 @@ def delete(sessions: Sessions, a: str = "") -> Steps:
 
 
 def read_request(sessions: Sessions) -> Steps:
-    key = _warm(sessions)
+    key = sessions.take_warm()
     response = yield partial(_handler().get_response, sessions.request("/read", key))
     assert response.content.decode() == f"user-{sessions.open(key)['_auth_user_id']}"
     assert not response.cookies  # Nothing was saved.
@@ -89,7 +89,7 @@ def read_request(sessions: Sessions) -> Steps:
 
 
 def write_request(sessions: Sessions) -> Steps:
-    key = _warm(sessions)
+    key = sessions.take_warm()
     mark = str(next(sessions.marks))
     response = yield partial(_handler().get_response, sessions.request(f"/write?mark={mark}", key))
     assert response.cookies
@@ -123,13 +123,6 @@ def _handler() -> BaseHandler:
     handler = BaseHandler()
     handler.load_middleware()
     return handler
-
-
-def _warm(sessions: Sessions) -> str:
-    """The key of a session that was read a moment ago, as by the request before."""
-    key = sessions.take()
-    assert sessions.open(key).load()
-    return key
 
 
 OPERATIONS: dict[str, Operation] = {

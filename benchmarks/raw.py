@@ -69,7 +69,7 @@ def create(sessions: Sessions) -> Steps:
 
 
 def load(sessions: Sessions) -> Steps:
-    key = sessions.take()
+    key = sessions.take_warm()
     row = yield partial(_read, _statement(sessions.open(key).load))
     assert row
     sessions.give_back(key)
@@ -89,7 +89,8 @@ def save(sessions: Sessions) -> Steps:
 
 
 def change(sessions: Sessions) -> Steps:
-    loading = _statement(sessions.open(key := sessions.take()).load)
+    key = sessions.take_warm()
+    loading = _statement(sessions.open(key).load)
     session = sessions.open(key)
     session["mark"] = next(sessions.marks)
     saving = _statement(session.save)

@@ -46,6 +46,12 @@ class Sessions:
         """The key of a session that nobody else uses until it is given back."""
         return self._keys.popleft()
 
+    def take_warm(self) -> str:
+        """The same of one that was read a moment ago, as by the request before."""
+        key = self.take()
+        assert self.open(key).load()
+        return key
+
     def give_back(self, key: str | None) -> None:
         assert key is not None
         self._keys.append(key)
