@@ -1,0 +1,58 @@
+"""What is compared."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib.util import find_spec
+
+__all__ = ["BASE", "ENGINES", "OURS", "Engine"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Engine:
+    """A session engine and how a project sets it up."""
+
+    module: str
+    """Of its `SessionStore`: SESSION_ENGINE."""
+    app: str
+    middleware: str = "django.contrib.sessions.middleware.SessionMiddleware"
+    keeps_browser: bool = False
+    """Whether it keeps user agent and IP address of the browser, too."""
+    has_async: bool = False
+    """Whether its asynchronous methods are its own and keep all that the others keep."""
+    is_raw: bool = False
+    """Not the engine but its statements, given to the driver of the database."""
+
+    @property
+    def is_installed(self) -> bool:
+        return find_spec(self.app) is not None
+
+
+BASE = "contrib db"
+OURS = "bff_sessions"
+ENGINES = {
+    OURS: Engine(module="bff_sessions.engine", app="bff_sessions", has_async=True),
+    BASE: Engine(
+        module="django.contrib.sessions.backends.db",
+        app="django.contrib.sessions",
+        has_async=True,
+    ),
+    "contrib cached_db": Engine(
+        module="django.contrib.sessions.backends.cached_db",
+        app="django.contrib.sessions",
+        has_async=True,
+    ),
+    "qsessions": Engine(
+        module="qsessions.backends.db",
+        app="qsessions",
+        middleware="qsessions.middleware.SessionMiddleware",
+        keeps_browser=True,
+    ),
+    "user-sessions": Engine(
+        module="user_sessions.backends.db",
+        app="user_sessions",
+        middleware="user_sessions.middleware.SessionMiddleware",
+        keeps_browser=True,
+    ),
+    "raw driver": Engine(module="bff_sessions.engine", app="bff_sessions", is_raw=True),
+}

@@ -1,0 +1,149 @@
+"""Rows that are there before anything is measured, added quickly through the engines' models."""
+
+from __future__ import annotations
+
+import random
+import string
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
+from importlib import import_module
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth.models import User
+from django.contrib.sessions.backends.base import VALID_KEY_CHARS
+from django.contrib.sessions.serializers import JSONSerializer
+from django.db import connection, models
+from django.utils import timezone
+
+from benchmarks.engines import Engine
+
+__all__ = ["BROWSER", "add_sessions", "add_users", "text", "tokens", "user_data"]
+
+BROWSER = {
+    "user_agent": "Mozilla/5.0 (X11; Linux x86_64; rv:142.0) Gecko/20100101 Firefox/142.0",
+    "ip": "127.0.0.1",
+}
+_USERS = 1_000
+_BATCH = 500
+# Sessions above this number are copies that differ in their keys: they are never loaded.
+_REAL = 20_000
+
+_random = random.Random(1)  # The same for all engines.
+
+
+def text(length: int, characters: str = VALID_KEY_CHARS) -> str:
+    return "".join(_random.choices(characters, k=length))
+
+
+def tokens() -> dict[str, str]:
+    """What a provider gives, as long as it is in real life, and Django's token against CSRF."""
+    characters = string.ascii_letters + string.digits
+    sizes = {"access_token": 1_120, "id_token": 1_000, "_csrftoken": 32}
+    return {name: text(size, characters) for name, size in sizes.items()}
+
+
+def user_data(user: User) -> dict[str, str]:
+    return {
+        "_auth_user_id": str(user.pk),
+        "_auth_user_backend": settings.AUTHENTICATION_BACKENDS[0],
+        "_auth_user_hash": user.get_session_auth_hash(),
+    }
+
+
+def add_users() -> list[User]:
+    now = timezone.now()
+    return User.objects.bulk_create(
+        User(pk=pk, username=f"user-{pk}", password="!", last_login=now)
+        for pk in range(1, _USERS + 1)
+    )
+
+
+def add_sessions(engine: Engine, users: Sequence[User], number: int) -> list[str]:
+    """Add so many signed-in sessions; the keys of those that can be loaded."""
+    real = min(number, _REAL)
+    keys: list[str] = []
+    for start in range(0, real, _BATCH):
+        sessions = {}
+        for index in range(start, min(start + _BATCH, real)):
+            sessions[text(32)] = user_data(users[index % _USERS]) | tokens()
+        rows = list(_rows(engine, sessions))
+        model = type(rows[0])
+        model._base_manager.bulk_create(rows)
+        # At once, so that the real ones lie all over the table.
+        _copy(rows, number // real - 1)
+        keys += sessions
+    with connection.cursor() as cursor:
+        # So that no server comes to do it in between.
+        statement = {"postgresql": "VACUUM ANALYZE", "mysql": "ANALYZE TABLE", "sqlite": "ANALYZE"}
+        table = connection.ops.quote_name(model._meta.db_table)
+        cursor.execute(f"{statement[connection.vendor]} {table}")
+    _random.shuffle(keys)
+    return keys
+
+
+def _rows(engine: Engine, sessions: dict[str, dict[str, str]]) -> Iterator[models.Model]:
+    module = import_module(engine.module)
+    now = timezone.now()
+    for key, data in sessions.items():
+        # Saved at some time in their lives.
+        age = timedelta(seconds=_random.randrange(settings.SESSION_COOKIE_AGE - 86_400))
+        expires = now - age + timedelta(seconds=settings.SESSION_COOKIE_AGE)
+        if engine.app == "bff_sessions":
+            yield _our_row(key, data, now - age, expires)
+            continue
+        kept: dict[str, Any] = {}
+        if engine.keeps_browser:
+            kept = BROWSER | {"user_id": data["_auth_user_id"]}
+        if engine.app == "qsessions":
+            from qsessions import IP_SESSION_KEY, USER_AGENT_SESSION_KEY
+
+            data |= {USER_AGENT_SESSION_KEY: BROWSER["user_agent"], IP_SESSION_KEY: BROWSER["ip"]}
+            kept["created_at"] = now - age
+        model = import_module(f"{engine.app}.models").Session
+        encoded = module.SessionStore().encode(data)
+        yield model(session_key=key, session_data=encoded, expire_date=expires, **kept)
+
+
+def _our_row(key: str, data: dict[str, str], saved: datetime, expires: datetime) -> models.Model:
+    from bff_sessions import conf
+    from bff_sessions.models import Session
+    from bff_sessions.protection import protect, store_key
+
+    hashed = store_key(conf.PARTITION, key)
+    return Session(
+        key=hashed,
+        partition=conf.PARTITION,
+        subject_id=data["_auth_user_id"],
+        session_id=text(32),
+        user_id=data["_auth_user_id"],
+        created=saved,
+        renewed=saved,
+        expires=expires.replace(second=0, microsecond=0),
+        ticket=protect(JSONSerializer().dumps(data), key=hashed, partition=conf.PARTITION),
+    )
+
+
+def _copy(rows: Sequence[models.Model], copies: int) -> None:
+    """Add rows that differ from these in their keys, made by the database itself."""
+    if copies < 1:
+        return
+    meta = rows[0]._meta
+    fields = [f for f in meta.concrete_fields if not isinstance(f, models.AutoField)]
+    key = fields[0]  # Of all these models.
+    columns = {field.name: connection.ops.quote_name(str(field.column)) for field in fields}
+    other = "CONCAT(MD5(CONCAT({0}, n)), SUBSTRING({0}, 33))"
+    values = [
+        other.format(column) if name in (key.name, "session_id") else column
+        for name, column in columns.items()
+    ]
+    numbers = " UNION ALL ".join(f"SELECT {n} AS n" for n in range(copies))
+    table = connection.ops.quote_name(meta.db_table)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"INSERT INTO {table} ({', '.join(columns.values())}) "
+            f"SELECT {', '.join(values)} FROM {table} "
+            f"CROSS JOIN ({numbers}) numbers "
+            f"WHERE {columns[key.name]} IN ({', '.join(['%s'] * len(rows))})",
+            [getattr(row, key.name) for row in rows],
+        )

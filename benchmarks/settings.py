@@ -1,0 +1,42 @@
+"""Settings of one process.
+
+BENCH_ENGINE is what it measures, BENCH_DATABASE_URL where, and BENCH_PURPOSE ends the name of
+the database that it creates for that.
+"""
+
+import environ
+
+from benchmarks.engines import ENGINES
+
+env = environ.Env()
+engine = ENGINES[env("BENCH_ENGINE")]
+
+SECRET_KEY = "only for benchmarks, and long enough for it"
+ALLOWED_HOSTS = ["testserver"]
+USE_TZ = True
+ROOT_URLCONF = "benchmarks.urls"
+INSTALLED_APPS = ["django.contrib.auth", "django.contrib.contenttypes", engine.app]
+MIDDLEWARE = [engine.middleware, "django.contrib.auth.middleware.AuthenticationMiddleware"]
+SESSION_ENGINE = engine.module
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+DATABASES = {"default": env.db("BENCH_DATABASE_URL")}
+# Never the database that is named, but one beside it.
+own = f"bench_{env('BENCH_ENGINE')}_{env('BENCH_PURPOSE')}".replace(" ", "_").replace("-", "_")
+DATABASES["default"]["TEST"] = {"NAME": f"{DATABASES['default']['NAME']}_{own}"}
+if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
+    DATABASES["default"]["OPTIONS"] = {"timeout": 60}
+
+CACHES = {
+    "default": {
+        "BACKEND": "django.core.cache.backends.locmem.LocMemCache",
+        # Room for every session; it would be 300.
+        "OPTIONS": {"MAX_ENTRIES": 1_000_000},
+    }
+}
+if url := env("TEST_REDIS_URL", default=""):
+    CACHES["default"] = {
+        "BACKEND": "django.core.cache.backends.redis.RedisCache",
+        "LOCATION": url,
+        "KEY_PREFIX": own,
+    }

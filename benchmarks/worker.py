@@ -1,0 +1,88 @@
+"""A process that measures one engine on one database, whenever it is told to."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Sequence
+from multiprocessing.connection import Connection
+from time import perf_counter
+from typing import Any
+
+__all__ = ["set_up", "work"]
+
+
+def set_up(engine: str, url: str, purpose: str) -> None:
+    """Set up the Django of this process; what needs it must be imported afterwards.
+
+    Args:
+        purpose: part of the name of the database that it may create.
+    """
+    os.environ["DJANGO_SETTINGS_MODULE"] = "benchmarks.settings"
+    os.environ["BENCH_ENGINE"] = engine
+    os.environ["BENCH_DATABASE_URL"] = url
+    os.environ["BENCH_PURPOSE"] = purpose
+    import django
+
+    django.setup()
+
+
+def work(pipe: Connection, engine_name: str, url: str, rows: int) -> None:
+    """Say which operations there are, then answer (operation, iterations) with seconds."""
+    set_up(engine_name, url, str(rows))
+    from asgiref.sync import sync_to_async
+    from django.contrib.auth.signals import user_logged_in
+    from django.db import connections
+
+    from benchmarks.databases import temporary_database
+    from benchmarks.engines import ENGINES
+    from benchmarks.operations import ASYNC, OPERATIONS
+    from benchmarks.raw import RAW
+    from benchmarks.sessions import Sessions
+
+    # A write to the table of users, which is no session's doing.
+    user_logged_in.disconnect(dispatch_uid="update_last_login")
+
+    engine = ENGINES[engine_name]
+    operations = RAW if engine.is_raw else OPERATIONS | (ASYNC if engine.has_async else {})
+    with temporary_database():
+        sessions = Sessions(engine, rows)
+        try:
+            pipe.send(list(operations))
+            while turn := pipe.recv():
+                name, iterations = turn
+                steps = [operations[name](sessions) for _ in range(iterations)]
+                # All are prepared before the first is timed, and timed before one is checked.
+                calls = [next(step) for step in steps]
+                done = asyncio.run(_atime(calls)) if name in ASYNC else _time(calls)
+                for step, (_, result) in zip(steps, done, strict=True):
+                    try:
+                        step.send(result)
+                    except StopIteration:
+                        continue
+                pipe.send([seconds for seconds, _ in done])
+        except (EOFError, OSError, KeyboardInterrupt):
+            pass  # Whoever asked is gone.
+        finally:
+            sessions.forget()
+            # The thread that asynchronous code reaches the database from has its own connection.
+            asyncio.run(sync_to_async(connections.close_all)())
+
+
+def _time(calls: Sequence[Callable[[], Any]]) -> list[tuple[float, Any]]:
+    done = []
+    for call in calls:
+        start = perf_counter()
+        result = call()
+        done.append((perf_counter() - start, result))
+    return done
+
+
+async def _atime(calls: Sequence[Callable[[], Any]]) -> list[tuple[float, Any]]:
+    """See _time()."""
+    done = []
+    for call in calls:
+        start = perf_counter()
+        result = await call()
+        done.append((perf_counter() - start, result))
+    return done
