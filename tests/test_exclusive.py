@@ -163,7 +163,7 @@ def test_processes_refresh_once(process, sample_partition):
 
 def test_who_is_killed_loses_the_lease_in_time(process, sample_partition):
     key = start(token=1)
-    holder = process(key, seconds=1.5, does="die")
+    holder = process(key, seconds=5, does="die")
     holder.stdin.write("\n")
     holder.stdin.flush()
     assert holder.stdout.readline() == "has it 1\n"
