@@ -280,9 +280,7 @@ class SessionStore(SessionBase):
 
     def _load(self) -> Steps[dict[str, Any]]:
         is_look = hasattr(self, "_session_cache")
-        row = None
-        if self._session_key is not None:
-            row = yield call("get_user_session", self.store_key)
+        row = yield from self._read()
         if row is not None and lifetimes.is_over(row, datetime.now(UTC)):
             row = None
         opened = None if row is None else self._open(row)
