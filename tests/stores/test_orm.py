@@ -1,4 +1,5 @@
 import threading
+from unittest import mock
 
 from django.db import connection, transaction
 from django.test import TransactionTestCase, override_settings
@@ -25,9 +26,11 @@ class TestOrmUserSessionStore(UserSessionStoreTests, TransactionTestCase):
         self.assertEqual(self.found(subject_id="bob"), {session.key})
 
     def test_what_is_locked_cannot_be_changed_by_others(self):
-        # Also on SQLite, whose transactions begin as readers unless told otherwise.
         store, session = OrmUserSessionStore(), make_session()
         store.create_user_session(session)
+        # Also on SQLite, whose transactions begin as readers unless told otherwise, as ours are.
+        if connection.vendor == "sqlite":
+            self.enterContext(mock.patch.object(connection, "transaction_mode", None))
         done = threading.Event()
 
         def write():
