@@ -1,5 +1,8 @@
+import logging
+
 import pytest
 from asgiref.sync import async_to_sync
+from django.db import DatabaseError, connection
 
 from bff_sessions.engine import SessionStore
 
@@ -7,6 +10,22 @@ ORM = "bff_sessions.stores.orm.OrmUserSessionStore"
 MEMORY = "bff_sessions.stores.memory.InMemoryUserSessionStore"
 CACHED = "bff_sessions.stores.cached.CachedUserSessionStore"
 MINIMAL = "tests.stores.test_minimal.MinimalStore"
+
+# In development mode asyncio warns of steps that took longer than 0.1 s, as they do on a slow
+# machine; that is no record of ours.
+logging.getLogger("asyncio").setLevel(logging.ERROR)
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(django_db_modify_db_settings, django_db_blocker):
+    """Say once and in plain words, not with an error for every test, that there is no server."""
+    if connection.vendor == "sqlite":
+        return
+    try:
+        with django_db_blocker.unblock(), connection._nodb_cursor():
+            pass
+    except (DatabaseError, RuntimeWarning) as error:
+        pytest.exit(f"The database of the tests cannot be reached: {error}", returncode=1)
 
 
 class Calls:
