@@ -433,7 +433,7 @@ def test_retries_are_bounded_and_end_in_an_update_error(any_store, calls, monkey
         return 0.0
 
     monkeypatch.setattr(type(get_store()), "update_user_session", always_changed)
-    monkeypatch.setattr("bff_sessions.engine.random.uniform", no_pause)
+    monkeypatch.setattr("bff_sessions.engine.saving.random.uniform", no_pause)
     with pytest.raises(SessionConflict) as caught:
         calls.save(session)
     assert isinstance(caught.value, UpdateError)

@@ -1,0 +1,84 @@
+"""From session data to a row of the store, and back."""
+
+from __future__ import annotations
+
+import logging
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from django.utils.crypto import get_random_string
+
+from bff_sessions import conf
+from bff_sessions.contract import UserSession
+from bff_sessions.engine import lifetimes
+from bff_sessions.engine.merging import Serializer
+from bff_sessions.exceptions import TicketUnreadable
+from bff_sessions.identity import Identity
+from bff_sessions.protection import protect, store_key, unprotect
+
+__all__ = ["Known", "compose", "is_other_subject", "open_row"]
+
+logger = logging.getLogger("django.security.SuspiciousSession")
+
+
+class Known(NamedTuple):
+    """A row as an instance of the session loaded or saved it."""
+
+    session_key: str
+    row: UserSession
+    plain: bytes
+    """Its data, serialized."""
+
+
+def open_row(row: UserSession, serializer: Serializer) -> tuple[bytes, dict[str, Any]] | None:
+    """The row's data, serialized and as a dictionary; None, logged, if it does not open."""
+    try:
+        plain = unprotect(row.ticket, key=row.key, partition=row.partition)
+        try:
+            data = serializer.loads(plain)
+        except Exception as error:
+            # Without the error's own text: it may quote the data.
+            raise TicketUnreadable(
+                f"The data is not for {type(serializer).__name__}: {type(error).__name__}."
+            ) from None
+        if not isinstance(data, dict):
+            raise TicketUnreadable("The data is not a dictionary.")
+    except TicketUnreadable as error:
+        logger.warning("Session %s cannot be opened. %s", row.public_id, error)
+        return None
+    return plain, data
+
+
+def compose(
+    session_key: str,
+    plain: bytes,
+    identity: Identity,
+    old: UserSession | None,
+    *,
+    now: datetime,
+    expires: datetime,
+) -> UserSession:
+    """The row that holds the serialized data `plain` after `old`."""
+    key = store_key(conf.PARTITION, session_key)
+    session_id = identity.session_id
+    if session_id is None and identity.subject_id is not None:
+        # Not derived from the key, so that showing it gives nothing away.
+        if old is not None and not is_other_subject(old, identity):
+            session_id = old.session_id
+        session_id = session_id or get_random_string(32)
+    return UserSession(
+        key=key,
+        partition=conf.PARTITION,
+        issuer=identity.issuer,
+        subject_id=identity.subject_id,
+        session_id=session_id,
+        user_id=identity.user_id,
+        created=lifetimes.created_of(identity, old, now),
+        renewed=now,
+        expires=expires,
+        ticket=protect(plain, key=key, partition=conf.PARTITION),
+    )
+
+
+def is_other_subject(old: UserSession, new: UserSession | Identity) -> bool:
+    return (old.issuer, old.subject_id) != (new.issuer, new.subject_id)

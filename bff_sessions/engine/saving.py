@@ -1,0 +1,283 @@
+"""How a session writes its row, in steps, and what it knows of it.
+
+Concurrent saves merge here: a row that another request has changed is read again, what changed here
+is applied onto it, and the save is tried again.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any, cast
+
+from django.contrib.sessions.backends.base import (
+    VALID_KEY_CHARS,
+    CreateError,
+    SessionBase,
+)
+from django.utils.crypto import get_random_string
+
+from bff_sessions import conf
+from bff_sessions.contract import UserSession, UserSessionUpdate
+from bff_sessions.engine import lifetimes
+from bff_sessions.engine.merging import merge
+from bff_sessions.engine.rows import Known, compose, is_other_subject, open_row
+from bff_sessions.engine.signing_in import (
+    changes_hands,
+    end_oldest,
+    replace_others,
+    signs_in,
+)
+from bff_sessions.engine.steps import Call, Steps, call
+from bff_sessions.exceptions import (
+    SessionChanged,
+    SessionConflict,
+    SessionExists,
+    SessionMissing,
+)
+from bff_sessions.identity import Identity, identify
+from bff_sessions.protection import is_current, store_key
+
+__all__ = ["SavingSession"]
+
+# Tries of one save against concurrent saves. With the pauses below, far more than sixteen
+# writers that save the same session without rest need.
+_MAX_TRIES = 40
+
+
+class SavingSession(SessionBase):
+    """A session that knows what it loaded or saved last, and writes what has changed since."""
+
+    _session_cache: dict[str, Any]
+
+    slide = True
+    """Whether this request counts as use of the session, see BFF_SESSIONS["RENEW_AFTER"]. Set it to
+    False where a page polls by itself."""
+
+    def __init__(self, session_key: str | None = None) -> None:
+        super().__init__(session_key)
+        # Somebody else may know this key, so that nobody is to be signed in under it.
+        self._arrived_key = self._session_key
+        self._start_afresh()
+
+    def _start_afresh(self) -> None:
+        # The ticket under the key does not open, so it is neither overwritten nor deleted.
+        self._unreadable = False
+        # clear() was called: the next save replaces everything instead of merging.
+        self._replaces = False
+        # The row as it was last loaded or committed: what changes are told from ...
+        self._saved: Known | None = None
+        # ... and as it was saved in a transaction that has not been committed yet.
+        self._pending: Known | None = None
+
+    @property
+    def modified(self) -> bool:
+        """Whether the middleware has to save the session: it changed, or is due for renewal."""
+        # Not a flag that load() sets: pop() as the first access takes it back.
+        return self._modified or self._is_due()
+
+    @modified.setter
+    def modified(self, value: bool) -> None:
+        self._modified = value
+
+    @property
+    def store_key(self) -> str | None:
+        """Under what the store keeps the session; None before the first save."""
+        return None if self._session_key is None else store_key(conf.PARTITION, self._session_key)
+
+    # Reading and writing the row
+
+    def _read(self) -> Steps[UserSession | None]:
+        if self._session_key is None:
+            return None
+        row: UserSession | None = yield call("get_user_session", self.store_key)
+        return row
+
+    def _insert(self, session_key: str, data: dict[str, Any]) -> Steps[None]:
+        identity = identify(data)
+        new = self._compose(session_key, data, identity, None)
+        yield from self._before(identity, new.row, None)
+        try:
+            yield call("create_user_session", new.row)
+        except SessionExists:
+            raise CreateError from None
+        self._start_afresh()
+        self._session_key = session_key
+        yield from self._keep(new)
+        yield from self._after(new.row, None)
+
+    def _update(self, data: dict[str, Any], *, move: bool) -> Steps[bool]:
+        """Write `data` over the row; under a new key if `move`, or if it changes hands.
+
+        Returns:
+            False if nothing was written, because the row is one that does not open.
+
+        Raises:
+            SessionMissing: if the row is gone, or is somebody else's by now.
+            SessionConflict: if it kept changing, or does not open any more.
+        """
+        is_current = self._saved is not None and self._pending is None
+        tried = None
+        for attempt in range(_MAX_TRIES):
+            if not (is_current or self._unreadable):
+                yield from self._catch_up()
+            if self._unreadable:
+                return False
+            old = cast(Known, self._known).row
+            if old.version == tried:
+                # A transaction that is shown the past: there is no use in trying again.
+                break
+            tried = old.version
+            identity = identify(data)
+            session_key = cast(str, self._session_key)
+            if move or (session_key == self._arrived_key and changes_hands(old, identity)):
+                session_key = self._get_new_session_key()
+            new = self._compose(session_key, data, identity, old)
+            yield from self._before(identity, new.row, old)
+            try:
+                version = yield self._write(new.row, old)
+            except SessionChanged:
+                is_current = False
+                if attempt:  # Most races are between two: the second try needs no pause.
+                    yield random.uniform(0, min(0.002 * 2**attempt, 0.25))
+                continue
+            if new.row.key != old.key:
+                self._session_key, self.modified = session_key, True
+            self._replaces = False
+            yield from self._keep(new._replace(row=replace(new.row, version=version)))
+            yield from self._after(new.row, old)
+            return True
+        raise SessionConflict("The session kept changing while it was being saved.")
+
+    def _write(self, row: UserSession, old: UserSession) -> Call:
+        if row.key != old.key:
+            return call("rekey_user_session", old.key, row, if_version=old.version)
+        update = UserSessionUpdate.of(row)
+        return call("update_user_session", old.key, update, if_version=old.version)
+
+    def _before(self, identity: Identity, row: UserSession, old: UserSession | None) -> Steps[None]:
+        """What comes before `row` is written over `old`."""
+        # A session id of our own making has no other sessions.
+        if identity.session_id is not None and signs_in(row, old):
+            yield from replace_others(row, old, lambda other: self._open(other) is not None)
+
+    def _after(self, row: UserSession, old: UserSession | None) -> Steps[None]:
+        """What comes after `row` was written over `old`."""
+        if signs_in(row, old):
+            yield from end_oldest(row)
+
+    def _catch_up(self) -> Steps[None]:
+        """Take over the row as it is now, and apply what changed here onto its data.
+
+        Raises:
+            SessionMissing, SessionConflict: as _update().
+        """
+        row = yield from self._read()
+        pending = self._pending
+        if pending is not None:
+            if self._saved is not None and self._saved.session_key != pending.session_key:
+                if row is None:
+                    # The transaction that moved it was rolled back.
+                    self._session_key = self._saved.session_key
+                    row = yield from self._read()
+            elif row is None:
+                return  # Expired or rolled back: the conditional write will tell.
+            if row is not None and row.ticket == pending.row.ticket:
+                return  # Still ours.
+        if row is None:
+            raise SessionMissing
+        # A pending save that is not there any more was rolled back, so it is no base.
+        base = self._saved or pending
+        opened = self._open(row)
+        if opened is None:
+            if base is not None:
+                raise SessionConflict("The session cannot be opened any more.")
+            self._unreadable = True
+            return
+        plain, current = opened
+        if base is not None:
+            if base.row.subject_id is not None and is_other_subject(base.row, row):
+                raise SessionMissing  # Signed out meanwhile, and by no flush().
+            if not self._replaces:
+                self._set_data(merge(base.plain, self._session_cache, current, self.serializer()))
+        self._saved, self._pending = Known(cast(str, self._session_key), row, plain), None
+
+    @property
+    def _known(self) -> Known | None:
+        """The row as far as this instance knows."""
+        return self._pending or self._saved
+
+    def _keep(self, known: Known) -> Steps[None]:
+        """Remember what was written, for committed as soon as it is."""
+        self._pending = known
+
+        def committed() -> None:
+            if self._pending is known:
+                self._saved, self._pending = known, None
+
+        yield call("on_commit", committed)
+
+    # Its data
+
+    def _set_data(self, data: dict[str, Any]) -> None:
+        # In place: the caller of keys() or items() looks at this dictionary.
+        self._session_cache.clear()
+        self._session_cache.update(data)
+
+    def _is_unchanged(self, data: dict[str, Any]) -> bool:
+        saved = self._saved
+        if saved is None or self._replaces or not is_current(saved.row.ticket):
+            return False
+        return bool(self.serializer().dumps(data) == saved.plain)
+
+    def _open(self, row: UserSession) -> tuple[bytes, dict[str, Any]] | None:
+        return open_row(row, self.serializer())
+
+    def _compose(
+        self, session_key: str, data: dict[str, Any], identity: Identity, old: UserSession | None
+    ) -> Known:
+        """The row that holds `data` after `old`."""
+        now = datetime.now(UTC)
+        plain: bytes = self.serializer().dumps(data)
+        expires = self._expires(data, now, lifetimes.limit_of(identity, old, now))
+        row = compose(session_key, plain, identity, old, now=now, expires=expires)
+        return Known(session_key, row, plain)
+
+    # How long it lives
+
+    def _get_limit(self) -> datetime | None:
+        """When a save would let the session end at the latest."""
+        if conf.ABSOLUTE_LIFETIME is None:
+            return None
+        self.get("")  # Any access loads.
+        old = None if self._known is None else self._known.row
+        return lifetimes.limit_of(identify(self._session_cache), old, datetime.now(UTC))
+
+    def _is_due(self) -> bool:
+        """Whether this request renews the session though it changes nothing."""
+        if not self.slide or self._saved is None or self._pending is not None:
+            return False
+        row, now = self._saved.row, datetime.now(UTC)
+        if not lifetimes.is_due(row, now):
+            return False
+        expires = self._expires(self._session_cache, now, self._get_limit())
+        return lifetimes.is_worth_renewing(row, expires, now)
+
+    def _expires(self, data: dict[str, Any], now: datetime, limit: datetime | None) -> datetime:
+        expiry = data.get("_session_expiry")
+        expires = lifetimes.to_utc(super().get_expiry_date(modification=now, expiry=expiry))
+        if not isinstance(expiry, (datetime, str)) and expires > now:
+            expires = lifetimes.round_up(expires, now)
+        return expires if limit is None else min(expires, limit)
+
+    def _validate_session_key(self, key: object) -> bool:
+        # Whatever else a cookie holds is no session key, and nothing to ask the store for.
+        return isinstance(key, str) and 8 <= len(key) <= 40 and key.isascii() and key.isprintable()
+
+    def _get_new_session_key(self) -> str:
+        # 165 bits: whether the key is taken is for the INSERT to say.
+        return get_random_string(32, VALID_KEY_CHARS)
+
+    async def _aget_new_session_key(self) -> str:
+        return self._get_new_session_key()

@@ -1,0 +1,65 @@
+"""What happens to other sessions when somebody signs in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from bff_sessions import conf
+from bff_sessions.contract import UserSession, UserSessionsFilter
+from bff_sessions.engine.rows import is_other_subject
+from bff_sessions.engine.steps import Steps, call, revoke
+from bff_sessions.identity import Identity
+
+__all__ = ["changes_hands", "end_oldest", "replace_others", "same_session", "signs_in"]
+
+
+def changes_hands(old: UserSession, new: Identity) -> bool:
+    """Whether somebody signs in, so that who knew the key before must not know it any more."""
+    return new.subject_id is not None and is_other_subject(old, new)
+
+
+def signs_in(row: UserSession, old: UserSession | None) -> bool:
+    """Whether saving `row` over `old` begins a session at the provider, or a local one."""
+    return row.subject_id is not None and (old is None or _triple(old) != _triple(row))
+
+
+def replace_others(
+    row: UserSession, old: UserSession | None, can_open: Callable[[UserSession], bool]
+) -> Steps[None]:
+    """End what the same session at the provider has elsewhere: signing in replaces."""
+    others = same_session(row, exclude_key=None if old is None else old.key)
+    for other in (yield call("get_user_sessions", others)):
+        # Not what a host with the wrong key cannot open.
+        if can_open(other):
+            yield call("delete_user_session", other.key)
+
+
+def end_oldest(row: UserSession) -> Steps[None]:
+    """End what is too much for BFF_SESSIONS["MAX_SESSIONS_PER_SUBJECT"]: who signed in first."""
+    limit = conf.MAX_SESSIONS_PER_SUBJECT
+    if limit is None:
+        return
+    others = UserSessionsFilter(
+        subject_id=row.subject_id,
+        issuer=row.issuer,
+        partition=row.partition,
+        exclude_key=row.key,
+    )
+    found: list[UserSession] = yield call("get_user_sessions", others)
+    for oldest in sorted(found, key=lambda session: session.created)[: len(found) + 1 - limit]:
+        yield revoke(oldest.key)
+
+
+def same_session(row: UserSession, exclude_key: str | None = None) -> UserSessionsFilter:
+    """The sessions that are, at the provider, the same as `row`."""
+    return UserSessionsFilter(
+        issuer=row.issuer,
+        subject_id=row.subject_id,
+        session_id=row.session_id,
+        partition=row.partition,
+        exclude_key=exclude_key,
+    )
+
+
+def _triple(row: UserSession) -> tuple[str | None, str | None, str | None]:
+    return row.issuer, row.subject_id, row.session_id
