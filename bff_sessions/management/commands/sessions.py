@@ -1,0 +1,128 @@
+"""manage.py sessions: find sessions and end them, from a terminal."""
+
+from __future__ import annotations
+
+import json
+from argparse import ArgumentParser
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Final
+
+from django.core.exceptions import ImproperlyConfigured
+from django.core.management.base import BaseCommand, CommandError
+
+from bff_sessions.contract import ANY, UserSession, UserSessionsFilter
+from bff_sessions.revocation import revoke_sessions
+from bff_sessions.stores import get_store
+
+# Neither key nor ticket, whatever is asked for.
+_FIELDS: Final = (
+    "public_id",
+    "subject_id",
+    "session_id",
+    "issuer",
+    "user_id",
+    "partition",
+    "created",
+    "renewed",
+    "expires",
+)
+_COLUMNS: Final = ("subject_id", "session_id", "issuer", "user_id", "partition", "renewed")
+
+
+class Command(BaseCommand):
+    help = "Find sessions by subject, session id or user, and end them."
+    # Their warnings would stand between the lines that --json promises.
+    requires_system_checks = []
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+        which = ArgumentParser(add_help=False)
+        which.add_argument("--subject", metavar="SUB", help="the provider's sub, exactly")
+        which.add_argument("--sid", metavar="SID", help="the provider's sid, exactly")
+        which.add_argument("--user", metavar="ID", help="primary key of Django's user")
+        issuer = which.add_mutually_exclusive_group()
+        issuer.add_argument("--issuer", metavar="ISS", help="of this provider only, exactly")
+        issuer.add_argument("--local", action="store_true", help="of no provider only")
+        which.add_argument("--partition", metavar="NAME", help="of one application only")
+        which.add_argument("--json", action="store_true", help="write JSON")
+        verbs.add_parser("list", parents=[which], help="a line for each live session")
+        verbs.add_parser("show", parents=[which], help="all that is known of each live session")
+        end = verbs.add_parser("end", parents=[which], help="end them, expired or not")
+        end.add_argument("--yes", action="store_true", help="do not ask, also if there are many")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        try:
+            filter = _filter(options)
+            sessions = get_store().get_user_sessions(filter)
+        except (ImproperlyConfigured, ValueError) as error:
+            raise CommandError(str(error)) from None
+        if options["verb"] == "end":
+            self._end(filter, sessions, options)
+        elif options["json"]:
+            self._write_json([_to_dict(session) for session in sessions])
+        elif options["verb"] == "show":
+            for session in sessions:
+                for name, value in _to_dict(session).items():
+                    self.stdout.write(f"{name:<11} {_to_text(value)}")
+                self.stdout.write("")
+        else:
+            self._write_table(sessions)
+
+    def _end(
+        self, filter: UserSessionsFilter, sessions: Sequence[UserSession], options: dict[str, Any]
+    ) -> None:
+        if len(sessions) > 1 and not options["yes"]:
+            self._write_table(sessions, to=self.stderr)
+            try:
+                # To the terminal: what is piped on is the answer alone.
+                self.stderr.write(f"End these {len(sessions)} sessions? [y/N] ", ending="")
+                self.stderr.flush()
+                answer = input()
+            except EOFError:
+                raise CommandError("Nobody is there to ask: give --yes.") from None
+            if answer.strip().lower() not in ("y", "yes"):
+                raise CommandError("No session was ended.")
+        ended = revoke_sessions(filter)
+        if options["json"]:
+            self._write_json({"ended": ended})
+        elif options["verbosity"]:
+            self.stdout.write(f"{ended} {'session' if ended == 1 else 'sessions'} ended.")
+
+    def _write_table(self, sessions: Sequence[UserSession], to: Any = None) -> None:
+        rows = [list(_COLUMNS)]
+        for session in sessions:
+            rows.append([_to_text(_to_dict(session)[name]) for name in _COLUMNS])
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        for row in rows if sessions else []:
+            cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
+            (to or self.stdout).write("  ".join(cells).rstrip())
+
+    def _write_json(self, value: Any) -> None:
+        self.stdout.write(json.dumps(value, indent=2))
+
+
+def _filter(options: dict[str, Any]) -> UserSessionsFilter:
+    names = {"subject_id": options["subject"], "session_id": options["sid"]}
+    issuer = None if options["local"] else options["issuer"] or ANY
+    return UserSessionsFilter(
+        **names,
+        user_id=options["user"],
+        issuer=issuer,
+        partition=options["partition"] or ANY,
+    )
+
+
+def _to_dict(session: UserSession) -> dict[str, str | None]:
+    values = {name: getattr(session, name) for name in _FIELDS}
+    return {
+        name: value.isoformat(timespec="seconds") if isinstance(value, datetime) else value
+        for name, value in values.items()
+    }
+
+
+def _to_text(value: str | None) -> str:
+    # A claim is the provider's text: no control character of it may drive the terminal.
+    if value is None:
+        return "-"
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in value)

@@ -1,0 +1,146 @@
+"""manage.py sessions."""
+
+import io
+import json
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from bff_sessions.contract import UserSessionsFilter
+from bff_sessions.stores import get_store
+from bff_sessions.testing import make_session
+
+pytestmark = pytest.mark.django_db
+ALICES = UserSessionsFilter(subject_id="alice")
+HEADER = ["subject_id", "session_id", "issuer", "user_id", "partition", "renewed"]
+
+
+@pytest.fixture(autouse=True)
+def sessions():
+    made = [
+        make_session(subject_id="alice", session_id="s1", issuer="https://idp.example"),
+        make_session(subject_id="alice", session_id="s2", issuer="https://idp.example"),
+        make_session(subject_id="alice", session_id="s3", issuer=None, user_id="7"),
+        make_session(subject_id="bob", session_id="s4", issuer="https://idp.example"),
+    ]
+    for session in made:
+        get_store().create_user_session(session)
+    return made
+
+
+def sessions_command(*arguments, **options):
+    out, err = io.StringIO(), io.StringIO()
+    call_command("sessions", *arguments, stdout=out, stderr=err, **options)
+    return out.getvalue()
+
+
+def answer(monkeypatch, text):
+    monkeypatch.setattr("sys.stdin", io.StringIO(text))
+
+
+def test_list_has_a_line_for_each():
+    header, *lines = sessions_command("list", "--subject", "alice").splitlines()
+    assert header.split() == HEADER
+    assert sorted(line.split()[1] for line in lines) == ["s1", "s2", "s3"]
+
+
+def test_list_of_nothing_is_empty():
+    assert sessions_command("list", "--sid", "nobody's") == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "found"),
+    [
+        (["--sid", "s1"], ["s1"]),
+        (["--user", "7"], ["s3"]),
+        (["--subject", "alice", "--local"], ["s3"]),
+        (["--subject", "alice", "--issuer", "https://idp.example"], ["s1", "s2"]),
+        (["--subject", "alice", "--partition", "other"], []),
+        (["--subject", "ALICE"], []),
+    ],
+)
+def test_sessions_are_found_exactly(arguments, found):
+    listed = json.loads(sessions_command("list", "--json", *arguments))
+    assert sorted(session["session_id"] for session in listed) == found
+
+
+def test_json_holds_neither_key_nor_ticket(sessions):
+    text = sessions_command("list", "--subject", "bob", "--json")
+    (shown,) = json.loads(text)
+    assert shown["public_id"] == sessions[3].public_id
+    assert shown["expires"] == sessions[3].expires.isoformat(timespec="seconds")
+    assert set(shown) == {"public_id", "created", "expires", "subject_id"} | set(HEADER)
+    assert sessions[3].key not in text
+
+
+def test_show_tells_all_in_words(sessions):
+    lines = sessions_command("show", "--sid", "s3").splitlines()
+    assert f"public_id   {sessions[2].public_id}" in lines
+    assert "issuer      -" in lines
+    assert "user_id     7" in lines
+
+
+def test_control_characters_of_a_claim_do_not_reach_the_terminal():
+    get_store().create_user_session(make_session(subject_id="\x1b[2Jeve", user_id="9"))
+    text = sessions_command("list", "--user", "9")
+    assert "\x1b" not in text
+    assert "\\x1b[2Jeve" in text
+
+
+def test_one_is_ended_without_asking():
+    assert sessions_command("end", "--sid", "s1") == "1 session ended.\n"
+    assert len(get_store().get_user_sessions(ALICES)) == 2
+
+
+@pytest.mark.parametrize("text", ["n\n", "\n", "nonsense\n", ""])
+def test_more_than_one_are_ended_by_yes_only(monkeypatch, text):
+    answer(monkeypatch, text)
+    with pytest.raises(CommandError):
+        sessions_command("end", "--subject", "alice")
+    assert len(get_store().get_user_sessions(ALICES)) == 3
+
+
+@pytest.mark.parametrize("arguments", [["--yes"], []])
+def test_all_of_a_subject_are_ended(monkeypatch, arguments):
+    answer(monkeypatch, "y\n")
+    assert sessions_command("end", "--subject", "alice", *arguments) == "3 sessions ended.\n"
+    assert get_store().get_user_sessions(ALICES) == []
+    assert len(get_store().get_user_sessions(UserSessionsFilter(subject_id="bob"))) == 1
+
+
+def test_the_question_is_not_part_of_the_answer(monkeypatch):
+    answer(monkeypatch, "y\n")
+    assert json.loads(sessions_command("end", "--subject", "alice", "--json")) == {"ended": 3}
+
+
+def test_ending_is_silent_if_so_wished():
+    assert sessions_command("end", "--sid", "s1", verbosity=0) == ""
+
+
+def test_ending_goes_through_revocation():
+    from bff_sessions.signals import sessions_revoked
+
+    ended = []
+
+    def hear(sessions, **kwargs):
+        ended.extend(session.session_id for session in sessions)
+
+    sessions_revoked.connect(hear)
+    try:
+        sessions_command("end", "--subject", "alice", "--yes")
+    finally:
+        sessions_revoked.disconnect(hear)
+    assert sorted(ended) == ["s1", "s2", "s3"]
+
+
+@pytest.mark.parametrize("arguments", [[], ["--issuer", "https://idp.example"], ["--subject", " "]])
+def test_what_would_match_everything_is_refused(arguments):
+    with pytest.raises(CommandError, match="would match every session"):
+        sessions_command("end", *arguments)
+    assert len(get_store().get_user_sessions(ALICES)) == 3
+
+
+def test_a_store_that_cannot_be_imported_is_told_in_a_line(settings):
+    settings.BFF_SESSIONS = {"STORE": "no.such.Store"}
+    with pytest.raises(CommandError, match="cannot be imported"):
+        sessions_command("list", "--subject", "alice")
