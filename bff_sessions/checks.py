@@ -22,7 +22,7 @@ from bff_sessions import conf
 from bff_sessions.contract import UserSessionStore, check_text
 from bff_sessions.identity import load_resolver
 from bff_sessions.protection import check_keys
-from bff_sessions.stores import load_store_class
+from bff_sessions.stores import get_store, load_store_class
 
 __all__ = ["check_cookie", "check_installation", "check_isolation", "check_settings"]
 
@@ -86,6 +86,8 @@ def check_settings(**kwargs: Any) -> Iterable[CheckMessage]:
     yield from _check_partition()
     yield from _check_keys()
     yield from _check_lifetimes()
+    if conf.TAKE_OVER is not None:
+        yield from _check_take_over()
 
 
 def _check_store() -> Iterable[CheckMessage]:
@@ -220,6 +222,23 @@ def _check_lifetimes() -> Iterable[CheckMessage]:
             f"BFF_SESSIONS['MAX_SESSIONS_PER_SUBJECT'] is no number of sessions: {limit!r:.120}.",
             hint="Give a whole number from 1, or None.",
             id="bff_sessions.E015",
+        )
+
+
+def _check_take_over() -> Iterable[CheckMessage]:
+    from bff_sessions.engine.take_over import OldEngine
+
+    try:
+        get_store()
+    except ImproperlyConfigured:
+        return  # That is told already.
+    try:
+        OldEngine(conf.TAKE_OVER)
+    except ImproperlyConfigured as error:
+        yield Error(
+            f"BFF_SESSIONS['TAKE_OVER']: {error}",
+            hint="Give the engine that was in SESSION_ENGINE before, with its app installed.",
+            id="bff_sessions.E060",
         )
 
 

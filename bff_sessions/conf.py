@@ -34,6 +34,9 @@ CACHE: str
 """Alias in settings.CACHES of the cache in front of it."""
 MAX_STALE: float
 """Seconds after which a cached session is asked for again in the store; 1 or more."""
+TAKE_OVER: str | None
+"""Dotted path of the session engine that was used before, whose sessions move here when their
+cookies come; None: they do not."""
 
 DEFAULTS: Final[dict[str, Any]] = {
     "STORE": "bff_sessions.stores.orm.OrmUserSessionStore",
@@ -46,6 +49,7 @@ DEFAULTS: Final[dict[str, Any]] = {
     "CACHED_STORE": "bff_sessions.stores.orm.OrmUserSessionStore",
     "CACHE": "default",
     "MAX_STALE": 30,
+    "TAKE_OVER": None,
 }
 
 

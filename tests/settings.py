@@ -12,6 +12,8 @@ INSTALLED_APPS = [
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.messages",
+    # For what is taken over from it.
+    "django.contrib.sessions",
     "bff_sessions",
 ]
 MIDDLEWARE = [

@@ -15,7 +15,7 @@ from bff_sessions.engine.merging import merge
 from bff_sessions.engine.rows import Known
 from bff_sessions.engine.saving import SavingSession
 from bff_sessions.engine.signing_in import same_session
-from bff_sessions.engine.steps import Steps, call
+from bff_sessions.engine.steps import Steps, call, move_here
 from bff_sessions.exceptions import SessionConflict, SessionMissing
 from bff_sessions.protection import store_key
 
@@ -115,7 +115,11 @@ class SessionLifecycle(SavingSession):
         session_key = session_key or self._session_key
         if session_key is None or (is_own and self._unreadable):
             return False
-        deleted: bool = yield call("delete_user_session", store_key(conf.PARTITION, session_key))
+        key = store_key(conf.PARTITION, session_key)
+        deleted: bool = yield call("delete_user_session", key)
+        if not deleted and conf.TAKE_OVER is not None:
+            yield move_here(session_key)
+            deleted = yield call("delete_user_session", key)
         return deleted
 
     def _flush(self) -> Steps[None]:
@@ -138,4 +142,6 @@ class SessionLifecycle(SavingSession):
         if session_key is None or not self._validate_session_key(session_key):
             return False
         key = store_key(conf.PARTITION, session_key)
+        if conf.TAKE_OVER is not None:
+            yield move_here(session_key)
         return (yield call("get_user_session", key)) is not None

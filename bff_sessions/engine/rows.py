@@ -16,7 +16,7 @@ from bff_sessions.exceptions import TicketUnreadable
 from bff_sessions.identity import Identity
 from bff_sessions.protection import protect, store_key, unprotect
 
-__all__ = ["Known", "compose", "is_other_subject", "open_row"]
+__all__ = ["Known", "compose", "is_other_subject", "is_session_key", "open_row"]
 
 logger = logging.getLogger("django.security.SuspiciousSession")
 
@@ -82,3 +82,8 @@ def compose(
 
 def is_other_subject(old: UserSession, new: UserSession | Identity) -> bool:
     return (old.issuer, old.subject_id) != (new.issuer, new.subject_id)
+
+
+def is_session_key(key: object) -> bool:
+    """Whether it may be one. Whatever else a cookie holds is nothing to ask the store for."""
+    return isinstance(key, str) and 8 <= len(key) <= 40 and key.isascii() and key.isprintable()

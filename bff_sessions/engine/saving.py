@@ -22,14 +22,14 @@ from bff_sessions import conf
 from bff_sessions.contract import UserSession, UserSessionUpdate
 from bff_sessions.engine import lifetimes
 from bff_sessions.engine.merging import merge
-from bff_sessions.engine.rows import Known, compose, is_other_subject, open_row
+from bff_sessions.engine.rows import Known, compose, is_other_subject, is_session_key, open_row
 from bff_sessions.engine.signing_in import (
     changes_hands,
     end_oldest,
     replace_others,
     signs_in,
 )
-from bff_sessions.engine.steps import Call, Steps, call
+from bff_sessions.engine.steps import Call, Steps, call, move_here
 from bff_sessions.exceptions import (
     SessionChanged,
     SessionConflict,
@@ -92,6 +92,9 @@ class SavingSession(SessionBase):
         if self._session_key is None:
             return None
         row: UserSession | None = yield call("get_user_session", self.store_key)
+        if row is None and self._known is None and conf.TAKE_OVER is not None:
+            yield move_here(self._session_key)
+            row = yield call("get_user_session", self.store_key)
         return row
 
     def _insert(self, session_key: str, data: dict[str, Any]) -> Steps[None]:
@@ -272,8 +275,7 @@ class SavingSession(SessionBase):
         return expires if limit is None else min(expires, limit)
 
     def _validate_session_key(self, key: object) -> bool:
-        # Whatever else a cookie holds is no session key, and nothing to ask the store for.
-        return isinstance(key, str) and 8 <= len(key) <= 40 and key.isascii() and key.isprintable()
+        return is_session_key(key)
 
     def _get_new_session_key(self) -> str:
         # 165 bits: whether the key is taken is for the INSERT to say.

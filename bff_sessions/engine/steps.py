@@ -13,9 +13,10 @@ from collections.abc import Callable, Generator
 from typing import Any, NamedTuple, TypeVar, cast
 
 from bff_sessions import revocation
+from bff_sessions.engine import take_over
 from bff_sessions.stores import get_store
 
-__all__ = ["Block", "Call", "Steps", "arun", "call", "revoke", "run"]
+__all__ = ["Block", "Call", "Steps", "arun", "call", "move_here", "revoke", "run"]
 
 _T = TypeVar("_T")
 
@@ -35,6 +36,11 @@ Steps = Generator[Call | float, Any, _T]
 def call(verb: str, *args: Any, **kwargs: Any) -> Call:
     """Call a verb of the store."""
     return Call(None, verb, args, kwargs)
+
+
+def move_here(session_key: str) -> Call:
+    """Call `take_over.take_over()`."""
+    return Call(take_over, "take_over", (session_key,), {})
 
 
 def revoke(key: str) -> Call:

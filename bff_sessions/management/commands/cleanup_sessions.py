@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import math
-import signal
-import threading
 import time
 from argparse import ArgumentParser, ArgumentTypeError
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError
 
 from bff_sessions.contract import ANY, DeletedSession, UserSessionStoreCleanup, check_text
+from bff_sessions.management.batchwork import batch_size, progress, stop_on_signals
 from bff_sessions.stores import get_store
 from bff_sessions.stores.batches import MAX_BATCH_SIZE
 
@@ -27,7 +25,7 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument(
             "--batch-size",
-            type=_batch_size,
+            type=batch_size,
             default=1000,
             metavar="N",
             help=f"sessions in one transaction, at most {MAX_BATCH_SIZE} (default: 1000)",
@@ -64,24 +62,26 @@ class Command(BaseCommand):
                 f"{type(store).__name__} does not remove expired sessions: "
                 "it is not a UserSessionStoreCleanup."
             )
-        arguments: dict[str, Any] = {
-            "partition": ANY if options["partition"] is None else options["partition"],
-        }
-        dry_run, quiet = options["dry_run"], options["verbosity"] == 0
-        stop = threading.Event()
+        cleanup, dry_run, quiet = store, options["dry_run"], options["verbosity"] == 0
+        partition = ANY if options["partition"] is None else options["partition"]
+
+        def count() -> int:
+            return cleanup.delete_expired_sessions(dry_run=True, partition=partition)
+
         started = time.monotonic()
-        if dry_run:
-            removed = store.delete_expired_sessions(dry_run=True, **arguments)
-        else:
-            with _stop_on_signals(stop), self._progress(store, arguments, quiet) as on_deleted:
-                removed = store.delete_expired_sessions(
-                    batch_size=options["batch_size"],
-                    max_seconds=options["max_seconds"],
-                    sleep=options["sleep"],
-                    on_deleted=on_deleted,
-                    should_stop=stop.is_set,
-                    **arguments,
-                )
+        with stop_on_signals() as stop:
+            if dry_run:
+                removed = count()
+            else:
+                with progress(self, count, quiet=quiet) as advance:
+                    removed = cleanup.delete_expired_sessions(
+                        batch_size=options["batch_size"],
+                        max_seconds=options["max_seconds"],
+                        sleep=options["sleep"],
+                        partition=partition,
+                        on_deleted=None if advance is None else _counting(advance),
+                        should_stop=stop.is_set,
+                    )
         if not quiet:
             verb = "would be removed" if dry_run else "removed"
             noun = "session" if removed == 1 else "sessions"
@@ -89,58 +89,16 @@ class Command(BaseCommand):
             if stop.is_set():
                 early = " Stopped by a signal."
             elif not dry_run and limit is not None and time.monotonic() - started >= limit:
-                left = store.delete_expired_sessions(dry_run=True, **arguments)
+                left = count()
                 early = f" Stopped by --max-seconds, {left} left." if left else ""
             self.stdout.write(f"{removed} expired {noun} {verb}.{early}")
 
-    @contextmanager
-    def _progress(
-        self, store: UserSessionStoreCleanup, arguments: dict[str, Any], quiet: bool
-    ) -> Iterator[Callable[[Sequence[DeletedSession]], None] | None]:
-        """A progress bar where there is a terminal to show it and tqdm to draw it."""
-        try:
-            from tqdm import tqdm
-        except ImportError:
-            quiet = True
-        if quiet or not self.stderr.isatty():
-            yield None
-            return
-        total = store.delete_expired_sessions(dry_run=True, **arguments)
-        # The stream itself: self.stderr ends and colours each write as a message of its own.
-        stream: Any = self.stderr._out
-        with tqdm(total=total, unit=" sessions", file=stream) as bar:
 
-            def advance(deleted: Sequence[DeletedSession]) -> None:
-                bar.update(len(deleted))
+def _counting(advance: Callable[[int], Any]) -> Callable[[Sequence[DeletedSession]], None]:
+    def on_deleted(deleted: Sequence[DeletedSession]) -> None:
+        advance(len(deleted))
 
-            yield advance
-
-
-@contextmanager
-def _stop_on_signals(stop: threading.Event) -> Iterator[None]:
-    """Let SIGTERM and Ctrl-C end the work between two batches."""
-    if threading.current_thread() is not threading.main_thread():
-        yield  # Called from a test or a task: signals are not ours there.
-        return
-    before = {
-        number: signal.signal(number, lambda *_: stop.set())
-        for number in (signal.SIGTERM, signal.SIGINT)
-    }
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler or signal.SIG_DFL)
-
-
-def _batch_size(text: str) -> int:
-    try:
-        number = int(text)
-    except ValueError:
-        number = 0
-    if not 1 <= number <= MAX_BATCH_SIZE:
-        raise ArgumentTypeError(f"must be a number from 1 to {MAX_BATCH_SIZE}, not {text!r}")
-    return number
+    return on_deleted
 
 
 def _not_negative(text: str) -> float:

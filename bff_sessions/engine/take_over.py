@@ -1,0 +1,160 @@
+"""Sessions of the engine that was used before: moved here when their cookies come, or all at once.
+
+A session is in one place only: the row here is written and the row there is deleted in one
+transaction, so that what has been revoked here does not come back from there. Both tables are
+therefore in the same database. Of two requests that move the same session one wins, and the other
+finds it here.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from importlib import import_module
+from typing import Any
+
+from asgiref.sync import sync_to_async
+from django.contrib.sessions.backends.base import SessionBase
+from django.contrib.sessions.base_session import AbstractBaseSession
+from django.core import signing
+from django.core.exceptions import ImproperlyConfigured
+from django.db import router, transaction
+from django.views.decorators.debug import sensitive_variables
+
+from bff_sessions import conf
+from bff_sessions.contract import UserSession
+from bff_sessions.engine import lifetimes
+from bff_sessions.engine.rows import compose, is_session_key
+from bff_sessions.exceptions import SessionExists
+from bff_sessions.identity import identify
+from bff_sessions.stores import get_store
+
+__all__ = ["NotMoved", "OldEngine", "atake_over", "take_over"]
+
+logger = logging.getLogger("bff_sessions.take_over")
+
+# Of one session that others keep saving there.
+_MAX_TRIES = 10
+
+
+class NotMoved(Exception):
+    """Why a session stays where it is, in words that tell nothing of what it holds."""
+
+
+class OldEngine:
+    """An engine that keeps its sessions in a table, as Django's own does.
+
+    Args:
+        path: dotted path of its module, "django.contrib.sessions.backends.db" for example.
+
+    Raises:
+        ImproperlyConfigured: if it is none, or its table is not in the database of the store.
+    """
+
+    def __init__(self, path: str | None) -> None:
+        try:
+            self._store_class: type[SessionBase] = import_module(path or "").SessionStore
+            self.model: type[AbstractBaseSession] = self._store_class.get_model_class()
+            self.using: str = router.db_for_write(self.model)
+        except Exception as error:
+            raise ImproperlyConfigured(
+                f"{path!r} is no session engine with a table of its own: {type(error).__name__}."
+            ) from None
+        if getattr(get_store(), "using", None) != self.using:
+            raise ImproperlyConfigured(
+                f"The table of {path!r} is not in the database of the store, so that no session "
+                "can be moved in one transaction."
+            )
+        self._rows = self.model._base_manager.using(self.using)
+
+    @sensitive_variables()
+    def get(self, session_key: str) -> AbstractBaseSession | None:
+        old: AbstractBaseSession | None = self._rows.filter(session_key=session_key).first()
+        return old
+
+    def count(self) -> int:
+        """How many rows there are, expired ones too."""
+        return int(self._rows.count())
+
+    def batches(self, size: int) -> Iterator[list[AbstractBaseSession]]:
+        """All rows in the order of their keys, `size` at a time; those that are moved vanish."""
+        last = ""
+        while batch := list(self._rows.filter(session_key__gt=last).order_by("session_key")[:size]):
+            yield batch
+            last = batch[-1].session_key
+
+    @sensitive_variables()
+    def to_row(self, old: AbstractBaseSession) -> UserSession:
+        """`old` as it will be here: under its key, with its data, until its end.
+
+        Raises:
+            NotMoved: if that cannot be.
+        """
+        now = datetime.now(UTC)
+        expires = lifetimes.to_utc(old.expire_date)
+        if expires <= now:
+            raise NotMoved("expired")
+        if not is_session_key(old.session_key):
+            raise NotMoved("its key is not one that a cookie can hold")
+        store: Any = self._store_class()
+        try:
+            # As its decode(), which makes an empty session of one that does not open.
+            data = signing.loads(old.session_data, salt=store.key_salt, serializer=store.serializer)
+            identity = identify(data)
+            plain = store.serializer().dumps(data)
+        except signing.BadSignature:
+            raise NotMoved("not signed with SECRET_KEY or one of SECRET_KEY_FALLBACKS") from None
+        except Exception as error:
+            # Without the error's own text: it may quote the data.
+            raise NotMoved(f"unreadable: {type(error).__name__}") from None
+        return compose(old.session_key, plain, identity, None, now=now, expires=expires)
+
+    @sensitive_variables()
+    def move(self, pairs: Sequence[tuple[AbstractBaseSession, UserSession]]) -> int:
+        """Move those that are there as they are at hand, all in one transaction.
+
+        Args:
+            pairs: sessions there, and as they will be here.
+
+        Returns:
+            How many were. The others have changed meanwhile, or another one has moved them.
+
+        Raises:
+            NotMoved: none was, because there is such a session here already.
+        """
+        moved, store = 0, get_store()
+        try:
+            with transaction.atomic(using=self.using):
+                for old, row in pairs:
+                    same = {"session_key": old.session_key, "session_data": old.session_data}
+                    if self._rows.filter(**same).delete()[0]:
+                        store.create_user_session(row)
+                        moved += 1
+        except SessionExists:
+            raise NotMoved("its key is taken here") from None
+        return moved
+
+
+@sensitive_variables()
+def take_over(session_key: str) -> None:
+    """Move the session here if the engine of BFF_SESSIONS["TAKE_OVER"] has it.
+
+    What cannot be moved stays there, and the log says why.
+    """
+    engine = OldEngine(conf.TAKE_OVER)
+    try:
+        for _ in range(_MAX_TRIES):
+            old = engine.get(session_key)
+            if old is None or engine.move([(old, engine.to_row(old))]):
+                return
+        raise NotMoved("it kept changing there")
+    except NotMoved as reason:
+        if str(reason) != "expired":
+            logger.warning("A session of the engine of before was not moved: %s.", reason)
+
+
+@sensitive_variables()
+async def atake_over(session_key: str) -> None:
+    """See take_over()."""
+    await sync_to_async(take_over)(session_key)

@@ -1,0 +1,64 @@
+"""What commands that work in batches have in common."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from argparse import ArgumentTypeError
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from django.core.management.base import BaseCommand
+
+from bff_sessions.stores.batches import MAX_BATCH_SIZE
+
+__all__ = ["batch_size", "progress", "stop_on_signals"]
+
+
+def batch_size(text: str) -> int:
+    """An argument's type."""
+    try:
+        number = int(text)
+    except ValueError:
+        number = 0
+    if not 1 <= number <= MAX_BATCH_SIZE:
+        raise ArgumentTypeError(f"must be a number from 1 to {MAX_BATCH_SIZE}, not {text!r}")
+    return number
+
+
+@contextmanager
+def progress(
+    command: BaseCommand, count: Callable[[], int], *, quiet: bool
+) -> Iterator[Callable[[int], Any] | None]:
+    """A bar that advances by what it is called with, where there is a terminal to show it and tqdm
+    to draw it; else None, and nothing is counted."""
+    try:
+        from tqdm import tqdm
+    except ImportError:
+        quiet = True
+    if quiet or not command.stderr.isatty():
+        yield None
+        return
+    # The stream itself: command.stderr ends and colours each write as a message of its own.
+    stream: Any = command.stderr._out
+    with tqdm(total=count(), unit=" sessions", file=stream) as bar:
+        yield bar.update
+
+
+@contextmanager
+def stop_on_signals() -> Iterator[threading.Event]:
+    """An event that SIGTERM and Ctrl-C set, so that the work ends between two batches."""
+    stop = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop  # Called from a test or a task: signals are not ours there.
+        return
+    before = {
+        number: signal.signal(number, lambda *_: stop.set())
+        for number in (signal.SIGTERM, signal.SIGINT)
+    }
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler or signal.SIG_DFL)

@@ -1,0 +1,95 @@
+"""manage.py import_sessions: move the sessions of the engine that was used before."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from django.contrib.sessions.base_session import AbstractBaseSession
+from django.core.exceptions import ImproperlyConfigured
+from django.core.management.base import BaseCommand, CommandError
+
+from bff_sessions import conf
+from bff_sessions.contract import UserSession
+from bff_sessions.engine.take_over import NotMoved, OldEngine
+from bff_sessions.management.batchwork import batch_size, progress, stop_on_signals
+
+_DJANGOS = "django.contrib.sessions.backends.db"
+
+
+class Command(BaseCommand):
+    help = (
+        "Move the live sessions of the engine that was used before here, so that their cookies "
+        "work. What is stopped half-way goes on from there when it is run again."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument(
+            "--from",
+            dest="engine",
+            default=conf.TAKE_OVER or _DJANGOS,
+            metavar="ENGINE",
+            help="dotted path of that engine (default: TAKE_OVER, or Django's own)",
+        )
+        parser.add_argument(
+            "--batch-size",
+            type=batch_size,
+            default=200,
+            metavar="N",
+            help="sessions in one transaction (default: 200)",
+        )
+        parser.add_argument(
+            "--dry-run", action="store_true", help="count what would be moved, move nothing"
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        try:
+            engine = OldEngine(options["engine"])
+        except ImproperlyConfigured as error:
+            raise CommandError(str(error)) from error
+        dry_run, quiet = options["dry_run"], options["verbosity"] == 0
+        moved, skipped = 0, Counter[str]()
+        with stop_on_signals() as stop, progress(self, engine.count, quiet=quiet) as advance:
+            for batch in engine.batches(options["batch_size"]):
+                pairs = list(_to_rows(engine, batch, skipped))
+                moved += len(pairs) if dry_run else _move(engine, pairs, skipped)
+                if advance:
+                    advance(len(batch))
+                if stop.is_set():
+                    break
+        if not quiet:
+            verb = "would be moved" if dry_run else "moved"
+            noun = "session" if moved == 1 else "sessions"
+            reasons = ", ".join(f"{count} {reason}" for reason, count in skipped.most_common())
+            left = f" Left there: {reasons}." if reasons else ""
+            early = " Stopped by a signal; run it again for the rest." if stop.is_set() else ""
+            self.stdout.write(f"{moved} {noun} {verb}.{left}{early}")
+
+
+Pairs = list[tuple[AbstractBaseSession, UserSession]]
+
+
+def _to_rows(
+    engine: OldEngine, batch: Sequence[AbstractBaseSession], skipped: Counter[str]
+) -> Iterator[tuple[AbstractBaseSession, UserSession]]:
+    for old in batch:
+        try:
+            yield old, engine.to_row(old)
+        except NotMoved as reason:
+            skipped[str(reason)] += 1
+
+
+def _move(engine: OldEngine, pairs: Pairs, skipped: Counter[str]) -> int:
+    try:
+        moved = engine.move(pairs)
+        if len(pairs) > moved:
+            # Somebody uses them: each is moved when its cookie comes, or by the next run.
+            skipped["changed meanwhile"] += len(pairs) - moved
+        return moved
+    except NotMoved as reason:
+        if len(pairs) > 1:  # One of them keeps the others.
+            return sum(_move(engine, [pair], skipped) for pair in pairs)
+        skipped[str(reason)] += 1
+        return 0
