@@ -89,7 +89,7 @@ class UserSession:
     """One session as a store keeps it."""
 
     key: str = field(repr=False)
-    """Store key: a digest of partition and session key. Never the cookie's value."""
+    """The store key, a digest of partition and session key. Never the cookie's value."""
     partition: str
     """Name of the application that the session belongs to."""
     issuer: str | None

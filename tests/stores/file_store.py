@@ -1,0 +1,81 @@
+"""A store that keeps each session in a file: the example of docs/how-to/write-a-store.md."""
+
+import fcntl
+import pickle
+from contextlib import contextmanager
+from dataclasses import fields, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from bff_sessions.contract import DeletedSession, UserSession, UserSessionStore
+from bff_sessions.exceptions import SessionChanged, SessionExists, SessionMissing
+
+
+class FileStore(UserSessionStore):
+    def __init__(self, folder="/var/lib/shop/sessions"):
+        self._folder = Path(folder)
+
+    def get_user_session(self, key):
+        session = self._read(self._path(key))
+        return session if session and session.is_live(datetime.now(UTC)) else None
+
+    def create_user_session(self, session):
+        with self._lock():
+            if self._path(session.key).exists():
+                raise SessionExists
+            self._write(session)
+
+    def update_user_session(self, key, update, *, if_version=None):
+        with self._lock():
+            session = self._read(self._path(key))
+            if session is None:
+                raise SessionMissing
+            if if_version not in (None, session.version):
+                raise SessionChanged
+            values = {field.name: getattr(update, field.name) for field in fields(update)}
+            session = replace(session, **values, version=session.version + 1)
+            self._write(session)
+            return session.version
+
+    def delete_user_session(self, key):
+        with self._lock():
+            existed = self._path(key).exists()
+            self._path(key).unlink(missing_ok=True)
+            return existed
+
+    def get_user_sessions(self, filter):
+        now = datetime.now(UTC)
+        found = [s for s in self._all() if filter.matches(s) and s.is_live(now)]
+        return sorted(found, key=lambda session: session.renewed, reverse=True)
+
+    def delete_user_sessions(self, filter):
+        with self._lock():
+            found = [session for session in self._all() if filter.matches(session)]
+            for session in found:
+                self._path(session.key).unlink()
+        return [DeletedSession.of(session) for session in found]
+
+    def _path(self, key):
+        return self._folder / key  # A key is a digest: hexadecimal digits.
+
+    def _all(self) -> list[UserSession]:
+        sessions = [self._read(path) for path in self._folder.glob("[0-9a-f]*")]
+        return [session for session in sessions if session is not None]
+
+    def _read(self, path):
+        try:
+            return pickle.loads(path.read_bytes())
+        except FileNotFoundError:
+            return None
+
+    def _write(self, session):
+        # Whole or not at all, for whoever reads it now.
+        new = self._folder / ".new"
+        new.write_bytes(pickle.dumps(session))
+        new.replace(self._path(session.key))
+
+    @contextmanager
+    def _lock(self):
+        with (self._folder / ".lock").open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
