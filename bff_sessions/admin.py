@@ -36,6 +36,23 @@ class StateFilter(admin.SimpleListFilter):
         return queryset
 
 
+class ProviderFilter(admin.SimpleListFilter):
+    """Signed in at a provider, who can end the session, or without: see the log, too."""
+
+    title = _("provider")
+    parameter_name = "provider"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Any:
+        return [("with", _("with provider")), ("without", _("without provider"))]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Session]) -> QuerySet[Session]:
+        if self.value() == "with":
+            return queryset.filter(issuer__isnull=False)
+        if self.value() == "without":
+            return queryset.filter(issuer=None, user_id__isnull=False)
+        return queryset
+
+
 @admin.register(Session)
 class SessionAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     # Named one by one: the key and the ticket are for nobody's eyes.
@@ -61,7 +78,7 @@ class SessionAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         "renewed",
         "expires",
     )
-    list_filter = (StateFilter,)
+    list_filter = (StateFilter, ProviderFilter)
     # Each of them exactly, see get_search_results().
     search_fields = ("subject_id", "session_id", "user_id")
     search_help_text = _("Exact subject, session id or user id")

@@ -19,8 +19,9 @@ from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from django.core.exceptions import ImproperlyConfigured
 
 from bff_sessions import conf
+from bff_sessions.adapters.checks import check_adapters
 from bff_sessions.contract import UserSessionStore, check_text
-from bff_sessions.identity import load_resolver
+from bff_sessions.identity import is_claims_key, load_resolver
 from bff_sessions.protection import check_keys
 from bff_sessions.stores import get_store, load_store_class
 
@@ -83,11 +84,18 @@ def check_settings(**kwargs: Any) -> Iterable[CheckMessage]:
             hint="Give the dotted path of a callable from session data to an Identity.",
             id="bff_sessions.E006",
         )
+    if not is_claims_key(conf.CLAIMS_KEY):
+        yield Error(
+            f"BFF_SESSIONS['CLAIMS_KEY'] is no key of your own: {conf.CLAIMS_KEY!r:.120}.",
+            hint="Name the key of the session that holds iss, sub and sid, for example 'oidc'.",
+            id="bff_sessions.E030",
+        )
     yield from _check_partition()
     yield from _check_keys()
     yield from _check_lifetimes()
     if conf.TAKE_OVER is not None:
         yield from _check_take_over()
+    yield from check_adapters()
 
 
 def _check_store() -> Iterable[CheckMessage]:

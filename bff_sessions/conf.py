@@ -21,6 +21,8 @@ ENCRYPTION_KEYS: Sequence[str | bytes] | None
 """Master keys, newest first; None: SECRET_KEY and SECRET_KEY_FALLBACKS."""
 IDENTITY_RESOLVER: str
 """Dotted path of a callable from session data (a dict) to an `Identity`."""
+CLAIMS_KEY: str
+"""Session key of a mapping with the claims ``iss``, ``sub`` and perhaps ``sid``."""
 RENEW_AFTER: float | None
 """Fraction of the lifetime, 0 to 1, after which a request that only reads renews the session; None:
 only a save does."""
@@ -37,12 +39,15 @@ MAX_STALE: float
 TAKE_OVER: str | None
 """Dotted path of the session engine that was used before, whose sessions move here when their
 cookies come; None: they do not."""
+PROVIDERS: dict[str, dict[str, Any]]
+"""The OpenID Providers by their issuers, see `bff_sessions.oidc.providers`."""
 
 DEFAULTS: Final[dict[str, Any]] = {
     "STORE": "bff_sessions.stores.orm.OrmUserSessionStore",
     "PARTITION": "default",
     "ENCRYPTION_KEYS": None,
     "IDENTITY_RESOLVER": "bff_sessions.identity.resolve_identity",
+    "CLAIMS_KEY": "oidc",
     "RENEW_AFTER": None,
     "ABSOLUTE_LIFETIME": None,
     "MAX_SESSIONS_PER_SUBJECT": None,
@@ -50,6 +55,7 @@ DEFAULTS: Final[dict[str, Any]] = {
     "CACHE": "default",
     "MAX_STALE": 30,
     "TAKE_OVER": None,
+    "PROVIDERS": {},
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,7 @@ from django.utils.module_loading import import_string
 
 from bff_sessions import conf
 from bff_sessions.contract import check_text
+from bff_sessions.id_tokens import read_claims
 
 __all__ = [
     "ANONYMOUS",
@@ -19,13 +21,16 @@ __all__ = [
     "abind_identity",
     "bind_identity",
     "identify",
+    "is_claims_key",
     "resolve_identity",
 ]
 
+logger = logging.getLogger(__name__)
+
 # Private: written by bind_identity() and read by resolve_identity().
 _BINDING = "_bff_identity"
-# Where login code of one's own usually puts the claims of the id token.
-_OIDC = "oidc"
+# Where mozilla-django-oidc keeps the raw id token, if OIDC_STORE_ID_TOKEN is on.
+_ID_TOKEN = "oidc_id_token"  # noqa: S105
 # django.contrib.auth.SESSION_KEY; importing that package here would import models too early.
 _AUTH_USER_ID = "_auth_user_id"
 
@@ -98,7 +103,8 @@ def resolve_identity(data: Mapping[str, Any]) -> Identity:
     """The default of BFF_SESSIONS["IDENTITY_RESOLVER"].
 
     Reads what bind_identity() wrote; else a mapping with ``iss``, ``sub`` and perhaps ``sid``
-    under "oidc"; else Django's signed-in user.
+    under BFF_SESSIONS["CLAIMS_KEY"]; else the id token of mozilla-django-oidc; else Django's
+    signed-in user.
 
     Raises:
         ValueError: if a claim is too long to be kept.
@@ -112,18 +118,51 @@ def resolve_identity(data: Mapping[str, Any]) -> Identity:
             session_id=binding["sid"],
             user_id=user_id,
         )
-    claims = data.get(_OIDC)
-    if isinstance(claims, Mapping):
-        issuer, subject_id = _claim(claims, "iss"), _claim(claims, "sub")
-        # OpenID Connect Core 1.0, 2: iss and sub are REQUIRED, and only together name somebody.
-        if issuer is not None and subject_id is not None:
-            return Identity(
-                issuer=issuer,
-                subject_id=subject_id,
-                session_id=_claim(claims, "sid"),
-                user_id=user_id,
-            )
-    return Identity(subject_id=user_id, user_id=user_id)
+    return (
+        _from_claims(data.get(conf.CLAIMS_KEY), user_id)
+        or _from_id_token(data.get(_ID_TOKEN), user_id)
+        or Identity(subject_id=user_id, user_id=user_id)
+    )
+
+
+def _from_claims(claims: object, user_id: str | None) -> Identity | None:
+    if not isinstance(claims, Mapping):
+        return None
+    issuer, subject_id = _claim(claims, "iss"), _claim(claims, "sub")
+    # OpenID Connect Core 1.0, 2: iss and sub are REQUIRED, and only together name somebody.
+    if issuer is None or subject_id is None:
+        return None
+    return Identity(
+        issuer=issuer,
+        subject_id=subject_id,
+        session_id=_claim(claims, "sid"),
+        user_id=user_id,
+    )
+
+
+def _from_id_token(token: object, user_id: str | None) -> Identity | None:
+    if token is None:
+        return None
+    try:
+        identity = _from_claims(read_claims(token), user_id)
+        if identity is None:
+            raise ValueError("it has no issuer or no subject")
+    except ValueError as error:
+        # The library's own, so that whoever saves the session can do nothing about it.
+        logger.warning("The id token in a session says of nobody whose it is: %s.", error)
+        return None
+    return identity
+
+
+def _claim(claims: Mapping[Any, Any], name: str) -> str | None:
+    value = claims.get(name)
+    return value if isinstance(value, str) and value.strip() else None
+
+
+def is_claims_key(key: object) -> bool:
+    """Whether `key` is fit for BFF_SESSIONS["CLAIMS_KEY"]: text, and not taken."""
+    taken = (_BINDING, _ID_TOKEN, _AUTH_USER_ID)
+    return isinstance(key, str) and bool(key.strip()) and key not in taken
 
 
 def identify(data: Mapping[str, Any]) -> Identity:
@@ -157,8 +196,3 @@ def load_resolver(path: str) -> Any:
     if not callable(resolver):
         raise ImproperlyConfigured(f"BFF_SESSIONS['IDENTITY_RESOLVER'] is not callable: {path!r}.")
     return resolver
-
-
-def _claim(claims: Mapping[Any, Any], name: str) -> str | None:
-    value = claims.get(name)
-    return value if isinstance(value, str) and value.strip() else None

@@ -275,6 +275,23 @@ def test_the_state_filter_works_in_every_time_zone(operator, settings, use_tz):
     assert operator.get(page_of(live)).status_code == 200
 
 
+def test_the_provider_filter_finds_who_signed_in_without_one(operator):
+    at_provider = SessionFactory(issuer="https://idp.example", user_id="1")
+    local = SessionFactory(issuer=None, user_id="1")
+    found = found_by(operator, "", provider="without")
+    assert local in found
+    assert at_provider not in found
+    assert found_by(operator, "alice", provider="with") == {at_provider}
+    assert found_by(operator, "alice") == {at_provider, local}
+
+
+def test_nobody_is_neither_with_nor_without_provider(operator):
+    nobody = SessionFactory(anonymous=True)
+    for provider in ("with", "without"):
+        assert nobody not in found_by(operator, "", provider=provider)
+    assert nobody in found_by(operator, "")
+
+
 # What cannot be done
 
 

@@ -6,6 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from django.apps import apps
 from django.core.checks import ERROR, run_checks
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import call_command
@@ -225,6 +226,57 @@ def test_lifetimes_that_make_no_sense_are_told(settings, id, name, values):
     for value in values:
         settings.BFF_SESSIONS = {name: value}
         assert name in only_message(id).msg
+
+
+@pytest.mark.parametrize(
+    "key", ["", " ", None, 7, ["oidc"], "_bff_identity", "_auth_user_id", "oidc_id_token"]
+)
+def test_a_claims_key_that_is_none_or_taken_is_e030(settings, key):
+    settings.BFF_SESSIONS = {"CLAIMS_KEY": key}
+    assert repr(key) in only_message("E030").msg
+
+
+def test_a_claims_key_of_ones_own_will_do(settings):
+    settings.BFF_SESSIONS = {"CLAIMS_KEY": "claims"}
+    assert messages() == []
+
+
+LIBRARIES = {
+    "W030": "mozilla_django_oidc",
+    "W031": "allauth.socialaccount.providers.openid_connect",
+    "W032": "social_django",
+}
+RESOLVER = {"IDENTITY_RESOLVER": "tests.test_identity.resolve_tenant"}
+
+
+@pytest.fixture
+def told_of_libraries(monkeypatch, settings):
+    """The warnings about login libraries, were these apps installed."""
+
+    def tell(*names, **given):
+        is_installed = {*names, "bff_sessions"}.__contains__
+        monkeypatch.setattr(apps, "is_installed", is_installed)
+        settings.BFF_SESSIONS = {"PROVIDERS": {"https://idp.example": {}}, **given}
+        found = [message for message in messages() if message.id[-4:] in LIBRARIES]
+        assert all(message.msg.endswith(".") and message.hint for message in found)
+        return [message.id[-4:] for message in found]
+
+    return tell
+
+
+@pytest.mark.parametrize("id", LIBRARIES)
+def test_a_library_that_does_not_say_whose_session_it_is(told_of_libraries, id):
+    assert told_of_libraries(LIBRARIES[id]) == [id]
+    assert told_of_libraries(LIBRARIES[id], PROVIDERS={}) == []
+    assert told_of_libraries(LIBRARIES[id], **RESOLVER) == []
+
+
+def test_libraries_with_their_adapters_are_fine(told_of_libraries, settings):
+    settings.OIDC_STORE_ID_TOKEN = True
+    settings.SOCIAL_AUTH_PIPELINE = None
+    step = "bff_sessions.adapters.social_auth.copy_claims"
+    settings.SOCIAL_AUTH_OIDC_PIPELINE = (step,)
+    assert told_of_libraries(*LIBRARIES.values(), "bff_sessions.adapters.allauth") == []
 
 
 def test_a_store_that_needs_arguments_is_e005(settings):

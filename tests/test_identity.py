@@ -1,3 +1,6 @@
+import base64
+import json
+import logging
 import re
 from types import MappingProxyType
 
@@ -6,12 +9,16 @@ from asgiref.sync import async_to_sync
 from django.contrib.auth import alogin, login, logout
 from django.core.exceptions import ImproperlyConfigured
 from django.test import RequestFactory
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from bff_sessions import Identity, abind_identity, bind_identity, conf
 from bff_sessions.engine import SessionStore
+from bff_sessions.id_tokens import read_claims
 from bff_sessions.identity import ANONYMOUS, resolve_identity
 from bff_sessions.models import Session
 from bff_sessions.protection import store_key
+from bff_sessions.stores import get_store
 from tests.factories import UserFactory, ago
 
 CLAIMS = {"iss": "https://idp.example", "sub": "alice", "sid": "5"}
@@ -34,6 +41,16 @@ def request_with(session):
     return request
 
 
+def id_token(claims):
+    """As a provider makes it, and as it is when nobody looks at the signature any more."""
+    return ".".join(encode(part) for part in (b'{"alg":"RS256"}', json.dumps(claims), b"signature"))
+
+
+def encode(part):
+    part = part if isinstance(part, bytes) else part.encode()
+    return base64.urlsafe_b64encode(part).decode().rstrip("=")
+
+
 def resolve_tenant(data):
     if "tenant" not in data:
         return Identity()
@@ -48,7 +65,7 @@ def resolve_to_nothing(data):
     return None
 
 
-# The three sources
+# The four sources
 
 
 @pytest.mark.parametrize("name", ["issuer", "session_id", "user_id"])
@@ -137,11 +154,240 @@ def test_a_missing_session_id_is_none():
     assert identity == Identity(issuer="https://idp.example", subject_id="alice")
 
 
+def test_claims_are_found_under_the_key_of_the_settings(settings):
+    settings.BFF_SESSIONS = {"CLAIMS_KEY": "claims"}
+    assert resolve_identity({"claims": CLAIMS}) == ALICE
+    assert resolve_identity({"oidc": CLAIMS}) == ANONYMOUS
+
+
 @pytest.mark.parametrize("name", ["iss", "sub", "sid"])
 def test_a_claim_too_long_to_be_kept_is_refused_not_cut(name):
     with pytest.raises(ValueError, match="256"):
         resolve_identity({"oidc": {**CLAIMS, name: "x" * 256}})
     resolve_identity({"oidc": {**CLAIMS, name: "x" * 255}})
+
+
+# The id token of mozilla-django-oidc
+
+
+NO_TOKENS = [
+    "",
+    "alice",
+    "..",
+    "a.b.c",
+    "a.b.c.d.e",  # Encrypted.
+    id_token(CLAIMS) + ".",
+    id_token(CLAIMS).replace(".", ".!!!!", 1),
+    id_token("alice"),
+    id_token([CLAIMS]),
+    f"h.{encode(b'{')}.s",
+    f"h.{encode(b'[' * 100_000)}.s",
+    f"h.{encode(json.dumps(CLAIMS).encode('utf-16'))}.s",
+    f"h.{encode(bytes([255]))}.s",
+    f"h.{encode('1' * 5000)}.s",
+    "h.\u00e9.s",
+    id_token(CLAIMS).encode(),
+    {"iss": "https://idp.example"},
+    7,
+]
+NOBODYS = [
+    {},
+    {"sub": "alice"},
+    {"iss": "https://idp.example"},
+    {**CLAIMS, "sub": ""},
+    {**CLAIMS, "iss": 1},
+    {**CLAIMS, "sub": "x" * 256},
+    {**CLAIMS, "sid": "a\0b"},
+    {**CLAIMS, "sub": "\ud800"},
+]
+
+
+def test_an_id_token_names_the_subject():
+    identity = resolve_identity({"oidc_id_token": id_token(CLAIMS), "_auth_user_id": "42"})
+    assert identity == Identity(
+        issuer="https://idp.example", subject_id="alice", session_id="5", user_id="42"
+    )
+
+
+@pytest.mark.parametrize("sub", ["a", "al", "ali", "\u00e9\u20ac", ">>>???"])
+def test_an_id_token_of_any_length_and_alphabet_is_read(sub):
+    assert resolve_identity({"oidc_id_token": id_token({**CLAIMS, "sub": sub})}).subject_id == sub
+
+
+def test_an_id_token_without_sid_will_do():
+    claims = {"iss": "https://idp.example", "sub": "alice"}
+    assert resolve_identity({"oidc_id_token": id_token(claims)}) == Identity(
+        issuer="https://idp.example", subject_id="alice"
+    )
+
+
+def test_an_id_token_that_has_expired_still_counts():
+    assert resolve_identity({"oidc_id_token": id_token({**CLAIMS, "exp": 1})}) == ALICE
+
+
+def test_claims_and_a_bound_identity_win_over_an_id_token():
+    data = {"oidc_id_token": id_token({**CLAIMS, "sub": "bob"}), "oidc": CLAIMS}
+    assert resolve_identity(data) == ALICE
+    bind_identity(request_with(data), subject_id="carol")
+    assert resolve_identity(data).subject_id == "carol"
+
+
+@pytest.mark.parametrize("token", [*NO_TOKENS, *map(id_token, NOBODYS)])
+def test_an_id_token_that_names_nobody_is_passed_over_and_logged(token, caplog):
+    assert resolve_identity({"oidc_id_token": token, "_auth_user_id": "42"}) == Identity(
+        subject_id="42", user_id="42"
+    )
+    (record,) = caplog.records
+    assert (record.name, record.levelno) == ("bff_sessions.identity", logging.WARNING)
+    assert record.exc_info is None
+    for part in str(token).split("."):
+        assert len(part) < 3 or part not in record.getMessage()
+
+
+@pytest.mark.parametrize("token", NO_TOKENS)
+def test_no_error_quotes_the_token(token):
+    with pytest.raises(ValueError, match="no signed JSON Web Token") as caught:
+        read_claims(token)
+    assert str(caught.value) == "it is no signed JSON Web Token"
+    assert caught.value.__suppress_context__
+
+
+def test_no_id_token_is_nothing_to_log(caplog):
+    assert resolve_identity({"oidc_id_token": None}) == ANONYMOUS
+    assert caplog.records == []
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.floats() | st.integers() | st.text(),
+    lambda values: st.lists(values) | st.dictionaries(st.text(), values),
+    max_leaves=10,
+)
+claims_or_not = st.fixed_dictionaries(
+    {}, optional=dict.fromkeys(("iss", "sub", "sid"), st.text() | json_values)
+)
+
+
+@given(
+    json_values
+    | st.binary()
+    | st.builds(".".join, st.lists(st.text() | st.binary().map(encode)))
+    | st.builds("h.{}.s".format, st.binary().map(encode))
+    | st.builds(id_token, json_values | claims_or_not)
+)
+@example(id_token(CLAIMS))
+def test_whatever_is_there_instead_of_an_id_token_raises_nothing(token):
+    identity = resolve_identity({"oidc_id_token": token, "_auth_user_id": "42"})
+    assert identity.user_id == "42"
+    assert identity.issuer is not None or identity.subject_id == "42"
+
+
+@pytest.mark.django_db
+def test_an_id_token_that_another_replaces_moves_the_session_to_a_new_key():
+    session = SessionStore()
+    session["cart"] = 1
+    session.save()
+    for sub in ("alice", "bob"):
+        before, session = session.session_key, reopened(session)
+        session["oidc_id_token"] = id_token({**CLAIMS, "sub": sub})
+        session.save()
+        assert session.session_key != before
+        assert not SessionStore(before).exists(before)
+        row = row_of(session)
+        assert (row.issuer, row.subject_id, row.session_id) == ("https://idp.example", sub, "5")
+
+
+@pytest.mark.django_db
+def test_an_id_token_with_another_sid_is_the_session_of_that_sid():
+    session = SessionStore()
+    for sid in ("5", "6"):
+        session["oidc_id_token"] = id_token({**CLAIMS, "sid": sid})
+        session.save()
+        assert row_of(session).session_id == sid
+        session = reopened(session)
+    assert Session.objects.count() == 1
+
+
+# Signed in without a provider, in a project that has one
+
+
+@pytest.fixture
+def with_provider(settings, db):
+    settings.BFF_SESSIONS = {"PROVIDERS": {"https://idp.example": {}}}
+
+
+def warnings(caplog):
+    return [
+        record.getMessage() for record in caplog.records if record.name == "bff_sessions.identity"
+    ]
+
+
+@pytest.mark.parametrize("sign_in", [login, async_to_sync(alogin)])
+def test_who_signs_in_without_a_provider_is_logged_once(with_provider, caplog, sign_in):
+    user, session = UserFactory(), SessionStore()
+    session["cart"] = 1
+    session.save()
+    assert warnings(caplog) == []
+    session = reopened(session)
+    sign_in(request_with(session), user)
+    session.save()
+    (warning,) = warnings(caplog)
+    public_id = get_store().get_user_session(session.store_key).public_id
+    assert f"User {user.pk} " in warning
+    assert public_id in warning
+    assert session.session_key not in warning
+    assert session.store_key not in warning
+    session = reopened(session)
+    session["cart"] = 2
+    session.save()
+    session.cycle_key()
+    assert len(warnings(caplog)) == 1
+
+
+def test_who_signs_in_anew_without_a_provider_is_logged_again(with_provider, caplog):
+    session = SessionStore()
+    for user in (UserFactory(), UserFactory()):
+        login(request_with(session), user)
+        session.save()
+    assert len(warnings(caplog)) == 2
+
+
+def test_a_session_that_loses_its_provider_is_logged(with_provider, caplog):
+    session = SessionStore()
+    login(request_with(session), UserFactory())
+    session["oidc"] = CLAIMS
+    session.save()
+    assert warnings(caplog) == []
+    del session["oidc"]
+    session.save()
+    assert len(warnings(caplog)) == 1
+
+
+@pytest.mark.parametrize("is_late", [False, True])
+def test_who_signs_in_at_the_provider_is_not_logged(with_provider, caplog, is_late):
+    session = SessionStore()
+    if not is_late:
+        session["oidc_id_token"] = id_token(CLAIMS)
+    login(request_with(session), UserFactory())
+    if is_late:
+        session["oidc"] = CLAIMS
+    session.save()
+    assert row_of(session).issuer == "https://idp.example"
+    assert warnings(caplog) == []
+
+
+def test_a_subject_that_is_no_user_is_not_logged(with_provider, caplog):
+    session = SessionStore()
+    bind_identity(request_with(session), subject_id="the kiosk")
+    session.save()
+    assert warnings(caplog) == []
+
+
+@pytest.mark.django_db
+def test_in_a_project_without_provider_nobody_is_logged(caplog):
+    session = SessionStore()
+    login(request_with(session), UserFactory())
+    session.save()
+    assert warnings(caplog) == []
 
 
 # bind_identity()

@@ -28,6 +28,7 @@ from bff_sessions.engine.signing_in import (
     end_oldest,
     replace_others,
     signs_in,
+    warn_without_provider,
 )
 from bff_sessions.engine.steps import Call, Steps, call, move_here
 from bff_sessions.exceptions import (
@@ -168,6 +169,7 @@ class SavingSession(SessionBase):
     def _after(self, row: UserSession, old: UserSession | None) -> Steps[None]:
         """What comes after `row` was written over `old`."""
         if signs_in(row, old):
+            warn_without_provider(row)
             yield from end_oldest(row)
 
     def _catch_up(self) -> Steps[None]:

@@ -1,7 +1,8 @@
-"""What happens to other sessions when somebody signs in."""
+"""What happens to other sessions, and what the log says, when somebody signs in."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 
 from bff_sessions import conf
@@ -10,7 +11,16 @@ from bff_sessions.engine.rows import is_other_subject
 from bff_sessions.engine.steps import Steps, call, revoke
 from bff_sessions.identity import Identity
 
-__all__ = ["changes_hands", "end_oldest", "replace_others", "same_session", "signs_in"]
+__all__ = [
+    "changes_hands",
+    "end_oldest",
+    "replace_others",
+    "same_session",
+    "signs_in",
+    "warn_without_provider",
+]
+
+logger = logging.getLogger("bff_sessions.identity")
 
 
 def changes_hands(old: UserSession, new: Identity) -> bool:
@@ -48,6 +58,20 @@ def end_oldest(row: UserSession) -> Steps[None]:
     found: list[UserSession] = yield call("get_user_sessions", others)
     for oldest in sorted(found, key=lambda session: session.created)[: len(found) + 1 - limit]:
         yield revoke(oldest.key)
+
+
+def warn_without_provider(row: UserSession) -> None:
+    """Log that who signed in to `row` did not do so at a provider, if the project has one.
+
+    No provider can end such a session. Where a login library lost the id token, nothing else would
+    tell.
+    """
+    if conf.PROVIDERS and row.user_id is not None and row.issuer is None:
+        logger.warning(
+            "User %s signed in without the identity of a provider, in session %s.",
+            row.user_id,
+            row.public_id,
+        )
 
 
 def same_session(row: UserSession, exclude_key: str | None = None) -> UserSessionsFilter:
