@@ -1,0 +1,147 @@
+"""What holds with every library; each module of tests adds what its own does differently."""
+
+import logging
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+
+from bff_sessions.contract import UserSessionsFilter
+from bff_sessions.models import Session
+from bff_sessions.revocation import revoke_sessions
+from bff_sessions.stores import get_store
+
+PASSWORD = "correct horse battery staple"
+
+
+class Browser:
+    """A browser that signs in through the views of a library."""
+
+    def __init__(self, provider, begin, method):
+        self.client, self.provider = Client(), provider
+        self.begin, self.method = begin, method
+
+    def sign_in(self, sub, sid=None):
+        response = getattr(self.client, self.method)(self.begin)
+        assert response.status_code == 302, response.content
+        return self.client.get(self.provider.authorize(response["Location"], sub=sub, sid=sid))
+
+    def sign_in_locally(self, username):
+        response = self.client.post("/local/", {"username": username, "password": PASSWORD})
+        assert response.status_code == 302, response.content
+
+    def who(self):
+        """The name of the signed-in user; saves the session."""
+        return self.client.get("/").content.decode()
+
+    @property
+    def session_key(self):
+        return self.client.cookies["sessionid"].value
+
+
+def make_user(username, **fields):
+    email = f"{username}@shop.example"
+    return User.objects.create_user(username, email=email, password=PASSWORD, **fields)
+
+
+def rows():
+    """Issuer, subject and sid of everybody who is signed in."""
+    found = Session.objects.exclude(subject_id=None).order_by("id")
+    return list(found.values_list("issuer", "subject_id", "session_id"))
+
+
+@pytest.mark.django_db
+class Journeys:
+    begin: str
+    method = "post"
+
+    @pytest.fixture(autouse=True)
+    def _log(self, caplog):
+        caplog.set_level(logging.WARNING, "bff_sessions.identity")
+        self.caplog = caplog
+
+    @pytest.fixture
+    def open_browser(self, project, provider):
+        return lambda: Browser(provider, self.begin, self.method)
+
+    @pytest.fixture
+    def browser(self, open_browser):
+        return open_browser()
+
+    def warnings(self):
+        return [
+            record.getMessage()
+            for record in self.caplog.records
+            if record.name == "bff_sessions.identity"
+        ]
+
+    def test_signing_in_puts_issuer_sub_and_sid_into_the_row(self, browser, provider):
+        browser.sign_in("alice", "s1")
+        user = User.objects.get()
+        assert browser.who() == user.username
+        assert rows() == [(provider.issuer, "alice", "s1")]
+        assert Session.objects.get(subject_id="alice").user_id == str(user.pk)
+        assert self.warnings() == []
+
+    def test_a_provider_without_sid_will_do(self, browser, provider):
+        browser.sign_in("alice")
+        ((issuer, subject_id, session_id),) = rows()
+        assert (issuer, subject_id) == (provider.issuer, "alice")
+        assert session_id  # Of our own making.
+
+    def test_signing_in_moves_the_session_to_a_new_key(self, browser):
+        browser.who()
+        before = browser.session_key
+        browser.sign_in("alice", "s1")
+        old = Client()
+        old.cookies["sessionid"] = before
+        assert old.get("/").content == b""
+
+    def test_signing_in_again_brings_the_new_sid(self, browser, provider):
+        browser.sign_in("alice", "s1")
+        browser.sign_in("alice", "s2")
+        assert browser.who() == User.objects.get().username
+        assert rows() == [(provider.issuer, "alice", "s2")]
+
+    def test_each_browser_keeps_its_own_sid(self, open_browser, provider):
+        first, second = open_browser(), open_browser()
+        first.sign_in("alice", "s1")
+        second.sign_in("alice", "s2")
+        first.who()
+        second.who()
+        assert rows() == [(provider.issuer, "alice", "s1"), (provider.issuer, "alice", "s2")]
+
+    def test_the_provider_ends_the_right_session(self, open_browser, provider):
+        first, second = open_browser(), open_browser()
+        first.sign_in("alice", "s1")
+        second.sign_in("alice", "s2")
+        revoke_sessions(UserSessionsFilter(session_id="s1", issuer=provider.issuer))
+        assert first.who() == ""
+        assert second.who() == User.objects.get().username
+
+    def test_after_signing_out_the_next_user_has_an_identity_of_their_own(self, browser, provider):
+        browser.sign_in("alice", "s1")
+        browser.client.logout()
+        browser.sign_in("bob", "s2")
+        assert rows() == [(provider.issuer, "bob", "s2")]
+
+    def test_who_signs_in_by_a_local_password_is_visible(self, browser):
+        user = make_user("operator", is_staff=True, is_superuser=True)
+        browser.sign_in_locally("operator")
+        assert browser.who() == browser.who() == "operator"
+        (session,) = Session.objects.filter(issuer=None, user_id=str(user.pk))
+        (warning,) = self.warnings()
+        assert f"User {user.pk} " in warning
+        assert get_store().get_user_session(session.key).public_id in warning
+        page = browser.client.get("/admin/bff_sessions/session/?provider=without")
+        assert [found.pk for found in page.context["cl"].queryset] == [session.pk]
+        page = browser.client.get("/admin/bff_sessions/session/?provider=with")
+        assert not page.context["cl"].queryset.exists()
+
+    def test_no_warning_tells_a_secret(self, browser):
+        make_user("operator")
+        browser.sign_in_locally("operator")
+        (warning,) = self.warnings()
+        session = Session.objects.get(issuer=None, user_id__isnull=False)
+        assert session.key not in warning
+        assert browser.session_key not in warning
