@@ -34,6 +34,8 @@ CACHE: str
 """Alias in settings.CACHES of the cache in front of it."""
 MAX_STALE: float
 """Seconds after which a cached session is asked for again in the store; 1 or more."""
+PROVIDERS: dict[str, dict[str, Any]]
+"""The OpenID Providers by their issuers, see `bff_sessions.oidc.providers`."""
 
 DEFAULTS: Final[dict[str, Any]] = {
     "STORE": "bff_sessions.stores.orm.OrmUserSessionStore",
@@ -46,6 +48,7 @@ DEFAULTS: Final[dict[str, Any]] = {
     "CACHED_STORE": "bff_sessions.stores.orm.OrmUserSessionStore",
     "CACHE": "default",
     "MAX_STALE": 30,
+    "PROVIDERS": {},
 }
 
 
