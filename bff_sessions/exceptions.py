@@ -7,6 +7,7 @@ from django.contrib.sessions.backends.base import UpdateError
 
 __all__ = [
     "BffSessionsError",
+    "ProviderUnavailable",
     "SessionBusy",
     "SessionChanged",
     "SessionConflict",
@@ -45,3 +46,7 @@ class SessionConflict(BffSessionsError, UpdateError):
 
 class TicketUnreadable(BffSessionsError):
     """A ticket does not open: wrong key, other row, truncated or tampered with."""
+
+
+class ProviderUnavailable(BffSessionsError):
+    """The identity provider did not answer as it has to; it may do so later."""

@@ -1,0 +1,146 @@
+"""What is wrong with the settings of providers. Imports nothing that is optional."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from importlib.util import find_spec
+from typing import Any, Final
+
+from django.core.checks import CheckMessage, Error
+
+from bff_sessions.contract import MAX_TEXT
+from bff_sessions.oidc.urls import is_secure, is_url
+
+__all__ = ["ALGORITHMS", "DEFAULT_ALGORITHMS", "ENDPOINTS", "check_providers"]
+
+ENDPOINTS: Final = (
+    "JWKS_URI",
+    "AUTHORIZATION_ENDPOINT",
+    "TOKEN_ENDPOINT",
+    "REVOCATION_ENDPOINT",
+    "END_SESSION_ENDPOINT",
+)
+AUTH_METHODS: Final = ("client_secret_basic", "client_secret_post")
+OPTIONS: Final = (
+    "CLIENT_ID",
+    "CLIENT_SECRET",
+    *ENDPOINTS,
+    "ALGORITHMS",
+    "TOKEN_ENDPOINT_AUTH_METHOD",
+    "ALLOW_HTTP",
+)
+# Asymmetric ones only: with HMAC whoever knows the public key, or the client secret, could sign.
+DEFAULT_ALGORITHMS: Final = (
+    "RS256",
+    "RS384",
+    "RS512",
+    "PS256",
+    "PS384",
+    "PS512",
+    "ES256",
+    "ES384",
+    "ES512",
+    "EdDSA",
+)
+ALGORITHMS: Final = (*DEFAULT_ALGORITHMS, "ES256K")
+
+
+def check_providers(providers: Any) -> Iterator[CheckMessage]:
+    """What is wrong with BFF_SESSIONS["PROVIDERS"]."""
+    if not isinstance(providers, dict) or not all(
+        isinstance(options, dict) for options in providers.values()
+    ):
+        yield Error(
+            "BFF_SESSIONS['PROVIDERS'] is no dictionary of dictionaries.",
+            hint="For example {'https://idp.example': {'CLIENT_ID': 'shop'}}.",
+            id="bff_sessions.E020",
+        )
+        return
+    if providers and not (find_spec("jwt") and find_spec("requests")):
+        yield Error(
+            "BFF_SESSIONS['PROVIDERS'] needs PyJWT and requests, which are not installed.",
+            hint="pip install 'django-bff-sessions[oidc]'",
+            id="bff_sessions.E021",
+        )
+    for issuer, options in providers.items():
+        yield from _check_provider(issuer, options)
+
+
+def _check_provider(issuer: Any, options: dict[str, Any]) -> Iterator[CheckMessage]:
+    name = f"BFF_SESSIONS['PROVIDERS'][{issuer!r:.120}]"
+    # OpenID Connect Discovery 1.0, 3: an URL "with no query or fragment components".
+    if not is_url(issuer) or "?" in issuer or len(issuer) > MAX_TEXT:
+        yield Error(
+            f"{name} is no issuer.",
+            hint="Give the provider's issuer to the letter, 'https://idp.example' for example.",
+            id="bff_sessions.E022",
+        )
+        return
+    for option in options:
+        if option not in OPTIONS:
+            yield Error(
+                f"{name} has no option {option!r:.120}.",
+                hint=f"It has {', '.join(OPTIONS)}.",
+                id="bff_sessions.E023",
+            )
+    if not _is_text(options.get("CLIENT_ID")):
+        yield Error(
+            f"{name}['CLIENT_ID'] is no client id.",
+            hint="Give the client id under which the site is registered at the provider.",
+            id="bff_sessions.E024",
+        )
+    if not (options.get("CLIENT_SECRET") is None or _is_text(options["CLIENT_SECRET"])):
+        yield Error(
+            f"{name}['CLIENT_SECRET'] is no client secret.",
+            hint="Give the secret that the provider gave, or leave it out for a public client.",
+            id="bff_sessions.E025",
+        )
+    allow_http = options.get("ALLOW_HTTP", False)
+    if not isinstance(allow_http, bool):
+        yield Error(
+            f"{name}['ALLOW_HTTP'] is neither True nor False.",
+            hint="Leave it out, unless a network of your own leads to the provider.",
+            id="bff_sessions.E026",
+        )
+    for option, url in [("", issuer), *[(key, options.get(key)) for key in ENDPOINTS]]:
+        place = f"{name}['{option}']" if option else name
+        if url is None:
+            continue
+        if not is_url(url):
+            yield Error(
+                f"{place} is no address: {url!r:.120}.",
+                hint="Give an absolute URL, or leave it out: the provider tells.",
+                id="bff_sessions.E027",
+            )
+        elif allow_http is not True and not is_secure(url):
+            yield Error(
+                f"{place} is not https: {url!r:.120}.",
+                hint="Use https, or 'ALLOW_HTTP': True where nobody else can listen.",
+                id="bff_sessions.E028",
+            )
+    yield from _check_signatures(name, options)
+
+
+def _check_signatures(name: str, options: dict[str, Any]) -> Iterator[CheckMessage]:
+    algorithms = options.get("ALGORITHMS", DEFAULT_ALGORITHMS)
+    if (
+        not isinstance(algorithms, (list, tuple))
+        or not algorithms
+        or not all(algorithm in ALGORITHMS for algorithm in algorithms)
+    ):
+        yield Error(
+            f"{name}['ALGORITHMS'] is no list of signature algorithms: {algorithms!r:.120}.",
+            hint=f"Give some of {', '.join(ALGORITHMS)}, or leave it out.",
+            id="bff_sessions.E029",
+        )
+    method = options.get("TOKEN_ENDPOINT_AUTH_METHOD")
+    if not (method is None or method in AUTH_METHODS):
+        yield Error(
+            f"{name}['TOKEN_ENDPOINT_AUTH_METHOD'] is unknown: {method!r:.120}.",
+            hint=f"Give one of {', '.join(AUTH_METHODS)}, or leave it out.",
+            id="bff_sessions.E030",
+        )
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and bool(value.strip())

@@ -1,0 +1,147 @@
+"""Requests to a provider: short, bounded, never redirected."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import requests
+from django.views.decorators.debug import sensitive_variables
+
+from bff_sessions.exceptions import ProviderUnavailable
+
+__all__ = ["MAX_AGE", "Response", "Source", "get_json", "post_form"]
+
+# Seconds to connect, and between two pieces of an answer. A logout waits for this.
+TIMEOUT: Final = 2.0
+# Seconds for which a provider that did not answer is not asked again.
+PAUSE_AFTER_FAILURE: Final = 10.0
+# Seconds for which what a provider says of itself and its keys are kept.
+MAX_AGE: Final = 3600.0
+# Bytes. Large providers' keys are about 10,000.
+_MAX_SIZE: Final = 256 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """An answer of the provider. What it says may be a token, so `repr` does not show it."""
+
+    status_code: int
+    content: bytes = field(repr=False)
+
+    @property
+    def ok(self) -> bool:
+        return self.status_code < 400
+
+    def json(self) -> dict[str, Any]:
+        """The JSON object that it says.
+
+        Raises:
+            ProviderUnavailable: if that is no JSON object.
+        """
+        try:
+            value = json.loads(self.content)
+        except (ValueError, RecursionError):
+            value = None
+        if not isinstance(value, dict):
+            raise ProviderUnavailable("The provider did not answer with a JSON object.")
+        return value
+
+
+def get_json(url: str) -> dict[str, Any]:
+    """The JSON object at `url`.
+
+    Raises:
+        ProviderUnavailable: if there is none, for whatever reason.
+    """
+    response = _send("GET", url, headers={"Accept": "application/json"})
+    if response.status_code != 200:
+        raise ProviderUnavailable(f"The provider answered with status {response.status_code}.")
+    return response.json()
+
+
+@sensitive_variables()
+def post_form(
+    url: str,
+    data: Mapping[str, str],
+    *,
+    authorization: str | None = None,
+    timeout: float = TIMEOUT,
+) -> Response:
+    """Post `data` as a form. An answer that refuses it is an answer.
+
+    Args:
+        authorization: value of the header of that name.
+        timeout: in seconds.
+
+    Raises:
+        ProviderUnavailable: if nobody answers, or somebody who has to be asked again later:
+            status 429 and from 500.
+    """
+    headers = {"Accept": "application/json"}
+    if authorization is not None:
+        headers["Authorization"] = authorization
+    response = _send("POST", url, headers=headers, data=dict(data), timeout=timeout)
+    status = response.status_code
+    if status == 429 or status >= 500:
+        raise ProviderUnavailable(f"The provider answered with status {status}.")
+    return response
+
+
+@sensitive_variables()
+def _send(method: str, url: str, *, timeout: float = TIMEOUT, **kwargs: Any) -> Response:
+    try:
+        with requests.request(
+            method, url, timeout=timeout, allow_redirects=False, stream=True, auth=_as_is, **kwargs
+        ) as response:
+            if response.is_redirect:
+                raise ProviderUnavailable("The provider redirects, which is not followed.")
+            content = b""
+            for piece in response.iter_content(16 * 1024):
+                content += piece
+                if len(content) > _MAX_SIZE:
+                    raise ProviderUnavailable("The provider's answer is too long.")
+            return Response(response.status_code, content)
+    except (requests.RequestException, UnicodeError) as error:
+        # Without the error's own text and cause: they hold the address, and what was posted.
+        raise ProviderUnavailable(
+            f"The provider cannot be reached: {type(error).__name__}."
+        ) from None
+
+
+def _as_is(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    # Without this, requests would look for other credentials in ~/.netrc.
+    return request
+
+
+class Source:
+    """Something that is read from the provider: by one thread at a time, and not again soon after
+    it failed.
+
+    Args:
+        read: reads it; may raise `ProviderUnavailable`.
+    """
+
+    def __init__(self, read: Callable[[], dict[str, Any]]) -> None:
+        self._read = read
+        self._lock = threading.Lock()
+        self._failed = float("-inf")
+
+    def fetch(self) -> dict[str, Any]:
+        """It, as it is now.
+
+        Raises:
+            ProviderUnavailable: if there is nothing, or there was nothing a moment ago.
+        """
+        with self._lock:
+            if time.monotonic() - self._failed < PAUSE_AFTER_FAILURE:
+                raise ProviderUnavailable("The provider did not answer well a moment ago.")
+            try:
+                return self._read()
+            except ProviderUnavailable:
+                self._failed = time.monotonic()
+                raise

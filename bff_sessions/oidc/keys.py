@@ -1,0 +1,89 @@
+"""The keys with which a provider signs: JSON Web Key Set, RFC 7517."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any, Final
+
+from jwt import PyJWK, PyJWKClient, PyJWKClientError, PyJWKSet
+from jwt.exceptions import PyJWTError
+
+from bff_sessions.exceptions import ProviderUnavailable
+from bff_sessions.oidc.http import MAX_AGE, Source, get_json
+
+__all__ = ["SigningKeys"]
+
+_OF_RSA: Final = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512")
+
+
+class SigningKeys(PyJWKClient):
+    """Keeps the keys for `MAX_AGE`, and looks again for one that it does not know.
+
+    For unknown key ids it asks the provider once in 30 seconds at most, which is PyJWT's doing.
+    The first fetch does not count, so that a key that comes right after it is found.
+
+    Args:
+        issuer: the provider.
+        uri: tells where its keys are; may raise `ProviderUnavailable`.
+    """
+
+    def __init__(self, issuer: str, uri: Callable[[], str]) -> None:
+        super().__init__(issuer, lifespan=MAX_AGE)
+        self._source = Source(lambda: _read(uri()))
+        self._lock = threading.Lock()
+
+    def fetch_data(self) -> dict[str, Any]:
+        # Not PyJWT's own, which reads answers of any length and tries again after each failure.
+        return self._source.fetch()
+
+    def find(self, key_id: str | None, algorithm: str) -> PyJWK | None:
+        """The key of that id that may have signed with `algorithm`; None if there is none.
+
+        Without an id, the only key for `algorithm`: OpenID Connect Core 1.0, 10.1 asks for ids
+        only where there are several.
+
+        Raises:
+            ProviderUnavailable: if the keys cannot be had.
+        """
+        with self._lock:
+            if key_id is not None:
+                try:
+                    self.get_signing_key(key_id)  # Looks again.
+                except PyJWKClientError:
+                    return None
+            fitting = [
+                key
+                for key in self.get_jwk_set().keys
+                if key.algorithm_name == algorithm
+                and key.public_key_use in (None, "sig")
+                and key_id in (None, key.key_id)
+            ]
+        return fitting[0] if len(fitting) == 1 else None
+
+    def prefetch(self) -> None:
+        """Have the keys at hand.
+
+        Raises:
+            ProviderUnavailable: if they cannot be had.
+        """
+        with self._lock:
+            self.get_jwk_set()
+
+
+def _read(uri: str) -> dict[str, Any]:
+    try:
+        document = {"keys": list(_spell_out(get_json(uri)["keys"]))}
+        PyJWKSet.from_dict(document)
+    except (PyJWTError, LookupError, TypeError, ValueError, AttributeError):
+        raise ProviderUnavailable("The provider's key set has no key of use.") from None
+    return document
+
+
+def _spell_out(keys: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Let every key name its algorithm, which PyJWT takes it for good for then, and no other."""
+    for key in keys:
+        if key.get("kty") == "RSA" and "alg" not in key:
+            yield from ({**key, "alg": algorithm} for algorithm in _OF_RSA)
+        else:
+            yield key

@@ -1,0 +1,169 @@
+"""The providers of settings.BFF_SESSIONS["PROVIDERS"]."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache, cached_property
+from typing import Any, Final
+from urllib.parse import quote_plus
+
+from asgiref.sync import sync_to_async
+from django.core.exceptions import ImproperlyConfigured
+from django.core.signals import setting_changed
+from django.views.decorators.debug import sensitive_variables
+
+from bff_sessions import conf
+from bff_sessions.exceptions import ProviderUnavailable
+from bff_sessions.oidc.checks import DEFAULT_ALGORITHMS, ENDPOINTS, check_providers
+from bff_sessions.oidc.discovery import Discovery
+from bff_sessions.oidc.http import Response, post_form
+from bff_sessions.oidc.keys import SigningKeys
+from bff_sessions.oidc.urls import is_secure, is_url
+
+__all__ = ["Provider", "get_provider", "get_providers"]
+
+# Seconds for a provider to answer what only it can answer.
+_POST_TIMEOUT: Final = 5.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Provider:
+    """An OpenID Provider at which this site is registered."""
+
+    issuer: str
+    """Its ``iss``, to the letter."""
+    client_id: str
+    """Under which this site is registered there."""
+    client_secret: str | None = field(default=None, repr=False)
+    """None for a public client."""
+    endpoints: Mapping[str, str] = field(default_factory=dict, hash=False)
+    """Configured addresses by their names in the discovery document."""
+    algorithms: tuple[str, ...] = DEFAULT_ALGORITHMS
+    """With which it may sign."""
+    auth_method: str | None = None
+    """``client_secret_basic`` or ``client_secret_post``; None: what the provider prefers."""
+    allow_http: bool = False
+    """Whether its addresses may be http:// also where that is not this machine."""
+
+    @classmethod
+    def of(cls, issuer: str, options: Mapping[str, Any]) -> Provider:
+        """The provider of BFF_SESSIONS["PROVIDERS"][`issuer`], which has been checked."""
+        return cls(
+            issuer=issuer,
+            client_id=options["CLIENT_ID"],
+            client_secret=options.get("CLIENT_SECRET"),
+            endpoints={name.lower(): options[name] for name in ENDPOINTS if options.get(name)},
+            algorithms=tuple(options.get("ALGORITHMS", DEFAULT_ALGORITHMS)),
+            auth_method=options.get("TOKEN_ENDPOINT_AUTH_METHOD"),
+            allow_http=options.get("ALLOW_HTTP", False),
+        )
+
+    @cached_property
+    def keys(self) -> SigningKeys:
+        """With which it signs."""
+        return SigningKeys(self.issuer, lambda: self.endpoint("jwks_uri"))
+
+    @cached_property
+    def discovery(self) -> Discovery:
+        """What it says of itself."""
+        return Discovery(self.issuer)
+
+    def endpoint(self, name: str) -> str:
+        """The address of an endpoint: the configured one, or what the provider says.
+
+        Args:
+            name: as in the discovery document, ``token_endpoint`` for example.
+
+        Raises:
+            ProviderUnavailable: if neither names one that can be trusted.
+        """
+        if name in self.endpoints:
+            return self.endpoints[name]
+        url = str(self.discovery.get().get(name))
+        if not is_url(url):
+            raise ProviderUnavailable(f"The provider {self.issuer} has no {name}.")
+        if not (self.allow_http or is_secure(url)):
+            raise ProviderUnavailable(f"The {name} of the provider {self.issuer} is not https.")
+        return url
+
+    async def aendpoint(self, name: str) -> str:
+        """See endpoint()."""
+        return await sync_to_async(self.endpoint, thread_sensitive=False)(name)
+
+    @sensitive_variables()
+    def post(
+        self, endpoint: str, data: Mapping[str, str], *, timeout: float = _POST_TIMEOUT
+    ) -> Response:
+        """Post `data` to an endpoint as this client: RFC 6749, 2.3.1. Never sent twice.
+
+        Args:
+            endpoint: its name, as for endpoint().
+            timeout: in seconds.
+
+        Returns:
+            What it answers, good or bad (``status_code`` below 500, ``json()``).
+
+        Raises:
+            ProviderUnavailable: if nobody answers, or somebody who wants to be asked later.
+        """
+        url = self.endpoint(endpoint)
+        if self.client_secret is None:
+            return post_form(url, {**data, "client_id": self.client_id}, timeout=timeout)
+        if self._authenticates_by_form(endpoint):
+            credentials = {"client_id": self.client_id, "client_secret": self.client_secret}
+            return post_form(url, {**data, **credentials}, timeout=timeout)
+        # Each of them form-encoded first, so that the colon is the one between them.
+        pair = f"{quote_plus(self.client_id)}:{quote_plus(self.client_secret)}"
+        authorization = f"Basic {base64.b64encode(pair.encode()).decode()}"
+        return post_form(url, data, authorization=authorization, timeout=timeout)
+
+    @sensitive_variables()
+    async def apost(
+        self, endpoint: str, data: Mapping[str, str], *, timeout: float = _POST_TIMEOUT
+    ) -> Response:
+        """See post()."""
+        return await sync_to_async(self.post, thread_sensitive=False)(
+            endpoint, data, timeout=timeout
+        )
+
+    def _authenticates_by_form(self, endpoint: str) -> bool:
+        if self.auth_method is not None:
+            return self.auth_method == "client_secret_post"
+        if endpoint in self.endpoints:
+            return False  # RFC 6749, 2.3.1: every server takes Basic.
+        # RFC 8414, 2: "If omitted, the default is client_secret_basic".
+        methods = self.discovery.get().get(f"{endpoint}_auth_methods_supported")
+        return isinstance(methods, list) and (
+            "client_secret_post" in methods and "client_secret_basic" not in methods
+        )
+
+
+@cache
+def get_providers() -> Mapping[str, Provider]:
+    """The configured providers by their issuers.
+
+    Raises:
+        ImproperlyConfigured: if one of them is not as it has to be.
+    """
+    for message in check_providers(conf.PROVIDERS):
+        raise ImproperlyConfigured(f"{message.msg} {message.hint}")
+    return {issuer: Provider.of(issuer, options) for issuer, options in conf.PROVIDERS.items()}
+
+
+def get_provider(issuer: str) -> Provider | None:
+    """The provider of exactly that issuer; None if none is configured.
+
+    Raises:
+        ImproperlyConfigured: as get_providers().
+    """
+    return get_providers().get(issuer)
+
+
+def _forget(*, setting: str, **kwargs: Any) -> None:
+    if setting == "BFF_SESSIONS":
+        get_providers.cache_clear()
+
+
+setting_changed.connect(_forget, dispatch_uid="bff_sessions.oidc.providers")

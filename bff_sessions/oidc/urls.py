@@ -1,0 +1,41 @@
+"""Which addresses of a provider are taken. Imports nothing that is optional."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+from urllib.parse import SplitResult, urlsplit
+
+__all__ = ["is_secure", "is_url"]
+
+
+def is_url(value: object) -> bool:
+    """Whether `value` is an absolute http or https URL without user, password and fragment."""
+    url = _split(value)
+    return url is not None and "@" not in url.netloc and not url.fragment
+
+
+def is_secure(value: str) -> bool:
+    """Whether nobody between here and `value`, an URL, can read or alter what is said."""
+    url = _split(value)
+    return url is not None and (url.scheme == "https" or _is_loopback(url.hostname or ""))
+
+
+def _split(value: object) -> SplitResult | None:
+    if not isinstance(value, str) or not value.isascii() or not value.isprintable() or " " in value:
+        return None
+    try:
+        url = urlsplit(value)
+        # Both look at their part only when they are asked.
+        is_whole = bool(url.hostname) and url.port != 0
+    except ValueError:
+        return None
+    return url if is_whole and url.scheme in ("http", "https") else None
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
