@@ -1,0 +1,61 @@
+"""What a browser gets when its session ends under its feet, instead of Django's bare 400.
+
+In MIDDLEWARE, "bff_sessions.middleware.SessionMiddleware" takes the place of Django's.
+"""
+
+from __future__ import annotations
+
+from django.contrib.sessions import middleware
+from django.contrib.sessions.exceptions import SessionInterrupted
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+
+from bff_sessions.exceptions import SessionConflict
+from bff_sessions.views.endpoint import error
+from bff_sessions.views.login import login_url
+
+__all__ = ["SessionMiddleware"]
+
+
+class SessionMiddleware(middleware.SessionMiddleware):
+    """Django's, which sends a page load to sign-in, and answers fetch() with a 401 in JSON.
+
+    The cookie stays: it may be a newer one by now, of a sign-in in another tab.
+    """
+
+    def process_response(self, request: HttpRequest, response: HttpResponse) -> HttpResponse:
+        try:
+            return super().process_response(request, response)
+        except SessionInterrupted as interrupted:
+            if _is_conflict(interrupted):
+                raise
+            return session_ended(request)
+
+    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
+        """For a view that signs in, or takes an exclusive session, when it has just ended."""
+        if isinstance(exception, SessionInterrupted) and not _is_conflict(exception):
+            return session_ended(request)
+        return None
+
+
+def session_ended(request: HttpRequest) -> HttpResponse:
+    if not _is_page_load(request):
+        response: HttpResponse = error(
+            401, "session_ended", "The session has ended: sign in again."
+        )
+    else:
+        # What was posted cannot be posted again from there.
+        is_get = request.method in ("GET", "HEAD")
+        response = HttpResponseRedirect(login_url(request.get_full_path() if is_get else None))
+    response["Cache-Control"] = "no-store"
+    return response
+
+
+def _is_page_load(request: HttpRequest) -> bool:
+    # Fetch Metadata Request Headers; what is too old for them asks for HTML by name.
+    mode = request.headers.get("Sec-Fetch-Mode")
+    return mode == "navigate" if mode else "text/html" in request.headers.get("Accept", "")
+
+
+def _is_conflict(interrupted: SessionInterrupted) -> bool:
+    """Whether the session lives on, and this request only could not be merged into it."""
+    return isinstance(interrupted.__context__, SessionConflict)

@@ -1,0 +1,141 @@
+"""bff_sessions.middleware: sessions that end while a request is under way."""
+
+import json
+
+import pytest
+from asgiref.sync import async_to_sync
+from django.contrib.sessions.exceptions import SessionInterrupted
+from django.core.checks import run_checks
+from django.http import HttpResponse
+from django.test import AsyncRequestFactory, RequestFactory, override_settings
+
+from bff_sessions.contract import UserSessionsFilter
+from bff_sessions.engine import SessionStore
+from bff_sessions.exceptions import SessionConflict
+from bff_sessions.middleware import SessionMiddleware
+from bff_sessions.revocation import revoke_sessions
+from tests.settings import MIDDLEWARE
+
+pytestmark = pytest.mark.django_db
+PAGE = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
+
+
+def sign_in():
+    session = SessionStore()
+    session["oidc"] = {"iss": "https://idp.example", "sub": "alice", "sid": "s1"}
+    session.save()
+    return session.session_key
+
+
+def view(request):
+    """Changes the session, which somebody ends meanwhile."""
+    request.session["seen"] = True
+    revoke_sessions(UserSessionsFilter(subject_id="alice"))
+    return HttpResponse("a page")
+
+
+def send(view, method="get", path="/orders?page=2", headers=None):
+    factory = RequestFactory(headers=headers or {})
+    request = getattr(factory, method)(path)
+    request.COOKIES["sessionid"] = sign_in()
+    return SessionMiddleware(view)(request)
+
+
+@pytest.mark.parametrize("headers", [PAGE, {"Sec-Fetch-Mode": "navigate", "Accept": "*/*"}])
+def test_a_page_load_is_sent_to_sign_in_and_back(headers):
+    response = send(view, headers=headers)
+    assert response.status_code == 302
+    assert response["Location"] == "/accounts/login/?next=/orders%3Fpage%3D2"
+    assert response["Cache-Control"] == "no-store"
+
+
+def test_a_form_is_sent_to_sign_in_only():
+    assert send(view, "post", headers=PAGE)["Location"] == "/accounts/login/"
+
+
+@pytest.mark.parametrize(
+    "headers", [{}, {"Accept": "application/json"}, {**PAGE, "Sec-Fetch-Mode": "cors"}]
+)
+def test_fetch_gets_a_401_in_json(headers):
+    response = send(view, headers=headers)
+    assert response.status_code == 401
+    assert json.loads(response.content)["error"] == "session_ended"
+    assert response["Cache-Control"] == "no-store"
+
+
+def test_the_cookie_stays_as_it_may_be_a_newer_one():
+    assert not send(view).cookies
+
+
+def test_an_asynchronous_view_gets_the_same():
+    async def aview(request):
+        await request.session.aset("seen", True)
+        await revoke()
+        return HttpResponse("a page")
+
+    async def revoke():
+        from bff_sessions.revocation import arevoke_sessions
+
+        assert await arevoke_sessions(UserSessionsFilter(subject_id="alice")) == 1
+
+    async def send():
+        request = AsyncRequestFactory().get("/")
+        request.COOKIES["sessionid"] = key
+        return await SessionMiddleware(aview)(request)
+
+    key = sign_in()
+    assert async_to_sync(send)().status_code == 401
+
+
+def test_a_request_that_goes_well_is_as_with_django():
+    def view(request):
+        request.session["seen"] = True
+        return HttpResponse("a page")
+
+    response = send(view)
+    assert response.content == b"a page"
+    assert response.cookies["sessionid"].value
+
+
+def cycling(request):
+    request.session["seen"] = True
+    revoke_sessions(UserSessionsFilter(subject_id="alice"))
+    request.session.cycle_key()
+    return HttpResponse("a page")
+
+
+urlpatterns = []
+
+
+@pytest.mark.parametrize(("headers", "status"), [({}, 401), (PAGE, 302)])
+def test_a_view_that_meets_the_end_itself_gets_the_same(client, headers, status):
+    from django.urls import path
+
+    urlpatterns[:] = [path("cycling", cycling)]
+    ours = ["bff_sessions.middleware.SessionMiddleware", *MIDDLEWARE[1:]]
+    client.cookies["sessionid"] = sign_in()
+    with override_settings(MIDDLEWARE=ours, ROOT_URLCONF=__name__):
+        assert client.get("/cycling", headers=headers).status_code == status
+
+
+def test_what_could_not_be_merged_is_a_400_as_the_session_lives_on(monkeypatch):
+    def conflict(self, *args):
+        raise SessionConflict
+
+    def view(request):
+        request.session["seen"] = True
+        monkeypatch.setattr(SessionStore, "save", conflict)
+        return HttpResponse("a page")
+
+    with pytest.raises(SessionInterrupted):
+        send(view)
+
+
+def test_other_errors_of_a_view_are_not_touched():
+    request = RequestFactory().get("/")
+    assert SessionMiddleware(view).process_exception(request, ValueError()) is None
+
+
+def test_the_admin_s_checks_take_it_for_django_s(settings):
+    settings.MIDDLEWARE = ["bff_sessions.middleware.SessionMiddleware", *MIDDLEWARE[1:]]
+    assert run_checks() == []
