@@ -21,7 +21,7 @@ from django.core.exceptions import ImproperlyConfigured
 from bff_sessions import conf
 from bff_sessions.contract import UserSessionStore, check_text
 from bff_sessions.identity import load_resolver
-from bff_sessions.oidc.checks import check_providers
+from bff_sessions.oidc.checks import check_logout, check_providers
 from bff_sessions.protection import check_keys
 from bff_sessions.stores import load_store_class
 
@@ -88,6 +88,7 @@ def check_settings(**kwargs: Any) -> Iterable[CheckMessage]:
     yield from _check_keys()
     yield from _check_lifetimes()
     yield from check_providers(conf.PROVIDERS)
+    yield from check_logout(conf.BACKCHANNEL_LOGOUT)
 
 
 def _check_store() -> Iterable[CheckMessage]:

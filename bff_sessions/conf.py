@@ -36,6 +36,8 @@ MAX_STALE: float
 """Seconds after which a cached session is asked for again in the store; 1 or more."""
 PROVIDERS: dict[str, dict[str, Any]]
 """The OpenID Providers by their issuers, see `bff_sessions.oidc.providers`."""
+BACKCHANNEL_LOGOUT: dict[str, Any]
+"""How their logout tokens are taken, see `bff_sessions.oidc.options`."""
 
 DEFAULTS: Final[dict[str, Any]] = {
     "STORE": "bff_sessions.stores.orm.OrmUserSessionStore",
@@ -49,6 +51,7 @@ DEFAULTS: Final[dict[str, Any]] = {
     "CACHE": "default",
     "MAX_STALE": 30,
     "PROVIDERS": {},
+    "BACKCHANNEL_LOGOUT": {},
 }
 
 
