@@ -96,7 +96,7 @@ def verify_logout_token(token: str) -> LogoutToken:
     except (jwt.InvalidTokenError, ValueError):
         raise LogoutTokenInvalid(Reason.MALFORMED) from None
     header, claims = unverified["header"], unverified["payload"]
-    _check_type(header.get("typ"), options)
+    _check_type(header.get("typ", "JWT"), options)
     provider = _get_provider(claims.get("iss"), header.get("alg"))
     _check_signature(token, header, provider)
     _check_claims(claims, provider)
@@ -115,7 +115,7 @@ def _check_type(type_: object, options: LogoutOptions) -> None:
     # RFC 7515, 4.1.9: compared like media types, and "application/" may be left out.
     name = type_.lower().removeprefix("application/") if isinstance(type_, str) else type_
     # 2.4: logout+jwt is RECOMMENDED, so that others may come, but no token of another kind.
-    if name != _TYPE and (options.strict_typ or name not in (None, "jwt")):
+    if name != _TYPE and (options.strict_typ or name != "jwt"):
         raise LogoutTokenInvalid(Reason.TYPE)
 
 

@@ -14,6 +14,7 @@ from typing import Any
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError
 
+from bff_sessions import conf
 from bff_sessions.contract import ANY, DeletedSession, UserSessionStoreCleanup, check_text
 from bff_sessions.models import Logout
 from bff_sessions.stores import get_store
@@ -83,14 +84,15 @@ class Command(BaseCommand):
                     should_stop=stop.is_set,
                     **arguments,
                 )
-                # What nobody needs to know any more of logouts: few, and nothing to tell of.
-                delete_in_batches(
-                    Logout.objects.current().delete_expired,
-                    batch_size=options["batch_size"],
-                    max_seconds=options["max_seconds"],
-                    sleep=options["sleep"],
-                    should_stop=stop.is_set,
-                )
+                if conf.PROVIDERS:
+                    # What nobody needs to know any more of logouts: few, and nothing to tell of.
+                    delete_in_batches(
+                        Logout.objects.current().delete_expired,
+                        batch_size=options["batch_size"],
+                        max_seconds=options["max_seconds"],
+                        sleep=options["sleep"],
+                        should_stop=stop.is_set,
+                    )
         if not quiet:
             verb = "would be removed" if dry_run else "removed"
             noun = "session" if removed == 1 else "sessions"
