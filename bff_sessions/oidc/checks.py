@@ -10,8 +10,8 @@ from typing import Any, Final
 from django.core.checks import CheckMessage, Error
 
 from bff_sessions.contract import MAX_TEXT, is_moment
+from bff_sessions.oidc.addresses import is_secure, is_url
 from bff_sessions.oidc.options import LogoutOptions
-from bff_sessions.oidc.urls import is_secure, is_url
 
 __all__ = ["ALGORITHMS", "DEFAULT_ALGORITHMS", "ENDPOINTS", "check_logout", "check_providers"]
 

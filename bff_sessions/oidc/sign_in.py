@@ -10,6 +10,8 @@ import logging
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
+from django.core.exceptions import ImproperlyConfigured
+
 from bff_sessions import conf
 from bff_sessions.contract import UserSession
 from bff_sessions.engine.signing_in import same_session
@@ -20,8 +22,9 @@ __all__ = ["REMEMBERED", "end_if_logged_out"]
 
 logger = logging.getLogger("bff_sessions.logout")
 
-# How long a browser may be on its way from the provider to a saved session.
-REMEMBERED: Final = timedelta(minutes=5)
+# How long it may take from what the provider answers to a saved session: no server lets a request
+# run for longer. Short, for providers that let a session of theirs live on after its logout.
+REMEMBERED: Final = timedelta(minutes=2)
 
 
 def end_if_logged_out(row: UserSession, auth_time: float | None) -> Steps[None]:
@@ -49,9 +52,18 @@ def end_if_logged_out(row: UserSession, auth_time: float | None) -> Steps[None]:
 
 
 def _prefetch_keys(issuer: str) -> None:
-    """Have the provider's keys at hand in this process before it sends its first logout."""
-    from bff_sessions.oidc.providers import get_provider
+    """Have the provider's keys at hand in this process before it sends its first logout.
 
-    provider = get_provider(issuer)
-    if provider is not None:
-        provider.keys.prefetch()
+    Here, because every process that will need them serves requests, sign-ins among them; in a
+    thread, because nobody who signs in is to wait for that.
+    """
+    try:
+        from bff_sessions.oidc.providers import get_provider
+
+        provider = get_provider(issuer)
+    except (ImportError, ImproperlyConfigured) as error:
+        # What the system checks say, too; and no reason to let nobody sign in.
+        logger.error("Logouts of %s cannot be verified. %s", issuer, error)
+    else:
+        if provider is not None:
+            provider.keys.prefetch()

@@ -83,7 +83,7 @@ def test_of_a_failed_logout_the_sign_in_hears_too(provider, calls, monkeypatch):
 
 def test_after_some_minutes_it_is_over(provider, calls):
     assert log_out(provider) == 200
-    Logout.objects.update(received=ago(minutes=6))
+    Logout.objects.update(received=ago(minutes=3))
     assert is_signed_in(sign_in(calls, claims_of(provider)))
 
 
@@ -199,6 +199,12 @@ def test_keys_are_had_before_the_first_logout(provider, calls):
     with get_provider(provider.issuer).keys._prefetch:
         pass
     assert "/keys" in provider.requests
+
+
+def test_wrong_settings_let_people_sign_in(provider, settings, calls, caplog):
+    settings.BFF_SESSIONS = {"PROVIDERS": {provider.issuer: {"CLIENT_ID": None}}}
+    assert is_signed_in(sign_in(calls, claims_of(provider)))
+    assert "CLIENT_ID" in caplog.text
 
 
 # Both at the same time, in threads
