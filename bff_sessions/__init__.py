@@ -2,6 +2,7 @@
 
 # The system checks register themselves: one of them finds that the app is not installed.
 from bff_sessions import checks as checks
+from bff_sessions import cookies as cookies
 from bff_sessions.identity import Identity, abind_identity, bind_identity
 
 __all__ = ["Identity", "__version__", "abind_identity", "bind_identity"]

@@ -24,6 +24,7 @@ from bff_sessions.identity import load_resolver
 from bff_sessions.oidc.checks import check_logout, check_providers
 from bff_sessions.protection import check_keys
 from bff_sessions.stores import load_store_class
+from bff_sessions.views.checks import check_endpoints
 
 __all__ = ["check_cookie", "check_installation", "check_isolation", "check_settings"]
 
@@ -89,6 +90,7 @@ def check_settings(**kwargs: Any) -> Iterable[CheckMessage]:
     yield from _check_lifetimes()
     yield from check_providers(conf.PROVIDERS)
     yield from check_logout(conf.BACKCHANNEL_LOGOUT)
+    yield from check_endpoints()
 
 
 def _check_store() -> Iterable[CheckMessage]:

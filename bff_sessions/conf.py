@@ -5,7 +5,7 @@ Use as ``conf.STORE``; ``override_settings(BFF_SESSIONS=...)`` takes effect at o
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import timedelta
 from functools import cache
 from typing import Any, Final
@@ -38,6 +38,16 @@ PROVIDERS: dict[str, dict[str, Any]]
 """The OpenID Providers by their issuers, see `bff_sessions.oidc.providers`."""
 BACKCHANNEL_LOGOUT: dict[str, Any]
 """How their logout tokens are taken, see `bff_sessions.oidc.options`."""
+ENDPOINTS: Collection[str]
+"""Names of the endpoints of `bff_sessions.urls` that are switched on."""
+ANONYMOUS_STATUS: int
+"""What ``GET user`` answers while nobody is signed in: 401, or 200 with ``null``."""
+USER_CLAIMS: str
+"""Dotted path of a callable from the request to the claims that ``GET user`` shows."""
+LOGIN_URL: str | None
+"""Where the login library begins: an URL, or the name of one; None: settings.LOGIN_URL."""
+LOGIN_NEXT_PARAMETER: str
+"""The parameter by which it is told where to lead afterwards."""
 
 DEFAULTS: Final[dict[str, Any]] = {
     "STORE": "bff_sessions.stores.orm.OrmUserSessionStore",
@@ -52,6 +62,11 @@ DEFAULTS: Final[dict[str, Any]] = {
     "MAX_STALE": 30,
     "PROVIDERS": {},
     "BACKCHANNEL_LOGOUT": {},
+    "ENDPOINTS": ["user", "sessions", "login", "logout"],
+    "ANONYMOUS_STATUS": 401,
+    "USER_CLAIMS": "bff_sessions.claims.standard_claims",
+    "LOGIN_URL": None,
+    "LOGIN_NEXT_PARAMETER": "next",
 }
 
 

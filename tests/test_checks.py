@@ -66,6 +66,7 @@ def test_the_settings_of_the_tests_are_silent():
 
 def test_a_good_configuration_is_silent(settings):
     settings.SESSION_COOKIE_SECURE = True
+    settings.SESSION_COOKIE_NAME = "__Host-sessionid"
     settings.BFF_SESSIONS = {
         "STORE": "bff_sessions.stores.orm.OrmUserSessionStore",
         "PARTITION": "shop",
@@ -286,7 +287,8 @@ def test_sessions_in_memory_are_w002_outside_of_debug(settings, store):
 def test_a_cookie_without_protection_is_w003_when_deploying(settings, name):
     settings.SESSION_COOKIE_SECURE = settings.SESSION_COOKIE_HTTPONLY = True
     setattr(settings, name, False)
-    only_message("W003", deploy=True)
+    told = [message.id for message in messages(deploy=True)]
+    assert told == ["bff_sessions.W003", "bff_sessions.W050"]
     assert messages() == []
 
 

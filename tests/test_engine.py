@@ -1137,3 +1137,29 @@ def test_nobody_can_do_without_an_expiry_by_mistake(any_store, calls):
     calls.save(session)
     row = row_of(session)
     assert row.expires > datetime.now(UTC) + timedelta(days=13)
+
+
+# What the store holds
+
+
+def test_a_session_tells_what_the_store_holds_of_it(any_store, calls):
+    session = calls.start(**ALICE)
+    assert calls.get_user_session(session) == row_of(session)
+    calls.update(session, {"n": 1})
+    calls.save(session)
+    assert calls.get_user_session(session) == row_of(session)
+
+
+def test_what_was_never_saved_or_has_ended_is_not_in_the_store(any_store, calls):
+    assert calls.get_user_session(SessionStore()) is None
+    session = calls.start(**ALICE)
+    revoke_sessions(ALICES)
+    assert calls.get_user_session(session) is None
+
+
+def test_statements_of_what_the_store_holds(statements, calls):
+    session = calls.start(**ALICE)
+    with statements(1):
+        calls.get_user_session(session)
+    with statements(0):
+        calls.get_user_session(session)

@@ -135,6 +135,21 @@ def test_a_page_that_polls_does_not_keep_the_session_alive(configure, calls):
     assert row_of(key) == before
 
 
+def test_nor_does_it_where_every_request_saves(configure, calls, settings, load):
+    settings.SESSION_SAVE_EVERY_REQUEST = True
+    key = calls.start(n=1).session_key
+    before = age(key, WEEK)
+    session = SessionStore(key)
+    session.slide = False
+    assert calls.get(session, "n") == 1
+    calls.save(session)
+    assert row_of(key) == before
+    calls.update(session, {"n": 2})
+    calls.save(session)
+    assert row_of(key).renewed > before.renewed
+    assert load(key) == {"n": 2}
+
+
 def test_what_changes_is_written_when_a_renewal_is_due(configure, calls, load):
     configure(RENEW_AFTER=0.5)
     key = calls.start(n=1, nested=[]).session_key

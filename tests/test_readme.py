@@ -1,17 +1,19 @@
 """Every example of the README, run."""
 
 import doctest
+import json
 import re
 import time
 from dataclasses import fields
 from pathlib import Path
 
 import pytest
+from django.conf import settings
 from django.contrib.auth.models import User
 from django.core.checks import run_checks
 from django.core.management import call_command
 from django.test import RequestFactory
-from django.urls import reverse
+from django.urls import resolve, reverse
 
 from bff_sessions import conf
 from bff_sessions.contract import UserSessionsFilter
@@ -23,6 +25,7 @@ from bff_sessions.revocation import revoke_sessions
 from bff_sessions.stores import get_store
 from bff_sessions.stores.cached import CachedUserSessionStore
 from bff_sessions.testing import UserSessionStoreTests, make_session
+from bff_sessions.views.endpoint import HEADER
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -193,3 +196,47 @@ def test_commands_name_options_and_extras_that_exist():
     setup = (ROOT / "setup.cfg").read_text()
     for extra in extras:
         assert re.search(rf"^{extra} =$", setup, re.MULTILINE)
+
+
+def test_the_claims_of_ones_own(rf):
+    request = rf.get("/")
+    request.session = {"oidc": {"iss": "https://idp.example", "sub": "alice", "roles": ["admin"]}}
+    namespace = {}
+    exec(block("python", "def claims"), namespace)
+    assert namespace["claims"](request) == {
+        "iss": "https://idp.example",
+        "sub": "alice",
+        "roles": ["admin"],
+    }
+
+
+def test_the_answer_of_get_user_has_the_keys_that_it_has(client, db):
+    client.cookies["sessionid"] = sign_in("laptop").session.session_key
+    answer = client.get("/bff/user", headers={"X-CSRF": "1"}).json()
+    assert json.loads(block("json", "claims")).keys() == answer.keys()
+    assert set(re.findall(r"user\.(\w+)", block("js", "fetch"))) <= answer.keys()
+
+
+def test_the_front_end_asks_for_what_there_is():
+    code = block("js", "fetch")
+    assert dict(re.findall(r'"(X-\w+)": "(1)"', code)) == {HEADER: "1"}
+    assert f"HTTP_{re.search('X-CSRFToken', code)[0].upper()}".replace("-", "_") == (
+        settings.CSRF_HEADER_NAME
+    )
+    paths = re.findall(r'bff\(["`]([\w/]+)', code) + re.findall(r"/bff/(\w+)", code)
+    assert sorted(paths) == ["login", "sessions/", "user"]
+    told = re.findall(r"^\| `(GET|POST|DELETE) (bff/[^?`]+)", README, re.MULTILINE)
+    for _, path in told:
+        assert resolve(f"/{path.replace('<public_id>', 'x')}").app_name == "bff_sessions"
+    assert len(told) == 6
+
+
+def test_the_cookies_satisfy_the_checks(settings):
+    namespace = {}
+    exec(block("python", "__Host-"), namespace)
+    for name, value in namespace.items():
+        if name.isupper():
+            setattr(settings, name, value)
+    settings.MIDDLEWARE = [*settings.MIDDLEWARE, "django.middleware.csrf.CsrfViewMiddleware"]
+    found = run_checks(include_deployment_checks=True)
+    assert [message for message in found if message.id.startswith("bff_sessions.")] == []

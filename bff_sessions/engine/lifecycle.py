@@ -64,6 +64,8 @@ class SessionLifecycle(SavingSession):
             return (yield from self._insert(session_key, data))
         if self._session_key is None:
             raise UpdateError("The session has ended.")
+        if not self.slide and self._pending is None and self._is_unchanged(data):
+            return  # SESSION_SAVE_EVERY_REQUEST saves this, too, though it is no use of it.
         try:
             if self._is_due() and self._is_unchanged(data):
                 yield from self._renew(data)

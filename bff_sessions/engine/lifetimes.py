@@ -10,7 +10,16 @@ from bff_sessions import conf
 from bff_sessions.contract import UserSession
 from bff_sessions.identity import Identity
 
-__all__ = ["created_of", "is_due", "is_over", "is_worth_renewing", "limit_of", "round_up", "to_utc"]
+__all__ = [
+    "created_of",
+    "end_of",
+    "is_due",
+    "is_over",
+    "is_worth_renewing",
+    "limit_of",
+    "round_up",
+    "to_utc",
+]
 
 _GRANULE = timedelta(seconds=60)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -42,6 +51,14 @@ def is_over(row: UserSession, now: datetime) -> bool:
     if conf.ABSOLUTE_LIFETIME is None or row.subject_id is None:
         return False
     return row.created + conf.ABSOLUTE_LIFETIME <= now
+
+
+def end_of(row: UserSession) -> datetime | None:
+    """When the session ends unless it is renewed; None: never."""
+    if conf.ABSOLUTE_LIFETIME is None or row.subject_id is None:
+        return row.expires
+    limit = row.created + conf.ABSOLUTE_LIFETIME
+    return limit if row.expires is None else min(limit, row.expires)
 
 
 def is_due(row: UserSession, now: datetime) -> bool:

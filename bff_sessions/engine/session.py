@@ -9,7 +9,7 @@ from django.conf import settings
 from django.utils import timezone
 from django.views.decorators.debug import sensitive_variables
 
-from bff_sessions.contract import UserSessionStoreCleanup
+from bff_sessions.contract import UserSession, UserSessionStoreCleanup
 from bff_sessions.engine import lifetimes
 from bff_sessions.engine.exclusive import ExclusiveSession
 from bff_sessions.engine.steps import arun, run
@@ -105,6 +105,16 @@ class SessionStore(ExclusiveSession):
     async def aclear_expired(cls) -> None:
         """See clear_expired()."""
         await cls._get_cleanup().adelete_expired_sessions()
+
+    def get_user_session(self) -> UserSession | None:
+        """What the store holds of this session, as last loaded or saved; None if it has none."""
+        self.get("")  # Any access loads.
+        return None if self._known is None else self._known.row
+
+    async def aget_user_session(self) -> UserSession | None:
+        """See get_user_session()."""
+        await self.aget("")  # Any access loads.
+        return self.get_user_session()
 
     def get_expiry_age(self, **kwargs: Any) -> int:
         age: int = super().get_expiry_age(**kwargs)

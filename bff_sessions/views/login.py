@@ -1,0 +1,32 @@
+"""``GET login``: on to where the configured library signs in."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit, urlunsplit
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
+from django.shortcuts import resolve_url
+
+from bff_sessions import conf
+from bff_sessions.views.endpoint import endpoint, error
+from bff_sessions.views.local import is_local
+
+__all__ = ["login"]
+
+
+@endpoint("login", "GET", "HEAD", needs_header=False)
+def login(request: HttpRequest) -> HttpResponse:
+    return_to = request.GET.get("return_to")
+    if return_to is not None and not is_local(return_to):
+        return error(400, "invalid_return_to", "return_to must be a path of this site: /orders.")
+    return HttpResponseRedirect(login_url(return_to))
+
+
+def login_url(return_to: str | None) -> str:
+    """The library's address for signing in, which is to lead to `return_to` then."""
+    parts = urlsplit(resolve_url(conf.LOGIN_URL or settings.LOGIN_URL))
+    query = QueryDict(parts.query, mutable=True)
+    if return_to is not None:
+        query[conf.LOGIN_NEXT_PARAMETER] = return_to
+    return urlunsplit(parts._replace(query=query.urlencode(safe="/")))

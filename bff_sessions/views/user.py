@@ -1,0 +1,49 @@
+"""``GET user``: who is signed in, and for how long."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.middleware.csrf import get_token
+
+from bff_sessions import conf
+from bff_sessions.claims import load_claims
+from bff_sessions.contract import UserSession
+from bff_sessions.engine.lifetimes import end_of
+from bff_sessions.views.endpoint import (
+    endpoint,
+    not_signed_in,
+    session_of,
+    signed_in,
+    url_of,
+)
+
+__all__ = ["user"]
+
+
+@endpoint("user", "GET", "HEAD")
+def user(request: HttpRequest) -> HttpResponse:
+    if request.GET.get("slide") == "false":
+        session_of(request).slide = False
+    current = signed_in(request)
+    if current is None:
+        return JsonResponse(None, safe=False) if conf.ANONYMOUS_STATUS == 200 else not_signed_in()
+    return JsonResponse(
+        {
+            "claims": load_claims(conf.USER_CLAIMS)(request),
+            "expires_in": expires_in(request, current),
+            "logout_url": url_of(request, "logout") if "logout" in conf.ENDPOINTS else None,
+            "csrf_token": get_token(request),
+        }
+    )
+
+
+def expires_in(request: HttpRequest, current: UserSession) -> int | None:
+    """Seconds that the session lives on after this request; None: it does not expire."""
+    session = session_of(request)
+    if session.modified or (settings.SESSION_SAVE_EVERY_REQUEST and session.slide):
+        return session.get_expiry_age()  # The middleware is going to renew it.
+    end = end_of(current)
+    return None if end is None else max(0, int((end - datetime.now(UTC)).total_seconds()))
