@@ -41,6 +41,8 @@ TAKE_OVER: str | None
 cookies come; None: they do not."""
 PROVIDERS: dict[str, dict[str, Any]]
 """The OpenID Providers by their issuers, see `bff_sessions.oidc.providers`."""
+BACKCHANNEL_LOGOUT: dict[str, Any]
+"""How their logout tokens are taken, see `bff_sessions.oidc.options`."""
 ENDPOINTS: Collection[str]
 """Names of the endpoints of `bff_sessions.urls` that are switched on."""
 ANONYMOUS_STATUS: int
@@ -66,6 +68,7 @@ DEFAULTS: Final[dict[str, Any]] = {
     "MAX_STALE": 30,
     "TAKE_OVER": None,
     "PROVIDERS": {},
+    "BACKCHANNEL_LOGOUT": {},
     "ENDPOINTS": ["user", "sessions", "login", "logout"],
     "ANONYMOUS_STATUS": 401,
     "USER_CLAIMS": "bff_sessions.claims.standard_claims",

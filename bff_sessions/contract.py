@@ -14,7 +14,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeGuard
 
 from asgiref.sync import sync_to_async
 
@@ -71,6 +71,12 @@ def check_text(name: str, value: object, *, max_length: int | None = MAX_TEXT) -
         raise ValueError(f"{name} contains a NUL character.")
     if not value.isascii() and any("\ud800" <= c <= "\udfff" for c in value):
         raise ValueError(f"{name} contains a lone surrogate.")
+
+
+def is_moment(value: object) -> TypeGuard[float]:
+    """Whether `value` is a NumericDate (RFC 7519, 2) that every database can keep: before 5138."""
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return is_number and 0 <= value < 100_000_000_000  # type: ignore[operator]
 
 
 def _check_identity(record: UserSession | UserSessionUpdate) -> None:

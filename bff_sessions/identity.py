@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
@@ -12,7 +12,7 @@ from django.http import HttpRequest
 from django.utils.module_loading import import_string
 
 from bff_sessions import conf
-from bff_sessions.contract import check_text
+from bff_sessions.contract import check_text, is_moment
 from bff_sessions.id_tokens import read_claims
 
 __all__ = [
@@ -47,6 +47,9 @@ class Identity:
     """The ``sid`` claim; None where the provider gives none."""
     user_id: str | None = None
     """Primary key of Django's user, as text."""
+    auth_time: float | None = field(default=None, compare=False)
+    """When they signed in at the provider, in seconds since 1970: the ``auth_time`` claim, or else
+    the ``iat`` of the id token; None where that is unknown."""
 
     def __post_init__(self) -> None:
         for name in ("issuer", "subject_id", "session_id", "user_id"):
@@ -64,6 +67,7 @@ def bind_identity(
     subject_id: str,
     session_id: str | None = None,
     issuer: str | None = None,
+    auth_time: float | None = None,
 ) -> None:
     """Say whose session the request's is, from the next save on. Call it when signing in.
 
@@ -71,12 +75,14 @@ def bind_identity(
         subject_id: the ``sub`` claim.
         session_id: the ``sid`` claim, where the provider gives one.
         issuer: the ``iss`` claim; None where there is no provider.
+        auth_time: the ``auth_time`` claim, or else the id token's ``iat``. A logout that comes
+            while somebody signs in is told from it.
 
     Raises:
         TypeError, ValueError: if one of them is not a string, blank or too long (more than 255
             characters).
     """
-    request.session[_BINDING] = _to_binding(subject_id, session_id, issuer)
+    request.session[_BINDING] = _to_binding(subject_id, session_id, issuer, auth_time)
 
 
 async def abind_identity(
@@ -85,18 +91,21 @@ async def abind_identity(
     subject_id: str,
     session_id: str | None = None,
     issuer: str | None = None,
+    auth_time: float | None = None,
 ) -> None:
     """See bind_identity()."""
-    await request.session.aset(_BINDING, _to_binding(subject_id, session_id, issuer))
+    await request.session.aset(_BINDING, _to_binding(subject_id, session_id, issuer, auth_time))
 
 
 def _to_binding(
-    subject_id: str, session_id: str | None, issuer: str | None
-) -> dict[str, str | None]:
+    subject_id: str, session_id: str | None, issuer: str | None, auth_time: float | None
+) -> dict[str, str | float | None]:
     if subject_id is None:
         raise TypeError("subject_id must be a string.")
+    if auth_time is not None and not is_moment(auth_time):
+        raise ValueError("auth_time must be a number of seconds since 1970, or None.")
     Identity(issuer=issuer, subject_id=subject_id, session_id=session_id)
-    return {"iss": issuer, "sub": subject_id, "sid": session_id}
+    return {"iss": issuer, "sub": subject_id, "sid": session_id, "auth_time": auth_time}
 
 
 def resolve_identity(data: Mapping[str, Any]) -> Identity:
@@ -117,6 +126,7 @@ def resolve_identity(data: Mapping[str, Any]) -> Identity:
             subject_id=binding["sub"],
             session_id=binding["sid"],
             user_id=user_id,
+            auth_time=binding.get("auth_time"),
         )
     return (
         _from_claims(data.get(conf.CLAIMS_KEY), user_id)
@@ -137,6 +147,7 @@ def _from_claims(claims: object, user_id: str | None) -> Identity | None:
         subject_id=subject_id,
         session_id=_claim(claims, "sid"),
         user_id=user_id,
+        auth_time=_auth_time(claims),
     )
 
 
@@ -157,6 +168,12 @@ def _from_id_token(token: object, user_id: str | None) -> Identity | None:
 def _claim(claims: Mapping[Any, Any], name: str) -> str | None:
     value = claims.get(name)
     return value if isinstance(value, str) and value.strip() else None
+
+
+def _auth_time(claims: Mapping[Any, Any]) -> float | None:
+    # OpenID Connect Core 1.0, 2: auth_time is OPTIONAL, iat is not.
+    moments = (claims.get(name) for name in ("auth_time", "iat"))
+    return next((moment for moment in moments if is_moment(moment)), None)
 
 
 def is_claims_key(key: object) -> bool:

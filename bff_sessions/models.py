@@ -1,16 +1,20 @@
-"""The row in which `bff_sessions.stores.orm` keeps a session."""
+"""The row in which `bff_sessions.stores.orm` keeps a session, and that of a provider's logout."""
 
 from __future__ import annotations
 
+import hashlib
+import json
 from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from django.db import models
+from django.db import models, router, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils.translation import gettext_lazy as _
 
-__all__ = ["Session"]
+from bff_sessions.contract import UserSession
+
+__all__ = ["Logout", "Session"]
 
 
 class ExactCharField(models.CharField):  # type: ignore[type-arg]
@@ -104,3 +108,102 @@ class Session(models.Model):
         if self.subject_id is None:
             return str(_("anonymous session"))
         return f"{self.subject_id} ({self.issuer})" if self.issuer else self.subject_id
+
+
+class LogoutQuerySet(models.QuerySet["Logout"]):
+    """The logouts that the providers have asked for."""
+
+    def current(self) -> LogoutQuerySet:
+        """Those in the database that is written to: a replica may not know of them yet."""
+        return self.using(router.db_for_write(Logout))
+
+    def begin(
+        self,
+        *,
+        issuer: str,
+        jti: str,
+        session_id: str | None,
+        subject_id: str | None,
+        issued: datetime,
+        expires: datetime,
+    ) -> bool:
+        """Write down and commit that a logout token ends a session, or all of a subject.
+
+        Returns:
+            False if it has done so already.
+
+        Raises:
+            RuntimeError: inside a transaction.
+        """
+        now = datetime.now(UTC)
+        values = {
+            "session": session_id and _digest(issuer, session_id),
+            "subject": subject_id and _digest(issuer, subject_id),
+            "issued": issued,
+            "received": now,
+            "expires": expires,
+        }
+        with transaction.atomic(using=self.db, durable=True):
+            logout, is_new = self.get_or_create(token=_digest(issuer, jti), defaults=values)
+            # Begun before, and not finished: tried again.
+            return is_new or bool(self.filter(pk=logout.pk, done=False).update(**values))
+
+    def finish(self, *, issuer: str, jti: str) -> bool:
+        """Remember that the token has been used. Whether that was not so already."""
+        return bool(self.filter(token=_digest(issuer, jti), done=False).update(done=True))
+
+    def ends(self, session: UserSession, signed_in: datetime, since: datetime) -> bool:
+        """Whether one of them that came after `since` ends a `session` signed in to then."""
+        issuer, session_id, subject_id = session.issuer, session.session_id, session.subject_id
+        named = models.Q(session=_digest(issuer, session_id)) | models.Q(
+            subject=_digest(issuer, subject_id), issued__gte=signed_in
+        )
+        return self.filter(named, received__gt=since).exists()
+
+    def delete_expired(self, size: int) -> int:
+        """Remove up to `size` that nobody needs any more, and return how many."""
+        expired = self.filter(expires__lte=datetime.now(UTC)).order_by("expires")
+        keys = list(expired.values_list("pk", flat=True)[:size])
+        return self.filter(pk__in=keys)._raw_delete(self.db) if keys else 0
+
+
+class Logout(models.Model):
+    """A logout that a provider has asked for, see `bff_sessions.oidc.logout`.
+
+    Whom it is about is kept as digests: it is there to be recognized, and nothing else.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    # Issuer and jti of the logout token, which is used once.
+    token = ExactCharField(max_length=64, editable=False)
+    # Issuer and sid, if it names a session.
+    session = ExactCharField(max_length=64, null=True, editable=False)
+    # Issuer and sub, if all that the subject has ends.
+    subject = ExactCharField(max_length=64, null=True, editable=False)
+    # By the clock of the provider, like the auth_time that it is compared with.
+    issued = UTCDateTimeField(editable=False)
+    received = UTCDateTimeField(editable=False)
+    # From then on the token is refused in any case, and no sign-in is on its way any more.
+    expires = UTCDateTimeField(editable=False)
+    # What it ends has ended.
+    done = models.BooleanField(default=False, editable=False)
+
+    objects = LogoutQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("logout")
+        verbose_name_plural = _("logouts")
+        constraints = [models.UniqueConstraint(fields=["token"], name="bff_sessions_logout_token")]
+        indexes = [
+            models.Index(fields=["session"], name="bff_sessions_logout_session"),
+            models.Index(fields=["subject"], name="bff_sessions_logout_subject"),
+            models.Index(fields=["expires"], name="bff_sessions_logout_expires"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.received:%Y-%m-%d %H:%M:%S}"
+
+
+def _digest(issuer: str | None, value: str | None) -> str:
+    """A fixed length for what may be long, equal on every database only if it is the same."""
+    return hashlib.sha256(json.dumps([issuer, value]).encode()).hexdigest()

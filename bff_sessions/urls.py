@@ -1,7 +1,14 @@
-"""``path("bff/", include("bff_sessions.urls"))``; BFF_SESSIONS["ENDPOINTS"] switches them."""
+"""``path("bff/", include("bff_sessions.urls"))``
+
+BFF_SESSIONS["ENDPOINTS"] switches those for the front end; the one for providers is there if
+BFF_SESSIONS["PROVIDERS"] names one.
+"""
+
+from __future__ import annotations
 
 from django.urls import path
 
+from bff_sessions.oidc.views import backchannel_logout
 from bff_sessions.views.login import login
 from bff_sessions.views.logout import logout, logout_callback
 from bff_sessions.views.sessions import others, session, sessions
@@ -17,4 +24,5 @@ urlpatterns = [
     path("login", login, name="login"),
     path("logout", logout, name="logout"),
     path("logout/callback", logout_callback, name="logout-callback"),
+    path("backchannel-logout", backchannel_logout, name="backchannel-logout"),
 ]

@@ -16,6 +16,7 @@ settings.configure(
 django.setup()
 
 import bff_sessions  # noqa: E402
+import bff_sessions.urls  # noqa: E402  # Needs nothing that is optional either.
 from bff_sessions.engine import SessionStore  # noqa: E402
 
 assert "site-packages" in bff_sessions.__file__, bff_sessions.__file__

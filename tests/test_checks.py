@@ -443,3 +443,179 @@ def test_memory_behind_the_cache_is_w002_except_while_developing(cached, setting
 def test_a_cache_that_nothing_uses_is_not_looked_at(settings):
     settings.BFF_SESSIONS = {"CACHE": "nope", "MAX_STALE": 0, "CACHED_STORE": "nope"}
     assert messages() == []
+
+
+# Providers
+
+
+IDP = "https://idp.example"
+SECRET = "the secret of the client"
+
+
+def provide(settings, *, issuer=IDP, **options):
+    options = {"CLIENT_ID": "shop", "CLIENT_SECRET": SECRET} | options
+    settings.BFF_SESSIONS = {"PROVIDERS": {issuer: options}}
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"CLIENT_SECRET": None},
+        {"JWKS_URI": "https://keys.example/set?v=1", "TOKEN_ENDPOINT": None},
+        {"ALGORITHMS": ["ES256"]},
+        {"ALGORITHMS": ("EdDSA", "ES256K")},
+        {"TOKEN_ENDPOINT_AUTH_METHOD": "client_secret_post"},
+        {"issuer": "https://idp.example/realms/shop/"},
+        {"issuer": "http://localhost:8080"},
+        {"issuer": "http://idp.localhost"},
+        {"issuer": "http://127.0.0.1:8080", "JWKS_URI": "http://[::1]:8080/keys"},
+        {"issuer": "http://keycloak:8080", "ALLOW_HTTP": True},
+    ],
+    ids=str,
+)
+def test_good_providers_are_silent(settings, options):
+    provide(settings, **options)
+    assert messages() == []
+
+
+@pytest.mark.parametrize("providers", [None, [], "https://idp.example", {IDP: None}, {IDP: "shop"}])
+def test_providers_that_are_none_are_e020(settings, providers):
+    settings.BFF_SESSIONS = {"PROVIDERS": providers}
+    only_message("E020")
+
+
+def test_providers_without_the_extra_are_e021(settings, monkeypatch):
+    provide(settings)
+    monkeypatch.setattr("bff_sessions.oidc.checks.find_spec", lambda name: None)
+    assert "oidc" in only_message("E021").hint
+    settings.BFF_SESSIONS = {}
+    assert messages() == []
+
+
+@pytest.mark.parametrize(
+    "issuer",
+    [
+        None,
+        1,
+        "",
+        "idp.example",
+        "https://",
+        "https://idp.example/?realm=shop",
+        "https://idp.example#shop",
+        "https://me@idp.example",
+        "https://idp.example:port",
+        "https://idp.example/ ",
+        "ftp://idp.example",
+        "https://idp.example/" + "a" * 255,
+    ],
+)
+def test_an_issuer_that_is_none_is_e022(settings, issuer):
+    provide(settings, issuer=issuer)
+    only_message("E022")
+
+
+def test_an_unknown_option_of_a_provider_is_e023(settings):
+    provide(settings, CLIENT="shop")
+    assert "'CLIENT'" in only_message("E023").msg
+
+
+@pytest.mark.parametrize("client_id", [None, "", " ", 1])
+def test_a_client_id_that_is_none_is_e024(settings, client_id):
+    provide(settings, CLIENT_ID=client_id)
+    only_message("E024")
+
+
+@pytest.mark.parametrize("secret", ["", " ", 1, b"the secret"])
+def test_a_client_secret_that_is_none_is_e025(settings, secret):
+    provide(settings, CLIENT_SECRET=secret)
+    message = only_message("E025")
+    assert "the secret that" in message.hint
+    assert repr(secret) not in message.msg
+
+
+@pytest.mark.parametrize("allow", ["yes", 1, None])
+def test_an_allowance_that_is_none_is_e026(settings, allow):
+    provide(settings, ALLOW_HTTP=allow)
+    only_message("E026")
+
+
+@pytest.mark.parametrize("name", ["JWKS_URI", "TOKEN_ENDPOINT", "END_SESSION_ENDPOINT"])
+@pytest.mark.parametrize("url", ["", "/token", "ftp://idp.example", 1])
+def test_an_endpoint_that_is_no_address_is_e027(settings, name, url):
+    provide(settings, **{name: url})
+    assert name in only_message("E027").msg
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"issuer": "http://idp.example"},
+        {"issuer": "http://10.0.0.1"},
+        {"JWKS_URI": "http://idp.example/keys"},
+        {"REVOCATION_ENDPOINT": "http://localhost.example"},
+    ],
+    ids=str,
+)
+def test_plain_http_elsewhere_is_e028(settings, options):
+    provide(settings, **options)
+    assert "ALLOW_HTTP" in only_message("E028").hint
+
+
+@pytest.mark.parametrize(
+    "algorithms", [[], None, "RS256", ["RS256", "HS256"], ["none"], [None], ["ES521"], [["RS256"]]]
+)
+def test_algorithms_that_are_none_are_e029(settings, algorithms):
+    provide(settings, ALGORITHMS=algorithms)
+    only_message("E029")
+
+
+@pytest.mark.parametrize("method", ["", "private_key_jwt", ["client_secret_basic"]])
+def test_an_unknown_way_to_say_who_we_are_is_e030(settings, method):
+    provide(settings, TOKEN_ENDPOINT_AUTH_METHOD=method)
+    only_message("E030")
+
+
+def test_no_check_shows_the_secret(settings):
+    provide(settings, CLIENT_ID="", JWKS_URI="", ALGORITHMS=[], ALLOW_HTTP=1, CLIENT="a")
+    found = messages()
+    assert len(found) == 5
+    assert SECRET not in "".join(map(str, found))
+
+
+# Back-channel logout
+
+
+def log_out_with(settings, options):
+    settings.BFF_SESSIONS = {"BACKCHANNEL_LOGOUT": options}
+
+
+def test_good_options_of_logout_are_silent(settings):
+    log_out_with(settings, {"STRICT_TYP": True, "ALL_SESSIONS": False, "MAX_AGE": 0, "LEEWAY": 1.5})
+    assert messages() == []
+
+
+@pytest.mark.parametrize("options", [None, [], "STRICT_TYP"])
+def test_options_of_logout_that_are_none_are_e031(settings, options):
+    log_out_with(settings, options)
+    only_message("E031")
+
+
+@pytest.mark.parametrize("name", ["STRICT", "strict_typ", 1])
+def test_an_unknown_option_of_logout_is_e032(settings, name):
+    log_out_with(settings, {name: True})
+    assert repr(name) in only_message("E032").msg
+
+
+@pytest.mark.parametrize("name", ["STRICT_TYP", "ALL_SESSIONS"])
+@pytest.mark.parametrize("value", [1, None, "yes"])
+def test_a_switch_of_logout_that_is_none_is_e033(settings, name, value):
+    log_out_with(settings, {name: value})
+    assert name in only_message("E033").msg
+
+
+@pytest.mark.parametrize("name", ["MAX_AGE", "LEEWAY"])
+@pytest.mark.parametrize("value", [-1, True, None, "60", float("nan"), float("inf"), 86_401])
+def test_seconds_of_logout_that_are_none_are_e034(settings, name, value):
+    log_out_with(settings, {name: value})
+    assert name in only_message("E034").msg

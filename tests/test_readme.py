@@ -6,6 +6,7 @@ import io
 import json
 import re
 import time
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -14,11 +15,14 @@ from django.contrib.auth.models import User
 from django.core.checks import run_checks
 from django.core.management import call_command
 from django.test import RequestFactory
-from django.urls import resolve
+from django.urls import resolve, reverse
 
 from bff_sessions import conf
 from bff_sessions.contract import UserSessionsFilter
 from bff_sessions.engine import SessionStore
+from bff_sessions.oidc.checks import OPTIONS
+from bff_sessions.oidc.options import LogoutOptions
+from bff_sessions.oidc.providers import get_provider
 from bff_sessions.revocation import revoke_sessions
 from bff_sessions.stores import get_store
 from bff_sessions.stores.cached import CachedUserSessionStore
@@ -118,6 +122,34 @@ def test_the_example_of_a_cache_takes_effect(settings):
     assert [message for message in run_checks() if message.id.startswith("bff_sessions.")] == []
 
 
+def test_the_example_of_a_provider_is_good(settings):
+    namespace = {"env": lambda name: "a secret"}
+    exec(block("python", '"PROVIDERS"'), namespace)
+    settings.BFF_SESSIONS = namespace["BFF_SESSIONS"]
+    assert get_provider("https://idp.example").client_id == "shop"
+
+
+def test_the_example_of_urls_has_the_endpoint_that_is_registered():
+    namespace = {"__name__": "example"}
+    exec(block("python", "bff_sessions.urls"), namespace)
+    urls = type("urls", (), {"urlpatterns": namespace["urlpatterns"]})
+    path = reverse("bff_sessions:backchannel-logout", urlconf=urls)
+    assert f"https://shop.example{path}" in README
+
+
+def test_every_option_of_logout_is_in_the_table_with_its_default():
+    part = README.partition("## Back-channel logout")[2].partition("\n## ")[0]
+    table = dict(re.findall(r"^\| `([A-Z_]+)` \| (\w+) \|", part, re.MULTILINE))
+    defaults = {field.name.upper(): str(field.default) for field in fields(LogoutOptions)}
+    assert table == defaults
+
+
+def test_every_option_of_a_provider_is_in_the_table():
+    part = README.partition("## OpenID Providers")[2].partition("\n## ")[0]
+    rows = "".join(re.findall(r"^\| (`[^|]+)\|", part, re.MULTILINE))
+    assert re.findall(r"`(\w+)`", rows) == list(OPTIONS)
+
+
 def test_every_setting_is_in_the_table_with_its_default():
     table = dict(re.findall(r"^\| `([A-Z_]+)` \| [^|]+ \| `([^`]+)` \|", README, re.MULTILINE))
     assert {name: eval(default) for name, default in table.items()} == conf.DEFAULTS
@@ -174,7 +206,7 @@ def test_commands_name_options_and_extras_that_exist():
         assert re.search(rf"{option}\b", "".join(helped))
     for example in re.findall(r"^\$ python manage\.py (sessions .*)$", README, re.MULTILINE):
         call_command(*example.split())
-    extras = set(re.findall(r"\[(dev|sample|progress|servers)\]", README))
+    extras = set(re.findall(r"\[(dev|oidc|sample|progress|servers)\]", README))
     setup = (ROOT / "setup.cfg").read_text()
     for extra in extras:
         assert re.search(rf"^{extra} =$", setup, re.MULTILINE)

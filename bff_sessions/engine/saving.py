@@ -38,6 +38,7 @@ from bff_sessions.exceptions import (
     SessionMissing,
 )
 from bff_sessions.identity import Identity, identify
+from bff_sessions.oidc.sign_in import end_if_logged_out
 from bff_sessions.protection import is_current, store_key
 
 __all__ = ["SavingSession"]
@@ -109,7 +110,7 @@ class SavingSession(SessionBase):
         self._start_afresh()
         self._session_key = session_key
         yield from self._keep(new)
-        yield from self._after(new.row, None)
+        yield from self._after(identity, new.row, None)
 
     def _update(self, data: dict[str, Any], *, move: bool) -> Steps[bool]:
         """Write `data` over the row; under a new key if `move`, or if it changes hands.
@@ -150,7 +151,7 @@ class SavingSession(SessionBase):
                 self._session_key, self.modified = session_key, True
             self._replaces = False
             yield from self._keep(new._replace(row=replace(new.row, version=version)))
-            yield from self._after(new.row, old)
+            yield from self._after(identity, new.row, old)
             return True
         raise SessionConflict("The session kept changing while it was being saved.")
 
@@ -166,11 +167,12 @@ class SavingSession(SessionBase):
         if identity.session_id is not None and signs_in(row, old):
             yield from replace_others(row, old, lambda other: self._open(other) is not None)
 
-    def _after(self, row: UserSession, old: UserSession | None) -> Steps[None]:
+    def _after(self, identity: Identity, row: UserSession, old: UserSession | None) -> Steps[None]:
         """What comes after `row` was written over `old`."""
         if signs_in(row, old):
             warn_without_provider(row)
             yield from end_oldest(row)
+            yield from end_if_logged_out(row, identity.auth_time)
 
     def _catch_up(self) -> Steps[None]:
         """Take over the row as it is now, and apply what changed here onto its data.

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import fields
 from importlib.util import find_spec
 from typing import Any, Final
 
 from django.core.checks import CheckMessage, Error
 
-from bff_sessions.contract import MAX_TEXT
-from bff_sessions.oidc.urls import is_secure, is_url
+from bff_sessions.contract import MAX_TEXT, is_moment
+from bff_sessions.oidc.addresses import is_secure, is_url
+from bff_sessions.oidc.options import LogoutOptions
 
-__all__ = ["ALGORITHMS", "DEFAULT_ALGORITHMS", "ENDPOINTS", "check_providers"]
+__all__ = ["ALGORITHMS", "DEFAULT_ALGORITHMS", "ENDPOINTS", "check_logout", "check_providers"]
 
 ENDPOINTS: Final = (
     "JWKS_URI",
@@ -42,6 +44,7 @@ DEFAULT_ALGORITHMS: Final = (
     "ES512",
     "EdDSA",
 )
+_MAX_SECONDS: Final = 24 * 60 * 60
 ALGORITHMS: Final = (*DEFAULT_ALGORITHMS, "ES256K")
 
 
@@ -140,6 +143,39 @@ def _check_signatures(name: str, options: dict[str, Any]) -> Iterator[CheckMessa
             hint=f"Give one of {', '.join(AUTH_METHODS)}, or leave it out.",
             id="bff_sessions.E030",
         )
+
+
+def check_logout(options: Any) -> Iterator[CheckMessage]:
+    """What is wrong with BFF_SESSIONS["BACKCHANNEL_LOGOUT"]."""
+    name = "BFF_SESSIONS['BACKCHANNEL_LOGOUT']"
+    if not isinstance(options, dict):
+        yield Error(
+            f"{name} is no dictionary.",
+            hint="For example {'STRICT_TYP': True}.",
+            id="bff_sessions.E031",
+        )
+        return
+    kinds = {field.name.upper(): field.type for field in fields(LogoutOptions)}
+    for option, value in options.items():
+        kind = kinds.get(option)
+        if kind is None:
+            yield Error(
+                f"{name} has no option {option!r:.120}.",
+                hint=f"It has {', '.join(kinds)}.",
+                id="bff_sessions.E032",
+            )
+        elif kind == "bool" and not isinstance(value, bool):
+            yield Error(
+                f"{name}[{option!r}] is neither True nor False: {value!r:.120}.",
+                hint="Give one of them, or leave it out.",
+                id="bff_sessions.E033",
+            )
+        elif kind == "float" and not (is_moment(value) and value <= _MAX_SECONDS):
+            yield Error(
+                f"{name}[{option!r}] is no number of seconds: {value!r:.120}.",
+                hint=f"Give a number from 0 to {_MAX_SECONDS}, or leave it out.",
+                id="bff_sessions.E034",
+            )
 
 
 def _is_text(value: object) -> bool:

@@ -70,13 +70,13 @@ def post_form(
     data: Mapping[str, str],
     *,
     authorization: str | None = None,
-    timeout: float = TIMEOUT,
+    timeout: float | None = None,
 ) -> Response:
     """Post `data` as a form. An answer that refuses it is an answer.
 
     Args:
         authorization: value of the header of that name.
-        timeout: in seconds.
+        timeout: in seconds; None: `TIMEOUT`.
 
     Raises:
         ProviderUnavailable: if nobody answers, or somebody who has to be asked again later:
@@ -93,7 +93,9 @@ def post_form(
 
 
 @sensitive_variables()
-def _send(method: str, url: str, *, timeout: float = TIMEOUT, **kwargs: Any) -> Response:
+def _send(method: str, url: str, *, timeout: float | None = None, **kwargs: Any) -> Response:
+    if timeout is None:
+        timeout = TIMEOUT
     try:
         with requests.request(
             method, url, timeout=timeout, allow_redirects=False, stream=True, auth=_as_is, **kwargs

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any, Final
@@ -13,6 +14,8 @@ from bff_sessions.exceptions import ProviderUnavailable
 from bff_sessions.oidc.http import MAX_AGE, Source, get_json
 
 __all__ = ["SigningKeys"]
+
+logger = logging.getLogger("bff_sessions.logout")
 
 _OF_RSA: Final = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512")
 
@@ -32,6 +35,7 @@ class SigningKeys(PyJWKClient):
         super().__init__(issuer, lifespan=MAX_AGE)
         self._source = Source(lambda: _read(uri()))
         self._lock = threading.Lock()
+        self._prefetch = threading.Lock()
 
     def fetch_data(self) -> dict[str, Any]:
         # Not PyJWT's own, which reads answers of any length and tries again after each failure.
@@ -62,13 +66,21 @@ class SigningKeys(PyJWKClient):
         return fitting[0] if len(fitting) == 1 else None
 
     def prefetch(self) -> None:
-        """Have the keys at hand.
+        """Have the keys at hand, if nobody is looking for them already. Without waiting."""
+        is_fresh = self.jwk_set_cache is not None and self.jwk_set_cache.get() is not None
+        if is_fresh or not self._prefetch.acquire(blocking=False):
+            return
+        threading.Thread(target=self._prefetch_now, name="bff_sessions keys", daemon=True).start()
 
-        Raises:
-            ProviderUnavailable: if they cannot be had.
-        """
-        with self._lock:
-            self.get_jwk_set()
+    def _prefetch_now(self) -> None:
+        try:
+            with self._lock:
+                self.get_jwk_set()
+        except ProviderUnavailable as error:
+            # Nobody needs them yet; who does will say so.
+            logger.info("The keys of a provider could not be fetched in advance: %s", error)
+        finally:
+            self._prefetch.release()
 
 
 def _read(uri: str) -> dict[str, Any]:

@@ -16,11 +16,11 @@ from django.views.decorators.debug import sensitive_variables
 
 from bff_sessions import conf
 from bff_sessions.exceptions import ProviderUnavailable
+from bff_sessions.oidc.addresses import is_secure, is_url
 from bff_sessions.oidc.checks import DEFAULT_ALGORITHMS, ENDPOINTS, check_providers
 from bff_sessions.oidc.discovery import Discovery
 from bff_sessions.oidc.http import Response, post_form
 from bff_sessions.oidc.keys import SigningKeys
-from bff_sessions.oidc.urls import is_secure, is_url
 
 __all__ = ["Provider", "get_provider", "get_providers"]
 

@@ -11,10 +11,12 @@ from typing import Any
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError
 
+from bff_sessions import conf
 from bff_sessions.contract import ANY, DeletedSession, UserSessionStoreCleanup, check_text
 from bff_sessions.management.batchwork import batch_size, progress, stop_on_signals
+from bff_sessions.models import Logout
 from bff_sessions.stores import get_store
-from bff_sessions.stores.batches import MAX_BATCH_SIZE
+from bff_sessions.stores.batches import MAX_BATCH_SIZE, delete_in_batches
 
 
 class Command(BaseCommand):
@@ -80,6 +82,15 @@ class Command(BaseCommand):
                         sleep=options["sleep"],
                         partition=partition,
                         on_deleted=None if advance is None else _counting(advance),
+                        should_stop=stop.is_set,
+                    )
+                if conf.PROVIDERS:
+                    # What nobody needs to know any more of logouts: few, and nothing to tell of.
+                    delete_in_batches(
+                        Logout.objects.current().delete_expired,
+                        batch_size=options["batch_size"],
+                        max_seconds=options["max_seconds"],
+                        sleep=options["sleep"],
                         should_stop=stop.is_set,
                     )
         if not quiet:

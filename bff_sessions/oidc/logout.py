@@ -1,0 +1,63 @@
+"""What a provider's logout does here: OpenID Connect Back-Channel Logout 1.0, 2.7."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from bff_sessions.contract import UserSessionsFilter
+from bff_sessions.models import Logout
+from bff_sessions.oidc.logout_tokens import LogoutToken, LogoutTokenInvalid, Reason
+from bff_sessions.oidc.options import get_logout_options
+from bff_sessions.oidc.sign_in import REMEMBERED
+from bff_sessions.revocation import revoke_sessions
+from bff_sessions.stores import get_store
+
+__all__ = ["end_sessions"]
+
+
+def end_sessions(token: LogoutToken) -> int:
+    """End the sessions that `token`, which has been verified, names. Returns their number.
+
+    First it is written down, and committed, that they end: whoever is signing in meanwhile finds
+    it, see `bff_sessions.oidc.sign_in`. Last, that the token has been used: if anything fails in
+    between, the provider may try again.
+
+    In all partitions of the store, like revoke_sessions(): the user has signed out at the provider,
+    whichever application of this site is registered there.
+
+    Raises:
+        LogoutTokenInvalid: if the token has been used already.
+        RuntimeError: inside a transaction, whose end comes too late for others to see.
+    """
+    options = get_logout_options()
+    subject_id, session_id = token.subject_id, token.session_id
+    if options.all_sessions:
+        subject_id = subject_id or _find_subject(token)
+    ends_all = subject_id is not None and (session_id is None or options.all_sessions)
+    now = datetime.now(UTC)
+    logouts = Logout.objects.current()
+    if not logouts.begin(
+        issuer=token.issuer,
+        jti=token.jti,
+        session_id=session_id,
+        subject_id=subject_id if ends_all else None,
+        issued=token.issued_at,
+        expires=max(token.expires_at + timedelta(seconds=options.leeway), now + REMEMBERED),
+    ):
+        raise LogoutTokenInvalid(Reason.REPLAYED)
+    ended = revoke_sessions(
+        UserSessionsFilter(
+            issuer=token.issuer,
+            subject_id=subject_id,
+            session_id=None if ends_all else session_id,
+        )
+    )
+    if not logouts.finish(issuer=token.issuer, jti=token.jti):
+        raise LogoutTokenInvalid(Reason.REPLAYED)  # By somebody else, at the same time.
+    return ended
+
+
+def _find_subject(token: LogoutToken) -> str | None:
+    """Whose the session is that `token` names."""
+    named = UserSessionsFilter(issuer=token.issuer, session_id=token.session_id)
+    return next((session.subject_id for session in get_store().get_user_sessions(named)), None)

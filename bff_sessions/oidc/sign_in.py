@@ -1,0 +1,69 @@
+"""What a sign-in through a provider has to do with logouts. Imports nothing that is optional.
+
+A logout writes down that it ends a session, and then ends it. A sign-in writes its session, and
+then looks whether its end is written down. So whichever comes first, one of both sees the other.
+"""
+
+from __future__ import annotations
+
+import logging
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from django.core.exceptions import ImproperlyConfigured
+
+from bff_sessions import conf
+from bff_sessions.contract import UserSession
+from bff_sessions.engine.signing_in import same_session
+from bff_sessions.engine.steps import Steps, call
+from bff_sessions.revocation import revoke_sessions
+
+__all__ = ["REMEMBERED", "end_if_logged_out"]
+
+logger = logging.getLogger("bff_sessions.logout")
+
+# How long it may take from what the provider answers to a saved session: no server lets a request
+# run for longer. Short, for providers that let a session of theirs live on after its logout.
+REMEMBERED: Final = timedelta(minutes=2)
+
+
+def end_if_logged_out(row: UserSession, auth_time: float | None) -> Steps[None]:
+    """After a sign-in has written `row`: end it, if its provider has ended it meanwhile.
+
+    Args:
+        auth_time: when the provider says that the user signed in; None: when `row` says so. A
+            logout of everything that the subject has is none of those who sign in after it.
+    """
+    issuer = row.issuer
+    if issuer not in conf.PROVIDERS:
+        return
+
+    def look() -> None:
+        from bff_sessions.models import Logout
+
+        since = row.created if auth_time is None else datetime.fromtimestamp(auth_time, UTC)
+        if Logout.objects.current().ends(row, since, datetime.now(UTC) - REMEMBERED):
+            revoke_sessions(same_session(row))
+            logger.info("A sign-in at %s came after its logout, and was ended.", issuer)
+        _prefetch_keys(str(issuer))
+
+    # Not before the row is there for others to see.
+    yield call("on_commit", look)
+
+
+def _prefetch_keys(issuer: str) -> None:
+    """Have the provider's keys at hand in this process before it sends its first logout.
+
+    Here, because every process that will need them serves requests, sign-ins among them; in a
+    thread, because nobody who signs in is to wait for that.
+    """
+    try:
+        from bff_sessions.oidc.providers import get_provider
+
+        provider = get_provider(issuer)
+    except (ImportError, ImproperlyConfigured) as error:
+        # What the system checks say, too; and no reason to let nobody sign in.
+        logger.error("Logouts of %s cannot be verified. %s", issuer, error)
+    else:
+        if provider is not None:
+            provider.keys.prefetch()

@@ -1,0 +1,58 @@
+import pytest
+
+from bff_sessions.oidc.providers import get_provider
+from tests.oidc.provider import CLIENT_ID, LocalProvider
+
+
+@pytest.fixture
+def provider(settings):
+    """A provider that is configured, and answers."""
+    settings.ROOT_URLCONF = "tests.oidc.urls"
+    local = LocalProvider()
+    settings.BFF_SESSIONS = {"PROVIDERS": {local.issuer: {"CLIENT_ID": CLIENT_ID}}}
+    yield local
+    local.close()
+
+
+@pytest.fixture
+def another_provider(provider, settings):
+    """A second one, with a client id of its own."""
+    local = LocalProvider()
+    providers = settings.BFF_SESSIONS["PROVIDERS"] | {local.issuer: {"CLIENT_ID": "shop-2"}}
+    settings.BFF_SESSIONS = {"PROVIDERS": providers}
+    yield local
+    local.close()
+
+
+@pytest.fixture
+def configure(provider, settings):
+    """Changes options of the provider, and other settings."""
+
+    def configure(more=None, **options):
+        options = {"CLIENT_ID": CLIENT_ID} | options
+        settings.BFF_SESSIONS = {"PROVIDERS": {provider.issuer: options}} | (more or {})
+        return get_provider(provider.issuer)
+
+    return configure
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """A clock that the test turns; what is kept for some time looks at it."""
+
+    class Clock:
+        now = 1000.0
+
+        def monotonic(self):
+            return self.now
+
+        def advance(self, seconds):
+            self.now += seconds
+
+    clock = Clock()
+    for module in ("bff_sessions.oidc.http", "bff_sessions.oidc.discovery"):
+        monkeypatch.setattr(f"{module}.time", clock)
+    monkeypatch.setattr("jwt.jwks_client.time", clock)
+    monkeypatch.setattr("jwt.jwk_set_cache.time", clock)
+    monkeypatch.setattr("jwt.api_jwk.time", clock)
+    return clock

@@ -1,0 +1,355 @@
+import base64
+import logging
+import os
+import subprocess
+import sys
+import threading
+import traceback
+
+import pytest
+from asgiref.sync import async_to_sync
+from django.core.exceptions import ImproperlyConfigured
+
+from bff_sessions.exceptions import ProviderUnavailable
+from bff_sessions.oidc.http import MAX_AGE, PAUSE_AFTER_FAILURE
+from bff_sessions.oidc.providers import get_provider, get_providers
+from tests.oidc.provider import KEYS, public_jwk
+
+CONFIGURATION = "/.well-known/openid-configuration"
+SECRET = "a secret: of+the client"
+
+
+def test_importing_the_package_imports_nothing_optional():
+    code = (
+        "import sys, django; django.setup(); import bff_sessions.urls, bff_sessions.engine;"
+        "print({'jwt', 'requests'} & {*sys.modules})"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=os.environ | {"DJANGO_SETTINGS_MODULE": "tests.settings"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == "set()\n"
+
+
+def test_a_provider_is_found_by_its_exact_issuer(provider):
+    assert get_provider(provider.issuer).client_id == "shop"
+    assert get_provider(provider.issuer + "/") is None
+    assert list(get_providers()) == [provider.issuer]
+
+
+def test_a_change_of_settings_takes_effect(provider, settings):
+    assert get_providers()
+    settings.BFF_SESSIONS = {}
+    assert get_providers() == {}
+
+
+def test_a_wrong_setting_is_told_when_it_is_used(settings):
+    settings.BFF_SESSIONS = {"PROVIDERS": {"https://idp.example": {"CLIENT_ID": ""}}}
+    with pytest.raises(ImproperlyConfigured, match="CLIENT_ID"):
+        get_providers()
+
+
+def test_the_secret_is_not_shown(configure):
+    assert SECRET not in repr(configure(CLIENT_SECRET=SECRET))
+
+
+# Endpoints
+
+
+@pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
+def test_endpoints_are_those_that_the_provider_tells(provider, configure, is_async):
+    configured = configure()
+    ask = async_to_sync(configured.aendpoint) if is_async else configured.endpoint
+    assert ask("token_endpoint") == f"{provider.issuer}/token"
+    assert ask("revocation_endpoint") == f"{provider.issuer}/revoke"
+    assert provider.requests == [CONFIGURATION]
+
+
+def test_a_configured_endpoint_is_not_asked_for(provider, configure):
+    configured = configure(TOKEN_ENDPOINT="https://idp.example/t")
+    assert configured.endpoint("token_endpoint") == "https://idp.example/t"
+    assert provider.requests == []
+
+
+def test_the_configuration_is_asked_for_again_after_a_while(provider, configure, clock):
+    configured = configure()
+    configured.endpoint("token_endpoint")
+    clock.advance(MAX_AGE - 1)
+    configured.endpoint("token_endpoint")
+    assert len(provider.requests) == 1
+    clock.advance(1)
+    provider.configuration["token_endpoint"] = f"{provider.issuer}/moved"
+    assert configured.endpoint("token_endpoint") == f"{provider.issuer}/moved"
+    assert len(provider.requests) == 2
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        (500, {}, b"{}"),
+        (404, {}, b"{}"),
+        (200, {}, b"not json"),
+        (200, {}, b"[]"),
+        (200, {}, b"[" * 100_000),
+        (200, {}, b"\xff"),
+        (200, {}, b'{"issuer": "http://127.0.0.1"}'),
+        (200, {}, b" " * 300_000),
+        (200, {"Content-Length": "nonsense"}, b"{}"),
+        (200, {"Content-Encoding": "gzip"}, b"not gzip"),
+        (302, {"Location": "/elsewhere"}, b""),
+    ],
+    ids=lambda answer: f"{answer[0]} {answer[2][:20]} {answer[1]}",
+)
+def test_a_configuration_that_is_none_makes_the_provider_unavailable(provider, configure, answer):
+    provider.answers[CONFIGURATION] = answer
+    with pytest.raises(ProviderUnavailable):
+        configure().endpoint("token_endpoint")
+    assert provider.requests == [CONFIGURATION]
+
+
+def test_a_provider_that_failed_is_left_in_peace_for_a_moment(provider, configure, clock):
+    good = provider.configuration
+    provider.configuration = good | {"issuer": "https://somebody.example"}
+    configured = configure()
+    for _ in range(5):
+        with pytest.raises(ProviderUnavailable):
+            configured.endpoint("token_endpoint")
+    assert len(provider.requests) == 1
+    provider.configuration = good
+    clock.advance(PAUSE_AFTER_FAILURE)
+    assert configured.endpoint("token_endpoint")
+
+
+def test_a_provider_that_does_not_answer_is_waited_for_no_longer_than_said(
+    provider, configure, monkeypatch
+):
+    monkeypatch.setattr("bff_sessions.oidc.http.TIMEOUT", 0.1)
+    release = threading.Event()
+    provider.answer = lambda *args: release.wait(20)
+    try:
+        with pytest.raises(ProviderUnavailable, match="Timeout"):
+            configure().endpoint("token_endpoint")
+    finally:
+        release.set()
+
+
+@pytest.mark.parametrize(
+    "url", [None, 1, "", "/token", "ftp://idp.example/t", "http://idp.example/t"]
+)
+def test_an_endpoint_that_cannot_be_trusted_is_none(provider, configure, url):
+    provider.configuration["token_endpoint"] = url
+    with pytest.raises(ProviderUnavailable, match="token_endpoint"):
+        configure().endpoint("token_endpoint")
+
+
+def test_plain_http_is_taken_where_it_is_allowed(provider, configure):
+    provider.configuration["token_endpoint"] = "http://idp.example/t"
+    configured = configure(ALLOW_HTTP=True)
+    assert configured.endpoint("token_endpoint") == "http://idp.example/t"
+
+
+def test_a_slash_at_the_end_of_the_issuer_is_left_out_of_the_address(provider, settings):
+    issuer = provider.configuration["issuer"] = provider.issuer + "/"
+    settings.BFF_SESSIONS = {"PROVIDERS": {issuer: {"CLIENT_ID": "shop"}}}
+    assert get_provider(issuer).endpoint("token_endpoint")
+    assert provider.requests == [CONFIGURATION]
+
+
+# Posts
+
+
+def basic(pair):
+    return f"Basic {base64.b64encode(pair.encode()).decode()}"
+
+
+@pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
+def test_a_post_says_who_we_are_with_basic(provider, configure, is_async):
+    configured = configure(CLIENT_ID="shop:1", CLIENT_SECRET=SECRET)
+    post = async_to_sync(configured.apost) if is_async else configured.post
+    answer = post("token_endpoint", {"refresh_token": "r 1"})
+    assert (answer.ok, answer.status_code, answer.json()) == (True, 200, {"access_token": "new"})
+    # RFC 6749, 2.3.1: encoded before they are put together.
+    assert provider.posts == [(basic("shop%3A1:a+secret%3A+of%2Bthe+client"), "refresh_token=r+1")]
+
+
+def test_a_post_to_a_configured_endpoint_does_not_ask_for_the_configuration(provider, configure):
+    url = f"{provider.issuer}/token"
+    configure(CLIENT_SECRET="s", TOKEN_ENDPOINT=url).post("token_endpoint", {})
+    assert provider.requests == ["/token"]
+    assert provider.posts == [(basic("shop:s"), "")]
+
+
+@pytest.mark.parametrize("is_told", [False, True])
+def test_a_post_says_who_we_are_in_the_form_where_the_provider_wants_that(
+    provider, configure, is_told
+):
+    more = {"TOKEN_ENDPOINT_AUTH_METHOD": "client_secret_post"} if is_told else {}
+    if not is_told:
+        methods = ["client_secret_post", "private_key_jwt"]
+        provider.configuration["token_endpoint_auth_methods_supported"] = methods
+    configure(CLIENT_SECRET="s", **more).post("token_endpoint", {"a": "b"})
+    assert provider.posts == [(None, "a=b&client_id=shop&client_secret=s")]
+
+
+def test_what_is_told_comes_before_what_the_provider_wants(provider, configure):
+    provider.configuration["token_endpoint_auth_methods_supported"] = ["client_secret_post"]
+    more = {"TOKEN_ENDPOINT_AUTH_METHOD": "client_secret_basic"}
+    configure(CLIENT_SECRET="s", **more).post("token_endpoint", {})
+    assert provider.posts == [(basic("shop:s"), "")]
+
+
+def test_a_public_client_says_its_id_and_finds_no_credentials_elsewhere(
+    provider, configure, monkeypatch, tmp_path
+):
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login somebody password else\n")
+    netrc.chmod(0o600)
+    monkeypatch.setenv("NETRC", str(netrc))
+    configure().post("token_endpoint", {"a": "b"})
+    assert provider.posts == [(None, "a=b&client_id=shop")]
+
+
+def test_a_refusal_is_an_answer(provider, configure):
+    provider.answers["/token"] = (400, {}, b'{"error": "invalid_grant"}')
+    answer = configure().post("token_endpoint", {})
+    assert (answer.ok, answer.status_code) == (False, 400)
+    assert answer.json() == {"error": "invalid_grant"}
+    assert "invalid_grant" not in repr(answer)
+
+
+@pytest.mark.parametrize(
+    "answer", [(500, {}, b""), (503, {}, b""), (429, {}, b""), (307, {"Location": "/x"}, b"")]
+)
+def test_who_cannot_answer_now_is_unavailable(provider, configure, answer):
+    provider.answers["/token"] = answer
+    with pytest.raises(ProviderUnavailable):
+        configure().post("token_endpoint", {})
+    assert provider.requests == [CONFIGURATION, "/token"]
+
+
+def test_an_error_tells_nothing_of_what_was_posted(configure, caplog):
+    caplog.set_level(logging.DEBUG)
+    url = "http://127.0.0.1:1/token?key=hidden"
+    configured = configure(CLIENT_SECRET=SECRET, TOKEN_ENDPOINT=url)
+    with pytest.raises(ProviderUnavailable) as caught:
+        configured.post("token_endpoint", {"refresh_token": "hidden"})
+    text = "".join(traceback.format_exception(caught.value)) + caplog.text
+    assert "ConnectionError" in text
+    assert SECRET not in text
+    assert "token=hidden" not in text
+
+
+# Keys
+
+
+def test_keys_are_kept(provider, configure, clock):
+    keys = configure().keys
+    for _ in range(3):
+        assert keys.find("ES256", "ES256").key_id == "ES256"
+    clock.advance(MAX_AGE)
+    assert keys.find("ES256", "ES256")
+    assert provider.requests == [CONFIGURATION, "/keys"]
+    clock.advance(1)
+    assert keys.find("ES256", "ES256")
+    assert provider.requests == [CONFIGURATION, "/keys"] * 2
+
+
+def test_a_new_key_is_found_at_once_also_right_after_the_first_fetch(provider, configure, clock):
+    keys = configure().keys
+    assert keys.find("RS256", "RS256")
+    provider.keys.append(public_jwk(KEYS["RS256"], "RS256", kid="new", alg="RS256"))
+    assert keys.find("new", "RS256").key_id == "new"
+
+
+def test_unknown_key_ids_do_not_make_us_ask_for_more_than_one_fetch_in_a_while(
+    provider, configure, clock
+):
+    keys = configure().keys
+    for number in range(200):
+        assert keys.find(f"unknown-{number}", "RS256") is None
+    assert provider.requests.count("/keys") == 2
+    clock.advance(31)
+    for number in range(200):
+        assert keys.find(f"unknown-{number}", "RS256") is None
+    assert provider.requests.count("/keys") == 3
+
+
+def test_unknown_key_ids_do_not_make_us_hammer_a_provider_that_is_down(provider, configure, clock):
+    keys = configure().keys
+    assert keys.find("RS256", "RS256")
+    provider.answers["/keys"] = (500, {}, b"")
+    for number in range(20):
+        with pytest.raises(ProviderUnavailable):
+            keys.find(f"unknown-{number}", "RS256")
+    assert provider.requests.count("/keys") == 2
+    assert keys.find("RS256", "RS256")
+
+
+def test_many_threads_ask_once(provider, configure):
+    keys = configure().keys
+    threads = [threading.Thread(target=keys.find, args=["RS256", "RS256"]) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert provider.requests.count("/keys") == 1
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"{}", b'{"keys": []}', b'{"keys": null}', b'{"keys": [1]}', b'{"keys": [{"kty": "oct"}]}'],
+)
+def test_a_key_set_without_keys_makes_the_provider_unavailable(provider, configure, body):
+    provider.answers["/keys"] = (200, {}, body)
+    with pytest.raises(ProviderUnavailable):
+        configure().keys.find("RS256", "RS256")
+
+
+def test_a_key_without_algorithm_is_for_all_of_its_kind(provider, configure):
+    provider.keys = [public_jwk(KEYS["RS256"], "RS256", kid="any")]
+    keys = configure().keys
+    assert keys.find("any", "RS256") and keys.find("any", "PS512")
+    assert keys.find("any", "ES256") is None
+
+
+def test_keys_of_one_id_are_told_apart_by_algorithm(provider, configure):
+    provider.keys = [
+        public_jwk(KEYS[name], name, kid="same", alg=name) for name in ("RS256", "ES256")
+    ]
+    assert configure().keys.find("same", "ES256").key_type == "EC"
+
+
+def test_without_an_id_only_the_one_key_that_fits_is_taken(provider, configure):
+    keys = configure().keys
+    assert keys.find(None, "ES256").key_id == "ES256"
+    assert keys.find(None, "ES512") is None
+    provider.keys.append(public_jwk(KEYS["ES256"], "ES256", kid="second", alg="ES256"))
+    assert configure().keys.find(None, "ES256") is None
+
+
+def test_keys_can_be_had_in_advance(provider, configure):
+    keys = configure().keys
+    keys.prefetch()
+    wait_for_prefetch(keys)
+    assert provider.requests == [CONFIGURATION, "/keys"]
+    keys.prefetch()
+    wait_for_prefetch(keys)
+    assert keys.find("RS256", "RS256")
+    assert len(provider.requests) == 2
+
+
+def test_keys_that_cannot_be_had_in_advance_are_no_trouble(provider, configure, caplog):
+    caplog.set_level(logging.INFO, "bff_sessions.logout")
+    provider.answers["/keys"] = (500, {}, b"")
+    keys = configure().keys
+    keys.prefetch()
+    wait_for_prefetch(keys)
+    assert [record.levelname for record in caplog.records if "logout" in record.name] == ["INFO"]
+
+
+def wait_for_prefetch(keys):
+    with keys._prefetch:
+        pass
