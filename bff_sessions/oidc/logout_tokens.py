@@ -13,7 +13,6 @@ from django.views.decorators.debug import sensitive_variables
 
 from bff_sessions.contract import check_text, is_moment
 from bff_sessions.exceptions import BffSessionsError
-from bff_sessions.oidc.checks import ALGORITHMS
 from bff_sessions.oidc.options import LogoutOptions, get_logout_options
 from bff_sessions.oidc.providers import Provider, get_provider
 
@@ -120,12 +119,10 @@ def _check_type(type_: object, options: LogoutOptions) -> None:
 
 
 def _get_provider(issuer: object, algorithm: object) -> Provider:
-    # By the list, never by the token: neither none, nor HMAC with what is a public key.
-    if algorithm not in ALGORITHMS:
-        raise LogoutTokenInvalid(Reason.ALGORITHM)
     provider = get_provider(issuer) if isinstance(issuer, str) else None
     if provider is None:
         raise LogoutTokenInvalid(Reason.ISSUER)
+    # By our list, never by the token: neither none, nor HMAC with what is a public key.
     if algorithm not in provider.algorithms:
         raise LogoutTokenInvalid(Reason.ALGORITHM)
     return provider

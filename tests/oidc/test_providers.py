@@ -96,7 +96,6 @@ def test_the_configuration_is_asked_for_again_after_a_while(provider, configure,
         (200, {}, b"[" * 100_000),
         (200, {}, b"\xff"),
         (200, {}, b'{"issuer": "http://127.0.0.1"}'),
-        (200, {}, b" " * 300_000),
         (200, {"Content-Length": "nonsense"}, b"{}"),
         (200, {"Content-Encoding": "gzip"}, b"not gzip"),
         (302, {"Location": "/elsewhere"}, b""),
@@ -108,6 +107,12 @@ def test_a_configuration_that_is_none_makes_the_provider_unavailable(provider, c
     with pytest.raises(ProviderUnavailable):
         configure().endpoint("token_endpoint")
     assert provider.requests == [CONFIGURATION]
+
+
+def test_a_configuration_that_is_too_long_is_not_read(provider, configure):
+    provider.configuration["padding"] = "a" * 300_000
+    with pytest.raises(ProviderUnavailable, match="too long"):
+        configure().endpoint("token_endpoint")
 
 
 def test_a_provider_that_failed_is_left_in_peace_for_a_moment(provider, configure, clock):
@@ -328,6 +333,12 @@ def test_without_an_id_only_the_one_key_that_fits_is_taken(provider, configure):
     assert keys.find(None, "ES512") is None
     provider.keys.append(public_jwk(KEYS["ES256"], "ES256", kid="second", alg="ES256"))
     assert configure().keys.find(None, "ES256") is None
+
+
+def test_without_an_id_a_key_for_encryption_does_not_count(provider, configure):
+    key = public_jwk(KEYS["ES256"], "ES256", kid="secrets", use="enc", alg="ES256")
+    provider.keys.append(key)
+    assert configure().keys.find(None, "ES256").key_id == "ES256"
 
 
 def test_keys_can_be_had_in_advance(provider, configure):
