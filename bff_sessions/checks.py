@@ -90,7 +90,7 @@ def check_settings(**kwargs: Any) -> Iterable[CheckMessage]:
         yield Error(
             f"BFF_SESSIONS['CLAIMS_KEY'] is no key of your own: {conf.CLAIMS_KEY!r:.120}.",
             hint="Name the key of the session that holds iss, sub and sid, for example 'oidc'.",
-            id="bff_sessions.E030",
+            id="bff_sessions.E016",
         )
     yield from _check_partition()
     yield from _check_keys()

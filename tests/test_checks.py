@@ -1,5 +1,6 @@
 import enum
 import os
+import re
 import subprocess
 import sys
 from datetime import timedelta
@@ -12,6 +13,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.management import call_command
 from django.core.management.base import SystemCheckError
 
+import bff_sessions
 from bff_sessions import engine
 from bff_sessions.contract import UserSessionStore
 from bff_sessions.protection import protect
@@ -234,7 +236,7 @@ def test_lifetimes_that_make_no_sense_are_told(settings, id, name, values):
 )
 def test_a_claims_key_that_is_none_or_taken_is_e030(settings, key):
     settings.BFF_SESSIONS = {"CLAIMS_KEY": key}
-    assert repr(key) in only_message("E030").msg
+    assert repr(key) in only_message("E016").msg
 
 
 def test_a_claims_key_of_ones_own_will_do(settings):
@@ -619,3 +621,10 @@ def test_a_switch_of_logout_that_is_none_is_e033(settings, name, value):
 def test_seconds_of_logout_that_are_none_are_e034(settings, name, value):
     log_out_with(settings, {name: value})
     assert name in only_message("E034").msg
+
+
+def test_one_id_is_one_fault():
+    package = Path(bff_sessions.__file__).parent
+    source = "".join(path.read_text() for path in package.rglob("*.py"))
+    ids = re.findall(r'"bff_sessions\.([EW]\d{3})"', source)
+    assert len(ids) == len(set(ids)) > 40
