@@ -13,8 +13,7 @@ from bff_sessions import conf
 
 __all__ = ["check_adapters"]
 
-ALLAUTH = "bff_sessions.adapters.allauth"
-SOCIAL_AUTH = "bff_sessions.adapters.social_auth.copy_claims"
+STEP = "bff_sessions.adapters.social_auth.copy_claims"
 
 
 def check_adapters() -> Iterable[CheckMessage]:
@@ -28,16 +27,16 @@ def check_adapters() -> Iterable[CheckMessage]:
             id="bff_sessions.W030",
         )
     openid_connect = "allauth.socialaccount.providers.openid_connect"
-    if apps.is_installed(openid_connect) and not apps.is_installed(ALLAUTH):
+    if apps.is_installed(openid_connect) and not apps.is_installed("bff_sessions.adapters.allauth"):
         yield Warning(
             "django-allauth does not keep the id token: no provider can end its sessions.",
-            hint=f"Add '{ALLAUTH}.AllauthAdapter' to INSTALLED_APPS.",
+            hint="Add 'bff_sessions.adapters.allauth.AllauthAdapter' to INSTALLED_APPS.",
             id="bff_sessions.W031",
         )
     if apps.is_installed("social_django") and not any(map(_has_step, dir(settings))):
         yield Warning(
             "social-auth-app-django does not keep the id token: no provider can end its sessions.",
-            hint=f"Add {SOCIAL_AUTH!r} to the end of SOCIAL_AUTH_PIPELINE.",
+            hint="End SOCIAL_AUTH_PIPELINE with 'bff_sessions.adapters.social_auth.copy_claims'.",
             id="bff_sessions.W032",
         )
 
@@ -50,4 +49,4 @@ def _has_step(name: str) -> bool:
     # A backend may have a pipeline of its own, SOCIAL_AUTH_OIDC_PIPELINE for example.
     if not (name.startswith("SOCIAL_AUTH_") and name.endswith("_PIPELINE")):
         return False
-    return SOCIAL_AUTH in (_setting(name) or ())
+    return STEP in (_setting(name) or ())
