@@ -263,7 +263,7 @@ json_values = st.recursive(
     max_leaves=10,
 )
 claims_or_not = st.fixed_dictionaries(
-    {}, optional=dict.fromkeys(("iss", "sub", "sid"), st.text() | json_values)
+    {}, optional=dict.fromkeys(("iss", "sub", "sid", "auth_time", "iat"), st.text() | json_values)
 )
 
 

@@ -12,13 +12,13 @@ from bff_sessions import conf
 
 __all__ = ["keep_claims"]
 
+_KEPT = ("iss", "sub", "sid", "auth_time", "iat")
+
 
 def keep_claims(session: Any, claims: Mapping[str, Any]) -> None:
-    """Copy what names the session at the provider from the `claims` of a verified id token.
+    """Copy whose session it is, and since when, from the `claims` of a verified id token.
 
     In the session and nowhere else: what libraries keep for each account is overwritten when the
     same user signs in with another browser.
     """
-    session[conf.CLAIMS_KEY] = {
-        name: claims[name] for name in ("iss", "sub", "sid") if name in claims
-    }
+    session[conf.CLAIMS_KEY] = {name: claims[name] for name in _KEPT if name in claims}

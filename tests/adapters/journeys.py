@@ -7,6 +7,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 
 from bff_sessions.contract import UserSessionsFilter
+from bff_sessions.identity import resolve_identity
 from bff_sessions.models import Session
 from bff_sessions.revocation import revoke_sessions
 from bff_sessions.stores import get_store
@@ -88,6 +89,12 @@ class Journeys:
         ((issuer, subject_id, session_id),) = rows()
         assert (issuer, subject_id) == (provider.issuer, "alice")
         assert session_id  # Of our own making.
+
+    def test_the_session_knows_when_the_user_signed_in_at_the_provider(self, browser, provider):
+        # By this, a logout of all that the subject has spares those who sign in after it.
+        browser.sign_in("alice", "s1")
+        identity = resolve_identity(browser.client.session)
+        assert identity.auth_time == provider.auth_time
 
     def test_signing_in_moves_the_session_to_a_new_key(self, browser):
         browser.who()

@@ -20,6 +20,7 @@ class Provider:
         self.key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
         self.codes, self.users = {}, {}
         self.email_verified = True
+        self.auth_time = int(time.time()) - 5
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), self._make_handler())
         self.issuer = f"http://127.0.0.1:{self.server.server_port}"
 
@@ -46,7 +47,8 @@ class Provider:
 
     def make_id_token(self, claims):
         now = int(time.time())
-        payload = {"iss": self.issuer, "aud": CLIENT_ID, "iat": now, "exp": now + 60, **claims}
+        times = {"auth_time": self.auth_time, "iat": now, "exp": now + 60}
+        payload = {"iss": self.issuer, "aud": CLIENT_ID, **times, **claims}
         return jwt.encode(payload, self.key, algorithm="RS256", headers={"kid": "1"})
 
     def _answer(self, method, path, body, authorization):
