@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from typing import Any, Final
 
 from django.core.exceptions import ImproperlyConfigured
@@ -10,6 +11,8 @@ from django.http import HttpRequest
 from django.utils.module_loading import import_string
 from django.views.decorators.debug import sensitive_variables
 
+from bff_sessions import conf
+from bff_sessions.id_tokens import ID_TOKEN, read_claims
 from bff_sessions.identity import identify
 
 __all__ = ["STANDARD_CLAIMS", "load_claims", "standard_claims"]
@@ -43,17 +46,18 @@ STANDARD_CLAIMS: Final = (
 def standard_claims(request: HttpRequest) -> dict[str, Any]:
     """The default of BFF_SESSIONS["USER_CLAIMS"].
 
-    ``iss``, ``sub`` and the standard claims that the session holds under "oidc"; without a
-    provider, ``sub`` and what Django's user is called.
+    ``iss``, ``sub`` and the standard claims that the session holds under
+    BFF_SESSIONS["CLAIMS_KEY"] or in mozilla-django-oidc's id token; without a provider, ``sub``
+    and what Django's user is called.
     """
     data = dict(request.session.items())
     identity = identify(data)
-    ids = {"iss": identity.issuer, "sub": identity.subject_id}
-    given = data.get("oidc")
-    if isinstance(given, Mapping) and all(given.get(name) == ids[name] for name in ids):
-        return ids | {name: given[name] for name in STANDARD_CLAIMS if name in given}
     if identity.issuer is not None:
-        return dict(ids)
+        ids = {"iss": identity.issuer, "sub": identity.subject_id}
+        kept: Mapping[str, Any] = next(
+            (claims for claims in _kept_claims(data) if ids.items() <= claims.items()), {}
+        )
+        return ids | {name: kept[name] for name in STANDARD_CLAIMS if name in kept}
     user = getattr(request, "user", None)
     claims: dict[str, Any] = {"sub": identity.subject_id}
     if identity.user_id is not None and user is not None:
@@ -61,6 +65,14 @@ def standard_claims(request: HttpRequest) -> dict[str, Any]:
         if name := getattr(user, "get_full_name", str)():
             claims["name"] = name
     return claims
+
+
+def _kept_claims(data: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """What login libraries keep in the session; of the subject perhaps."""
+    if isinstance(claims := data.get(conf.CLAIMS_KEY), Mapping):
+        yield claims
+    with suppress(ValueError):
+        yield read_claims(data.get(ID_TOKEN))
 
 
 def load_claims(path: str) -> Callable[[HttpRequest], Any]:

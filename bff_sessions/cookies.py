@@ -38,12 +38,12 @@ def _needs_of(name: str) -> dict[str, Any]:
 @register(Tags.security, deploy=True)
 def check_cookies(**kwargs: Any) -> Iterator[CheckMessage]:
     for cookie in _cookies():
-        name = getattr(settings, f"{cookie}_NAME")
+        name, is_session = getattr(settings, f"{cookie}_NAME"), cookie == "SESSION_COOKIE"
         if not name.startswith("__Host-"):
             yield Warning(
                 f"Another host of the same domain can set the cookie {name!r} of this site.",
                 hint=f"Set {cookie}_NAME = '__Host-{name}', which browsers take from nobody else.",
-                id=f"bff_sessions.{'W050' if cookie == 'SESSION_COOKIE' else 'W051'}",
+                id="bff_sessions.W050" if is_session else "bff_sessions.W051",
             )
     if str(settings.SESSION_COOKIE_SAMESITE).lower() not in ("lax", "strict"):
         yield Warning(

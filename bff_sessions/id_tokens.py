@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 from base64 import b64decode
-from typing import Any
+from typing import Any, Final
 
-__all__ = ["read_claims"]
+__all__ = ["ID_TOKEN", "read_claims"]
+
+# Where mozilla-django-oidc keeps the raw id token, if OIDC_STORE_ID_TOKEN is on.
+ID_TOKEN: Final = "oidc_id_token"  # noqa: S105
 
 
 def read_claims(token: object) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from django.utils.module_loading import import_string
 
 from bff_sessions import conf
 from bff_sessions.contract import check_text, is_moment
-from bff_sessions.id_tokens import read_claims
+from bff_sessions.id_tokens import ID_TOKEN, read_claims
 
 __all__ = [
     "ANONYMOUS",
@@ -29,8 +29,6 @@ logger = logging.getLogger(__name__)
 
 # Private: written by bind_identity() and read by resolve_identity().
 _BINDING = "_bff_identity"
-# Where mozilla-django-oidc keeps the raw id token, if OIDC_STORE_ID_TOKEN is on.
-_ID_TOKEN = "oidc_id_token"  # noqa: S105
 # django.contrib.auth.SESSION_KEY; importing that package here would import models too early.
 _AUTH_USER_ID = "_auth_user_id"
 
@@ -130,7 +128,7 @@ def resolve_identity(data: Mapping[str, Any]) -> Identity:
         )
     return (
         _from_claims(data.get(conf.CLAIMS_KEY), user_id)
-        or _from_id_token(data.get(_ID_TOKEN), user_id)
+        or _from_id_token(data.get(ID_TOKEN), user_id)
         or Identity(subject_id=user_id, user_id=user_id)
     )
 
@@ -178,7 +176,7 @@ def _auth_time(claims: Mapping[Any, Any]) -> float | None:
 
 def is_claims_key(key: object) -> bool:
     """Whether `key` is fit for BFF_SESSIONS["CLAIMS_KEY"]: text, and not taken."""
-    taken = (_BINDING, _ID_TOKEN, _AUTH_USER_ID)
+    taken = (_BINDING, ID_TOKEN, _AUTH_USER_ID)
     return isinstance(key, str) and bool(key.strip()) and key not in taken
 
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from django.http import QueryDict
 from django.views.decorators.debug import sensitive_variables
 
+from bff_sessions import conf
 from bff_sessions.exceptions import ProviderUnavailable
+from bff_sessions.id_tokens import ID_TOKEN, read_claims
 from bff_sessions.oidc.providers import get_provider
 
 __all__ = ["find_id_token", "get_url"]
@@ -59,8 +62,11 @@ def get_url(
 @sensitive_variables()
 def find_id_token(data: Mapping[str, Any], issuer: str) -> str | None:
     """The id token in the session data that this issuer gave, and no other."""
-    claims = data.get("oidc")
-    if not isinstance(claims, Mapping) or claims.get("iss") != issuer:
-        return None
-    token = claims.get("id_token")
-    return token if isinstance(token, str) else None
+    claims = data.get(conf.CLAIMS_KEY)
+    if isinstance(claims, Mapping) and claims.get("iss") == issuer:
+        token = claims.get("id_token")
+        return token if isinstance(token, str) else None
+    with suppress(ValueError):
+        if read_claims(data.get(ID_TOKEN)).get("iss") == issuer:
+            return str(data[ID_TOKEN])
+    return None

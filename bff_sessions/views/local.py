@@ -17,7 +17,6 @@ def is_local(url: str) -> bool:
     """
     return (
         url.startswith("/")
-        and not url.startswith("//")
         and "\\" not in url
         and not any(unicodedata.category(character).startswith("C") for character in url)
         and url_has_allowed_host_and_scheme(url, allowed_hosts=None)

@@ -19,12 +19,15 @@ from bff_sessions.contract import UserSessionsFilter
 from bff_sessions.engine import SessionStore
 from bff_sessions.revocation import revoke_sessions
 from bff_sessions.stores import get_store
-from tests.endpoints.conftest import ISSUER, claims
+from tests.endpoints.conftest import ISSUER, claims, id_token
 from tests.endpoints.test_login import ELSEWHERE, LOCAL
 from tests.endpoints.test_user import of_django
 
 CALLBACK = "http://testserver/bff/logout/callback"
-urlpatterns = [path("a/", include("bff_sessions.urls", namespace="a"))]
+urlpatterns = [
+    path("a/", include("bff_sessions.urls", namespace="a")),
+    path("bff/", include("bff_sessions.urls")),
+]
 
 
 @pytest.fixture
@@ -208,6 +211,22 @@ def test_an_id_token_goes_to_its_issuer_only(browser, provider):
     location, query = split(browser.sign_out())
     assert location == provider
     assert "id_token_hint" not in query
+
+
+def test_the_id_token_of_mozilla_django_oidc_goes_to_its_issuer_only(browser, provider):
+    token = id_token(iss=ISSUER, sub="alice")
+    browser.sign_in({"oidc_id_token": token})
+    assert split(browser.sign_out())[1]["id_token_hint"] == token
+    binding = {"_bff_identity": {"iss": ISSUER, "sub": "alice", "sid": "s1"}}
+    for other in (id_token(iss="https://other.example", sub="alice"), "no token", 1):
+        browser.sign_in({"oidc_id_token": other, **binding})
+        assert "id_token_hint" not in split(browser.sign_out())[1]
+
+
+def test_the_id_token_is_found_where_the_project_keeps_it(browser, provider, configure, settings):
+    configure(CLAIMS_KEY="id_claims", PROVIDERS=settings.BFF_SESSIONS["PROVIDERS"])
+    browser.sign_in({"id_claims": claims(id_token="of alice")["oidc"]})
+    assert split(browser.sign_out())[1]["id_token_hint"] == "of alice"
 
 
 def test_neither_sid_nor_secret_is_told(browser, provider):

@@ -11,7 +11,7 @@ from bff_sessions import bind_identity
 from bff_sessions.contract import UserSessionsFilter, UserSessionUpdate
 from bff_sessions.revocation import revoke_sessions
 from bff_sessions.stores import get_store
-from tests.endpoints.conftest import ISSUER, claims, is_error
+from tests.endpoints.conftest import ISSUER, claims, id_token, is_error
 
 WEEK = timedelta(weeks=1)
 SECRETS = {
@@ -75,6 +75,20 @@ def test_claims_of_somebody_else_than_the_session_is_bound_to_are_not_shown(brow
     bind_identity(request, issuer=ISSUER, subject_id="alice", session_id="s1")
     browser.sign_in({**claims("bob", name="Bob"), **request.session})
     assert browser.user()["claims"] == {"iss": ISSUER, "sub": "alice"}
+
+
+def test_claims_are_found_where_the_project_keeps_them(browser, configure):
+    configure(CLAIMS_KEY="id_claims")
+    browser.sign_in({"id_claims": claims(name="Alice")["oidc"], "oidc": {"name": "Bob"}})
+    assert browser.user()["claims"] == {"iss": ISSUER, "sub": "alice", "name": "Alice"}
+
+
+def test_claims_are_found_in_the_id_token_of_mozilla_django_oidc(browser):
+    token = id_token(iss=ISSUER, sub="alice", name="Alice", nonce="secret", groups=["secret"])
+    browser.sign_in({"oidc_id_token": token})
+    assert browser.user()["claims"] == {"iss": ISSUER, "sub": "alice", "name": "Alice"}
+    browser.sign_in({"oidc_id_token": token, **claims("bob", email="bob@shop.example")})
+    assert browser.user()["claims"] == {"iss": ISSUER, "sub": "bob", "email": "bob@shop.example"}
 
 
 def test_without_a_provider_it_is_the_user_of_django(browser):
