@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
@@ -31,6 +32,8 @@ logger = logging.getLogger(__name__)
 _BINDING = "_bff_identity"
 # Where mozilla-django-oidc keeps the raw id token, if OIDC_STORE_ID_TOKEN is on.
 _ID_TOKEN = "oidc_id_token"  # noqa: S105
+# Every save asks for the resolver.
+_import = cache(import_string)
 # django.contrib.auth.SESSION_KEY; importing that package here would import models too early.
 _AUTH_USER_ID = "_auth_user_id"
 
@@ -188,7 +191,7 @@ def load_resolver(path: str) -> Any:
         ImproperlyConfigured: if it cannot be imported or called.
     """
     try:
-        resolver = import_string(path)
+        resolver = _import(path)
     except Exception as error:
         raise ImproperlyConfigured(
             f"BFF_SESSIONS['IDENTITY_RESOLVER'] cannot be imported: {path!r} ({error})."
