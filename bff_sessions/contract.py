@@ -23,6 +23,7 @@ from bff_sessions.exceptions import SessionChanged, SessionMissing
 __all__ = [
     "ANY",
     "MAX_TEXT",
+    "UPDATED",
     "AnyType",
     "DeletedSession",
     "UserSession",
@@ -136,14 +137,25 @@ class UserSessionUpdate:
     renewed: datetime
     expires: datetime | None
     ticket: bytes = field(repr=False)
+    unchanged: frozenset[str] = field(default=frozenset(), repr=False, compare=False)
+    """Fields that had this value already when the version was read that `if_version` names. A store
+    may leave them alone, which spares some databases the work on indexes, or write them again."""
 
     def __post_init__(self) -> None:
         _check_identity(self)
 
     @classmethod
-    def of(cls, session: UserSession) -> UserSessionUpdate:
-        """The update that would write everything mutable of `session`."""
-        return cls(**{f.name: getattr(session, f.name) for f in fields(cls)})
+    def of(cls, session: UserSession, read: UserSession | None = None) -> UserSessionUpdate:
+        """The update that would write everything mutable of `session`, perhaps over `read`."""
+        values = {name: getattr(session, name) for name in UPDATED}
+        if read is None:
+            return cls(**values)
+        unchanged = frozenset(n for n, value in values.items() if getattr(read, n) == value)
+        return cls(**values, unchanged=unchanged)
+
+
+UPDATED: Final = tuple(f.name for f in fields(UserSessionUpdate) if f.name != "unchanged")
+"""What an update writes."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

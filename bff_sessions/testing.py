@@ -25,6 +25,7 @@ from asgiref.sync import async_to_sync
 from django.db import connections
 
 from bff_sessions.contract import (
+    UPDATED,
     DeletedSession,
     UserSession,
     UserSessionsFilter,
@@ -256,6 +257,17 @@ class UserSessionStoreTests(_Mixin):
             update = self.update_of(session, ticket=b"%d" % version)
             new = self.store.update_user_session(session.key, update, if_version=version)
             self.assertEqual(new, version + 1)
+
+    def test_an_update_may_tell_what_is_unchanged(self) -> None:
+        session = self.create()
+        changes: list[dict[str, Any]] = [{"ticket": b"new"}, {"subject_id": "bob"}]
+        for version, fields in enumerate(changes, start=1):
+            changed = replace(session, **fields, version=version + 1)
+            update = UserSessionUpdate.of(changed, session)
+            self.assertEqual(update.unchanged, frozenset(UPDATED) - fields.keys())
+            self.store.update_user_session(session.key, update, if_version=version)
+            session = changed
+            self.assertEqual(self.store.get_user_session(session.key), session)
 
     def test_an_update_of_a_moved_version_fails(self) -> None:
         session = self.create()

@@ -76,6 +76,7 @@ def compose(
         renewed=now,
         expires=expires,
         ticket=protect(plain, key=key, partition=conf.PARTITION),
+        version=1 if old is None else old.version + 1,
     )
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import random
 import secrets
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, cast
 
@@ -136,7 +135,7 @@ class SavingSession(SessionBase):
             new = self._compose(session_key, data, identity, old)
             yield from self._before(identity, new.row, old)
             try:
-                version = yield self._write(new.row, old)
+                yield self._write(new.row, old)
             except SessionChanged:
                 is_current = False
                 if attempt:  # Most races are between two: the second try needs no pause.
@@ -145,7 +144,7 @@ class SavingSession(SessionBase):
             if new.row.key != old.key:
                 self._session_key, self.modified = session_key, True
             self._replaces = False
-            yield from self._keep(new._replace(row=replace(new.row, version=version)))
+            yield from self._keep(new)
             yield from self._after(new.row, old)
             return True
         raise SessionConflict("The session kept changing while it was being saved.")
@@ -153,7 +152,7 @@ class SavingSession(SessionBase):
     def _write(self, row: UserSession, old: UserSession) -> Call:
         if row.key != old.key:
             return call("rekey_user_session", old.key, row, if_version=old.version)
-        update = UserSessionUpdate.of(row)
+        update = UserSessionUpdate.of(row, old)
         return call("update_user_session", old.key, update, if_version=old.version)
 
     def _before(self, identity: Identity, row: UserSession, old: UserSession | None) -> Steps[None]:

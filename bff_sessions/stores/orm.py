@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import Any, cast
 
 from django.db import IntegrityError, connections, router, transaction
@@ -14,6 +15,7 @@ from django.db.models.sql import DeleteQuery, InsertQuery, Query, UpdateQuery
 
 from bff_sessions.contract import (
     ANY,
+    UPDATED,
     AnyType,
     DeletedSession,
     UserSession,
@@ -30,7 +32,6 @@ from bff_sessions.stores.compiled import Slot, Statement
 __all__ = ["OrmUserSessionStore"]
 
 _SESSION = tuple(f.name for f in fields(UserSession))
-_UPDATED = tuple(f.name for f in fields(UserSessionUpdate))
 _DELETED = tuple(f.name for f in fields(DeletedSession))
 
 # Rows that one statement removes at most: SQLite bounds the parameters of a statement.
@@ -59,7 +60,6 @@ class OrmUserSessionStore(UserSessionStore, UserSessionStoreCleanup):
         row = _GET.fetch(self.using, key=key)
         if row is None:
             return None
-        del row["id"]
         session = _to_session(row)
         # Told here and not in SQL, so that the statement is always the same.
         return session if session.is_live(datetime.now(UTC)) else None
@@ -71,9 +71,9 @@ class OrmUserSessionStore(UserSessionStore, UserSessionStoreCleanup):
     def update_user_session(
         self, key: str, update: UserSessionUpdate, *, if_version: int | None = None
     ) -> int:
-        values = {name: getattr(update, name) for name in _UPDATED}
+        values = {name: getattr(update, name) for name in UPDATED}
         if if_version is not None:
-            return self._write(_UPDATE, key, values, if_version)
+            return self._write(_update(update.unchanged), key, values, if_version)
         rows = self._rows().filter(key=key)
         with transaction.atomic(using=self.using):
             if not rows.update(**values, version=F("version") + 1):
@@ -81,7 +81,7 @@ class OrmUserSessionStore(UserSessionStore, UserSessionStoreCleanup):
             return rows.values_list("version", flat=True).get()
 
     def rekey_user_session(self, key: str, session: UserSession, *, if_version: int) -> int:
-        values = {name: getattr(session, name) for name in _UPDATED}
+        values = {name: getattr(session, name) for name in UPDATED}
         with _key_is_unique():
             return self._write(_REKEY, key, values | {"new_key": session.key}, if_version)
 
@@ -187,9 +187,11 @@ class OrmUserSessionStore(UserSessionStore, UserSessionStoreCleanup):
 
     def on_commit(self, callback: Callable[[], None]) -> None:
         connection = connections[self.using]
-        # Where the caller commits by hand, nobody says when: then never.
-        if connection.in_atomic_block or connection.get_autocommit():
+        if connection.in_atomic_block:
             transaction.on_commit(callback, using=self.using)
+        elif connection.get_autocommit():
+            callback()
+        # Where the caller commits by hand, nobody says when: then never.
 
     def _rows(self) -> QuerySet[Session]:
         return Session._base_manager.using(self.using)
@@ -239,17 +241,26 @@ def _create() -> Query:
     return query
 
 
-def _update(**more: Slot) -> Query:
+def _set(*names: str, **more: Slot) -> Query:
     rows = _rows(key=_slot("key"), version=_slot("version", "if_version"))
     query = cast(UpdateQuery, rows.chain(UpdateQuery))
-    query.add_update_values({name: _slot(name) for name in (*_UPDATED, "version")} | more)
+    query.add_update_values({name: _slot(name) for name in (*names, "version")} | more)
     return query
 
 
-_GET = Statement(lambda: Session._base_manager.filter(key=_slot("key")).only(*_SESSION).query)
+@cache
+def _update(unchanged: frozenset[str]) -> Statement:
+    """The UPDATE that leaves these columns alone.
+
+    SQLite writes to the index of each column that an UPDATE names, whether its value changes or
+    not.
+    """
+    return Statement(lambda: _set(*(name for name in UPDATED if name not in unchanged)))
+
+
+_GET = Statement(lambda: Session._base_manager.filter(key=_slot("key")).values(*_SESSION).query)
 _CREATE = Statement(_create)
-_UPDATE = Statement(_update)
-_REKEY = Statement(lambda: _update(key=_slot("key", "new_key")))
+_REKEY = Statement(lambda: _set(*UPDATED, key=_slot("key", "new_key")))
 _DELETE = Statement(lambda: _rows(key=_slot("key")).chain(DeleteQuery))
 
 
