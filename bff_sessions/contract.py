@@ -323,7 +323,14 @@ class UserSessionStore(ABC):
         """See delete_user_sessions()."""
         return await sync_to_async(self.delete_user_sessions)(filter)
 
-    def rekey_user_session(self, key: str, session: UserSession, *, if_version: int) -> int:
+    def rekey_user_session(
+        self,
+        key: str,
+        session: UserSession,
+        *,
+        if_version: int,
+        unchanged: frozenset[str] = frozenset(),
+    ) -> int:
         """Move the session under `key` to ``session.key``, overwrite it, return the new version.
 
         The old key is worthless from then on. Default: a conditional update of the old session
@@ -331,6 +338,9 @@ class UserSessionStore(ABC):
         create the new one and delete the old. If that delete finds nothing, the session was
         revoked meanwhile, and the new one is deleted again. The default takes an expired
         session for a missing one.
+
+        Args:
+            unchanged: as in `UserSessionUpdate`.
 
         Raises:
             SessionMissing, SessionChanged: as update_user_session().
@@ -354,9 +364,18 @@ class UserSessionStore(ABC):
             raise SessionMissing
         return version
 
-    async def arekey_user_session(self, key: str, session: UserSession, *, if_version: int) -> int:
+    async def arekey_user_session(
+        self,
+        key: str,
+        session: UserSession,
+        *,
+        if_version: int,
+        unchanged: frozenset[str] = frozenset(),
+    ) -> int:
         """See rekey_user_session()."""
-        return await sync_to_async(self.rekey_user_session)(key, session, if_version=if_version)
+        return await sync_to_async(self.rekey_user_session)(
+            key, session, if_version=if_version, unchanged=unchanged
+        )
 
     def touch_user_session(self, key: str, *, renewed: datetime, expires: datetime | None) -> bool:
         """Renew a live session without touching its ticket. Whether it was there.

@@ -417,6 +417,14 @@ class UserSessionStoreTests(_Mixin):
         self.assertEqual(self.store.get_user_session(moved.key), replace(moved, version=2))
         self.assertEqual(self.found(subject_id="alice"), set())
 
+    def test_a_rekey_may_tell_what_is_unchanged(self) -> None:
+        session = self.create()
+        moved = replace(session, key=token_hex(32), ticket=b"moved", version=2)
+        unchanged = UserSessionUpdate.of(moved, session).unchanged
+        self.store.rekey_user_session(session.key, moved, if_version=1, unchanged=unchanged)
+        self.assertIsNone(self.store.get_user_session(session.key))
+        self.assertEqual(self.store.get_user_session(moved.key), moved)
+
     def test_a_rekey_of_a_missing_session_fails_and_creates_nothing(self) -> None:
         moved = make_session()
         with self.assertRaises(SessionMissing):

@@ -150,9 +150,15 @@ class SavingSession(SessionBase):
         raise SessionConflict("The session kept changing while it was being saved.")
 
     def _write(self, row: UserSession, old: UserSession) -> Call:
-        if row.key != old.key:
-            return call("rekey_user_session", old.key, row, if_version=old.version)
         update = UserSessionUpdate.of(row, old)
+        if row.key != old.key:
+            return call(
+                "rekey_user_session",
+                old.key,
+                row,
+                if_version=old.version,
+                unchanged=update.unchanged,
+            )
         return call("update_user_session", old.key, update, if_version=old.version)
 
     def _before(self, identity: Identity, row: UserSession, old: UserSession | None) -> Steps[None]:

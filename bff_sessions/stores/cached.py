@@ -135,9 +135,18 @@ class CachedUserSessionStore(UserSessionStore):
         self._inner.on_commit(partial(self._reopen, key))
         return version
 
-    def rekey_user_session(self, key: str, session: UserSession, *, if_version: int) -> int:
+    def rekey_user_session(
+        self,
+        key: str,
+        session: UserSession,
+        *,
+        if_version: int,
+        unchanged: frozenset[str] = frozenset(),
+    ) -> int:
         with self._changing(key):
-            version = self._inner.rekey_user_session(key, session, if_version=if_version)
+            version = self._inner.rekey_user_session(
+                key, session, if_version=if_version, unchanged=unchanged
+            )
         self._inner.on_commit(partial(self._end, [key]))
         return version
 

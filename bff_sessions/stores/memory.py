@@ -51,7 +51,14 @@ class InMemoryUserSessionStore(UserSessionStore, UserSessionStoreCleanup):
             self._sessions[key] = replace(session, **changes, version=session.version + 1)
             return session.version + 1
 
-    def rekey_user_session(self, key: str, session: UserSession, *, if_version: int) -> int:
+    def rekey_user_session(
+        self,
+        key: str,
+        session: UserSession,
+        *,
+        if_version: int,
+        unchanged: frozenset[str] = frozenset(),
+    ) -> int:
         with self._lock:
             version = self._get_at(key, if_version).version + 1
             if session.key != key and session.key in self._sessions:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -65,8 +64,13 @@ class OrmUserSessionStore(UserSessionStore, UserSessionStoreCleanup):
         return session if session.is_live(datetime.now(UTC)) else None
 
     def create_user_session(self, session: UserSession) -> None:
-        with _key_is_unique():
+        try:
             _CREATE.execute(self.using, **{name: getattr(session, name) for name in _SESSION})
+        except IntegrityError as error:
+            # The text of the error holds the key, so it goes no further.
+            if _is_of_key(error):
+                raise SessionExists from None
+            raise
 
     def update_user_session(
         self, key: str, update: UserSessionUpdate, *, if_version: int | None = None
@@ -80,10 +84,22 @@ class OrmUserSessionStore(UserSessionStore, UserSessionStoreCleanup):
                 raise SessionMissing
             return rows.values_list("version", flat=True).get()
 
-    def rekey_user_session(self, key: str, session: UserSession, *, if_version: int) -> int:
+    def rekey_user_session(
+        self,
+        key: str,
+        session: UserSession,
+        *,
+        if_version: int,
+        unchanged: frozenset[str] = frozenset(),
+    ) -> int:
         values = {name: getattr(session, name) for name in UPDATED}
-        with _key_is_unique():
-            return self._write(_REKEY, key, values | {"new_key": session.key}, if_version)
+        values["new_key"] = session.key
+        try:
+            return self._write(_update(unchanged, move=True), key, values, if_version)
+        except IntegrityError as error:
+            if _is_of_key(error):
+                raise SessionExists from None
+            raise
 
     def touch_user_session(self, key: str, *, renewed: datetime, expires: datetime | None) -> bool:
         live = self._rows().filter(_live(), key=key)
@@ -241,40 +257,34 @@ def _create() -> Query:
     return query
 
 
-def _set(*names: str, **more: Slot) -> Query:
-    rows = _rows(key=_slot("key"), version=_slot("version", "if_version"))
-    query = cast(UpdateQuery, rows.chain(UpdateQuery))
-    query.add_update_values({name: _slot(name) for name in (*names, "version")} | more)
-    return query
-
-
 @cache
-def _update(unchanged: frozenset[str]) -> Statement:
-    """The UPDATE that leaves these columns alone.
+def _update(unchanged: frozenset[str], *, move: bool = False) -> Statement:
+    """The UPDATE that leaves these columns alone, and perhaps moves the row to another key.
 
     SQLite writes to the index of each column that an UPDATE names, whether its value changes or
     not.
     """
-    return Statement(lambda: _set(*(name for name in UPDATED if name not in unchanged)))
+    names = [name for name in (*UPDATED, "version") if name not in unchanged]
+
+    def build() -> Query:
+        rows = _rows(key=_slot("key"), version=_slot("version", "if_version"))
+        query = cast(UpdateQuery, rows.chain(UpdateQuery))
+        new_key = {"key": _slot("key", "new_key")} if move else {}
+        query.add_update_values({name: _slot(name) for name in names} | new_key)
+        return query
+
+    return Statement(build)
 
 
 _GET = Statement(lambda: Session._base_manager.filter(key=_slot("key")).values(*_SESSION).query)
 _CREATE = Statement(_create)
-_REKEY = Statement(lambda: _set(*UPDATED, key=_slot("key", "new_key")))
 _DELETE = Statement(lambda: _rows(key=_slot("key")).chain(DeleteQuery))
 
 
-@contextmanager
-def _key_is_unique() -> Iterator[None]:
-    try:
-        yield
-    except IntegrityError as error:
-        # PostgreSQL and MySQL name the constraint, SQLite the column. The text of the error
-        # holds the key, so it goes no further.
-        table = Session._meta.db_table
-        if any(name in str(error) for name in ("bff_sessions_key", f"{table}.key")):
-            raise SessionExists from None
-        raise
+def _is_of_key(error: IntegrityError) -> bool:
+    """Whether the key is taken. PostgreSQL and MySQL name the constraint, SQLite the column."""
+    names = "bff_sessions_key", f"{Session._meta.db_table}.key"
+    return any(name in str(error) for name in names)
 
 
 def _live() -> Q:
