@@ -155,7 +155,7 @@ class UserSessionUpdate:
 
 
 UPDATED: Final = tuple(f.name for f in fields(UserSessionUpdate) if f.name != "unchanged")
-"""What an update writes."""
+"""Names of the fields that an update writes."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
