@@ -61,7 +61,9 @@ def _cursor() -> Any:
     import psycopg
 
     driver.prepare_threshold = 5
-    return psycopg.Cursor(driver)
+    cursor = psycopg.Cursor(driver)
+    cursor.format = psycopg.pq.Format.BINARY
+    return cursor
 
 
 def create(sessions: Sessions) -> Steps:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from datetime import timedelta
-from functools import cache
 from typing import Any, Final
 
 from django.conf import settings
@@ -82,19 +81,15 @@ def __getattr__(name: str) -> Any:
         default = DEFAULTS[name]
     except KeyError:
         raise AttributeError(f"BFF_SESSIONS has no setting {name!r}.") from None
-    return _given().get(name, default)
-
-
-@cache
-def _given() -> dict[str, Any]:
-    # Every request asks several times, and Django takes long to say that a setting is absent.
-    given: dict[str, Any] = getattr(settings, "BFF_SESSIONS", {})
-    return given
+    # Kept as an attribute: every request asks several times.
+    value = globals()[name] = getattr(settings, "BFF_SESSIONS", {}).get(name, default)
+    return value
 
 
 def _forget(*, setting: str, **kwargs: Any) -> None:
     if setting == "BFF_SESSIONS":
-        _given.cache_clear()
+        for name in DEFAULTS:
+            globals().pop(name, None)
 
 
 setting_changed.connect(_forget, dispatch_uid="bff_sessions.conf")

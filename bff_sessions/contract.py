@@ -23,6 +23,7 @@ from bff_sessions.exceptions import SessionChanged, SessionMissing
 __all__ = [
     "ANY",
     "MAX_TEXT",
+    "UPDATED",
     "AnyType",
     "DeletedSession",
     "UserSession",
@@ -149,7 +150,11 @@ class UserSessionUpdate:
     @classmethod
     def of(cls, session: UserSession) -> UserSessionUpdate:
         """The update that would write everything mutable of `session`."""
-        return cls(**{f.name: getattr(session, f.name) for f in fields(cls)})
+        return cls(**{name: getattr(session, name) for name in UPDATED})
+
+
+UPDATED: Final = tuple(f.name for f in fields(UserSessionUpdate))
+"""Names of the fields that an update writes."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -351,6 +356,26 @@ class UserSessionStore(ABC):
     async def arekey_user_session(self, key: str, session: UserSession, *, if_version: int) -> int:
         """See rekey_user_session()."""
         return await sync_to_async(self.rekey_user_session)(key, session, if_version=if_version)
+
+    def overwrite_user_session(self, read: UserSession, session: UserSession) -> int:
+        """Write `session` over the one that the caller has read, and return the new version.
+
+        What the engine saves with. Default: update_user_session(), or rekey_user_session() where
+        `session` has another key. A store may write no more than what differs, which spares some
+        databases the work on indexes.
+
+        Raises:
+            SessionMissing, SessionChanged: as update_user_session() at the version of `read`.
+            SessionExists: if ``session.key`` is another one, and taken.
+        """
+        if session.key != read.key:
+            return self.rekey_user_session(read.key, session, if_version=read.version)
+        update = UserSessionUpdate.of(session)
+        return self.update_user_session(read.key, update, if_version=read.version)
+
+    async def aoverwrite_user_session(self, read: UserSession, session: UserSession) -> int:
+        """See overwrite_user_session()."""
+        return await sync_to_async(self.overwrite_user_session)(read, session)
 
     def touch_user_session(self, key: str, *, renewed: datetime, expires: datetime | None) -> bool:
         """Renew a live session without touching its ticket. Whether it was there.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
@@ -29,6 +30,8 @@ logger = logging.getLogger(__name__)
 
 # Private: written by bind_identity() and read by resolve_identity().
 _BINDING = "_bff_identity"
+# Every save asks for the resolver.
+_import = cache(import_string)
 # django.contrib.auth.SESSION_KEY; importing that package here would import models too early.
 _AUTH_USER_ID = "_auth_user_id"
 
@@ -203,7 +206,7 @@ def load_resolver(path: str) -> Any:
         ImproperlyConfigured: if it cannot be imported or called.
     """
     try:
-        resolver = import_string(path)
+        resolver = _import(path)
     except Exception as error:
         raise ImproperlyConfigured(
             f"BFF_SESSIONS['IDENTITY_RESOLVER'] cannot be imported: {path!r} ({error})."

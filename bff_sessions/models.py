@@ -31,6 +31,10 @@ class ExactCharField(models.CharField):  # type: ignore[type-arg]
             parameters["collation"] = "utf8mb4_nopad_bin" if mariadb else "utf8mb4_0900_bin"
         return parameters
 
+    def get_prep_value(self, value: Any) -> Any:
+        # Every request comes by with plain text, which needs no conversion.
+        return value if type(value) is str else super().get_prep_value(value)
+
 
 class UTCDateTimeField(models.DateTimeField):  # type: ignore[type-arg]
     """An aware moment in UTC for Python, whatever USE_TZ says and whatever the database keeps.

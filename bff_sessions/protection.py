@@ -53,7 +53,7 @@ def protect(data: bytes, *, key: str, partition: str) -> bytes:
     master = _masters()[0]
     nonce = os.urandom(_NONCE_SIZE)
     associated = master.header + _length_prefixed(key, partition)
-    return master.header + nonce + master.cipher(key).encrypt(nonce, data, associated)
+    return master.header + nonce + _cipher(master.secret, key).encrypt(nonce, data, associated)
 
 
 def unprotect(ticket: bytes, *, key: str, partition: str) -> bytes:
@@ -69,7 +69,7 @@ def unprotect(ticket: bytes, *, key: str, partition: str) -> bytes:
         if master.header == header:
             associated = header + _length_prefixed(key, partition)
             try:
-                return master.cipher(key).decrypt(nonce, ticket[_DATA:], associated)
+                return _cipher(master.secret, key).decrypt(nonce, ticket[_DATA:], associated)
             except InvalidTag:
                 raise TicketUnreadable("The ticket was altered or is another row's.") from None
     raise TicketUnreadable("The ticket was made with a key that is not configured.")
@@ -86,11 +86,15 @@ class _Master:
     def __init__(self, secret: bytes) -> None:
         # Two purposes, two derivations: the key id is public, the other one is not.
         self.header = _FORMAT + _derive(secret, b"bff_sessions key id", _KEY_ID_SIZE)
-        self._secret = _derive(secret, b"bff_sessions ticket", 32)
+        self.secret = _derive(secret, b"bff_sessions ticket", 32)
 
-    def cipher(self, key: str) -> AESGCM:
-        # One key per row puts AES-GCM's limit of 2**32 random nonces a key out of reach.
-        return AESGCM(HKDFExpand(_SHA256, 32, key.encode()).derive(self._secret))
+
+# The request that loaded a session is about to save it. What is kept here opens no more than the
+# master keys do, which are in memory anyway.
+@lru_cache(maxsize=64)
+def _cipher(secret: bytes, key: str) -> AESGCM:
+    # One key per row puts AES-GCM's limit of 2**32 random nonces a key out of reach.
+    return AESGCM(HKDFExpand(_SHA256, 32, key.encode()).derive(secret))
 
 
 def check_keys(keys: object) -> None:

@@ -257,6 +257,41 @@ class UserSessionStoreTests(_Mixin):
             new = self.store.update_user_session(session.key, update, if_version=version)
             self.assertEqual(new, version + 1)
 
+    def test_what_was_read_is_overwritten(self) -> None:
+        read = self.create()
+        changes: list[dict[str, Any]] = [
+            {"ticket": b"new"},
+            {"subject_id": "bob", "expires": None},
+            {"key": token_hex(32), "ticket": b"moved"},
+        ]
+        for fields in changes:
+            changed = replace(read, **fields)
+            version = self.store.overwrite_user_session(read, changed)
+            self.assertEqual(version, read.version + 1)
+            changed = replace(changed, version=version)
+            if changed.key != read.key:
+                self.assertIsNone(self.store.get_user_session(read.key))
+            self.assertEqual(self.store.get_user_session(changed.key), changed)
+            read = changed
+
+    def test_what_has_changed_since_it_was_read_is_not_overwritten(self) -> None:
+        read = self.create()
+        self.store.update_user_session(read.key, self.update_of(read, ticket=b"theirs"))
+        for key in (read.key, token_hex(32)):
+            with self.assertRaises(SessionChanged):
+                self.store.overwrite_user_session(read, replace(read, key=key, ticket=b"mine"))
+        current = self.store.get_user_session(read.key)
+        assert current is not None
+        self.assertEqual(current.ticket, b"theirs")
+
+    def test_what_is_gone_since_it_was_read_is_not_written_again(self) -> None:
+        read = self.create()
+        self.store.delete_user_session(read.key)
+        for key in (read.key, token_hex(32)):
+            with self.assertRaises(SessionMissing):
+                self.store.overwrite_user_session(read, replace(read, key=key, ticket=b"mine"))
+            self.assertIsNone(self.store.get_user_session(key))
+
     def test_an_update_of_a_moved_version_fails(self) -> None:
         session = self.create()
         self.store.update_user_session(session.key, self.update_of(session, ticket=b"theirs"))

@@ -420,19 +420,18 @@ def test_retries_are_bounded_and_end_in_an_update_error(any_store, calls, monkey
     session = calls.start(a=1)
     calls.update(session, {"a": 2})
     tries, pauses = [], []
-    update = type(get_store()).update_user_session
+    overwrite = type(get_store()).overwrite_user_session
 
-    def always_changed(self, key, values, *, if_version=None):
-        tries.append(if_version)
-        if if_version is not None:
-            update(self, key, values)  # Somebody else was quicker.
-        return update(self, key, values, if_version=if_version)
+    def always_changed(self, read, session):
+        tries.append(read.version)
+        self.update_user_session(read.key, UserSessionUpdate.of(read))  # Somebody was quicker.
+        return overwrite(self, read, session)
 
     def no_pause(low, high):
         pauses.append(high)
         return 0.0
 
-    monkeypatch.setattr(type(get_store()), "update_user_session", always_changed)
+    monkeypatch.setattr(type(get_store()), "overwrite_user_session", always_changed)
     monkeypatch.setattr("bff_sessions.engine.saving.random.uniform", no_pause)
     with pytest.raises(SessionConflict) as caught:
         calls.save(session)
@@ -449,12 +448,11 @@ def test_who_is_shown_the_past_does_not_try_for_long(any_store, calls, monkeypat
     calls.update(session, {"a": 2})
     tries = []
 
-    def changed(self, key, *args, **kwargs):
-        tries.append(key)
+    def changed(self, read, session):
+        tries.append(read.key)
         raise SessionChanged
 
-    monkeypatch.setattr(type(get_store()), "update_user_session", changed)
-    monkeypatch.setattr(type(get_store()), "rekey_user_session", changed)
+    monkeypatch.setattr(type(get_store()), "overwrite_user_session", changed)
     with pytest.raises(SessionConflict):
         calls.save(session)
     assert len(tries) == 1
@@ -634,14 +632,14 @@ def test_signed_out_is_out_for_a_merge_retry(any_store, calls, load, monkeypatch
     session = SessionStore(key)
     calls.update(session, {"a": 1})
     store = get_store()
-    update = type(store).update_user_session
+    overwrite = type(store).overwrite_user_session
 
-    def lose_the_race(self, key, update_, *, if_version=None):
-        monkeypatch.setattr(type(store), "update_user_session", update)
+    def lose_the_race(self, read, session):
+        monkeypatch.setattr(type(store), "overwrite_user_session", overwrite)
         revoke_sessions(UserSessionsFilter(subject_id="alice"))
         raise SessionChanged
 
-    monkeypatch.setattr(type(store), "update_user_session", lose_the_race)
+    monkeypatch.setattr(type(store), "overwrite_user_session", lose_the_race)
     with pytest.raises(UpdateError):
         calls.save(session)
     assert load(key) is None
@@ -988,7 +986,7 @@ def test_a_database_that_is_down_propagates_and_nothing_is_half_written(
 
     for verb in ("save", "cycle_key", "delete"):
         with monkeypatch.context() as patch:
-            for name in ("update_user_session", "rekey_user_session", "delete_user_session"):
+            for name in ("overwrite_user_session", "delete_user_session"):
                 patch.setattr(type(get_store()), name, down)
             with pytest.raises(DatabaseError):
                 getattr(calls, verb)(session)

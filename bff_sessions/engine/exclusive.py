@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import random
+import secrets
 import time
 
 from django.contrib.sessions.backends.base import UpdateError
 from django.contrib.sessions.exceptions import SessionInterrupted
-from django.utils.crypto import get_random_string
 
 from bff_sessions.engine.lifecycle import SessionLifecycle
 from bff_sessions.engine.steps import Block, Steps, call
@@ -34,7 +34,7 @@ class ExclusiveSession(SessionLifecycle):
             SessionInterrupted: if the session has ended (on exit, too).
             RuntimeError: inside a transaction, whose end nobody knows.
         """
-        owner = get_random_string(32)
+        owner = secrets.token_hex(16)
         return Block(
             lambda: self._begin_exclusive(owner, timeout, seconds),
             lambda: self._end_exclusive(owner),

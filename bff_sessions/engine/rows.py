@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import logging
+import secrets
 from datetime import datetime
 from typing import Any, NamedTuple
-
-from django.utils.crypto import get_random_string
 
 from bff_sessions import conf
 from bff_sessions.contract import UserSession
@@ -65,7 +64,7 @@ def compose(
         # Not derived from the key, so that showing it gives nothing away.
         if old is not None and not is_other_subject(old, identity):
             session_id = old.session_id
-        session_id = session_id or get_random_string(32)
+        session_id = session_id or secrets.token_hex(16)
     return UserSession(
         key=key,
         partition=conf.PARTITION,
@@ -77,6 +76,7 @@ def compose(
         renewed=now,
         expires=expires,
         ticket=protect(plain, key=key, partition=conf.PARTITION),
+        version=1 if old is None else old.version + 1,
     )
 
 

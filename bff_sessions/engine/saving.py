@@ -7,19 +7,15 @@ is applied onto it, and the save is tried again.
 from __future__ import annotations
 
 import random
+import secrets
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, cast
 
-from django.contrib.sessions.backends.base import (
-    VALID_KEY_CHARS,
-    CreateError,
-    SessionBase,
-)
-from django.utils.crypto import get_random_string
+from django.contrib.sessions.backends.base import CreateError, SessionBase
 
 from bff_sessions import conf
-from bff_sessions.contract import UserSession, UserSessionUpdate
+from bff_sessions.contract import UserSession
 from bff_sessions.engine import lifetimes
 from bff_sessions.engine.merging import merge
 from bff_sessions.engine.rows import Known, compose, is_other_subject, is_session_key, open_row
@@ -30,7 +26,7 @@ from bff_sessions.engine.signing_in import (
     signs_in,
     warn_without_provider,
 )
-from bff_sessions.engine.steps import Call, Steps, call, move_here
+from bff_sessions.engine.steps import Steps, call, move_here
 from bff_sessions.exceptions import (
     SessionChanged,
     SessionConflict,
@@ -141,7 +137,7 @@ class SavingSession(SessionBase):
             new = self._compose(session_key, data, identity, old)
             yield from self._before(identity, new.row, old)
             try:
-                version = yield self._write(new.row, old)
+                version = yield call("overwrite_user_session", old, new.row)
             except SessionChanged:
                 is_current = False
                 if attempt:  # Most races are between two: the second try needs no pause.
@@ -150,16 +146,12 @@ class SavingSession(SessionBase):
             if new.row.key != old.key:
                 self._session_key, self.modified = session_key, True
             self._replaces = False
-            yield from self._keep(new._replace(row=replace(new.row, version=version)))
+            if version != new.row.version:  # A store may count as it likes.
+                new = new._replace(row=replace(new.row, version=version))
+            yield from self._keep(new)
             yield from self._after(identity, new.row, old)
             return True
         raise SessionConflict("The session kept changing while it was being saved.")
-
-    def _write(self, row: UserSession, old: UserSession) -> Call:
-        if row.key != old.key:
-            return call("rekey_user_session", old.key, row, if_version=old.version)
-        update = UserSessionUpdate.of(row)
-        return call("update_user_session", old.key, update, if_version=old.version)
 
     def _before(self, identity: Identity, row: UserSession, old: UserSession | None) -> Steps[None]:
         """What comes before `row` is written over `old`."""
@@ -282,8 +274,9 @@ class SavingSession(SessionBase):
         return is_session_key(key)
 
     def _get_new_session_key(self) -> str:
-        # 165 bits: whether the key is taken is for the INSERT to say.
-        return get_random_string(32, VALID_KEY_CHARS)
+        # 160 bits; whether the key is taken is for the INSERT to say. Not get_random_string(),
+        # which asks the system for each character.
+        return secrets.token_hex(20)
 
     async def _aget_new_session_key(self) -> str:
         return self._get_new_session_key()

@@ -13,6 +13,7 @@ from typing import Any
 
 from django.db import connections, models, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.utils import CursorWrapper
 from django.db.models.expressions import Expression
 from django.db.models.sql import Query
 from django.db.models.sql.compiler import SQLCompiler
@@ -62,7 +63,7 @@ class Statement:
         connection = connections[using]
         compiled = self._compile(connection)
         # As Model.save() does: a transaction in which it failed can only be rolled back.
-        with transaction.mark_for_rollback_on_error(using), connection.cursor() as cursor:
+        with transaction.mark_for_rollback_on_error(using), _cursor(connection) as cursor:
             cursor.execute(compiled.sql, compiled.parameters(values))
             return int(cursor.rowcount)
 
@@ -70,7 +71,7 @@ class Statement:
         """Run it on the database `using`; the first row, its values converted to Python."""
         connection = connections[using]
         compiled = self._compile(connection)
-        with connection.cursor() as cursor:
+        with _cursor(connection) as cursor:
             cursor.execute(compiled.sql, compiled.parameters(values))
             row = cursor.fetchone()
         return None if row is None else compiled.to_python(row)
@@ -83,6 +84,15 @@ class Statement:
         return compiled
 
 
+def _cursor(connection: BaseDatabaseWrapper) -> CursorWrapper:
+    if connection.vendor != "postgresql":
+        return connection.cursor()
+    # Here, as it needs the driver.
+    from bff_sessions.stores.postgresql import open_cursor
+
+    return open_cursor(connection)
+
+
 class _Compiled:
     def __init__(self, query: Query, connection: BaseDatabaseWrapper) -> None:
         compiler = query.get_compiler(connection=connection)
@@ -90,7 +100,7 @@ class _Compiled:
         # An INSERT may take several statements; ours adds one row.
         [(self.sql, parameters)] = statement if isinstance(statement, list) else [statement]
         self._connection = connection
-        self._slots = [(slot.name, slot.output_field.get_db_prep_save) for slot in parameters]
+        self._slots = [(slot.name, slot.output_field.get_db_prep_value) for slot in parameters]
         columns = [column for column, *_ in compiler.select or ()]
         self._names = [column.target.attname for column in columns]
         # What the fields and the database want done to a value on its way out.

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from bff_sessions.contract import (
     ANY,
+    UPDATED,
     AnyType,
     DeletedSession,
     UserSession,
@@ -21,8 +22,6 @@ from bff_sessions.exceptions import SessionChanged, SessionExists, SessionMissin
 from bff_sessions.stores.batches import delete_in_batches
 
 __all__ = ["InMemoryUserSessionStore"]
-
-_UPDATED = tuple(f.name for f in fields(UserSessionUpdate))
 
 
 class InMemoryUserSessionStore(UserSessionStore, UserSessionStoreCleanup):
@@ -48,7 +47,7 @@ class InMemoryUserSessionStore(UserSessionStore, UserSessionStoreCleanup):
     ) -> int:
         with self._lock:
             session = self._get_at(key, if_version)
-            changes = {name: getattr(update, name) for name in _UPDATED}
+            changes = {name: getattr(update, name) for name in UPDATED}
             self._sessions[key] = replace(session, **changes, version=session.version + 1)
             return session.version + 1
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import fields
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import Any, cast
 
 from django.db import IntegrityError, connections, router, transaction
@@ -14,6 +14,7 @@ from django.db.models.sql import DeleteQuery, InsertQuery, Query, UpdateQuery
 
 from bff_sessions.contract import (
     ANY,
+    UPDATED,
     AnyType,
     DeletedSession,
     UserSession,
@@ -30,7 +31,6 @@ from bff_sessions.stores.compiled import Slot, Statement
 __all__ = ["OrmUserSessionStore"]
 
 _SESSION = tuple(f.name for f in fields(UserSession))
-_UPDATED = tuple(f.name for f in fields(UserSessionUpdate))
 _DELETED = tuple(f.name for f in fields(DeletedSession))
 
 # Rows that one statement removes at most: SQLite bounds the parameters of a statement.
@@ -59,21 +59,25 @@ class OrmUserSessionStore(UserSessionStore, UserSessionStoreCleanup):
         row = _GET.fetch(self.using, key=key)
         if row is None:
             return None
-        del row["id"]
         session = _to_session(row)
         # Told here and not in SQL, so that the statement is always the same.
         return session if session.is_live(datetime.now(UTC)) else None
 
     def create_user_session(self, session: UserSession) -> None:
-        with _key_is_unique():
+        try:
             _CREATE.execute(self.using, **{name: getattr(session, name) for name in _SESSION})
+        except IntegrityError as error:
+            # The text of the error holds the key, so it goes no further.
+            if _is_of_key(error):
+                raise SessionExists from None
+            raise
 
     def update_user_session(
         self, key: str, update: UserSessionUpdate, *, if_version: int | None = None
     ) -> int:
-        values = {name: getattr(update, name) for name in _UPDATED}
+        values = {name: getattr(update, name) for name in UPDATED}
         if if_version is not None:
-            return self._write(_UPDATE, key, values, if_version)
+            return self._write(_update(), key, values, if_version)
         rows = self._rows().filter(key=key)
         with transaction.atomic(using=self.using):
             if not rows.update(**values, version=F("version") + 1):
@@ -81,9 +85,15 @@ class OrmUserSessionStore(UserSessionStore, UserSessionStoreCleanup):
             return rows.values_list("version", flat=True).get()
 
     def rekey_user_session(self, key: str, session: UserSession, *, if_version: int) -> int:
-        values = {name: getattr(session, name) for name in _UPDATED}
-        with _key_is_unique():
-            return self._write(_REKEY, key, values | {"new_key": session.key}, if_version)
+        values = {name: getattr(session, name) for name in UPDATED}
+        return self._move(frozenset(), key, session.key, values, if_version)
+
+    def overwrite_user_session(self, read: UserSession, session: UserSession) -> int:
+        values = {name: getattr(session, name) for name in UPDATED}
+        unchanged = frozenset(n for n, value in values.items() if getattr(read, n) == value)
+        if session.key != read.key:
+            return self._move(unchanged, read.key, session.key, values, read.version)
+        return self._write(_update(unchanged), read.key, values, read.version)
 
     def touch_user_session(self, key: str, *, renewed: datetime, expires: datetime | None) -> bool:
         live = self._rows().filter(_live(), key=key)
@@ -187,12 +197,30 @@ class OrmUserSessionStore(UserSessionStore, UserSessionStoreCleanup):
 
     def on_commit(self, callback: Callable[[], None]) -> None:
         connection = connections[self.using]
-        # Where the caller commits by hand, nobody says when: then never.
-        if connection.in_atomic_block or connection.get_autocommit():
+        if connection.in_atomic_block:
             transaction.on_commit(callback, using=self.using)
+        elif connection.get_autocommit():
+            callback()
+        # Where the caller commits by hand, nobody says when: then never.
 
     def _rows(self) -> QuerySet[Session]:
         return Session._base_manager.using(self.using)
+
+    def _move(
+        self,
+        unchanged: frozenset[str],
+        key: str,
+        new_key: str,
+        values: dict[str, Any],
+        if_version: int,
+    ) -> int:
+        statement = _update(unchanged, move=True)
+        try:
+            return self._write(statement, key, values | {"new_key": new_key}, if_version)
+        except IntegrityError as error:
+            if _is_of_key(error):
+                raise SessionExists from None
+            raise
 
     def _write(
         self, statement: Statement, key: str, values: dict[str, Any], if_version: int
@@ -239,31 +267,34 @@ def _create() -> Query:
     return query
 
 
-def _update(**more: Slot) -> Query:
-    rows = _rows(key=_slot("key"), version=_slot("version", "if_version"))
-    query = cast(UpdateQuery, rows.chain(UpdateQuery))
-    query.add_update_values({name: _slot(name) for name in (*_UPDATED, "version")} | more)
-    return query
+@cache
+def _update(unchanged: frozenset[str] = frozenset(), *, move: bool = False) -> Statement:
+    """The UPDATE that leaves these columns alone, and perhaps moves the row to another key.
+
+    SQLite writes to the index of each column that an UPDATE names, whether its value changes or
+    not.
+    """
+    names = [name for name in (*UPDATED, "version") if name not in unchanged]
+
+    def build() -> Query:
+        rows = _rows(key=_slot("key"), version=_slot("version", "if_version"))
+        query = cast(UpdateQuery, rows.chain(UpdateQuery))
+        new_key = {"key": _slot("key", "new_key")} if move else {}
+        query.add_update_values({name: _slot(name) for name in names} | new_key)
+        return query
+
+    return Statement(build)
 
 
-_GET = Statement(lambda: Session._base_manager.filter(key=_slot("key")).only(*_SESSION).query)
+_GET = Statement(lambda: Session._base_manager.filter(key=_slot("key")).values(*_SESSION).query)
 _CREATE = Statement(_create)
-_UPDATE = Statement(_update)
-_REKEY = Statement(lambda: _update(key=_slot("key", "new_key")))
 _DELETE = Statement(lambda: _rows(key=_slot("key")).chain(DeleteQuery))
 
 
-@contextmanager
-def _key_is_unique() -> Iterator[None]:
-    try:
-        yield
-    except IntegrityError as error:
-        # PostgreSQL and MySQL name the constraint, SQLite the column. The text of the error
-        # holds the key, so it goes no further.
-        table = Session._meta.db_table
-        if any(name in str(error) for name in ("bff_sessions_key", f"{table}.key")):
-            raise SessionExists from None
-        raise
+def _is_of_key(error: IntegrityError) -> bool:
+    """Whether the key is taken. PostgreSQL and MySQL name the constraint, SQLite the column."""
+    names = "bff_sessions_key", f"{Session._meta.db_table}.key"
+    return any(name in str(error) for name in names)
 
 
 def _live() -> Q:

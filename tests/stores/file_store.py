@@ -3,11 +3,11 @@
 import fcntl
 import pickle
 from contextlib import contextmanager
-from dataclasses import fields, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bff_sessions.contract import DeletedSession, UserSession, UserSessionStore
+from bff_sessions.contract import UPDATED, DeletedSession, UserSession, UserSessionStore
 from bff_sessions.exceptions import SessionChanged, SessionExists, SessionMissing
 
 
@@ -32,7 +32,7 @@ class FileStore(UserSessionStore):
                 raise SessionMissing
             if if_version not in (None, session.version):
                 raise SessionChanged
-            values = {field.name: getattr(update, field.name) for field in fields(update)}
+            values = {name: getattr(update, name) for name in UPDATED}
             session = replace(session, **values, version=session.version + 1)
             self._write(session)
             return session.version

@@ -14,7 +14,13 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from bff_sessions.contract import ANY, DeletedSession, UserSessionsFilter, UserSessionUpdate
+from bff_sessions.contract import (
+    ANY,
+    UPDATED,
+    DeletedSession,
+    UserSessionsFilter,
+    UserSessionUpdate,
+)
 from bff_sessions.exceptions import SessionChanged, SessionExists, SessionMissing
 from bff_sessions.stores.cached import CachedUserSessionStore
 from bff_sessions.stores.memory import InMemoryUserSessionStore
@@ -93,7 +99,7 @@ class StoreMachine(RuleBasedStateMachine):
         else:
             new = self.store.update_user_session(key, update, if_version=version)
             assert new == old.version + 1
-            fields = {name: getattr(update, name) for name in UserSessionUpdate.__slots__}
+            fields = {name: getattr(update, name) for name in UPDATED}
             self.model[key] = replace(old, **fields, version=new)
 
     @rule(target=keys, key=keys, values=identities)
