@@ -419,12 +419,13 @@ class UserSessionStoreCleanup(ABC):
     def delete_expired_sessions(
         self,
         *,
-        batch_size: int = 1000,
+        batch_size: int = 10_000,
         max_seconds: float | None = None,
         sleep: float | None = None,
         partition: str | AnyType = ANY,
         dry_run: bool = False,
         on_deleted: Callable[[Sequence[DeletedSession]], None] | None = None,
+        with_tickets: bool = True,
         should_stop: Callable[[], bool] | None = None,
     ) -> int:
         """Remove sessions whose time is over, in bounded batches, and return how many.
@@ -433,24 +434,28 @@ class UserSessionStoreCleanup(ABC):
         at once.
 
         Args:
-            batch_size: sessions in one transaction, 1 to 10,000.
+            batch_size: sessions in one transaction at most, 1 to 10,000; fewer where they take
+                long.
             max_seconds: begin no batch later than this many seconds after the start.
-            sleep: seconds between two batches; None rests as long as the last batch took.
+            sleep: seconds between two batches; None rests in proportion to what the last one took.
             partition: one application only.
             dry_run: remove nothing; the count is what would go.
             on_deleted: gets what each batch removed, after its commit.
+            with_tickets: False spares a store the reading of them for `on_deleted`, which then
+                gets empty ones.
             should_stop: asked before each batch and while resting; True ends the work.
         """
 
     async def adelete_expired_sessions(
         self,
         *,
-        batch_size: int = 1000,
+        batch_size: int = 10_000,
         max_seconds: float | None = None,
         sleep: float | None = None,
         partition: str | AnyType = ANY,
         dry_run: bool = False,
         on_deleted: Callable[[Sequence[DeletedSession]], None] | None = None,
+        with_tickets: bool = True,
         should_stop: Callable[[], bool] | None = None,
     ) -> int:
         """See delete_expired_sessions()."""
@@ -461,5 +466,6 @@ class UserSessionStoreCleanup(ABC):
             partition=partition,
             dry_run=dry_run,
             on_deleted=on_deleted,
+            with_tickets=with_tickets,
             should_stop=should_stop,
         )

@@ -345,12 +345,13 @@ class _CachedWithCleanup(CachedUserSessionStore, UserSessionStoreCleanup):
     def delete_expired_sessions(
         self,
         *,
-        batch_size: int = 1000,
+        batch_size: int = 10_000,
         max_seconds: float | None = None,
         sleep: float | None = None,
         partition: str | AnyType = ANY,
         dry_run: bool = False,
         on_deleted: Callable[[Sequence[DeletedSession]], None] | None = None,
+        with_tickets: bool = True,
         should_stop: Callable[[], bool] | None = None,
     ) -> int:
         def end(batch: Sequence[DeletedSession]) -> None:
@@ -365,6 +366,7 @@ class _CachedWithCleanup(CachedUserSessionStore, UserSessionStoreCleanup):
             partition=partition,
             dry_run=dry_run,
             on_deleted=end,
+            with_tickets=with_tickets and on_deleted is not None,
             should_stop=should_stop,
         )
         return removed

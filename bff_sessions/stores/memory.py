@@ -107,12 +107,13 @@ class InMemoryUserSessionStore(UserSessionStore, UserSessionStoreCleanup):
     def delete_expired_sessions(
         self,
         *,
-        batch_size: int = 1000,
+        batch_size: int = 10_000,
         max_seconds: float | None = None,
         sleep: float | None = None,
         partition: str | AnyType = ANY,
         dry_run: bool = False,
         on_deleted: Callable[[Sequence[DeletedSession]], None] | None = None,
+        with_tickets: bool = True,
         should_stop: Callable[[], bool] | None = None,
     ) -> int:
         def expired() -> list[UserSession]:

@@ -28,9 +28,10 @@ class Command(BaseCommand):
         parser.add_argument(
             "--batch-size",
             type=_batch_size,
-            default=1000,
+            default=MAX_BATCH_SIZE,
             metavar="N",
-            help=f"sessions in one transaction, at most {MAX_BATCH_SIZE} (default: 1000)",
+            help=f"sessions in one transaction at most, 1 to {MAX_BATCH_SIZE} (the default); "
+            "fewer where they take long",
         )
         parser.add_argument(
             "--max-seconds",
@@ -42,7 +43,7 @@ class Command(BaseCommand):
             "--sleep",
             type=_not_negative,
             metavar="S",
-            help="seconds between two batches (default: as long as the last batch took)",
+            help="seconds between two batches (default: in proportion to what the last one took)",
         )
         parser.add_argument(
             "--partition",
@@ -79,6 +80,7 @@ class Command(BaseCommand):
                     max_seconds=options["max_seconds"],
                     sleep=options["sleep"],
                     on_deleted=on_deleted,
+                    with_tickets=False,
                     should_stop=stop.is_set,
                     **arguments,
                 )
