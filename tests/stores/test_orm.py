@@ -85,7 +85,7 @@ class TestOrmUserSessionStore(UserSessionStoreTests, TransactionTestCase):
     def test_clean_up_deletes_by_primary_key_what_it_has_locked(self):
         deletes = [s for s in self.clean_up_of_5() if s.startswith("DELETE")]
         for statement in deletes:
-            self.assertRegex(statement, r"WHERE \S+id[`\"]? IN \(")
+            self.assertRegex(statement, r"^DELETE FROM \S+ WHERE \S+id[`\"]? IN \(")
             if connection.vendor == "postgresql":
                 self.assertIn("FOR UPDATE SKIP LOCKED", statement)
 
