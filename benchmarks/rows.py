@@ -18,7 +18,15 @@ from django.utils import timezone
 
 from benchmarks.engines import Engine
 
-__all__ = ["BROWSER", "add_sessions", "add_users", "text", "tokens", "user_data"]
+__all__ = [
+    "BROWSER",
+    "add_sessions",
+    "add_users",
+    "copy_rows",
+    "text",
+    "tokens",
+    "user_data",
+]
 
 BROWSER = {
     "user_agent": "Mozilla/5.0 (X11; Linux x86_64; rv:142.0) Gecko/20100101 Firefox/142.0",
@@ -71,7 +79,7 @@ def add_sessions(engine: Engine, users: Sequence[User], number: int) -> list[str
         model = type(rows[0])
         model._base_manager.bulk_create(rows)
         # At once, so that the real ones lie all over the table.
-        _copy(rows, number // real - 1)
+        copy_rows(rows, number // real - 1)
         keys += sessions
     with connection.cursor() as cursor:
         # So that no server comes to do it in between.
@@ -124,7 +132,7 @@ def _our_row(key: str, data: dict[str, str], saved: datetime, expires: datetime)
     )
 
 
-def _copy(rows: Sequence[models.Model], copies: int) -> None:
+def copy_rows(rows: Sequence[models.Model], copies: int) -> None:
     """Add rows that differ from these in their keys, made by the database itself."""
     if copies < 1:
         return
@@ -140,6 +148,8 @@ def _copy(rows: Sequence[models.Model], copies: int) -> None:
     numbers = " UNION ALL ".join(f"SELECT {n} AS n" for n in range(copies))
     table = connection.ops.quote_name(meta.db_table)
     with connection.cursor() as cursor:
+        if connection.vendor == "sqlite":
+            connection.connection.create_function("CONCAT", -1, lambda *s: "".join(map(str, s)))
         cursor.execute(
             f"INSERT INTO {table} ({', '.join(columns.values())}) "
             f"SELECT {', '.join(values)} FROM {table} "

@@ -31,6 +31,7 @@ __all__ = [
     "UserSessionStoreCleanup",
     "UserSessionUpdate",
     "UserSessionsFilter",
+    "WithoutTickets",
 ]
 
 # OpenID Connect Core 1.0, 2: sub "MUST NOT exceed 255 ASCII characters in length".
@@ -443,6 +444,20 @@ class UserSessionStore(ABC):
         await sync_to_async(self.on_commit)(callback)
 
 
+class WithoutTickets:
+    """An `on_deleted` that looks at no ticket, which are most of a row: a store need not read them.
+
+    Args:
+        on_deleted: is called with what this is called with.
+    """
+
+    def __init__(self, on_deleted: Callable[[Sequence[DeletedSession]], None]) -> None:
+        self._on_deleted = on_deleted
+
+    def __call__(self, deleted: Sequence[DeletedSession], /) -> None:
+        self._on_deleted(deleted)
+
+
 class UserSessionStoreCleanup(ABC):
     """What a store that can remove its expired sessions implements beside `UserSessionStore`."""
 
@@ -450,7 +465,7 @@ class UserSessionStoreCleanup(ABC):
     def delete_expired_sessions(
         self,
         *,
-        batch_size: int = 1000,
+        batch_size: int = 10_000,
         max_seconds: float | None = None,
         sleep: float | None = None,
         partition: str | AnyType = ANY,
@@ -464,19 +479,21 @@ class UserSessionStoreCleanup(ABC):
         at once.
 
         Args:
-            batch_size: sessions in one transaction, 1 to 10,000.
+            batch_size: sessions in one transaction at most, 1 to 10,000; fewer where they take
+                long.
             max_seconds: begin no batch later than this many seconds after the start.
-            sleep: seconds between two batches; None rests as long as the last batch took.
+            sleep: seconds between two batches; None rests in proportion to what the last one took.
             partition: one application only.
             dry_run: remove nothing; the count is what would go.
-            on_deleted: gets what each batch removed, after its commit.
+            on_deleted: gets what each batch removed, after its commit; with empty tickets,
+                perhaps, if it is a `WithoutTickets`.
             should_stop: asked before each batch and while resting; True ends the work.
         """
 
     async def adelete_expired_sessions(
         self,
         *,
-        batch_size: int = 1000,
+        batch_size: int = 10_000,
         max_seconds: float | None = None,
         sleep: float | None = None,
         partition: str | AnyType = ANY,

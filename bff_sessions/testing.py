@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import functools
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -31,6 +31,7 @@ from bff_sessions.contract import (
     UserSessionStore,
     UserSessionStoreCleanup,
     UserSessionUpdate,
+    WithoutTickets,
 )
 from bff_sessions.exceptions import SessionChanged, SessionExists, SessionMissing
 
@@ -728,6 +729,18 @@ class UserSessionStoreTests(_Mixin):
         self.assertEqual(self.found(subject_id="alice"), live)
         for key in expired:
             self.assertIs(self.store.delete_user_session(key), False)
+
+    def test_clean_up_tells_what_it_removed(self) -> None:
+        self.needs_cleanup()
+        session = self.create(expires=_ago(1))
+        batches: list[Sequence[DeletedSession]] = []
+        self.store.delete_expired_sessions(on_deleted=batches.append)
+        self.assertEqual([list(batch) for batch in batches], [[DeletedSession.of(session)]])
+        # Without tickets it may do with less, and tells of the same sessions.
+        session = self.create(expires=_ago(1))
+        self.store.delete_expired_sessions(on_deleted=WithoutTickets(batches.append))
+        [told] = batches[1]
+        self.assertEqual(replace(told, ticket=session.ticket), DeletedSession.of(session))
 
     def test_clean_up_of_one_partition(self) -> None:
         self.needs_cleanup()

@@ -1,9 +1,11 @@
 """The benchmark measures what it says: each of its operations checks what it did."""
 
+import json
 from xml.etree import ElementTree
 
 import pytest
 
+from benchmarks import cleanup
 from benchmarks.__main__ import main
 from benchmarks.chart import draw
 from benchmarks.engines import BASE, ENGINES, OURS
@@ -55,3 +57,24 @@ def test_pyperf_reads_the_file(results, tmp_path):
     assert load.get_values() == next(
         tuple(r.rounds) for r in results if (r.contestant, r.operation) == (OURS, "load")
     )
+
+
+def test_clean_up_is_measured_beside_one_delete(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    arguments = "--databases sqlite --rows 400 --expired 80 --few 10 --rounds 1 --idle 0.1"
+    results = cleanup.main([*arguments.split(), "--json", "cleanup.json"])
+    result = results["SQLite"]
+    assert json.loads((tmp_path / "cleanup.json").read_text()) == results
+    removed = {
+        label: sum(run["removed"] for run in result[label])
+        for label in ("clean-up", "DELETE", "two clean-ups", "few rows")
+    }
+    assert removed == {"clean-up": 80, "DELETE": 80, "two clean-ups": 80, "few rows": 10}
+    phases = {
+        f"{kind}, {phase}" for kind in ("read", "write") for phase in ("idle", "clean-up", "DELETE")
+    }
+    assert result["others"].keys() == phases
+    for waits in result["others"].values():
+        assert waits["number"] > 0
+        assert waits["errors"] == {}
+        assert waits["p50 ms"] <= waits["p99 ms"] <= waits["longest ms"]

@@ -239,7 +239,7 @@ def test_batches_of_more_than_one_statement_are_removed_whole(recorded):
     rows = [SessionFactory.build(expired=True) for _ in range(1300)]
     Session.objects.bulk_create(rows)
     assert cleanup() == "1300 expired sessions removed.\n"
-    assert recorded.batches == [1000, 300]
+    assert sum(recorded.batches) == 1300
 
 
 @pytest.mark.django_db
@@ -294,7 +294,7 @@ def test_the_arguments_reach_the_store(recorded):
 def test_without_arguments_the_store_has_its_way(recorded):
     call_command("cleanup_sessions", verbosity=0)
     (arguments,) = recorded.calls
-    assert arguments["batch_size"] == 1000
+    assert arguments["batch_size"] == 10_000
     assert arguments["max_seconds"] is None
     assert arguments["sleep"] is None
     assert arguments["partition"] is ANY
@@ -319,13 +319,14 @@ def test_it_does_not_rest_if_asked_not_to(monkeypatch):
 
 
 @pytest.mark.django_db
-def test_it_rests_for_as_long_as_the_batch_took_by_default(monkeypatch):
+def test_it_rests_in_proportion_to_what_the_batch_took_by_default(monkeypatch):
     clock = Clock()
     monkeypatch.setattr("bff_sessions.stores.batches.time", clock)
     monkeypatch.setattr(OrmUserSessionStore, "_lock", clock.taking(3, OrmUserSessionStore._lock))
     SessionFactory.create_batch(3, expired=True)
     cleanup("--batch-size", "1", sleep=None)
-    assert clock.slept in (pytest.approx(6), pytest.approx(9))
+    # Three times; on SQLite nobody else can write during a batch.
+    assert clock.slept == pytest.approx(9 if connection.vendor == "sqlite" else 4.5)
     assert not Session.objects.exists()
 
 

@@ -2,15 +2,38 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
-__all__ = ["MAX_BATCH_SIZE", "delete_in_batches"]
+__all__ = ["EXCLUSIVE", "MAX_BATCH_SIZE", "SHARED", "Pace", "delete_in_batches"]
 
 # Short transactions, and not more parameters in a statement than databases take.
 MAX_BATCH_SIZE = 10_000
+# The first batch. It grows as long as there is time, and does not shrink below the least: from
+# there on it is as long as a commit, however small it is.
+_FIRST = 100
+_LEAST = 50
 # The longest nap between two looks at should_stop(), in seconds.
 _NAP = 0.2
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Pace:
+    """How much room a clean-up leaves to others."""
+
+    seconds: float
+    """A batch is as large as what is over in that time."""
+    rest: float
+    """So many times as long as a batch took is the rest after it."""
+
+
+# Everybody else has to wait for a batch: more than a moment would be noticed.
+EXCLUSIVE = Pace(seconds=0.05, rest=1)
+# Others share disk and processor with it, no more, and it takes as long as it takes them. Each
+# batch is a commit, so few of them are kinder to the disk than many.
+SHARED = Pace(seconds=0.1, rest=0.5)
 
 
 def delete_in_batches(
@@ -20,10 +43,16 @@ def delete_in_batches(
     max_seconds: float | None,
     sleep: float | None,
     should_stop: Callable[[], bool] | None,
+    pace: Pace = EXCLUSIVE,
 ) -> int:
-    """Call ``delete_batch(batch_size)`` until it removes nothing; return the number removed.
+    """Call ``delete_batch(size)`` until it removes nothing; return the number removed.
 
-    The other arguments are those of `UserSessionStoreCleanup.delete_expired_sessions()`.
+    Batches are short in time, so each size follows from how long the last batch took.
+
+    Args:
+        pace: `SHARED` where others can write during a batch.
+
+    The others are those of `UserSessionStoreCleanup.delete_expired_sessions()`.
 
     Raises:
         ValueError: if batch_size is not 1 to `MAX_BATCH_SIZE`, or a number of seconds negative.
@@ -39,15 +68,18 @@ def delete_in_batches(
             return True
         return max_seconds is not None and time.monotonic() - started >= max_seconds
 
-    total = 0
+    total, size = 0, min(_FIRST, batch_size)
     while not is_over():
         began = time.monotonic()
-        deleted = delete_batch(batch_size)
+        deleted = delete_batch(size)
         if not deleted:
             break
         total += deleted
         now = time.monotonic()
-        wake = now + (now - began if sleep is None else sleep)
+        took = now - began
+        wake = now + (took * pace.rest if sleep is None else sleep)
+        fitting = size * pace.seconds / took if took else math.inf
+        size = min(max(int(min(fitting, size * 2)), _LEAST), batch_size)
         while (rest := wake - time.monotonic()) > 0 and not is_over():
             time.sleep(min(rest, _NAP))
     return total

@@ -345,7 +345,7 @@ class _CachedWithCleanup(CachedUserSessionStore, UserSessionStoreCleanup):
     def delete_expired_sessions(
         self,
         *,
-        batch_size: int = 1000,
+        batch_size: int = 10_000,
         max_seconds: float | None = None,
         sleep: float | None = None,
         partition: str | AnyType = ANY,

@@ -106,7 +106,7 @@ class InMemoryUserSessionStore(UserSessionStore, UserSessionStoreCleanup):
     def delete_expired_sessions(
         self,
         *,
-        batch_size: int = 1000,
+        batch_size: int = 10_000,
         max_seconds: float | None = None,
         sleep: float | None = None,
         partition: str | AnyType = ANY,

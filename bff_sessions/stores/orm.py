@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import fields
 from datetime import UTC, datetime, timedelta
-from functools import cache
+from functools import cache, partial
 from typing import Any, cast
 
 from django.db import IntegrityError, connections, router, transaction
@@ -22,11 +22,13 @@ from bff_sessions.contract import (
     UserSessionStore,
     UserSessionStoreCleanup,
     UserSessionUpdate,
+    WithoutTickets,
 )
 from bff_sessions.exceptions import SessionChanged, SessionExists, SessionMissing
 from bff_sessions.models import Session
-from bff_sessions.stores.batches import delete_in_batches
+from bff_sessions.stores.batches import EXCLUSIVE, SHARED, delete_in_batches
 from bff_sessions.stores.compiled import Slot, Statement
+from bff_sessions.stores.expired import ExpiredRows
 
 __all__ = ["OrmUserSessionStore"]
 
@@ -136,17 +138,18 @@ class OrmUserSessionStore(UserSessionStore, UserSessionStoreCleanup):
         while (keys := list(matching[:_BATCH])) and keys != previous:
             previous = keys
             with transaction.atomic(using=self.using):
-                # An update may have come between: what matches now counts.
-                rows = self._rows().filter(key__in=self._lock(keys))
+                # In the order of keys and through their index, as all do who lock several; see
+                # ExpiredRows. An update may have come between: what matches now counts.
+                rows = self._lock(self._rows().filter(key__in=keys).order_by("key"))
                 found = [row for row in rows if filter.matches(row)]
                 self._rows().filter(id__in=[row.pk for row in found])._raw_delete(self.using)
-            deleted += map(_to_deleted, found)
+            deleted += [_to_deleted({n: getattr(row, n) for n in _DELETED}) for row in found]
         return deleted
 
     def delete_expired_sessions(
         self,
         *,
-        batch_size: int = 1000,
+        batch_size: int = 10_000,
         max_seconds: float | None = None,
         sleep: float | None = None,
         partition: str | AnyType = ANY,
@@ -154,36 +157,19 @@ class OrmUserSessionStore(UserSessionStore, UserSessionStoreCleanup):
         on_deleted: Callable[[Sequence[DeletedSession]], None] | None = None,
         should_stop: Callable[[], bool] | None = None,
     ) -> int:
-        now = datetime.now(UTC)
-        expired = self._rows().filter(expires__lte=now).order_by("expires")
-        if partition is not ANY:
-            expired = expired.filter(partition=partition)
-
-        # Where the last batch ended: before that there is nothing but what was deleted, through
-        # which some databases would look each time.
-        reached = datetime.min.replace(tzinfo=UTC)
+        rows = self._rows() if partition is ANY else self._rows().filter(partition=partition)
+        expired = ExpiredRows(rows, partial(self._lock, skip_locked=True))
+        columns = [name for name in _DELETED if name != "ticket"]
+        if not isinstance(on_deleted, WithoutTickets):
+            columns.append("ticket")
 
         def delete_batch(size: int) -> int:
-            nonlocal reached
-            skipped: list[str] = []
-            rows = expired.values_list("key", "expires")
-            while batch := list(rows.filter(expires__gte=reached).exclude(key__in=skipped)[:size]):
-                keys = [key for key, _ in batch]
-                reached = batch[-1][1] or reached
-                with transaction.atomic(using=self.using):
-                    locked = self._rows().filter(
-                        key__in=self._lock(keys, skip_locked=True),
-                        expires__lte=now,  # Renewed meanwhile: spared.
-                    )
-                    # Read only for who asks: the tickets are most of it.
-                    deleted = [] if on_deleted is None else [_to_deleted(row) for row in locked]
-                    count: int = locked._raw_delete(self.using)
-                if count:
-                    if on_deleted is not None:
-                        on_deleted(deleted)
-                    return count
-                skipped += keys  # Another clean-up has them.
-            return 0
+            if on_deleted is None:
+                return expired.remove(size)
+            deleted = [_to_deleted(row) for row in expired.take(size, columns)]
+            if deleted:
+                on_deleted(deleted)
+            return len(deleted)
 
         if dry_run:
             return expired.count()
@@ -193,6 +179,7 @@ class OrmUserSessionStore(UserSessionStore, UserSessionStoreCleanup):
             max_seconds=max_seconds,
             sleep=sleep,
             should_stop=should_stop,
+            pace=SHARED if connections[self.using].features.has_select_for_update else EXCLUSIVE,
         )
 
     def on_commit(self, callback: Callable[[], None]) -> None:
@@ -230,19 +217,15 @@ class OrmUserSessionStore(UserSessionStore, UserSessionStoreCleanup):
             return version
         raise SessionChanged if self._rows().filter(key=key).exists() else SessionMissing
 
-    def _lock(self, keys: Sequence[str], *, skip_locked: bool = False) -> Sequence[str]:
-        """Lock the rows of `keys` until the transaction ends; the keys of those that are."""
+    def _lock(self, rows: QuerySet[Session], *, skip_locked: bool = False) -> QuerySet[Session]:
+        """`rows`, each of which is locked from when it is read until the transaction ends."""
         features = connections[self.using].features
-        rows = self._rows()
         if not features.has_select_for_update:
             # SQLite gives its one write lock to who writes; taken after a read it could fail.
-            rows.filter(id=0).update(version=0)
-            return keys
+            self._rows().filter(id=0).update(version=0)
+            return rows
         can_skip = skip_locked and features.has_select_for_update_skip_locked
-        # Through the index of the key, which an UPDATE by key locks first, too: a lock that
-        # begins elsewhere, the primary key for one, is a deadlock on MySQL and MariaDB.
-        locked = rows.filter(key__in=keys).order_by("key").select_for_update(skip_locked=can_skip)
-        return list(locked.values_list("key", flat=True))
+        return rows.select_for_update(skip_locked=can_skip)
 
 
 # The statements of every request
@@ -320,6 +303,7 @@ def _to_session(row: dict[str, Any]) -> UserSession:
     return UserSession(**row)
 
 
-def _to_deleted(row: Session) -> DeletedSession:
-    values = {name: getattr(row, name) for name in _DELETED}
-    return DeletedSession(**values | {"ticket": bytes(row.ticket)})
+def _to_deleted(row: dict[str, Any]) -> DeletedSession:
+    values = {name: row[name] for name in _DELETED if name in row}
+    # A view of it, with some drivers; empty, where it was not asked for.
+    return DeletedSession(**values | {"ticket": bytes(row.get("ticket", b""))})

@@ -1,12 +1,14 @@
 import threading
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from unittest import mock, skipUnless
 
 from django.db import connection, transaction
 from django.test import TransactionTestCase, override_settings
 from django.test.utils import CaptureQueriesContext
 
-from bff_sessions.contract import UPDATED, UserSessionsFilter
+from bff_sessions.contract import UPDATED, UserSessionsFilter, WithoutTickets
+from bff_sessions.models import Session
 from bff_sessions.stores.orm import OrmUserSessionStore
 from bff_sessions.testing import UserSessionStoreTests, make_session
 
@@ -44,7 +46,8 @@ class TestOrmUserSessionStore(UserSessionStoreTests, TransactionTestCase):
 
         writer = threading.Thread(target=write)
         with transaction.atomic():
-            self.assertEqual(store._lock([session.key]), [session.key])
+            [row] = store._lock(Session.objects.filter(key=session.key))
+            self.assertEqual(row.key, session.key)
             writer.start()
             self.assertFalse(done.wait(0.3))
             self.assertEqual(store.get_user_session(session.key).version, 1)
@@ -59,6 +62,65 @@ class TestOrmUserSessionStore(UserSessionStoreTests, TransactionTestCase):
         assignments, _ = statement["sql"].split("WHERE")
         named = {name for name in (*UPDATED, "version", "key") if name in assignments}
         self.assertEqual(named, {"ticket", "version"})
+
+    # What clean-up asks the database for
+
+    def test_clean_up_reads_nothing_of_what_it_removes(self):
+        statements = self.clean_up_of_5(batch_size=2)
+        if connection.vendor == "mysql":
+            # Where it begins, keys, locked numbers, DELETE: of each batch.
+            self.assertEqual(len(statements), 3 * 4 + 1)
+        else:
+            # Where it begins, SQLite's lock, DELETE.
+            locks = connection.vendor == "sqlite"
+            self.assertEqual(len(statements), 3 * (2 + locks) + 1)
+        for statement in statements:
+            self.assertNotIn("ticket", statement)
+            self.assertNotIn("subject_id", statement)
+
+    def test_clean_up_reads_what_it_tells_of_when_it_locks_it(self):
+        told = []
+        statements = self.clean_up_of_5(batch_size=2, on_deleted=told.extend)
+        self.assertEqual({len(session.ticket) for session in told}, {len(make_session().ticket)})
+        extra = connection.vendor in ("sqlite", "mysql")  # The lock; the keys.
+        self.assertEqual(len(statements), 3 * (3 + extra) + 1)
+        self.assertEqual(sum("ticket" in statement for statement in statements), 3)
+
+    def test_clean_up_reads_no_tickets_that_nobody_wants(self):
+        told = []
+        statements = self.clean_up_of_5(on_deleted=WithoutTickets(told.extend))
+        self.assertEqual([session.ticket for session in told], [b""] * 5)
+        self.assertFalse([statement for statement in statements if "ticket" in statement])
+
+    def test_clean_up_deletes_by_primary_key_what_it_has_locked(self):
+        deletes = [s for s in self.clean_up_of_5() if s.startswith("DELETE")]
+        for statement in deletes:
+            self.assertRegex(statement, r"^DELETE FROM \S+ WHERE \S+id[`\"]? IN \(")
+            if connection.vendor == "postgresql":
+                self.assertIn("FOR UPDATE SKIP LOCKED", statement)
+
+    def test_a_batch_begins_where_the_last_one_ended(self):
+        begin = (
+            "expires"
+            + {"sqlite": '" >= ', "postgresql": '" >= ', "mysql": "` >= "}[connection.vendor]
+        )
+        looks = [
+            statement.split(begin)[1].split(" ORDER")[0].rstrip(")")
+            for statement in self.clean_up_of_5(batch_size=2)
+            if "LIMIT 1" in statement and statement.startswith("SELECT")
+        ]
+        self.assertEqual(looks, sorted(looks))
+        self.assertEqual(len(set(looks)), 4)
+
+    def clean_up_of_5(self, **arguments):
+        """Remove five expired sessions; the statements, without those of the transaction."""
+        for age in range(5):
+            self.create(expires=datetime.now(UTC) - timedelta(hours=age))
+        with CaptureQueriesContext(connection) as captured:
+            removed = self.store.delete_expired_sessions(sleep=0, **arguments)
+        self.assertEqual(removed, 5)
+        kinds = ("SELECT", "UPDATE", "DELETE")
+        return [query["sql"] for query in captured if query["sql"].startswith(kinds)]
 
 
 # In this zone the hour that the suite looks at comes twice.

@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 import time
 from argparse import ArgumentParser, ArgumentTypeError
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError
 
 from bff_sessions import conf
-from bff_sessions.contract import ANY, DeletedSession, UserSessionStoreCleanup, check_text
+from bff_sessions.contract import ANY, UserSessionStoreCleanup, WithoutTickets, check_text
 from bff_sessions.management.batchwork import batch_size, progress, stop_on_signals
 from bff_sessions.models import Logout
 from bff_sessions.stores import get_store
@@ -28,9 +28,10 @@ class Command(BaseCommand):
         parser.add_argument(
             "--batch-size",
             type=batch_size,
-            default=1000,
+            default=MAX_BATCH_SIZE,
             metavar="N",
-            help=f"sessions in one transaction, at most {MAX_BATCH_SIZE} (default: 1000)",
+            help=f"sessions in one transaction at most, 1 to {MAX_BATCH_SIZE} (the default); "
+            "fewer where they take long",
         )
         parser.add_argument(
             "--max-seconds",
@@ -42,7 +43,7 @@ class Command(BaseCommand):
             "--sleep",
             type=_not_negative,
             metavar="S",
-            help="seconds between two batches (default: as long as the last batch took)",
+            help="seconds between two batches (default: in proportion to what the last one took)",
         )
         parser.add_argument(
             "--partition",
@@ -105,11 +106,8 @@ class Command(BaseCommand):
             self.stdout.write(f"{removed} expired {noun} {verb}.{early}")
 
 
-def _counting(advance: Callable[[int], Any]) -> Callable[[Sequence[DeletedSession]], None]:
-    def on_deleted(deleted: Sequence[DeletedSession]) -> None:
-        advance(len(deleted))
-
-    return on_deleted
+def _counting(advance: Callable[[int], Any]) -> WithoutTickets:
+    return WithoutTickets(lambda deleted: advance(len(deleted)))
 
 
 def _not_negative(text: str) -> float:

@@ -1,0 +1,88 @@
+"""The expired rows of the ORM's store, removed a batch at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from django.db import connections, transaction
+from django.db.models import QuerySet
+
+from bff_sessions.models import Session
+
+__all__ = ["ExpiredRows"]
+
+
+class ExpiredRows:
+    """What among `rows` has expired by now.
+
+    Args:
+        lock: makes of rows such as are locked when they are read, without those that somebody
+            else has locked.
+    """
+
+    def __init__(
+        self, rows: QuerySet[Session], lock: Callable[[QuerySet[Session]], QuerySet[Session]]
+    ) -> None:
+        self._rows = rows
+        self._using = rows.db
+        self._lock = lock
+        self._expired = rows.filter(expires__lte=datetime.now(UTC))
+        # Before that there is nothing but what was deleted, through which some databases would
+        # look each time.
+        self._oldest = datetime.min.replace(tzinfo=UTC)
+
+    def count(self) -> int:
+        return self._expired.count()
+
+    def remove(self, size: int) -> int:
+        """Remove so many at most; how many. None are left, or free, where it is 0."""
+        for chosen in self._choose(size):
+            with transaction.atomic(using=self._using):
+                locked = self._lock(chosen).values_list("id", flat=True)
+                # What is removed is not even read, unless its number has to be in between.
+                removed = self._delete(list(locked) if self._locks_indexes else locked)
+            if removed:
+                return removed
+        return 0
+
+    def take(self, size: int, columns: Sequence[str]) -> list[dict[str, Any]]:
+        """See remove(); what was in these columns."""
+        for chosen in self._choose(size):
+            with transaction.atomic(using=self._using):
+                taken = list(self._lock(chosen).values("id", *columns))
+                self._delete([row["id"] for row in taken])
+            if taken:
+                return taken
+        return []
+
+    def _delete(self, ids: list[int] | QuerySet[Session, int]) -> int:
+        removed: int = self._rows.filter(id__in=ids)._raw_delete(self._using)
+        return removed
+
+    @property
+    def _locks_indexes(self) -> bool:
+        return connections[self._using].vendor == "mysql"
+
+    def _choose(self, size: int) -> Iterator[QuerySet[Session]]:
+        """Those that expired first; where others have locked them, those that come next.
+
+        Looked at once more when they are locked: who is renewed meanwhile is spared.
+        """
+        oldest = self._expired.filter(expires__gte=self._oldest).order_by("expires")
+        moment = oldest.values_list("expires", flat=True).first()
+        if moment is None:
+            return
+        self._oldest = moment
+        oldest = self._expired.filter(expires__gte=moment).order_by("expires")
+        if not self._locks_indexes:
+            yield oldest[:size]
+            return
+        # MySQL and MariaDB lock the entry of the index that leads to a row, then the row. An
+        # UPDATE by key begins with the key's: a lock that begins elsewhere is a deadlock with it.
+        skipped: list[str] = []
+        keys = oldest.values_list("key", flat=True)
+        while batch := list(keys.exclude(key__in=skipped)[:size]):
+            yield self._expired.filter(key__in=batch).order_by("key")
+            skipped += batch
