@@ -14,7 +14,7 @@ from django.views.decorators.debug import sensitive_variables
 from bff_sessions import conf
 from bff_sessions.exceptions import ProviderUnavailable
 from bff_sessions.id_tokens import ID_TOKEN, read_claims
-from bff_sessions.oidc.providers import get_provider
+from bff_sessions.oidc.providers import get_providers
 
 __all__ = ["find_id_token", "get_url"]
 
@@ -35,15 +35,14 @@ def get_url(
     """The end-session request, section 2, to which a browser is to be redirected.
 
     Args:
+        issuer: of one of BFF_SESSIONS["PROVIDERS"].
         post_logout_redirect_uri: where the provider sends the browser then, if it is registered.
         state: what it sends along.
 
     Returns:
         None, logged, if the provider has no ``end_session_endpoint``, or cannot be asked for it.
     """
-    provider = get_provider(issuer)
-    if provider is None:
-        return None
+    provider = get_providers()[issuer]
     try:
         parts = urlsplit(provider.endpoint("end_session_endpoint"))
     except ProviderUnavailable as error:

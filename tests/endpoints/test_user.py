@@ -169,6 +169,13 @@ def test_the_absolute_lifetime_counts_though_it_was_set_afterwards(browser, conf
     assert 3590 < browser.user()["expires_in"] <= 3600
 
 
+def test_an_absolute_lifetime_that_ends_later_changes_nothing(browser, configure):
+    configure(ABSOLUTE_LIFETIME=10 * WEEK)
+    browser.sign_in()
+    age(browser, WEEK)
+    assert abs(browser.user()["expires_in"] - WEEK.total_seconds()) < 70
+
+
 def test_asking_renews_when_it_is_due_and_the_answer_tells_so(browser, configure):
     configure(RENEW_AFTER=0.5)
     browser.sign_in()
