@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import environ
+from django.core.exceptions import ImproperlyConfigured
 
 BASE_DIR = Path(__file__).resolve().parent
 
@@ -30,6 +31,18 @@ INSTALLED_APPS = [
 
 SESSION_ENGINE = "bff_sessions.engine"
 BFF_SESSIONS = {"PARTITION": "sample"}
+
+# With all three, users sign in at that OpenID provider; with none, here.
+OIDC = {name: env(f"OIDC_{name}", default="") for name in ("ISSUER", "CLIENT_ID", "CLIENT_SECRET")}
+if not any(OIDC.values()):
+    OIDC = None
+elif not all(OIDC.values()):
+    missing = ", ".join(f"OIDC_{name}" for name, value in OIDC.items() if not value)
+    raise ImproperlyConfigured(f"To sign in at a provider, set {missing}, too.")
+else:
+    BFF_SESSIONS["PROVIDERS"] = {
+        OIDC["ISSUER"]: {name: OIDC[name] for name in ("CLIENT_ID", "CLIENT_SECRET")}
+    }
 
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = not DEBUG
 

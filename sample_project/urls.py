@@ -1,12 +1,11 @@
+from django.conf import settings
 from django.contrib import admin
-from django.contrib.auth.views import LogoutView
-from django.urls import path
+from django.urls import include, path
 
 from sample_project import views
 
 urlpatterns = [
     path("", views.home, name="home"),
-    path("sign-in", views.SignIn.as_view(), name="sign-in"),
-    path("sign-out", LogoutView.as_view(next_page="sign-in"), name="sign-out"),
+    path("", include("sample_project.oidc" if settings.OIDC else "sample_project.local")),
     path("admin/", admin.site.urls),
 ]
