@@ -20,6 +20,8 @@ from django.db import connection
 from bff_sessions.models import Session
 
 ROOT = Path(__file__).parent.parent
+# Empty is as good as absent, and keeps out what a .env may say.
+NO_PROVIDER = dict.fromkeys(["OIDC_ISSUER", "OIDC_CLIENT_ID", "OIDC_CLIENT_SECRET"], "")
 
 
 def database_url():
@@ -37,6 +39,7 @@ def manage(*arguments, **environment):
         cwd=ROOT,
         env={
             **os.environ,
+            **NO_PROVIDER,
             "DJANGO_SETTINGS_MODULE": "sample_project.settings",
             "DATABASE_URL": database_url(),
             "DEBUG": "true",
@@ -170,3 +173,15 @@ def test_a_deployment_has_no_demo_and_needs_a_key_of_its_own():
     returncode, output = outcome(manage("check", DEBUG="false"))
     assert returncode == 1
     assert "SECRET_KEY" in output
+
+
+def test_a_provider_is_configured_altogether_or_not_at_all():
+    returncode, output = outcome(manage("check", OIDC_ISSUER="https://idp.example"))
+    assert returncode == 1
+    assert "To sign in at a provider, set OIDC_CLIENT_ID, OIDC_CLIENT_SECRET, too." in output
+
+
+def test_a_demo_with_a_provider_says_that_it_needs_node():
+    returncode, output = outcome(manage("demo", "--provider", PATH=""))
+    assert returncode == 1
+    assert "needs Node.js 20 or later" in output

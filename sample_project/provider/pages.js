@@ -12,6 +12,7 @@ body { margin: 0; background: var(--page); color: var(--text); font: 16px/1.5 sy
 main { max-width: 26rem; margin: 0 auto; padding: 3rem 1rem; }
 h1 { font-size: 1.5rem; line-height: 1.25; margin: 0 0 1rem; }
 .card { background: var(--card); border: 1px solid var(--line); border-radius: .5rem; padding: 1.25rem; }
+.card > :last-child, .card > form > :last-child { margin-bottom: 0; }
 .soft { color: var(--soft); }
 .wrong { color: var(--wrong); }
 p { margin: 0 0 1rem; }
