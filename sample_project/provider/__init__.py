@@ -35,7 +35,10 @@ def start(environment):
     try:
         socket.create_server((address.hostname, address.port)).close()
     except OSError as error:
-        raise CommandError(f"The provider cannot listen at {address.netloc}: {error}.") from error
+        raise CommandError(
+            f"The provider cannot listen at {address.netloc} ({error.strerror}). "
+            "Give it another port with --provider-port."
+        ) from error
     process = subprocess.Popen(
         ["node", "server.js", "--stop-with-stdin"],
         cwd=FOLDER,

@@ -36,9 +36,9 @@ def is_listening(port):
 
 
 class Sample:
-    """manage.py demo, with the provider or without."""
+    """manage.py demo, with the provider or without, and what else is set in its environment."""
 
-    def __init__(self, folder, *, provider):
+    def __init__(self, folder, *, provider, **environment):
         self.port, self.provider_port = free_port(), free_port()
         self.origin = f"http://127.0.0.1:{self.port}"
         self.issuer = f"http://localhost:{self.provider_port}"
@@ -56,6 +56,7 @@ class Sample:
             "DEBUG": "true",
             "NO_PROXY": "localhost,127.0.0.1",
             "no_proxy": "localhost,127.0.0.1",
+            **environment,
         }
 
     @property
@@ -79,8 +80,8 @@ class Sample:
 
 
 @contextmanager
-def running(folder, *, provider):
-    sample = Sample(folder, provider=provider)
+def running(folder, *, provider, **environment):
+    sample = Sample(folder, provider=provider, **environment)
     try:
         sample.start()
         yield sample
