@@ -184,6 +184,26 @@ def test_a_callback_that_nobody_asked_for_signs_nobody_in(sample, open_browser):
     sign_in(page, sample)
 
 
+def test_every_page_fits_a_phone(sample, open_browser):
+    page = open_browser()
+    page.set_viewport_size({"width": 320, "height": 640})
+
+    def fits():
+        return page.evaluate("document.documentElement.scrollWidth") <= 320
+
+    page.goto(f"{sample.origin}/oidc/callback")
+    assert fits()
+    page.get_by_role("link", name="Sign in").click()
+    heading(page, "Sign in at the provider").to_be_visible()
+    assert fits()
+    fill_in(page, "alice")
+    is_signed_in(page)
+    assert fits()
+    page.get_by_role("button", name="Sign out").click()
+    heading(page, "Sign out of the provider?").to_be_visible()
+    assert fits()
+
+
 def test_without_a_provider_users_sign_in_here(sample_alone, open_browser):
     page = open_browser()
     page.goto(sample_alone.origin)
