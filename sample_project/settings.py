@@ -76,6 +76,14 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
     DATABASES["default"]["OPTIONS"] = {"transaction_mode": "IMMEDIATE"}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
+# What providers and operators end, and what was refused.
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "handlers": {"console": {"class": "logging.StreamHandler"}},
+    "loggers": {"bff_sessions": {"handlers": ["console"], "level": "INFO"}},
+}
+
 ROOT_URLCONF = "sample_project.urls"
 LOGIN_URL = "sign-in"
 LOGIN_REDIRECT_URL = "home"

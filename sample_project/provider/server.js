@@ -98,7 +98,10 @@ const provider = new Provider(OIDC_ISSUER, {
   // provider with clients of strangers; here the only client is the sample, on this machine.
   fetch: async (url, { dispatcher, ...options }) => {
     const response = await globalThis.fetch(url, options);
-    if (url === backchannelLogoutUri) log(`${options.method} ${url} was answered ${response.status}`);
+    if (url === backchannelLogoutUri) {
+      const kept = response.headers.get('cache-control');
+      log(`${options.method} ${url} was answered ${response.status}, Cache-Control: ${kept}`);
+    }
     return response;
   },
 });
