@@ -4,7 +4,7 @@ import secrets
 
 from django.conf import settings
 from django.contrib.auth import login
-from django.contrib.auth.views import LoginView, LogoutView
+from django.contrib.auth.views import LoginView
 from django.shortcuts import redirect
 from django.urls import path
 
@@ -34,7 +34,4 @@ class SignIn(LoginView):
         return redirect(self.get_success_url())
 
 
-urlpatterns = [
-    path("sign-in", SignIn.as_view(), name="sign-in"),
-    path("sign-out", LogoutView.as_view(next_page="sign-in"), name="sign-out"),
-]
+urlpatterns = [path("sign-in", SignIn.as_view(), name="sign-in")]

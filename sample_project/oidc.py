@@ -1,4 +1,7 @@
-"""Signing in and out through an OpenID provider, with Authlib's client for Django."""
+"""Signing in through an OpenID provider, with Authlib's client for Django.
+
+Signing out is POST bff/logout of bff_sessions.
+"""
 
 import hashlib
 import logging
@@ -7,12 +10,12 @@ import requests
 from authlib.common.errors import AuthlibBaseError
 from authlib.integrations.django_client import OAuth
 from django.conf import settings
-from django.contrib.auth import get_user_model, login, logout
+from django.contrib.auth import get_user_model, login
 from django.contrib.auth.hashers import make_password
 from django.shortcuts import redirect, render
 from django.urls import path, reverse
 from django.utils.http import url_has_allowed_host_and_scheme
-from django.views.decorators.http import require_GET, require_POST
+from django.views.decorators.http import require_GET
 from joserfc.errors import JoseError
 
 logger = logging.getLogger("sample_project.oidc")
@@ -60,11 +63,9 @@ def callback(request):
         return _failed(request, error)
     return_to = request.session.pop("return_to", "")
     login(request, _user_of(claims))
-    # The default resolver of bff_sessions finds iss, sub and sid here.
+    # Here bff_sessions finds iss, sub and sid, what GET bff/user shows, and the id token.
     request.session["oidc"] = {
-        "iss": claims["iss"],
-        "sub": claims["sub"],
-        "sid": claims.get("sid"),
+        **claims,
         "id_token": token["id_token"],
         "access_token": token["access_token"],
         "refresh_token": token.get("refresh_token"),
@@ -74,25 +75,6 @@ def callback(request):
         return_to, allowed_hosts={request.get_host()}, require_https=request.is_secure()
     )
     return redirect(return_to if is_ours else "home")
-
-
-@require_POST
-def sign_out(request):
-    """End the session here, whatever happens then, and go on to end the one at the provider."""
-    id_token = request.session.get("oidc", {}).get("id_token")
-    logout(request)
-    if id_token is None:
-        return redirect("sign-in")
-    try:
-        # A redirect and no form post, which would arrive there without the provider's cookie
-        # (SameSite). OpenID Connect RP-Initiated Logout 1.0, 2.
-        back = request.build_absolute_uri(reverse("sign-in"))
-        return redirect(
-            provider.create_logout_url(post_logout_redirect_uri=back, id_token_hint=id_token)["url"]
-        )
-    except FAULTS as error:
-        logger.warning("The provider cannot be told of a sign-out: %s", type(error).__name__)
-        return redirect("sign-in")
 
 
 def _user_of(claims):
@@ -123,7 +105,6 @@ def _failed(request, error):
 
 urlpatterns = [
     path("sign-in", sign_in, name="sign-in"),
-    path("sign-out", sign_out, name="sign-out"),
     path("oidc/authorize", authorize, name="authorize"),
     path("oidc/callback", callback, name="callback"),
 ]

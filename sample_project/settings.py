@@ -44,12 +44,13 @@ else:
     BFF_SESSIONS["PROVIDERS"] = {
         OIDC["ISSUER"]: {name: OIDC[name] for name in ("CLIENT_ID", "CLIENT_SECRET")}
     }
+    BFF_SESSIONS["LOGIN_URL"] = "authorize"
 
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = not DEBUG
 
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
-    "django.contrib.sessions.middleware.SessionMiddleware",
+    "bff_sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
@@ -87,6 +88,7 @@ LOGGING = {
 ROOT_URLCONF = "sample_project.urls"
 LOGIN_URL = "sign-in"
 LOGIN_REDIRECT_URL = "home"
+LOGOUT_REDIRECT_URL = "sign-in"
 STATIC_URL = "static/"
 USE_TZ = True
 TIME_ZONE = "UTC"

@@ -138,7 +138,7 @@ def test_the_page_shows_every_session_of_the_subject_and_of_nobody_else(origin):
     assert browsers[0].open("/").count("Signed in</dt>") == 2
     assert browsers[0].page.count("this browser") == 1
     assert browsers[2].open("/").count("Signed in</dt>") == 1
-    browsers[1].open("/sign-out", confirm="yes")
+    browsers[1].open("/bff/logout", confirm="yes")
     assert browsers[1].url == "/sign-in"
     assert browsers[0].open("/").count("Signed in</dt>") == 1
 
@@ -151,7 +151,7 @@ def test_sign_in_refuses_a_wrong_password_and_leads_to_pages_of_its_own_only(ori
     assert browser.url == "/"
     assert "Signed in as alice" in browser.page
     with pytest.raises(urllib.error.HTTPError, match="403"):
-        browser.opener.open(f"{origin}/sign-out", b"forged", timeout=30)
+        browser.opener.open(f"{origin}/bff/logout", b"forged", timeout=30)
 
 
 @pytest.mark.django_db(transaction=True)

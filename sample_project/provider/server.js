@@ -44,7 +44,7 @@ const provider = new Provider(OIDC_ISSUER, {
     client_secret: OIDC_CLIENT_SECRET,
     grant_types: ['authorization_code', 'refresh_token'],
     redirect_uris: origins.map((origin) => `${origin}/oidc/callback`),
-    post_logout_redirect_uris: origins.map((origin) => `${origin}/sign-in`),
+    post_logout_redirect_uris: origins.map((origin) => `${origin}/bff/logout/callback`),
     backchannel_logout_uri: backchannelLogoutUri,
     backchannel_logout_session_required: true,
   }],
