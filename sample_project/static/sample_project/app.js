@@ -34,7 +34,7 @@ function signedIn(user, sessions) {
     element("input", { type: "hidden", name: "return_to", value: location.pathname }),
     element("button", {}, "Sign out"),
   );
-  const others = element("button", { onclick: () => end(user, "others").then(show) },
+  const others = element("button", { className: "second", onclick: () => end(user, "others").then(show) },
     "Sign out everywhere else");
   return [
     element("header", {},
@@ -50,7 +50,8 @@ function card(user, session) {
   const id = element("code", {}, session.public_id.slice(0, 8));
   const last = session.current
     ? "this browser"
-    : element("button", { onclick: () => end(user, session.public_id).then(show) }, "End");
+    : element("button",
+      { className: "second", onclick: () => end(user, session.public_id).then(show) }, "End");
   return element("section", { className: session.current ? "card current" : "card" },
     element("h3", {}, id, last),
     element("dl", {},
