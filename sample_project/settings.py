@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import environ
+from django.core.exceptions import ImproperlyConfigured
 
 BASE_DIR = Path(__file__).resolve().parent
 
@@ -22,6 +23,7 @@ INSTALLED_APPS = [
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
+    "django.contrib.humanize",
     "django.contrib.messages",
     "django.contrib.staticfiles",
     "bff_sessions",
@@ -31,11 +33,24 @@ INSTALLED_APPS = [
 SESSION_ENGINE = "bff_sessions.engine"
 BFF_SESSIONS = {"PARTITION": "sample"}
 
+# With all three, users sign in at that OpenID provider; with none, here.
+OIDC = {name: env(f"OIDC_{name}", default="") for name in ("ISSUER", "CLIENT_ID", "CLIENT_SECRET")}
+if not any(OIDC.values()):
+    OIDC = None
+elif not all(OIDC.values()):
+    missing = ", ".join(f"OIDC_{name}" for name, value in OIDC.items() if not value)
+    raise ImproperlyConfigured(f"To sign in at a provider, set {missing}, too.")
+else:
+    BFF_SESSIONS["PROVIDERS"] = {
+        OIDC["ISSUER"]: {name: OIDC[name] for name in ("CLIENT_ID", "CLIENT_SECRET")}
+    }
+    BFF_SESSIONS["LOGIN_URL"] = "authorize"
+
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = not DEBUG
 
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
-    "django.contrib.sessions.middleware.SessionMiddleware",
+    "bff_sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
@@ -62,9 +77,18 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
     DATABASES["default"]["OPTIONS"] = {"transaction_mode": "IMMEDIATE"}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
+# What providers and operators end, and what was refused.
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "handlers": {"console": {"class": "logging.StreamHandler"}},
+    "loggers": {"bff_sessions": {"handlers": ["console"], "level": "INFO"}},
+}
+
 ROOT_URLCONF = "sample_project.urls"
 LOGIN_URL = "sign-in"
 LOGIN_REDIRECT_URL = "home"
+LOGOUT_REDIRECT_URL = "sign-in"
 STATIC_URL = "static/"
 USE_TZ = True
 TIME_ZONE = "UTC"

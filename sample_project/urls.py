@@ -1,12 +1,14 @@
+from django.conf import settings
 from django.contrib import admin
-from django.contrib.auth.views import LogoutView
-from django.urls import path
+from django.urls import include, path
+from django.views.generic import TemplateView
 
 from sample_project import views
 
 urlpatterns = [
     path("", views.home, name="home"),
-    path("sign-in", views.SignIn.as_view(), name="sign-in"),
-    path("sign-out", LogoutView.as_view(next_page="sign-in"), name="sign-out"),
+    path("app", TemplateView.as_view(template_name="sample_project/app.html"), name="app"),
+    path("", include("sample_project.oidc" if settings.OIDC else "sample_project.local")),
+    path("bff/", include("bff_sessions.urls")),
     path("admin/", admin.site.urls),
 ]

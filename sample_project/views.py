@@ -1,29 +1,9 @@
 from django.conf import settings
-from django.contrib.auth import login
 from django.contrib.auth.decorators import login_required
-from django.contrib.auth.views import LoginView
 from django.shortcuts import redirect, render
 
-from bff_sessions import bind_identity
 from bff_sessions.contract import UserSessionsFilter
 from bff_sessions.stores import get_store
-from sample_project.provider import authenticated_claims
-
-
-class SignIn(LoginView):
-    template_name = "sample_project/sign_in.html"
-    extra_context = {"is_demo": settings.DEBUG}
-
-    def form_valid(self, form):
-        login(self.request, form.get_user())
-        claims = authenticated_claims(form.get_user())
-        bind_identity(
-            self.request,
-            issuer=claims["iss"],
-            subject_id=claims["sub"],
-            session_id=claims["sid"],
-        )
-        return redirect(self.get_success_url())
 
 
 @login_required
@@ -37,5 +17,9 @@ def home(request):
     mine = UserSessionsFilter(
         subject_id=current.subject_id, issuer=current.issuer, partition=current.partition
     )
-    context = {"current": current, "sessions": store.get_user_sessions(mine)}
+    context = {
+        "current": current,
+        "sessions": store.get_user_sessions(mine),
+        "is_at_provider": bool(settings.OIDC) and current.issuer == settings.OIDC["ISSUER"],
+    }
     return render(request, "sample_project/home.html", context)

@@ -20,6 +20,8 @@ from django.db import connection
 from bff_sessions.models import Session
 
 ROOT = Path(__file__).parent.parent
+# Empty is as good as absent, and keeps out what a .env may say.
+NO_PROVIDER = dict.fromkeys(["OIDC_ISSUER", "OIDC_CLIENT_ID", "OIDC_CLIENT_SECRET"], "")
 
 
 def database_url():
@@ -37,6 +39,7 @@ def manage(*arguments, **environment):
         cwd=ROOT,
         env={
             **os.environ,
+            **NO_PROVIDER,
             "DJANGO_SETTINGS_MODULE": "sample_project.settings",
             "DATABASE_URL": database_url(),
             "DEBUG": "true",
@@ -135,7 +138,7 @@ def test_the_page_shows_every_session_of_the_subject_and_of_nobody_else(origin):
     assert browsers[0].open("/").count("Signed in</dt>") == 2
     assert browsers[0].page.count("this browser") == 1
     assert browsers[2].open("/").count("Signed in</dt>") == 1
-    browsers[1].open("/sign-out", confirm="yes")
+    browsers[1].open("/bff/logout", confirm="yes")
     assert browsers[1].url == "/sign-in"
     assert browsers[0].open("/").count("Signed in</dt>") == 1
 
@@ -148,7 +151,7 @@ def test_sign_in_refuses_a_wrong_password_and_leads_to_pages_of_its_own_only(ori
     assert browser.url == "/"
     assert "Signed in as alice" in browser.page
     with pytest.raises(urllib.error.HTTPError, match="403"):
-        browser.opener.open(f"{origin}/sign-out", b"forged", timeout=30)
+        browser.opener.open(f"{origin}/bff/logout", b"forged", timeout=30)
 
 
 @pytest.mark.django_db(transaction=True)
@@ -170,3 +173,15 @@ def test_a_deployment_has_no_demo_and_needs_a_key_of_its_own():
     returncode, output = outcome(manage("check", DEBUG="false"))
     assert returncode == 1
     assert "SECRET_KEY" in output
+
+
+def test_a_provider_is_configured_altogether_or_not_at_all():
+    returncode, output = outcome(manage("check", OIDC_ISSUER="https://idp.example"))
+    assert returncode == 1
+    assert "To sign in at a provider, set OIDC_CLIENT_ID, OIDC_CLIENT_SECRET, too." in output
+
+
+def test_a_demo_with_a_provider_says_that_it_needs_node():
+    returncode, output = outcome(manage("demo", "--provider", PATH=""))
+    assert returncode == 1
+    assert "needs Node.js 20 or later" in output

@@ -1,11 +1,29 @@
 """manage.py demo: from a fresh clone to a running sample, in one go."""
 
+import os
+import secrets
+import sys
+
 from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 
+from sample_project import provider
+
 PASSWORD = "demo"
+HERE = """
+  {origin}/        sign in as alice or bob, password {password}
+  {origin}/admin/  sign in as operator, password {password}, in a private window:
+  {indent}         find sub-alice under Sessions, delete that session,
+  {indent}         and reload alice's page
+"""
+AT_PROVIDER = """
+  {origin}/        sign in at the provider, {issuer}
+  {indent}         sign out there, in another tab, and reload this page
+  {origin}/admin/  sign in as operator, password {password}, in a private window:
+  {indent}         delete a session under Sessions, and reload its page
+"""
 
 
 class Command(BaseCommand):
@@ -16,12 +34,25 @@ class Command(BaseCommand):
             "addrport", nargs="?", default="127.0.0.1:8000", help="address and port to serve on"
         )
         parser.add_argument("--no-serve", action="store_true", help="only set up")
+        parser.add_argument(
+            "--provider", action="store_true", help="start an OpenID provider, too, to sign in at"
+        )
+        parser.add_argument(
+            "--provider-port", type=int, default=9000, help="its port; 9000 by default"
+        )
 
     def handle(self, *args, **options):
         if not settings.DEBUG:
             raise CommandError(
                 "The passwords of the demo users are public: DEBUG must be true for a demo."
             )
+        addrport = options["addrport"]
+        if addrport.isdecimal():
+            addrport = f"127.0.0.1:{addrport}"
+        if options["provider"]:
+            provider.install()
+            if not options["no_serve"]:
+                self.start_again_with_provider(addrport, options["provider_port"])
         call_command("migrate", verbosity=0)
         for username in ("alice", "bob", "operator"):
             is_operator = username == "operator"
@@ -32,16 +63,34 @@ class Command(BaseCommand):
             if not user.check_password(PASSWORD):
                 user.set_password(PASSWORD)
                 user.save()
-        addrport = options["addrport"]
-        origin = "http://" + (f"127.0.0.1:{addrport}" if addrport.isdecimal() else addrport)
+        origin = f"http://{addrport}"
         self.stdout.write(
-            f"\n"
-            f"  {origin}/        sign in as alice or bob, password {PASSWORD}\n"
-            f"  {origin}/admin/  sign in as operator, password {PASSWORD}, in a private window:\n"
-            f"  {' ' * len(origin)}         find sub-alice under Sessions, delete that session,\n"
-            f"  {' ' * len(origin)}         and reload alice's page\n"
+            (AT_PROVIDER if settings.OIDC else HERE).format(
+                origin=origin,
+                indent=" " * len(origin),
+                password=PASSWORD,
+                issuer=settings.OIDC and settings.OIDC["ISSUER"],
+            )
         )
         if not options["no_serve"]:
             self.stdout.write("Stop with Ctrl-C.\n")
             # With the reloader all of this would run, and be printed, twice.
             call_command("runserver", addrport, use_reloader=False)
+
+    def start_again_with_provider(self, addrport, provider_port):
+        """Start the provider, and this command once more, which then has it in its settings."""
+        port = addrport.rpartition(":")[2]
+        environment = {
+            # Another site than the sample, for the browser too: cookies know no ports.
+            "OIDC_ISSUER": f"http://localhost:{provider_port}",
+            "OIDC_CLIENT_ID": "sample",
+            "OIDC_CLIENT_SECRET": secrets.token_urlsafe(32),
+            # Under both names, as somebody may type either.
+            "CLIENT_ORIGINS": f"http://127.0.0.1:{port} http://localhost:{port}",
+        }
+        process = provider.start(environment)
+        # This end of the pipe lasts as long as the sample does, however that ends.
+        os.set_inheritable(process.stdin.fileno(), True)
+        self.stdout.flush()
+        command = [sys.executable, sys.argv[0], "demo", addrport]
+        os.execve(sys.executable, command, os.environ | environment)

@@ -1,0 +1,37 @@
+"""Signing in without a provider: by the password of a Django user, with the claims made up."""
+
+import secrets
+
+from django.conf import settings
+from django.contrib.auth import login
+from django.contrib.auth.views import LoginView
+from django.shortcuts import redirect
+from django.urls import path
+
+from bff_sessions import bind_identity
+
+ISSUER = "https://idp.example"
+
+
+def authenticated_claims(user):
+    """The claims of the id token that a provider would answer a sign-in of `user` with."""
+    return {"iss": ISSUER, "sub": f"sub-{user.username}", "sid": secrets.token_hex(8)}
+
+
+class SignIn(LoginView):
+    template_name = "sample_project/sign_in.html"
+    extra_context = {"is_demo": settings.DEBUG}
+
+    def form_valid(self, form):
+        login(self.request, form.get_user())
+        claims = authenticated_claims(form.get_user())
+        bind_identity(
+            self.request,
+            issuer=claims["iss"],
+            subject_id=claims["sub"],
+            session_id=claims["sid"],
+        )
+        return redirect(self.get_success_url())
+
+
+urlpatterns = [path("sign-in", SignIn.as_view(), name="sign-in")]

@@ -1,0 +1,167 @@
+// An OpenID provider for the sample project and its end-to-end tests. Never for a deployment: its
+// passwords are public, and everything but the signing key is forgotten when it stops.
+//
+// From the environment: OIDC_ISSUER (its own address), OIDC_CLIENT_ID, OIDC_CLIENT_SECRET,
+// CLIENT_ORIGINS (of the sample, separated by blanks; the first is told of logouts),
+// ACCESS_TOKEN_SECONDS (60), KEY_FILE (keeps the signing key from one start to the next).
+import { generateKeyPairSync, randomBytes } from 'node:crypto';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { text } from 'node:stream/consumers';
+
+import { Provider } from 'oidc-provider';
+
+import { escape, page, signInForm, signOutButtons } from './pages.js';
+
+const { OIDC_ISSUER, OIDC_CLIENT_ID, OIDC_CLIENT_SECRET, CLIENT_ORIGINS, KEY_FILE } = process.env;
+for (const name of ['OIDC_ISSUER', 'OIDC_CLIENT_ID', 'OIDC_CLIENT_SECRET', 'CLIENT_ORIGINS']) {
+  if (!process.env[name]) throw new Error(`${name} is missing in the environment.`);
+}
+const ACCESS_TOKEN_SECONDS = Number(process.env.ACCESS_TOKEN_SECONDS ?? 60);
+const DAYS = 24 * 60 * 60;
+const PASSWORD = 'demo';
+// A subject is no user name: it stays when somebody takes another name.
+const ACCOUNTS = [
+  { sub: 'a1f0c6d2-4b7e', login: 'alice', name: 'Alice' },
+  { sub: 'b93e5a70-c218', login: 'bob', name: 'Bob' },
+];
+
+const log = (line) => console.log(`[provider] ${line}`);
+const origins = CLIENT_ORIGINS.split(' ');
+const backchannelLogoutUri = `${origins[0]}/bff/backchannel-logout`;
+
+function signingKey() {
+  // With another key, the id tokens of earlier sign-ins would be refused as hints at sign-out.
+  if (KEY_FILE && existsSync(KEY_FILE)) return JSON.parse(readFileSync(KEY_FILE, 'utf8'));
+  const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
+  const key = { ...privateKey.export({ format: 'jwk' }), use: 'sig', alg: 'RS256' };
+  if (KEY_FILE) writeFileSync(KEY_FILE, JSON.stringify(key), { mode: 0o600 });
+  return key;
+}
+
+const provider = new Provider(OIDC_ISSUER, {
+  clients: [{
+    client_id: OIDC_CLIENT_ID,
+    client_secret: OIDC_CLIENT_SECRET,
+    grant_types: ['authorization_code', 'refresh_token'],
+    redirect_uris: origins.map((origin) => `${origin}/oidc/callback`),
+    post_logout_redirect_uris: origins.map((origin) => `${origin}/bff/logout/callback`),
+    backchannel_logout_uri: backchannelLogoutUri,
+    backchannel_logout_session_required: true,
+  }],
+  findAccount: (ctx, sub) => {
+    const account = ACCOUNTS.find((one) => one.sub === sub);
+    return account && {
+      accountId: sub,
+      claims: () => ({ sub, name: account.name, preferred_username: account.login }),
+    };
+  },
+  claims: { openid: ['sub'], profile: ['name', 'preferred_username'] },
+  // The name is in the id token, as with most providers, and not at the userinfo endpoint only.
+  conformIdTokenClaims: false,
+  pkce: { required: () => true },
+  // A refresh token may be used once; one that comes back ends the whole grant.
+  rotateRefreshToken: true,
+  // Also without offline_access: then it ends with the session here.
+  issueRefreshToken: (ctx, client) => client.grantTypeAllowed('refresh_token'),
+  ttl: {
+    AccessToken: ACCESS_TOKEN_SECONDS,
+    AuthorizationCode: 60,
+    Grant: 14 * DAYS,
+    IdToken: 60 * 60,
+    Interaction: 60 * 60,
+    RefreshToken: 14 * DAYS,
+    Session: 14 * DAYS,
+  },
+  features: {
+    devInteractions: { enabled: false },
+    backchannelLogout: { enabled: true },
+    revocation: { enabled: true, allowedPolicy: (ctx, client, token) => token.clientId === client.clientId },
+    rpInitiatedLogout: {
+      enabled: true,
+      logoutSource: (ctx, form) => {
+        ctx.body = page('Sign out of the provider?', form + signOutButtons());
+      },
+      postLogoutSuccessSource: (ctx) => {
+        ctx.body = page('Signed out', '<p>You are signed out of the provider.</p>');
+      },
+    },
+  },
+  clientBasedCORS: () => false,
+  renderError: (ctx, { error, error_description: description }) => {
+    ctx.type = 'html';
+    ctx.body = page('That did not work', `<p class="wrong">${escape(description ?? error)}</p>`);
+  },
+  interactions: { url: (ctx, interaction) => `/interaction/${interaction.uid}` },
+  cookies: { keys: [randomBytes(32).toString('hex')] },
+  jwks: { keys: [signingKey()] },
+  // The dispatcher that is left out refuses to connect to loopback addresses. That is right for a
+  // provider with clients of strangers; here the only client is the sample, on this machine.
+  fetch: async (url, { dispatcher, ...options }) => {
+    const response = await globalThis.fetch(url, options);
+    if (url === backchannelLogoutUri) {
+      const kept = response.headers.get('cache-control');
+      log(`${options.method} ${url} was answered ${response.status}, Cache-Control: ${kept}`);
+    }
+    return response;
+  },
+});
+
+provider.on('backchannel.success', (ctx, client, accountId, sid) => {
+  log(`backchannel.success client=${client.clientId} sub=${accountId} sid=${sid}`);
+});
+provider.on('backchannel.error', async (ctx, error, client, accountId, sid) => {
+  const answer = error.response ? `: ${(await error.response.text()).slice(0, 300)}` : '';
+  log(`backchannel.error client=${client.clientId} sub=${accountId} sid=${sid} ${error.message}${answer}`);
+});
+provider.on('server_error', (ctx, error) => log(`server_error ${error.stack}`));
+
+/** The client is our own, so nobody is asked to consent. */
+async function grant(accountId, { client_id: clientId, scope }) {
+  const granted = new provider.Grant({ accountId, clientId });
+  granted.addOIDCScope(scope);
+  return { consent: { grantId: await granted.save() } };
+}
+
+async function interact(ctx) {
+  const { prompt, params, session } = await provider.interactionDetails(ctx.req, ctx.res);
+  const finish = (result) => provider.interactionFinished(ctx.req, ctx.res, result);
+  if (prompt.name === 'consent') return finish(await grant(session.accountId, params));
+  let wrong = false;
+  if (ctx.method === 'POST') {
+    const given = new URLSearchParams(await text(ctx.req));
+    const account = ACCOUNTS.find(({ login }) => login === given.get('login'));
+    if (account && given.get('password') === PASSWORD) {
+      return finish({ login: { accountId: account.sub }, ...await grant(account.sub, params) });
+    }
+    wrong = true;
+  }
+  ctx.body = page('Sign in at the provider', signInForm(ACCOUNTS, PASSWORD, wrong));
+}
+
+async function hello(ctx) {
+  const bearer = /^Bearer (\S+)$/i.exec(ctx.get('authorization'))?.[1];
+  const token = await provider.AccessToken.find(bearer);
+  if (!token?.isValid) {
+    ctx.status = 401;
+    ctx.set('WWW-Authenticate', 'Bearer error="invalid_token"');
+    ctx.body = { error: 'invalid_token' };
+    return;
+  }
+  const { name } = ACCOUNTS.find(({ sub }) => sub === token.accountId);
+  ctx.body = { message: `Hello, ${name}!`, seconds_left: token.remainingTTL };
+}
+
+provider.use(async (ctx, next) => {
+  if (ctx.path.startsWith('/interaction/')) await interact(ctx);
+  else if (ctx.path === '/api/hello') await hello(ctx);
+  else if (ctx.path === '/') ctx.redirect('/session/end');
+  else await next();
+});
+
+const { hostname, port } = new URL(OIDC_ISSUER);
+provider.listen(Number(port || 80), hostname, () => log(`listening at ${OIDC_ISSUER}`));
+
+if (process.argv.includes('--stop-with-stdin')) {
+  // Its pipe closes however the process ends that holds the other end.
+  process.stdin.on('end', () => process.exit()).resume();
+}
