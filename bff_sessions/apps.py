@@ -7,3 +7,8 @@ class BffSessionsConfig(AppConfig):
     label = "bff_sessions"
     verbose_name = _("Server-side sessions")
     default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        from bff_sessions.oidc import outbox
+
+        outbox.connect()

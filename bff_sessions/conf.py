@@ -52,6 +52,13 @@ LOGIN_URL: str | None
 """Where the login library begins: an URL, or the name of one; None: settings.LOGIN_URL."""
 LOGIN_NEXT_PARAMETER: str
 """The parameter by which it is told where to lead afterwards."""
+TOKENS: str
+"""Dotted path of the function that knows where tokens live in session data, see
+`bff_sessions.oidc.tokens`."""
+TOKEN_REVOCATION: dict[str, Any] | None
+"""How tokens of ended sessions are revoked, see `bff_sessions.oidc.options`; None: they are not."""
+ACCESS_TOKEN_MARGIN: float
+"""Seconds before it expires from which on an access token is refreshed."""
 
 DEFAULTS: Final[dict[str, Any]] = {
     "STORE": "bff_sessions.stores.orm.OrmUserSessionStore",
@@ -73,6 +80,9 @@ DEFAULTS: Final[dict[str, Any]] = {
     "USER_CLAIMS": "bff_sessions.claims.standard_claims",
     "LOGIN_URL": None,
     "LOGIN_NEXT_PARAMETER": "next",
+    "TOKENS": "bff_sessions.oidc.tokens.keep_tokens",
+    "TOKEN_REVOCATION": {},
+    "ACCESS_TOKEN_MARGIN": 60,
 }
 
 

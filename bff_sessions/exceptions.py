@@ -13,6 +13,8 @@ __all__ = [
     "SessionConflict",
     "SessionExists",
     "SessionMissing",
+    "SignInEnded",
+    "SignInRequired",
     "TicketUnreadable",
 ]
 
@@ -50,3 +52,14 @@ class TicketUnreadable(BffSessionsError):
 
 class ProviderUnavailable(BffSessionsError):
     """The identity provider did not answer as it has to; it may do so later."""
+
+    retry_after: float | None = None
+    """In how many seconds, if it said so."""
+
+
+class SignInRequired(BffSessionsError):
+    """There is no access token that is good: the user has to sign in. Answer with status 401."""
+
+
+class SignInEnded(SignInRequired):
+    """The session has just been signed out, as its provider refuses to go on with it."""

@@ -9,7 +9,7 @@ from django.contrib.sessions import middleware
 from django.contrib.sessions.exceptions import SessionInterrupted
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 
-from bff_sessions.exceptions import SessionConflict
+from bff_sessions.exceptions import SessionConflict, SignInRequired
 from bff_sessions.views.endpoint import error
 from bff_sessions.views.login import login_url
 
@@ -31,8 +31,10 @@ class SessionMiddleware(middleware.SessionMiddleware):
             return session_ended(request)
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
-        """For a view that signs in, or takes an exclusive session, when it has just ended."""
-        if isinstance(exception, SessionInterrupted) and not _is_conflict(exception):
+        """For a view that signs in, or takes an exclusive session, when it has just ended; and for
+        one that gets no access token any more."""
+        has_ended = isinstance(exception, SessionInterrupted) and not _is_conflict(exception)
+        if has_ended or isinstance(exception, SignInRequired):
             return session_ended(request)
         return None
 

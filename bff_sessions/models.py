@@ -1,10 +1,10 @@
-"""The row in which `bff_sessions.stores.orm` keeps a session, and that of a provider's logout."""
+"""The row in which `bff_sessions.stores.orm` keeps a session, and those of what ends one."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -14,7 +14,7 @@ from django.utils.translation import gettext_lazy as _
 
 from bff_sessions.contract import UserSession
 
-__all__ = ["Logout", "Session"]
+__all__ = ["Logout", "Session", "TokenRevocation"]
 
 
 class ExactCharField(models.CharField):  # type: ignore[type-arg]
@@ -206,6 +206,63 @@ class Logout(models.Model):
 
     def __str__(self) -> str:
         return f"{self.received:%Y-%m-%d %H:%M:%S}"
+
+
+class TokenRevocationQuerySet(models.QuerySet["TokenRevocation"]):
+    """The refresh tokens that are to be revoked."""
+
+    def current(self) -> TokenRevocationQuerySet:
+        """Those in the database that is written to: a replica lags behind."""
+        return self.using(router.db_for_write(TokenRevocation))
+
+    def due(self) -> TokenRevocationQuerySet:
+        """Those that can be sent now, and nobody is sending."""
+        return self.filter(due__lte=datetime.now(UTC))
+
+    def claim(self, row: TokenRevocation, lease: timedelta) -> bool:
+        """Have `row` to oneself for as long as `lease`. Whether nobody else was quicker.
+
+        One conditional UPDATE: who has it is who counted the attempt.
+        """
+        attempts, due = row.attempts + 1, datetime.now(UTC) + lease
+        mine = (
+            self.due().filter(pk=row.pk, attempts=row.attempts).update(attempts=attempts, due=due)
+        )
+        row.attempts, row.due = attempts, due
+        return bool(mine)
+
+    def put_off(self, row: TokenRevocation, due: datetime) -> None:
+        """Let `row`, which has been claimed, be sent again at `due`, unless the lease was lost."""
+        self.filter(pk=row.pk, attempts=row.attempts).update(due=due)
+
+
+class TokenRevocation(models.Model):
+    """A refresh token that its provider is to revoke, see `bff_sessions.oidc.outbox`."""
+
+    id = models.BigAutoField(primary_key=True)
+    # Of issuer and token, so that none comes twice.
+    digest = ExactCharField(max_length=64, editable=False)
+    issuer = ExactCharField(_("issuer"), max_length=255)
+    # Encrypted like a ticket.
+    token = models.BinaryField(editable=False)
+    created = UTCDateTimeField(_("created"))
+    # When it is sent. Who sends it moves that first, and others leave it alone until then: a lease
+    # that ends by itself.
+    due = UTCDateTimeField(_("due"))
+    attempts = models.PositiveIntegerField(_("attempts"), default=0)
+
+    objects = TokenRevocationQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("token revocation")
+        verbose_name_plural = _("token revocations")
+        constraints = [
+            models.UniqueConstraint(fields=["digest"], name="bff_sessions_revocation_digest")
+        ]
+        indexes = [models.Index(fields=["due"], name="bff_sessions_revocation_due")]
+
+    def __str__(self) -> str:
+        return f"{self.issuer} ({self.created:%Y-%m-%d %H:%M:%S})"
 
 
 def _digest(issuer: str | None, value: str | None) -> str:

@@ -6,14 +6,18 @@ import io
 import json
 import re
 import time
+from collections import Counter
 from dataclasses import fields
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.core.checks import run_checks
 from django.core.management import call_command
+from django.http import JsonResponse
 from django.test import RequestFactory
 from django.urls import resolve, reverse
 
@@ -21,8 +25,9 @@ from bff_sessions import conf
 from bff_sessions.contract import UserSessionsFilter
 from bff_sessions.engine import SessionStore
 from bff_sessions.oidc.checks import OPTIONS
-from bff_sessions.oidc.options import LogoutOptions
+from bff_sessions.oidc.options import LogoutOptions, RevocationOptions
 from bff_sessions.oidc.providers import get_provider
+from bff_sessions.oidc.tokens import Tokens
 from bff_sessions.revocation import revoke_sessions
 from bff_sessions.stores import get_store
 from bff_sessions.stores.cached import CachedUserSessionStore
@@ -144,6 +149,57 @@ def test_every_option_of_logout_is_in_the_table_with_its_default():
     assert table == defaults
 
 
+def test_every_option_of_token_revocation_is_in_the_table_with_its_default():
+    part = README.partition("## Tokens end, too")[2].partition("\n## ")[0]
+    table = dict(re.findall(r"^\| `([A-Z_]+)` \| ([\w ]+) \|", part, re.MULTILINE))
+    defaults = {field.name.upper(): field.default for field in fields(RevocationOptions)}
+    assert defaults.pop("GIVE_UP_AFTER") == timedelta(
+        days=int(table.pop("GIVE_UP_AFTER").split()[0])
+    )
+    assert table == {name: str(default) for name, default in defaults.items()}
+
+
+def test_tokens_may_live_elsewhere():
+    namespace = {}
+    exec(block("python", "def keep_tokens"), namespace)
+    data, keep_tokens = {}, namespace["keep_tokens"]
+    assert keep_tokens(data) is None
+    expires_at = datetime(2030, 1, 1, tzinfo=UTC)
+    tokens = Tokens(access_token="a", refresh_token="r", expires_at=expires_at)
+    assert keep_tokens(data, tokens) == keep_tokens(data) == tokens
+    json.dumps(data)
+
+
+def test_a_view_that_calls_an_api(rf):
+    request = rf.get("/")
+    request.session = SessionStore()
+    request.session["oidc"] = {"access_token": "a1"}
+    calls = []
+
+    def get(url, **options):
+        calls.append((url, options["headers"]))
+        return SimpleNamespace(status_code=200, json=lambda: {"orders": 2})
+
+    namespace = {
+        "requests": SimpleNamespace(get=get),
+        "API": "https://api.example",
+        "JsonResponse": JsonResponse,
+    }
+    exec(block("python", "def orders"), namespace)
+    assert json.loads(namespace["orders"](request).content) == {"orders": 2}
+    assert calls == [("https://api.example", {"Authorization": "Bearer a1"})]
+
+
+@pytest.mark.django_db
+def test_the_output_of_revoke_tokens(capsys, monkeypatch):
+    from bff_sessions.oidc import sending
+
+    monkeypatch.setattr(sending, "send", lambda *a, **k: Counter({sending.Outcome.REVOKED: 2}))
+    call_command("revoke_tokens")
+    shown = block("console", "revoke_tokens").splitlines()
+    assert capsys.readouterr().out.splitlines() == shown[1:]
+
+
 def test_every_option_of_a_provider_is_in_the_table():
     part = README.partition("## OpenID Providers")[2].partition("\n## ")[0]
     rows = "".join(re.findall(r"^\| (`[^|]+)\|", part, re.MULTILINE))
@@ -201,7 +257,7 @@ def test_commands_name_options_and_extras_that_exist():
     assert cron[1] == "cleanup_sessions --verbosity 0"
     options = set(re.findall(r"`(--[a-z-]+)`", README))
     assert options >= {"--batch-size", "--sleep", "--max-seconds", "--partition", "--dry-run"}
-    helped = help_of("cleanup_sessions"), help_of("sessions", "end")
+    helped = help_of("cleanup_sessions"), help_of("sessions", "end"), help_of("revoke_tokens")
     for option in options:
         assert re.search(rf"{option}\b", "".join(helped))
     for example in re.findall(r"^\$ python manage\.py (sessions .*)$", README, re.MULTILINE):

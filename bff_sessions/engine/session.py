@@ -13,6 +13,7 @@ from bff_sessions.contract import UserSession, UserSessionStoreCleanup
 from bff_sessions.engine import lifetimes
 from bff_sessions.engine.exclusive import ExclusiveSession
 from bff_sessions.engine.steps import arun, run
+from bff_sessions.oidc.outbox import for_expired_sessions
 from bff_sessions.stores import get_store
 
 __all__ = ["SessionStore"]
@@ -99,12 +100,12 @@ class SessionStore(ExclusiveSession):
 
     @classmethod
     def clear_expired(cls) -> None:
-        cls._get_cleanup().delete_expired_sessions()
+        cls._get_cleanup().delete_expired_sessions(on_deleted=for_expired_sessions())
 
     @classmethod
     async def aclear_expired(cls) -> None:
         """See clear_expired()."""
-        await cls._get_cleanup().adelete_expired_sessions()
+        await cls._get_cleanup().adelete_expired_sessions(on_deleted=for_expired_sessions())
 
     def get_user_session(self) -> UserSession | None:
         """What the store holds of this session, as last loaded or saved; None if it has none."""

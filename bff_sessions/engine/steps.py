@@ -55,6 +55,17 @@ class Block:
         self._enter = enter
         self._leave = leave
 
+    def around(self, steps: Steps[_T]) -> Steps[_T]:
+        """The block as steps, with `steps` in it."""
+        yield from self._enter()
+        try:
+            result = yield from steps
+        except Exception:  # Whoever is killed, or whose loop is stopped, takes no more steps.
+            yield from self._leave()
+            raise
+        yield from self._leave()
+        return result
+
     def __enter__(self) -> None:
         run(self._enter())
 

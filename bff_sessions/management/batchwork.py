@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import signal
 import threading
 from argparse import ArgumentTypeError
@@ -13,7 +14,7 @@ from django.core.management.base import BaseCommand
 
 from bff_sessions.stores.batches import MAX_BATCH_SIZE
 
-__all__ = ["batch_size", "progress", "stop_on_signals"]
+__all__ = ["batch_size", "not_negative", "progress", "stop_on_signals"]
 
 
 def batch_size(text: str) -> int:
@@ -24,6 +25,17 @@ def batch_size(text: str) -> int:
         number = 0
     if not 1 <= number <= MAX_BATCH_SIZE:
         raise ArgumentTypeError(f"must be a number from 1 to {MAX_BATCH_SIZE}, not {text!r}")
+    return number
+
+
+def not_negative(text: str) -> float:
+    """An argument's type: seconds."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1
+    if not (number >= 0 and math.isfinite(number)):
+        raise ArgumentTypeError(f"must be a number of seconds, 0 or more, not {text!r}")
     return number
 
 

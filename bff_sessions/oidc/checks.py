@@ -4,16 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import fields
+from datetime import timedelta
 from importlib.util import find_spec
 from typing import Any, Final
 
 from django.core.checks import CheckMessage, Error
+from django.core.exceptions import ImproperlyConfigured
 
 from bff_sessions.contract import MAX_TEXT, is_moment
 from bff_sessions.oidc.addresses import is_secure, is_url
-from bff_sessions.oidc.options import LogoutOptions
+from bff_sessions.oidc.options import LogoutOptions, RevocationOptions
+from bff_sessions.oidc.tokens import load_tokens_function
 
-__all__ = ["ALGORITHMS", "DEFAULT_ALGORITHMS", "ENDPOINTS", "check_logout", "check_providers"]
+__all__ = [
+    "ALGORITHMS",
+    "DEFAULT_ALGORITHMS",
+    "ENDPOINTS",
+    "check_logout",
+    "check_providers",
+    "check_revocation",
+    "check_tokens",
+]
 
 ENDPOINTS: Final = (
     "JWKS_URI",
@@ -175,6 +186,60 @@ def check_logout(options: Any) -> Iterator[CheckMessage]:
                 f"{name}[{option!r}] is no number of seconds: {value!r:.120}.",
                 hint=f"Give a number from 0 to {_MAX_SECONDS}, or leave it out.",
                 id="bff_sessions.E034",
+            )
+
+
+def check_tokens(path: Any, margin: Any) -> Iterator[CheckMessage]:
+    """What is wrong with BFF_SESSIONS["TOKENS"] and ["ACCESS_TOKEN_MARGIN"]."""
+    try:
+        load_tokens_function(path)
+    except ImproperlyConfigured as error:
+        is_import = error.__cause__ is not None
+        yield Error(
+            str(error),
+            hint="Give the dotted path of a function like bff_sessions.oidc.tokens.keep_tokens.",
+            id="bff_sessions.E040" if is_import else "bff_sessions.E041",
+        )
+    if not is_moment(margin):
+        yield Error(
+            f"BFF_SESSIONS['ACCESS_TOKEN_MARGIN'] is no number of seconds: {margin!r:.120}.",
+            hint="Give the seconds for which an access token has to be good still, for example 60.",
+            id="bff_sessions.E042",
+        )
+
+
+def check_revocation(options: Any) -> Iterator[CheckMessage]:
+    """What is wrong with BFF_SESSIONS["TOKEN_REVOCATION"]."""
+    name = "BFF_SESSIONS['TOKEN_REVOCATION']"
+    if options is None:
+        return
+    if not isinstance(options, dict):
+        yield Error(
+            f"{name} is neither a dictionary nor None.",
+            hint="For example {'EXPIRED_SESSIONS': True}; None revokes no tokens.",
+            id="bff_sessions.E043",
+        )
+        return
+    kinds = {field.name.upper(): field.type for field in fields(RevocationOptions)}
+    for option, value in options.items():
+        kind = kinds.get(option)
+        if kind is None:
+            yield Error(
+                f"{name} has no option {option!r:.120}.",
+                hint=f"It has {', '.join(kinds)}.",
+                id="bff_sessions.E044",
+            )
+        elif kind == "bool" and not isinstance(value, bool):
+            yield Error(
+                f"{name}[{option!r}] is neither True nor False: {value!r:.120}.",
+                hint="Give one of them, or leave it out.",
+                id="bff_sessions.E045",
+            )
+        elif kind == "timedelta" and not (isinstance(value, timedelta) and value > timedelta()):
+            yield Error(
+                f"{name}[{option!r}] is no length of time: {value!r:.120}.",
+                hint="Give a timedelta, for example timedelta(days=3), or leave it out.",
+                id="bff_sessions.E046",
             )
 
 

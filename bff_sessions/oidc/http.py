@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
 import requests
@@ -32,6 +33,8 @@ class Response:
 
     status_code: int
     content: bytes = field(repr=False)
+    retry_after: float | None = None
+    """In how many seconds to ask again, if it says so."""
 
     @property
     def ok(self) -> bool:
@@ -80,7 +83,7 @@ def post_form(
 
     Raises:
         ProviderUnavailable: if nobody answers, or somebody who has to be asked again later:
-            status 429 and from 500.
+            status 429 and from 500. With ``retry_after``, if it says when.
     """
     headers = {"Accept": "application/json"}
     if authorization is not None:
@@ -88,7 +91,9 @@ def post_form(
     response = _send("POST", url, headers=headers, data=dict(data), timeout=timeout)
     status = response.status_code
     if status == 429 or status >= 500:
-        raise ProviderUnavailable(f"The provider answered with status {status}.")
+        error = ProviderUnavailable(f"The provider answered with status {status}.")
+        error.retry_after = response.retry_after
+        raise error
     return response
 
 
@@ -107,12 +112,23 @@ def _send(method: str, url: str, *, timeout: float | None = None, **kwargs: Any)
                 content += piece
                 if len(content) > _MAX_SIZE:
                     raise ProviderUnavailable("The provider's answer is too long.")
-            return Response(response.status_code, content)
+            retry_after = _to_seconds(response.headers.get("Retry-After", ""))
+            return Response(response.status_code, content, retry_after)
     except (requests.RequestException, UnicodeError) as error:
         # Without the error's own text and cause: they hold the address, and what was posted.
         raise ProviderUnavailable(
             f"The provider cannot be reached: {type(error).__name__}."
         ) from None
+
+
+def _to_seconds(retry_after: str) -> float | None:
+    """RFC 9110, 10.2.3: a number of seconds, or a date."""
+    try:
+        if retry_after.isdecimal():
+            return float(retry_after)
+        return max(0.0, parsedate_to_datetime(retry_after).timestamp() - time.time())
+    except (ValueError, OverflowError):
+        return None
 
 
 def _as_is(request: requests.PreparedRequest) -> requests.PreparedRequest:

@@ -1,12 +1,13 @@
-"""settings.BFF_SESSIONS["BACKCHANNEL_LOGOUT"]. Imports nothing that is optional."""
+"""BFF_SESSIONS["BACKCHANNEL_LOGOUT"] and ["TOKEN_REVOCATION"]. Imports nothing that is optional."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 
 from bff_sessions import conf
 
-__all__ = ["LogoutOptions", "get_logout_options"]
+__all__ = ["LogoutOptions", "RevocationOptions", "get_logout_options", "get_revocation_options"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -26,3 +27,26 @@ class LogoutOptions:
 def get_logout_options() -> LogoutOptions:
     """The options as they are set, and have been checked."""
     return LogoutOptions(**{name.lower(): value for name, value in conf.BACKCHANNEL_LOGOUT.items()})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RevocationOptions:
+    """The options, in small letters."""
+
+    offline_access: bool = False
+    """Whether tokens are revoked, too, that were given for when the user is away."""
+    expired_sessions: bool = False
+    """Whether those of expired sessions are, when these are cleaned up."""
+    after_response: bool = True
+    """Whether the request that ends a session sends them, once it has been answered; else all wait
+    for ``manage.py revoke_tokens``."""
+    give_up_after: timedelta = timedelta(days=3)
+    """How old one may become that its provider does not revoke."""
+
+
+def get_revocation_options() -> RevocationOptions | None:
+    """The options as they are set, and have been checked; None if no token is to be revoked."""
+    options = conf.TOKEN_REVOCATION
+    if options is None or not conf.PROVIDERS:
+        return None
+    return RevocationOptions(**{name.lower(): value for name, value in options.items()})

@@ -88,6 +88,17 @@ class Provider:
             raise ProviderUnavailable(f"The {name} of the provider {self.issuer} is not https.")
         return url
 
+    def offers(self, name: str) -> bool:
+        """Whether the provider has that endpoint.
+
+        Args:
+            name: as for endpoint().
+
+        Raises:
+            ProviderUnavailable: if it cannot be asked.
+        """
+        return name in self.endpoints or bool(self.discovery.get().get(name))
+
     async def aendpoint(self, name: str) -> str:
         """See endpoint()."""
         return await sync_to_async(self.endpoint, thread_sensitive=False)(name)

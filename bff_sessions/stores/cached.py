@@ -164,10 +164,18 @@ class CachedUserSessionStore(UserSessionStore):
         return deleted
 
     def acquire_lease(self, key: str, owner: str, seconds: float) -> bool:
-        return self._inner.acquire_lease(key, owner, seconds)
+        acquired = self._inner.acquire_lease(key, owner, seconds)
+        if acquired:
+            # Who reads a refresh token now is going to use it. Not one that the cache still has
+            # because it could not be told that somebody else has used it.
+            self._mark([key], _CLOSED)
+        return acquired
 
     def release_lease(self, key: str, owner: str) -> bool:
-        return self._inner.release_lease(key, owner)
+        released = self._inner.release_lease(key, owner)
+        if released:
+            self._reopen(key)
+        return released
 
     def on_commit(self, callback: Callable[[], None]) -> None:
         self._inner.on_commit(callback)

@@ -107,7 +107,8 @@ class OrmUserSessionStore(UserSessionStore, UserSessionStoreCleanup):
         blocks: list[Any] = connection.atomic_blocks
         if connection.in_atomic_block and not blocks[-1]._from_testcase:
             raise RuntimeError(
-                "A lease taken inside a transaction would be seen by others only at its end."
+                "A lease taken inside a transaction would be seen by others only at its end. "
+                "With ATOMIC_REQUESTS, decorate the view with transaction.non_atomic_requests."
             )
         now = datetime.now(UTC)
         live = self._rows().filter(_live(), key=key)

@@ -13,6 +13,8 @@ from django.shortcuts import resolve_url
 from django.views.decorators.debug import sensitive_variables
 
 from bff_sessions import conf
+from bff_sessions.contract import DeletedSession
+from bff_sessions.oidc.outbox import hand_over
 from bff_sessions.views.endpoint import endpoint, session_of, url_of
 from bff_sessions.views.local import is_local
 
@@ -28,6 +30,8 @@ def logout(request: HttpRequest) -> HttpResponse:
     # What is anonymous stays: a cart. What does not open may be somebody's.
     if current is None or current.subject_id is not None:
         auth.logout(request)
+        if current is not None:
+            hand_over([DeletedSession.of(current)])
     url = None if current is None else end_session_url(request, current.issuer, data, return_to)
     return HttpResponseRedirect(url or local_url(return_to))
 

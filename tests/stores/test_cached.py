@@ -728,3 +728,19 @@ def test_it_is_not_around_itself(settings):
     }
     with pytest.raises(ImproperlyConfigured, match="CACHED_STORE"):
         get_store()
+
+
+def test_who_has_the_session_alone_reads_what_the_store_holds(ours, theirs, inner, warm):
+    # A write of which the cache never heard.
+    changed = replace(warm, ticket=b"changed")
+    inner.update_user_session(warm.key, UserSessionUpdate.of(changed))
+    assert ours.get_user_session(warm.key).ticket == warm.ticket
+    assert theirs.acquire_lease(warm.key, "owner", 60)
+    for store in (ours, theirs):
+        assert store.get_user_session(warm.key).ticket == b"changed"
+        assert not is_warm(store, warm.key)
+    assert not ours.release_lease(warm.key, "somebody else")
+    assert not is_warm(ours, warm.key)
+    assert theirs.release_lease(warm.key, "owner")
+    assert ours.get_user_session(warm.key).ticket == b"changed"
+    assert is_warm(theirs, warm.key)

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
-import math
 import time
 from argparse import ArgumentParser, ArgumentTypeError
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError
 
 from bff_sessions import conf
-from bff_sessions.contract import ANY, UserSessionStoreCleanup, WithoutTickets, check_text
-from bff_sessions.management.batchwork import batch_size, progress, stop_on_signals
+from bff_sessions.contract import (
+    ANY,
+    DeletedSession,
+    UserSessionStoreCleanup,
+    WithoutTickets,
+    check_text,
+)
+from bff_sessions.management.batchwork import batch_size, not_negative, progress, stop_on_signals
 from bff_sessions.models import Logout
+from bff_sessions.oidc.outbox import for_expired_sessions
 from bff_sessions.stores import get_store
 from bff_sessions.stores.batches import MAX_BATCH_SIZE, delete_in_batches
+
+_OnDeleted = Callable[[Sequence[DeletedSession]], None]
 
 
 class Command(BaseCommand):
@@ -35,13 +43,13 @@ class Command(BaseCommand):
         )
         parser.add_argument(
             "--max-seconds",
-            type=_not_negative,
+            type=not_negative,
             metavar="S",
             help="begin no batch later than this after the start (default: no limit)",
         )
         parser.add_argument(
             "--sleep",
-            type=_not_negative,
+            type=not_negative,
             metavar="S",
             help="seconds between two batches (default: in proportion to what the last one took)",
         )
@@ -82,7 +90,7 @@ class Command(BaseCommand):
                         max_seconds=options["max_seconds"],
                         sleep=options["sleep"],
                         partition=partition,
-                        on_deleted=None if advance is None else _counting(advance),
+                        on_deleted=_both(advance, for_expired_sessions()),
                         should_stop=stop.is_set,
                     )
                 if conf.PROVIDERS:
@@ -106,18 +114,16 @@ class Command(BaseCommand):
             self.stdout.write(f"{removed} expired {noun} {verb}.{early}")
 
 
-def _counting(advance: Callable[[int], Any]) -> WithoutTickets:
-    return WithoutTickets(lambda deleted: advance(len(deleted)))
+def _both(advance: Callable[[int], Any] | None, hand_over: _OnDeleted | None) -> _OnDeleted | None:
+    if advance is None:
+        return hand_over
 
+    def on_deleted(deleted: Sequence[DeletedSession]) -> None:
+        advance(len(deleted))
+        if hand_over is not None:
+            hand_over(deleted)
 
-def _not_negative(text: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        number = -1
-    if not (number >= 0 and math.isfinite(number)):
-        raise ArgumentTypeError(f"must be a number of seconds, 0 or more, not {text!r}")
-    return number
+    return WithoutTickets(on_deleted) if hand_over is None else on_deleted
 
 
 def _partition(text: str) -> str:

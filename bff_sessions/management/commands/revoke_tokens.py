@@ -1,0 +1,73 @@
+"""manage.py revoke_tokens: let providers revoke the refresh tokens of ended sessions."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from collections import Counter
+from importlib.util import find_spec
+from typing import Any
+
+from django.core.exceptions import ImproperlyConfigured
+from django.core.management.base import BaseCommand, CommandError
+
+from bff_sessions.management.batchwork import not_negative, stop_on_signals
+from bff_sessions.models import TokenRevocation
+
+
+class Command(BaseCommand):
+    help = (
+        "Send the refresh tokens of ended sessions to their providers, to be revoked. "
+        "Several hosts may run it at once. Fails if a token is given up."
+    )
+    # Their warnings would make cron write a mail each time.
+    requires_system_checks = []
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument(
+            "--max-seconds",
+            type=not_negative,
+            metavar="S",
+            help="begin with no token later than this after the start (default: no limit)",
+        )
+        parser.add_argument(
+            "--dry-run", action="store_true", help="count what would be sent, send nothing"
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        rows = TokenRevocation.objects.current()
+        quiet, early = options["verbosity"] == 0, ""
+        if options["dry_run"]:
+            if not quiet:
+                self.stdout.write(f"{_tokens(rows.due().count())} would be sent.")
+            return
+        if not (find_spec("jwt") and find_spec("requests")):
+            raise CommandError("This needs the extra: pip install 'django-bff-sessions[oidc]'.")
+        from bff_sessions.oidc.providers import get_providers
+        from bff_sessions.oidc.sending import Outcome, send
+
+        try:
+            get_providers()
+        except ImproperlyConfigured as error:
+            raise CommandError(str(error)) from error
+        with stop_on_signals() as stop:
+            outcomes: Counter[Outcome] = send(
+                rows, max_seconds=options["max_seconds"], should_stop=stop.is_set
+            )
+        if not quiet:
+            counts = [_tokens(outcomes[Outcome.REVOKED]) + " revoked"]
+            counts += [
+                f"{outcomes[outcome]} {outcome.value}"
+                for outcome in (Outcome.PUT_OFF, Outcome.GIVEN_UP, Outcome.IRREVOCABLE)
+                if outcomes[outcome]
+            ]
+            if stop.is_set():
+                early = " Stopped by a signal."
+            elif options["max_seconds"] is not None and (left := rows.due().count()):
+                early = f" Stopped by --max-seconds, {left} left."
+            self.stdout.write(f"{', '.join(counts)}.{early}")
+        if outcomes[Outcome.GIVEN_UP]:
+            raise CommandError(f"{_tokens(outcomes[Outcome.GIVEN_UP])} given up; the log says why.")
+
+
+def _tokens(count: int) -> str:
+    return f"{count} refresh token{'' if count == 1 else 's'}"

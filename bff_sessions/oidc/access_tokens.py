@@ -1,0 +1,266 @@
+"""The access token of a session, always fresh: RFC 6749, 6. Needs the extra oidc."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Coroutine
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, TypeVar
+
+from django.contrib import auth
+from django.contrib.sessions.exceptions import SessionInterrupted
+from django.http import HttpRequest
+from django.views.decorators.debug import sensitive_variables
+
+from bff_sessions import conf
+from bff_sessions.engine.steps import Block, Call, Steps, arun, run
+from bff_sessions.exceptions import (
+    ProviderUnavailable,
+    SessionBusy,
+    SessionConflict,
+    SignInEnded,
+    SignInRequired,
+)
+from bff_sessions.id_tokens import read_claims
+from bff_sessions.identity import identify
+from bff_sessions.oidc import outbox
+from bff_sessions.oidc.http import Response
+from bff_sessions.oidc.providers import Provider, get_provider
+from bff_sessions.oidc.tokens import Tokens, read_tokens
+
+__all__ = ["aget_access_token", "get_access_token"]
+
+_T = TypeVar("_T")
+
+logger = logging.getLogger("bff_sessions.oidc")
+
+# Seconds to wait for another request that refreshes, and when it counts as dead.
+_TIMEOUT: Final = 20
+_LEASE: Final = 15
+# Seconds for which a provider that did not answer is not waited for once more by this process.
+_PAUSE: Final = 5.0
+_failed: dict[str, float] = {}
+# RFC 6749, 5.2. Any other text of the provider stays out of the log.
+_ERRORS: Final = frozenset(
+    {
+        "invalid_request",
+        "invalid_client",
+        "unauthorized_client",
+        "unsupported_grant_type",
+        "invalid_scope",
+    }
+)
+
+
+@sensitive_variables()
+def get_access_token(request: HttpRequest, *, margin: float | None = None) -> str:
+    """The access token of the session, good for a while still.
+
+    Shortly before it expires it is refreshed at the provider, by one of all the requests that
+    want it at the same time, and saved at once.
+
+    Args:
+        margin: how long it has to be good for, in seconds; BFF_SESSIONS["ACCESS_TOKEN_MARGIN"] by
+            default, or a fifth of its lifetime if that is less.
+
+    Raises:
+        SignInRequired: if the session has no access token, or one that expired and cannot be
+            refreshed.
+        SignInEnded: if the provider refuses to refresh it: nobody is signed in any more.
+        ProviderUnavailable: if it has expired and the provider does not answer as it has to.
+            The session stays as it is.
+        SessionBusy: if it has expired and another request refreshes it for too long.
+        RuntimeError: if it has to be refreshed inside a transaction.
+    """
+    access = _Access(request, margin)
+    token = run(access.peek())
+    return run(access.refresh()) if token is None else token
+
+
+@sensitive_variables()
+async def aget_access_token(request: HttpRequest, *, margin: float | None = None) -> str:
+    """See get_access_token()."""
+    access = _Access(request, margin)
+    token = await arun(access.peek())
+    return await _finish(arun(access.refresh())) if token is None else token
+
+
+async def _finish(coroutine: Coroutine[Any, Any, _T]) -> _T:
+    """Await to the end, also if who asks is cancelled, as when the browser goes away.
+
+    A refresh token that was sent is spent, so what came for it must be saved.
+    """
+    task = asyncio.ensure_future(coroutine)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task])
+        if not task.cancelled():
+            task.exception()  # Of use to nobody any more.
+        raise
+
+
+class _Access:
+    """One request's way to the access token, told once for both kinds of caller."""
+
+    def __init__(self, request: HttpRequest, margin: float | None) -> None:
+        self._request = request
+        self._session: Any = request.session
+        self._margin = margin
+        self._before = self._new = Tokens()
+
+    def peek(self) -> Steps[str | None]:
+        """The token if it need not be refreshed."""
+        yield Call(self._session, "get", ("",), {})  # Any access loads.
+        self._before = tokens = self._read()
+        return tokens.access_token if self._is_good(tokens) else None
+
+    def refresh(self) -> Steps[str]:
+        # While it is good for long enough, others need not wait for the one that refreshes.
+        is_urgent = self._before.seconds_left < self._get_margin(self._before) / 2
+        block: Block = self._session.exclusive(timeout=_TIMEOUT if is_urgent else 0, seconds=_LEASE)
+        try:
+            return (yield from block.around(self._refresh()))
+        except (SessionBusy, ProviderUnavailable) as error:
+            tokens = self._read()
+            if tokens.access_token is None or tokens.seconds_left <= 0:
+                raise
+            if not isinstance(error, SessionBusy):
+                logger.warning("An access token is not refreshed yet. %s", error)
+            return tokens.access_token
+        except SessionInterrupted as error:
+            if isinstance(error.__context__, SessionConflict):
+                raise  # It lives on.
+            # Whoever ended it could not know of the token that has come just now.
+            if self._new.refresh_token is not None:
+                yield Call(outbox, "hand_over", ([self._new],), {})
+            raise SignInEnded("The session has ended.") from None
+
+    def _refresh(self) -> Steps[str]:
+        """Have a good token, alone with the session."""
+        for _ in range(2):
+            tokens = self._read()
+            if tokens.access_token is not None and (self._is_good(tokens) or self._is_news(tokens)):
+                return tokens.access_token
+            provider = self._find_provider(tokens)
+            if provider is None or tokens.refresh_token is None:
+                if tokens.access_token is not None and tokens.seconds_left > 0:
+                    return tokens.access_token
+                raise SignInRequired("The access token has expired and cannot be refreshed.")
+            data = {"grant_type": "refresh_token", "refresh_token": tokens.refresh_token}
+            asked = datetime.now(UTC)
+            answer = yield from _post(provider, data)
+            if answer.ok:
+                self._new = _to_tokens(answer, tokens, asked, provider.issuer)
+                if _is_other_subject(tokens, self._new):
+                    yield Call(auth, "logout", (self._request,), {})
+                    raise SignInEnded("The provider answered with tokens of somebody else.")
+                read_tokens(self._session, self._new)
+                return self._new.access_token or ""
+            if _error(answer) != "invalid_grant":
+                raise ProviderUnavailable(f"The provider refreshes no tokens: {_error(answer)}.")
+            # Perhaps whoever had the session before lost it by being slow, and was done after all.
+            stored = read_tokens((yield Call(self._session, "load", (), {})))
+            if stored is None or stored.refresh_token == tokens.refresh_token:
+                break
+            read_tokens(self._session, stored)
+        yield Call(auth, "logout", (self._request,), {})
+        raise SignInEnded("The provider refuses the refresh token.")
+
+    def _read(self) -> Tokens:
+        tokens = read_tokens(self._session)
+        if tokens is None:
+            raise SignInRequired("The session has no access token.")
+        return tokens
+
+    def _is_good(self, tokens: Tokens) -> bool:
+        return tokens.seconds_left > self._get_margin(tokens)
+
+    def _is_news(self, tokens: Tokens) -> bool:
+        """Whether somebody else has refreshed them since this request came in."""
+        return tokens.access_token != self._before.access_token and tokens.seconds_left > 0
+
+    def _get_margin(self, tokens: Tokens) -> float:
+        if self._margin is not None:
+            return self._margin
+        if tokens.expires_in is None:
+            return conf.ACCESS_TOKEN_MARGIN
+        return min(conf.ACCESS_TOKEN_MARGIN, tokens.expires_in / 5)
+
+    def _find_provider(self, tokens: Tokens) -> Provider | None:
+        issuer = tokens.issuer or identify(dict(self._session.items())).issuer
+        return None if issuer is None else get_provider(issuer)
+
+
+def _post(provider: Provider, data: dict[str, str]) -> Steps[Response]:
+    if time.monotonic() - _failed.get(provider.issuer, -_PAUSE) < _PAUSE:
+        raise ProviderUnavailable("The provider did not answer well a moment ago.")
+    try:
+        response: Response = yield Call(provider, "post", ("token_endpoint", data), {})
+    except ProviderUnavailable:
+        _failed[provider.issuer] = time.monotonic()
+        raise
+    _failed.pop(provider.issuer, None)
+    return response
+
+
+def _to_tokens(answer: Response, old: Tokens, asked: datetime, issuer: str) -> Tokens:
+    """RFC 6749, 5.1, after `old`: what the provider does not give anew stays."""
+    given = answer.json()
+    access_token = given.get("access_token")
+    if not (isinstance(access_token, str) and access_token):
+        raise ProviderUnavailable("The provider's answer has no access token.")
+    expires_in: float | None
+    expires_at: datetime | None
+    try:
+        expires_in = float(given.get("expires_in") or old.expires_in or "")
+        expires_at = asked + timedelta(seconds=expires_in)
+    except (TypeError, ValueError, OverflowError):
+        expires_in = expires_at = None  # It is RECOMMENDED only.
+
+    def text(name: str, before: str | None) -> str | None:
+        value = given.get(name)
+        return value if isinstance(value, str) and value else before
+
+    return replace(
+        old,
+        access_token=access_token,
+        refresh_token=text("refresh_token", old.refresh_token),
+        id_token=text("id_token", old.id_token),
+        expires_at=expires_at,
+        expires_in=expires_in,
+        scope=text("scope", old.scope),
+        issuer=issuer,
+    )
+
+
+def _is_other_subject(old: Tokens, new: Tokens) -> bool:
+    """OpenID Connect Core 1.0, 12.2: ``iss`` and ``sub`` MUST stay what they were."""
+    if old.id_token is None or new.id_token is None or old.id_token == new.id_token:
+        return False
+    # 3.1.3.7, 6: it comes from the provider itself, so TLS stands for the signature.
+    was, now = _claims(old.id_token), _claims(new.id_token)
+    return was is not None and (
+        now is None or any(now.get(name) != was.get(name) for name in ("iss", "sub"))
+    )
+
+
+def _claims(id_token: str) -> dict[str, Any] | None:
+    try:
+        return read_claims(id_token)
+    except ValueError:
+        return None
+
+
+def _error(answer: Response) -> str:
+    """RFC 6749, 5.2."""
+    try:
+        error = answer.json().get("error")
+    except ProviderUnavailable:
+        error = None
+    if error == "invalid_grant" or (isinstance(error, str) and error in _ERRORS):
+        return str(error)
+    return f"status {answer.status_code}"

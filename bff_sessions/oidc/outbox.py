@@ -1,0 +1,179 @@
+"""Refresh tokens of sessions that have ended, on their way to the provider that revokes them.
+
+The session has ended before anything happens here, and nothing here can change that: whatever goes
+wrong is a line in the log. Tokens are written down in the transaction that ended the session, are
+sent after its commit and after the response, and again by ``manage.py revoke_tokens`` until the
+provider has taken them (RFC 7009), see `bff_sessions.oidc.sending`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import UTC, datetime
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+from asgiref.sync import sync_to_async
+from django.core.signals import request_finished
+from django.db import connections, router, transaction
+from django.views.decorators.debug import sensitive_variables
+
+from bff_sessions import conf
+from bff_sessions.contract import DeletedSession
+from bff_sessions.oidc.options import RevocationOptions, get_revocation_options
+from bff_sessions.oidc.tokens import Tokens, tokens_of
+from bff_sessions.protection import protect, unprotect
+from bff_sessions.signals import sessions_revoked
+
+if TYPE_CHECKING:
+    from bff_sessions.models import TokenRevocation
+
+__all__ = ["ahand_over", "connect", "for_expired_sessions", "hand_over", "open_token"]
+
+logger = logging.getLogger("bff_sessions.oidc")
+
+# Seconds for which a request that has been answered goes on to keep its thread busy.
+_MAX_SECONDS: Final = 5.0
+# Digests of what has been committed. Of the whole process, as a request may end in another thread
+# than the one it worked in: whichever ends next sends them. Where no request ever does, in a
+# command for one, what is more waits for revoke_tokens.
+_pending: Final = deque[str](maxlen=100)
+
+
+@sensitive_variables()
+def hand_over(ended: Iterable[DeletedSession | Tokens], *, after_response: bool = True) -> None:
+    """Let the refresh tokens of sessions that have ended be revoked. Raises nothing.
+
+    For those whose provider is configured, unless they were given for offline access.
+
+    Args:
+        ended: the sessions, or the tokens themselves with their issuer.
+        after_response: whether the request at hand sends them, once it has been answered.
+    """
+    try:
+        options = get_revocation_options()
+        if options is None:
+            return
+        rows = {row.digest: row for one in ended if (row := _to_row(one, options)) is not None}
+        if rows:
+            _write(list(rows.values()), after_response and options.after_response)
+    except Exception as error:
+        # The name only, here and below: the text may hold what could not be written.
+        logger.error("Tokens that are to be revoked were lost: %s.", type(error).__name__)
+
+
+async def ahand_over(
+    ended: Iterable[DeletedSession | Tokens], *, after_response: bool = True
+) -> None:
+    """See hand_over()."""
+    await sync_to_async(hand_over)(ended, after_response=after_response)
+
+
+def for_expired_sessions() -> Callable[[Sequence[DeletedSession]], None] | None:
+    """What a clean-up calls with the sessions that it removes; None if that is nobody's wish."""
+    options = get_revocation_options()
+    if options is None or not options.expired_sessions:
+        return None
+    return partial(hand_over, after_response=False)
+
+
+def _to_row(ended: DeletedSession | Tokens, options: RevocationOptions) -> TokenRevocation | None:
+    from bff_sessions.models import TokenRevocation
+
+    try:
+        tokens = ended if isinstance(ended, Tokens) else tokens_of(ended)
+        if tokens is None or tokens.refresh_token is None:
+            return None
+        # OpenID Connect Back-Channel Logout 1.0, 2.7: "Refresh tokens issued with the
+        # offline_access property normally SHOULD NOT be revoked."
+        if tokens.is_offline and not options.offline_access:
+            return None
+        issuer = tokens.issuer or ended.issuer
+        if issuer not in conf.PROVIDERS:
+            return None
+        # Whether it has a revocation endpoint may be for the network to say, so not here.
+        digest = _digest(issuer, tokens.refresh_token)
+        token = protect(tokens.refresh_token.encode(), key=digest, partition=_purpose(issuer))
+    except Exception as error:
+        logger.warning("The tokens of an ended session cannot be read: %s.", type(error).__name__)
+        return None
+    now = datetime.now(UTC)
+    return TokenRevocation(digest=digest, issuer=issuer, token=token, created=now, due=now)
+
+
+def _write(rows: list[TokenRevocation], after_response: bool) -> None:
+    from bff_sessions.models import TokenRevocation
+
+    using = router.db_for_write(TokenRevocation)
+    # A fault rolls back to here, and not what the caller has done.
+    with transaction.atomic(using=using):
+        TokenRevocation.objects.using(using).bulk_create(
+            rows, batch_size=500, ignore_conflicts=True
+        )
+    if after_response:
+        digests = [row.digest for row in rows]
+        transaction.on_commit(lambda: _pending.extend(digests), using=using)
+
+
+def open_token(row: TokenRevocation) -> str:
+    """The refresh token.
+
+    Raises:
+        TicketUnreadable: if it does not open.
+    """
+    return unprotect(bytes(row.token), key=row.digest, partition=_purpose(row.issuer)).decode()
+
+
+def _purpose(issuer: str) -> str:
+    # No partition has a NUL, so this opens no ticket; and who alters the issuer opens nothing.
+    return f"\0token revocation\0{issuer}"
+
+
+def _digest(issuer: str, token: str) -> str:
+    # What a provider makes cannot be guessed, so a plain digest does.
+    return hashlib.sha256(json.dumps(["token revocation", issuer, token]).encode()).hexdigest()
+
+
+# After the response
+
+
+def _send_pending(**kwargs: Any) -> None:
+    digests = list(_take_pending())
+    if not digests:
+        return
+    try:
+        from bff_sessions.models import TokenRevocation
+        from bff_sessions.oidc.sending import send
+
+        rows = TokenRevocation.objects.current().filter(digest__in=digests)
+        try:
+            send(rows, max_seconds=_MAX_SECONDS)
+        finally:
+            # Django has done that already when it comes to us. Not in a TestCase, which lives in
+            # a transaction.
+            if not connections[rows.db].in_atomic_block:
+                connections[rows.db].close_if_unusable_or_obsolete()
+    except Exception as error:
+        logger.error("Tokens were not revoked after the response: %s.", type(error).__name__)
+
+
+def _take_pending() -> Iterator[str]:
+    while _pending:
+        try:
+            yield _pending.popleft()
+        except IndexError:  # Another thread was quicker.
+            return
+
+
+def _receive(*, sessions: list[DeletedSession], **kwargs: Any) -> None:
+    hand_over(sessions)
+
+
+def connect() -> None:
+    """Listen to what ends sessions, and to the end of requests."""
+    sessions_revoked.connect(_receive, dispatch_uid="bff_sessions.oidc.outbox")
+    request_finished.connect(_send_pending, dispatch_uid="bff_sessions.oidc.outbox")

@@ -1,0 +1,131 @@
+"""Sends refresh tokens to be revoked to their providers: RFC 7009. Needs the extra oidc."""
+
+from __future__ import annotations
+
+import enum
+import logging
+import random
+import time
+from collections import Counter
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from django.core.exceptions import ImproperlyConfigured
+from django.views.decorators.debug import sensitive_variables
+
+from bff_sessions.exceptions import BffSessionsError, ProviderUnavailable
+from bff_sessions.models import TokenRevocation, TokenRevocationQuerySet
+from bff_sessions.oidc.options import RevocationOptions, get_revocation_options
+from bff_sessions.oidc.outbox import open_token
+from bff_sessions.oidc.providers import get_provider
+
+__all__ = ["Outcome", "send"]
+
+logger = logging.getLogger("bff_sessions.oidc")
+
+# Longer than a provider may take. Who dies meanwhile leaves the row to others after that.
+_LEASE: Final = timedelta(seconds=60)
+# Seconds after the first failure; twice as long after each other one, up to the second number.
+_FIRST_PAUSE: Final = 60
+_LAST_PAUSE: Final = 60 * 60
+# What a provider may ask for at most.
+_LONGEST_PAUSE: Final = 24 * 60 * 60
+_BATCH: Final = 100
+
+
+class Outcome(enum.Enum):
+    REVOKED = "revoked"
+    PUT_OFF = "put off"
+    GIVEN_UP = "given up"
+    IRREVOCABLE = "without a revocation endpoint"
+    TAKEN = "sent by another process"
+
+
+def send(
+    rows: TokenRevocationQuerySet,
+    *,
+    max_seconds: float | None = None,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> Counter[Outcome]:
+    """Send those of `rows` that are due, each of them once.
+
+    Args:
+        max_seconds: begin with none later than this many seconds after the start.
+        should_stop: asked before each; True ends the work.
+
+    Returns:
+        What became of how many.
+    """
+    started, outcomes = time.monotonic(), Counter[Outcome]()
+    # Not what becomes due while this runs.
+    due = rows.due().order_by("due")
+    sender = _Sender(TokenRevocation.objects.using(rows.db))
+    while batch := list(due[:_BATCH]):
+        for row in batch:
+            if should_stop():
+                return outcomes
+            if max_seconds is not None and time.monotonic() - started >= max_seconds:
+                return outcomes
+            outcomes[sender.send(row)] += 1
+    return outcomes
+
+
+class _Sender:
+    def __init__(self, rows: TokenRevocationQuerySet) -> None:
+        self._rows = rows
+        self._options = get_revocation_options() or RevocationOptions()
+        # Providers that did not answer, and are not waited for once more.
+        self._down: dict[str, ProviderUnavailable] = {}
+
+    def send(self, row: TokenRevocation) -> Outcome:
+        if not self._rows.claim(row, _LEASE):
+            return Outcome.TAKEN
+        try:
+            outcome = self._revoke(row)
+        except (BffSessionsError, ImproperlyConfigured) as error:
+            return self._put_off(row, str(error), getattr(error, "retry_after", None))
+        except Exception as error:
+            return self._put_off(row, f"{type(error).__name__}.", None)
+        self._rows.filter(pk=row.pk).delete()
+        return outcome
+
+    @sensitive_variables()
+    def _revoke(self, row: TokenRevocation) -> Outcome:
+        if row.issuer in self._down:
+            raise self._down[row.issuer]
+        provider = get_provider(row.issuer)
+        if provider is None:
+            raise ImproperlyConfigured("The provider is not configured any more.")
+        data = {"token": open_token(row), "token_type_hint": "refresh_token"}
+        try:
+            if not provider.offers("revocation_endpoint"):
+                return Outcome.IRREVOCABLE
+            response = provider.post("revocation_endpoint", data)
+        except ProviderUnavailable as error:
+            self._down[row.issuer] = error
+            raise
+        # 2.2: also for a token that is invalid by now. Nothing else is a promise.
+        if response.status_code != 200:
+            refusal = ProviderUnavailable(f"It answered with status {response.status_code}.")
+            refusal.retry_after = response.retry_after
+            raise refusal
+        return Outcome.REVOKED
+
+    def _put_off(self, row: TokenRevocation, reason: str, retry_after: float | None) -> Outcome:
+        now = datetime.now(UTC)
+        if now - row.created >= self._options.give_up_after:
+            self._rows.filter(pk=row.pk, attempts=row.attempts).delete()
+            logger.error(
+                "A refresh token was not revoked at %s in %s attempts, and is given up. %s",
+                row.issuer,
+                row.attempts,
+                reason,
+            )
+            return Outcome.GIVEN_UP
+        pause = min(_FIRST_PAUSE * 2 ** min(row.attempts - 1, 20), _LAST_PAUSE)
+        # Not all at once when the provider is back.
+        pause = max(random.uniform(pause / 2, pause), min(retry_after or 0, _LONGEST_PAUSE))
+        self._rows.put_off(row, now + timedelta(seconds=pause))
+        logger.warning("A refresh token is not revoked at %s yet. %s", row.issuer, reason)
+        return Outcome.PUT_OFF

@@ -1,0 +1,803 @@
+"""The access token, always fresh: at a provider that rotates refresh tokens, over real HTTP."""
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+import traceback
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+from asgiref.sync import async_to_sync
+from django.contrib.auth.models import AnonymousUser
+from django.contrib.sessions.exceptions import SessionInterrupted
+from django.core.exceptions import ImproperlyConfigured
+from django.db import connection, transaction
+from django.http import HttpResponse
+from django.test import Client, RequestFactory
+from django.urls import include, path
+from django.views.debug import ExceptionReporter
+
+import bff_sessions
+from bff_sessions import aget_access_token, get_access_token
+from bff_sessions.contract import UserSessionsFilter
+from bff_sessions.engine import SessionStore
+from bff_sessions.exceptions import (
+    BffSessionsError,
+    ProviderUnavailable,
+    SessionBusy,
+    SessionConflict,
+    SignInEnded,
+    SignInRequired,
+)
+from bff_sessions.models import TokenRevocation
+from bff_sessions.oidc import access_tokens
+from bff_sessions.oidc.tokens import Tokens, keep_tokens
+from bff_sessions.revocation import revoke_sessions
+from tests.conftest import MEMORY
+from tests.factories import UserFactory
+from tests.oidc.fake_provider import make_id_token, serve
+from tests.test_exclusive import ROOT, start
+from tests.test_sample import database_url
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+ALICES = UserSessionsFilter(subject_id="alice")
+MANY = 20
+
+
+def call_view(request):
+    return HttpResponse(get_access_token(request))
+
+
+urlpatterns = [path("call", call_view), path("bff/", include("bff_sessions.urls"))]
+
+
+@pytest.fixture
+def provider(settings, monkeypatch):
+    monkeypatch.setattr(access_tokens, "_failed", {})
+    with serve(monkeypatch) as provider:
+        settings.BFF_SESSIONS = provider.settings
+        yield provider
+
+
+def request_of(session_key):
+    request = RequestFactory().get("/")
+    request.session = SessionStore(session_key)
+    request.user = AnonymousUser()
+    return request
+
+
+@pytest.fixture(params=[False, True], ids=["sync", "async"])
+def get(request):
+    """Get the access token as a request of a session does."""
+
+    def get(of, **options):
+        if not hasattr(of, "session"):
+            of = request_of(of)
+        if request.param:
+            return async_to_sync(aget_access_token)(of, **options)
+        return get_access_token(of, **options)
+
+    return get
+
+
+def kept(session_key):
+    return keep_tokens(dict(SessionStore(session_key).items()))
+
+
+def paths(provider):
+    return [path for path, _, _ in provider.requests]
+
+
+def test_a_fresh_token_is_returned_as_it_is(provider, get, django_assert_num_queries):
+    data = provider.sign_in()
+    key = start(**data)
+    with django_assert_num_queries(1):
+        assert get(key) == data["oidc"]["access_token"]
+    assert provider.requests == []
+
+
+def test_shortly_before_it_expires_it_is_refreshed_and_saved_at_once(provider, get):
+    data = provider.sign_in(expires_in=20, scope="openid", theirs="stays")
+    key = start(**data)
+    token = get(key)
+    assert token != data["oidc"]["access_token"]
+    assert provider.is_valid(token)
+    now = SessionStore(key)["oidc"]
+    assert now["access_token"] == token
+    assert now["refresh_token"] in provider.refresh_tokens
+    assert 295 <= now["expires_at"] - time.time() <= 300
+    # What the provider did not give anew stays.
+    for name in ("iss", "sub", "sid", "scope", "theirs", "id_token"):
+        assert now[name] == data["oidc"][name]
+    assert get(key) == token
+    assert provider.refreshed == [data["oidc"]["refresh_token"]]
+
+
+def test_it_is_asked_for_as_the_specification_says(provider, get):
+    data = provider.sign_in(expires_in=-1)
+    get(start(**data))
+    (form,) = [form for path, form, _ in provider.requests if path == "/token"]
+    refresh_token = data["oidc"]["refresh_token"]
+    assert form == {"grant_type": "refresh_token", "refresh_token": refresh_token}
+
+
+def test_a_refresh_token_that_is_not_rotated_stays(provider, get):
+    provider.rotates = False
+    data = provider.sign_in(expires_in=-1)
+    key = start(**data)
+    assert provider.is_valid(get(key))
+    assert kept(key).refresh_token == data["oidc"]["refresh_token"]
+
+
+def test_the_view_may_fail_afterwards(provider, get):
+    key = start(**provider.sign_in(expires_in=-1))
+    request = request_of(key)
+    token = get(request)
+    # No middleware comes to save it.
+    assert kept(key).access_token == token
+    assert request.session.modified  # And one that does renews the cookie, too.
+
+
+def test_a_new_id_token_is_kept(provider, get):
+    key = start(**provider.sign_in(expires_in=-1))
+    new = make_id_token(iss=provider.issuer, sub="alice", iat=2)
+    answer_with(provider, {"access_token": "a2", "refresh_token": "r2", "id_token": new})
+    assert get(key) == "a2"
+    assert (kept(key).id_token, kept(key).refresh_token) == (new, "r2")
+
+
+@pytest.mark.parametrize("claims", [{"sub": "bob"}, {"iss": "https://else.example"}, None])
+def test_tokens_of_somebody_else_end_the_sign_in(provider, get, claims):
+    key = start(**provider.sign_in(expires_in=-1))
+    ours = {"iss": provider.issuer, "sub": "alice"}
+    new = "no.id.token" if claims is None else make_id_token(**ours | claims)
+    answer_with(provider, {"access_token": "a2", "id_token": new})
+    with pytest.raises(SignInEnded):
+        get(key)
+    assert kept(key) is None
+
+
+def test_an_old_id_token_that_cannot_be_read_tells_nothing(provider, get):
+    key = start(**provider.sign_in(expires_in=-1, id_token="encrypted"))
+    answer_with(provider, {"access_token": "a2", "id_token": make_id_token(sub="alice")})
+    assert get(key) == "a2"
+
+
+def answer_with(provider, document, status=200, headers=()):
+    provider.answers["/token"] = status, dict(headers), document
+
+
+# How early
+
+
+def test_the_margin_is_a_fifth_of_a_short_life(provider, get):
+    data = provider.sign_in(expires_in=30, expires_in_was=None)
+    data["oidc"]["expires_in"] = 60
+    assert get(start(**data)) == data["oidc"]["access_token"]
+    data = provider.sign_in(expires_in=10)
+    data["oidc"]["expires_in"] = 60
+    assert get(start(**data)) != data["oidc"]["access_token"]
+
+
+def test_a_refreshed_token_of_a_short_life_is_not_refreshed_again(provider, get):
+    provider.expires_in = 30
+    key = start(**provider.sign_in(expires_in=-1))
+    assert get(key) == get(key) == get(key)
+    assert len(provider.refreshed) == 1
+
+
+def test_the_margin_can_be_set_and_given(provider, get, settings):
+    data = provider.sign_in(expires_in=100)
+    key = start(**data)
+    settings.BFF_SESSIONS = provider.settings | {"ACCESS_TOKEN_MARGIN": 200}
+    assert get(key, margin=50) == data["oidc"]["access_token"]
+    assert get(key) != data["oidc"]["access_token"]
+
+
+def test_where_nobody_knows_when_it_expires_it_stays(provider, get):
+    data = provider.sign_in(expires_at=None)
+    assert get(start(**data)) == data["oidc"]["access_token"]
+
+
+@pytest.mark.parametrize("given", [{}, {"expires_in": "soon"}, {"expires_in": 1e300}])
+def test_an_answer_may_leave_out_how_long_it_is_good_for(provider, get, given):
+    key = start(**provider.sign_in(expires_in=-1))
+    answer_with(provider, {"access_token": "a2", **given})
+    assert get(key) == "a2"
+    assert kept(key).expires_at is None
+
+
+def test_what_was_said_of_its_lifetime_before_holds_on(provider, get):
+    data = provider.sign_in(expires_in=-1)
+    data["oidc"]["expires_in"] = 100
+    key = start(**data)
+    answer_with(provider, {"access_token": "a2"})
+    get(key)
+    assert 95 <= kept(key).seconds_left <= 100
+
+
+# Many at once
+
+
+def check_many(provider, key, tokens):
+    assert len(tokens) == MANY
+    assert len(provider.refreshed) == 1
+    assert provider.killed == set()
+    assert set(tokens) == {kept(key).access_token}
+    assert provider.is_valid(tokens[0])
+    assert kept(key).refresh_token in provider.refresh_tokens
+
+
+@pytest.mark.parametrize("lifetime", [300, 30], ids=["long", "shorter than the margin"])
+@pytest.mark.parametrize("store", [None, MEMORY], ids=["orm", "memory"])
+def test_of_many_threads_one_refreshes(provider, settings, store, lifetime):
+    if store is not None:
+        settings.BFF_SESSIONS = provider.settings | {"STORE": store}
+    provider.delay, provider.expires_in = 0.1, lifetime
+    key, tokens, failures = start(**provider.sign_in(expires_in=-1)), [], []
+
+    def request():
+        try:
+            tokens.append(get_access_token(request_of(key)))
+        except BaseException as error:
+            failures.append(error)
+        finally:
+            connection.close()
+
+    in_threads([request] * MANY)
+    assert failures == []
+    check_many(provider, key, tokens)
+
+
+def without_lifetime(data, new=None):
+    """Does not keep how long a token is good for, so that the margin is longer than that."""
+    tokens = keep_tokens(data, new and replace(new, expires_in=None))
+    return tokens and replace(tokens, expires_in=None)
+
+
+def test_who_waited_takes_what_came_though_it_expires_soon(provider, settings):
+    settings.BFF_SESSIONS = provider.settings | {"TOKENS": f"{__name__}.without_lifetime"}
+    provider.delay, provider.expires_in = 0.3, 30
+    key, tokens = start(**provider.sign_in(expires_in=-1)), []
+
+    def request():
+        tokens.append(get_access_token(request_of(key)))
+        connection.close()
+
+    in_threads([request] * 4)
+    assert len(provider.refreshed) == 1
+    assert tokens == [kept(key).access_token] * 4
+
+
+def in_threads(functions):
+    threads = [threading.Thread(target=function) for function in functions]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+@pytest.mark.parametrize("shares_request", [False, True])
+def test_of_many_tasks_one_refreshes(provider, shares_request):
+    provider.delay = 0.1
+    key = start(**provider.sign_in(expires_in=-1))
+    shared = request_of(key)
+
+    async def requests():
+        requests = [shared if shares_request else request_of(key) for _ in range(MANY)]
+        return await asyncio.gather(*map(aget_access_token, requests))
+
+    check_many(provider, key, async_to_sync(requests)())
+
+
+PROCESS = """
+import json, sys, threading
+import django
+from django.conf import settings
+partition, session_key, options, count, lease = json.loads(sys.stdin.readline())
+settings.BFF_SESSIONS = options
+django.setup()
+from django.db import connection
+from django.http import HttpResponse
+from django.test import Client, RequestFactory
+from django.urls import include, path
+from bff_sessions import get_access_token
+from bff_sessions.engine import SessionStore
+from bff_sessions.oidc import access_tokens
+access_tokens._LEASE = lease
+
+def request():
+    request = RequestFactory().get("/")
+    request.session = SessionStore(session_key)
+    try:
+        print(get_access_token(request), flush=True)
+    except Exception as error:
+        print(type(error).__name__, flush=True)
+    connection.close()
+
+print("ready", flush=True); sys.stdin.readline()
+threads = [threading.Thread(target=request) for _ in range(count)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+"""
+
+
+@pytest.fixture
+def process(provider):
+    """A process of its own, with some requests at once."""
+    started = []
+
+    def start_process(session_key, count, lease=15):
+        made = subprocess.Popen(
+            [sys.executable, "-c", PROCESS],
+            cwd=ROOT,
+            env={
+                **os.environ,
+                "DJANGO_SETTINGS_MODULE": "tests.settings",
+                "TEST_DATABASE_URL": database_url(),
+            },
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        started.append(made)
+        made.stdin.write(json.dumps(["", session_key, provider.settings, count, lease]) + "\n")
+        made.stdin.flush()
+        assert made.stdout.readline() == "ready\n"
+        return made
+
+    yield start_process
+    for made in started:
+        made.kill()
+        made.communicate()
+
+
+def test_of_many_processes_one_refreshes(provider, process):
+    provider.delay = 0.1
+    key = start(**provider.sign_in(expires_in=-1))
+    processes = [process(key, MANY // 4) for _ in range(4)]
+    for each in processes:
+        each.stdin.write("\n")
+        each.stdin.flush()
+    tokens = "".join(each.communicate(timeout=100)[0] for each in processes).split()
+    check_many(provider, key, tokens)
+
+
+def test_who_is_killed_while_it_refreshes_leaves_it_to_others(provider, process):
+    """Before the provider has done anything: afterwards nobody knows the new token."""
+    asked, answer = threading.Event(), threading.Event()
+
+    def wait(form):
+        if not asked.is_set():
+            asked.set()
+            answer.wait(60)
+            form["refresh_token"] = "nothing arrived"
+
+    provider.before["/token"] = wait
+    key = start(**provider.sign_in(expires_in=-1))
+    holder = process(key, 1, lease=3)
+    holder.stdin.write("\n")
+    holder.stdin.flush()
+    assert asked.wait(60)
+    holder.kill()
+    assert provider.is_valid(get_access_token(request_of(key)))
+    answer.set()
+    assert len(provider.refreshed) == 1
+
+
+def test_while_it_is_good_others_do_not_wait(provider):
+    data = provider.sign_in(expires_in=50)
+    key, answers = start(**data), []
+
+    def from_others(form):
+        try:
+            answers.append(get_access_token(request_of(key)))
+        finally:
+            connection.close()
+
+    provider.before["/token"] = lambda form: in_threads([lambda: from_others(form)])
+    new = get_access_token(request_of(key))
+    assert answers == [data["oidc"]["access_token"]]
+    assert kept(key).access_token == new
+    assert len(provider.refreshed) == 1
+
+
+def test_who_waits_for_too_long_is_told(provider, get, monkeypatch):
+    monkeypatch.setattr(access_tokens, "_TIMEOUT", 0.1)
+    key = start(**provider.sign_in(expires_in=-1))
+    with SessionStore(key).exclusive(), pytest.raises(SessionBusy):
+        get(key)
+    assert provider.is_valid(get(key))
+
+
+def test_a_browser_that_goes_away_loses_no_token(provider):
+    """A task that is cancelled while it refreshes saves what comes."""
+    provider.delay = 0.3
+    key = start(**provider.sign_in(expires_in=-1))
+
+    async def request():
+        task = asyncio.create_task(aget_access_token(request_of(key)))
+        while "/token" not in paths(provider):
+            await asyncio.sleep(0.01)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    async_to_sync(request)()
+    assert len(provider.refreshed) == 1
+    assert provider.is_valid(kept(key).access_token)
+    assert kept(key).refresh_token in provider.refresh_tokens
+
+
+def test_a_browser_that_goes_away_hides_no_fault(provider):
+    provider.delay = 0.3
+    answer_with(provider, {}, status=500)
+    key = start(**provider.sign_in(expires_in=-1))
+
+    async def request():
+        task = asyncio.create_task(aget_access_token(request_of(key)))
+        while "/token" not in paths(provider):
+            await asyncio.sleep(0.01)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    async_to_sync(request)()
+    with SessionStore(key).exclusive(timeout=0):
+        pass
+
+
+def test_the_event_loop_goes_on(provider):
+    provider.delay = 0.5
+    key = start(**provider.sign_in(expires_in=-1))
+
+    async def count_steps():
+        task = asyncio.create_task(aget_access_token(request_of(key)))
+        while "/token" not in paths(provider):
+            await asyncio.sleep(0.01)
+        steps = 0
+        while not task.done():
+            await asyncio.sleep(0.01)
+            steps += 1
+        assert provider.is_valid(await task)
+        return steps
+
+    assert async_to_sync(count_steps)() > 5
+
+
+# Refused
+
+
+def test_a_refused_refresh_token_ends_the_sign_in(provider, get):
+    data = provider.sign_in(expires_in=-1)
+    key = start(cart="full", **data)
+    provider.killed.update(provider.access_tokens.values())
+    request = request_of(key)
+    request.user = UserFactory()
+    with pytest.raises(SignInEnded) as caught:
+        get(request)
+    assert isinstance(caught.value, SignInRequired)
+    assert isinstance(caught.value, BffSessionsError)
+    assert request.session.is_empty()
+    assert not request.user.is_authenticated
+    assert dict(SessionStore(key).items()) == {}
+    assert revoke_sessions(ALICES) == 0
+    with pytest.raises(SignInRequired):
+        get(key)
+
+
+def test_others_that_wait_are_told_too(provider):
+    provider.delay = 0.2
+    key, raised = start(**provider.sign_in(expires_in=-1)), []
+    provider.killed.update(provider.access_tokens.values())
+
+    def request():
+        try:
+            get_access_token(request_of(key))
+        except Exception as error:
+            raised.append(error)
+        finally:
+            connection.close()
+
+    in_threads([request] * 4)
+    assert [isinstance(error, SignInRequired) for error in raised] == [True] * 4
+    assert paths(provider).count("/token") == 1
+
+
+def test_a_token_that_somebody_else_has_just_used_is_no_refusal(provider, get):
+    """The lease was lost to a slow provider, say: what the other one got counts."""
+    data = provider.sign_in(expires_in=-1)
+    key = start(**data)
+
+    def other_is_quicker(form):
+        del provider.before["/token"]
+        new = provider._issue("alice-0")
+        session = SessionStore(key)
+        session["oidc"] = {**session["oidc"], **new, "expires_at": time.time() + 300}
+        session.save()
+        connection.close()
+        answer_with(provider, {"error": "invalid_grant"}, status=400)
+
+    provider.before["/token"] = other_is_quicker
+    token = get(key)
+    assert token == kept(key).access_token != data["oidc"]["access_token"]
+    assert provider.is_valid(token)
+
+
+def test_a_token_that_was_used_and_is_refused_even_so(provider, get):
+    key = start(**provider.sign_in(expires_in=-1))
+
+    def other_is_quicker(form):
+        session = SessionStore(key)
+        session["oidc"] = {**session["oidc"], "refresh_token": f"r{len(provider.requests)}"}
+        session.save()
+        connection.close()
+
+    provider.before["/token"] = other_is_quicker
+    answer_with(provider, {"error": "invalid_grant"}, status=400)
+    with pytest.raises(SignInEnded):
+        get(key)
+    assert paths(provider).count("/token") == 2
+
+
+def test_a_session_that_ends_meanwhile_takes_the_new_token_with_it(provider, get):
+    key = start(**provider.sign_in(expires_in=-1))
+
+    def revoke(form):
+        revoke_sessions(ALICES)
+        connection.close()
+
+    provider.before["/token"] = revoke
+    with pytest.raises(SignInEnded):
+        get(key)
+    # The one that the session held, and the one that nobody has seen.
+    assert TokenRevocation.objects.count() == 2
+    assert dict(SessionStore(key).items()) == {}
+
+
+def test_a_session_that_has_ended_before_is_told_so(provider, get):
+    key = start(**provider.sign_in(expires_in=-1))
+    request = request_of(key)
+    request.session.get("oidc")
+    revoke_sessions(ALICES)
+    with pytest.raises(SignInEnded):
+        get(request)
+    assert provider.refreshed == []
+
+
+def test_a_session_that_ends_while_its_token_is_refused(provider, get):
+    key = start(**provider.sign_in(expires_in=-1))
+
+    def revoke(form):
+        revoke_sessions(ALICES)
+        connection.close()
+
+    provider.before["/token"] = revoke
+    answer_with(provider, {"error": "invalid_grant"}, status=400)
+    with pytest.raises(SignInEnded):
+        get(key)
+
+
+def test_a_session_that_kept_changing_lives_on(provider, get, monkeypatch):
+    """What a save that gave up says is no sign-out."""
+    key = start(**provider.sign_in(expires_in=-1))
+
+    def give_up(self, data, *, move):
+        raise SessionConflict("It kept changing.")
+        yield
+
+    with monkeypatch.context() as patch:
+        patch.setattr(SessionStore, "_update", give_up)
+        with pytest.raises(SessionInterrupted):
+            get(key)
+    assert kept(key) is not None
+    assert not TokenRevocation.objects.exists()
+
+
+@pytest.mark.parametrize(("accept", "status"), [("application/json", 401), ("text/html", 302)])
+def test_the_middleware_answers_who_has_to_sign_in(provider, settings, accept, status):
+    settings.ROOT_URLCONF = __name__
+    settings.MIDDLEWARE = ["bff_sessions.middleware.SessionMiddleware"]
+    client = Client(headers={"Accept": accept})
+    client.cookies["sessionid"] = start(**provider.sign_in(expires_in=-1))
+    provider.killed.update(provider.access_tokens.values())
+    response = client.get("/call")
+    assert response.status_code == status
+    assert response.cookies["sessionid"]["max-age"] == 0
+
+
+# A provider that is away
+
+
+FAULTS = [
+    (500, {}, "oops"),
+    (503, {"Retry-After": "120"}, {}),
+    (429, {}, {}),
+    (302, {"Location": "https://elsewhere.example"}, {}),
+    (401, {}, {"error": "invalid_client"}),
+    (400, {}, {"error": "unauthorized_client"}),
+    (404, {}, "not here"),
+    (400, {}, {"error": ["invalid_grant"]}),
+    (200, {}, "not json"),
+    (200, {}, {"token_type": "Bearer"}),
+    (200, {}, {"access_token": 1}),
+]
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=[f"{fault[0]} {fault[2]}" for fault in FAULTS])
+def test_a_provider_that_is_down_signs_nobody_out(provider, get, fault, caplog):
+    provider.answers["/token"] = fault
+    good, expired = (provider.sign_in(expires_in=seconds, sid=str(seconds)) for seconds in (20, -1))
+    good_key, expired_key = start(**good), start(**expired)
+    assert get(good_key) == good["oidc"]["access_token"]
+    with pytest.raises(ProviderUnavailable):
+        get(expired_key)
+    assert "bff_sessions.oidc" in {record.name for record in caplog.records}
+    # And when it is back:
+    provider.answers.clear()
+    access_tokens._failed.clear()
+    assert provider.is_valid(get(expired_key))
+    assert provider.is_valid(get(good_key))
+    assert len(provider.refreshed) == 2
+
+
+def test_a_provider_that_nobody_reaches_signs_nobody_out(settings, get, monkeypatch):
+    monkeypatch.setattr(access_tokens, "_failed", {})
+    with serve(monkeypatch) as provider:
+        settings.BFF_SESSIONS = provider.settings
+        data = provider.sign_in(expires_in=-1)
+    key = start(**data)
+    with pytest.raises(ProviderUnavailable):
+        get(key)
+    assert kept(key).refresh_token == data["oidc"]["refresh_token"]
+
+
+def test_a_provider_that_does_not_answer_is_not_waited_for_again_at_once(provider, get):
+    answer_with(provider, {}, status=500)
+    key = start(**provider.sign_in(expires_in=-1))
+    for _ in range(3):
+        with pytest.raises(ProviderUnavailable):
+            get(key)
+    assert paths(provider).count("/token") == 1
+
+
+# Nothing to be had
+
+
+def test_without_tokens_one_has_to_sign_in(provider, get):
+    for data in ({}, {"oidc": {"iss": provider.issuer, "sub": "alice"}}):
+        with pytest.raises(SignInRequired):
+            get(start(**data))
+    with pytest.raises(SignInRequired):
+        get(None)
+
+
+def test_what_cannot_be_refreshed_is_good_until_it_expires(provider, get, settings):
+    for change in ({"refresh_token": None}, {"iss": "https://else.example"}):
+        data = provider.sign_in(expires_in=20, **change)
+        assert get(start(**data)) == data["oidc"]["access_token"]
+        with pytest.raises(SignInRequired):
+            get(start(**provider.sign_in(expires_in=-1, **change)))
+    assert provider.requests == []
+
+
+def test_a_session_without_issuer_has_nowhere_to_refresh(provider, get):
+    data = {"access_token": "a", "refresh_token": "r", "expires_at": 1}
+    with pytest.raises(SignInRequired):
+        get(start(oidc=data))
+
+
+def test_the_issuer_may_be_that_of_the_identity(provider, get):
+    data = provider.sign_in(expires_in=-1)
+    del data["oidc"]["iss"]
+    binding = {"iss": provider.issuer, "sub": "alice", "sid": None}
+    assert provider.is_valid(get(start(_bff_identity=binding, **data)))
+
+
+def test_a_refresh_token_alone_will_do(provider, get):
+    data = provider.sign_in(access_token=None)
+    assert provider.is_valid(get(start(**data)))
+
+
+def test_the_tokens_of_mozilla_django_oidc(provider, get):
+    given = provider.sign_in()["oidc"]
+    key = start(
+        _bff_identity={"iss": provider.issuer, "sub": "alice", "sid": None},
+        oidc_access_token=given["access_token"],
+        oidc_refresh_token=given["refresh_token"],
+        oidc_token_expiration=time.time() - 1,
+    )
+    token = get(key)
+    assert provider.is_valid(token)
+    session = SessionStore(key)
+    assert session["oidc_access_token"] == token
+    assert session["oidc_refresh_token"] in provider.refresh_tokens
+    assert "oidc_id_token" not in session
+    assert get(key) == token
+
+
+def elsewhere(data, new=None):
+    if new is not None:
+        data["mine"] = [new.access_token, new.refresh_token]
+    kept = data.get("mine")
+    return kept and Tokens(
+        access_token=kept[0], refresh_token=kept[1], expires_at=datetime(2020, 1, 1, tzinfo=UTC)
+    )
+
+
+def test_tokens_may_live_elsewhere(provider, get, settings):
+    settings.BFF_SESSIONS = provider.settings | {"TOKENS": f"{__name__}.elsewhere"}
+    given = provider.sign_in()["oidc"]
+    key = start(
+        _bff_identity={"iss": provider.issuer, "sub": "alice", "sid": None},
+        mine=[given["access_token"], given["refresh_token"]],
+    )
+    token = get(key)
+    assert SessionStore(key)["mine"][0] == token
+    assert provider.is_valid(token)
+
+
+def broken(data, new=None):
+    return data.get("oidc")
+
+
+def test_a_function_that_returns_something_else_is_told(provider, get, settings):
+    settings.BFF_SESSIONS = provider.settings | {"TOKENS": f"{__name__}.broken"}
+    with pytest.raises(ImproperlyConfigured, match="not dict"):
+        get(start(**provider.sign_in()))
+
+
+def test_inside_a_transaction_it_says_what_to_do(provider):
+    key = start(**provider.sign_in(expires_in=-1))
+    with transaction.atomic(), pytest.raises(RuntimeError, match="non_atomic_requests"):
+        get_access_token(request_of(key))
+    assert "/token" not in paths(provider)
+
+
+# No token gets out
+
+
+@pytest.mark.parametrize("fault", [*FAULTS, (400, {}, {"error": "invalid_grant"}), None])
+def test_no_token_gets_out(provider, get, fault, caplog):
+    caplog.set_level("DEBUG")
+    data = provider.sign_in(expires_in=-1)
+    key = start(**data)
+    request = request_of(key)
+    if fault is None:
+        provider.killed.update(provider.access_tokens.values())
+    else:
+        provider.answers["/token"] = fault
+    with pytest.raises(BffSessionsError) as caught:
+        get(request)
+    shown = [caplog.text, repr(caught.value), str(caught.value)]
+    shown += traceback.format_exception(caught.value)
+    shown.append(
+        ExceptionReporter(request, caught.type, caught.value, caught.tb).get_traceback_text()
+    )
+    shown.append(repr(keep_tokens(data)))
+    everything = "".join(shown)
+    for secret in [*provider.secrets, data["oidc"]["id_token"], "a secret: of the client"]:
+        assert secret not in everything
+
+
+def test_it_is_exported_without_the_extra_until_it_is_used():
+    code = """
+import sys
+import bff_sessions
+assert "jwt" not in sys.modules and "requests" not in sys.modules
+assert "bff_sessions.engine" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
+    assert bff_sessions.get_access_token is access_tokens.get_access_token
+    with pytest.raises(AttributeError, match="nothing"):
+        bff_sessions.nothing  # noqa: B018
+
+
+def test_an_interrupted_session_is_no_error_of_django():
+    assert not issubclass(SignInEnded, SessionInterrupted)
