@@ -5,7 +5,9 @@ from contextlib import contextmanager, nullcontext, suppress
 from unittest import mock
 
 import pytest
+from asgiref.sync import sync_to_async
 from django.core.cache import caches
+from django.db import connections
 
 from bff_sessions.engine import SessionStore
 from bff_sessions.revocation import arevoke_sessions
@@ -51,6 +53,17 @@ def store_left_alone():
         yield
 
 
+def run(requests):
+    async def run_and_close():
+        try:
+            await requests()
+        finally:
+            # The thread of synchronous code, which ends with the loop, has its own connection.
+            await sync_to_async(connections.close_all)()
+
+    asyncio.run(run_and_close())
+
+
 def test_asynchronous_requests(any_cache):
     # With Django's own cached_db and a cache in the database: SynchronousOnlyOperation.
     async def requests():
@@ -73,7 +86,7 @@ def test_asynchronous_requests(any_cache):
         assert await SessionStore(again.session_key).aget("cart") is None
         await SessionStore.aclear_expired()
 
-    asyncio.run(requests())
+    run(requests)
 
 
 def test_asynchronous_revocations(any_cache):
@@ -86,7 +99,7 @@ def test_asynchronous_revocations(any_cache):
         assert await arevoke_sessions(ALICES) == 1
         assert not await SessionStore(session.session_key).ahas_key("oidc")
 
-    asyncio.run(requests())
+    run(requests)
 
 
 def test_tasks_refresh_once(any_cache):
@@ -109,4 +122,4 @@ def test_tasks_refresh_once(any_cache):
         assert used == [1]
         assert await SessionStore(session.session_key).aget("token") == 2
 
-    asyncio.run(requests())
+    run(requests)
