@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from importlib.util import find_spec
 
-__all__ = ["BASE", "ENGINES", "OURS", "Engine"]
+__all__ = ["BASE", "CACHED", "ENGINES", "OURS", "Engine"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -20,6 +20,8 @@ class Engine:
     """Whether it keeps user agent and IP address of the browser, too."""
     has_async: bool = False
     """Whether its asynchronous methods are its own and keep all that the others keep."""
+    is_cached: bool = False
+    """Ours with a cache in front of its store."""
     is_raw: bool = False
     """Not the engine but its statements, given to the driver of the database."""
 
@@ -30,8 +32,12 @@ class Engine:
 
 BASE = "contrib db"
 OURS = "bff_sessions"
+CACHED = "bff_sessions cached"
 ENGINES = {
     OURS: Engine(module="bff_sessions.engine", app="bff_sessions", has_async=True),
+    CACHED: Engine(
+        module="bff_sessions.engine", app="bff_sessions", has_async=True, is_cached=True
+    ),
     BASE: Engine(
         module="django.contrib.sessions.backends.db",
         app="django.contrib.sessions",

@@ -20,6 +20,9 @@ MIDDLEWARE = [engine.middleware, "django.contrib.auth.middleware.AuthenticationM
 SESSION_ENGINE = engine.module
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
+if engine.is_cached:
+    BFF_SESSIONS = {"STORE": "bff_sessions.stores.cached.CachedUserSessionStore"}
+
 DATABASES = {"default": env.db("BENCH_DATABASE_URL")}
 # Never the database that is named, but one beside it.
 own = f"bench_{env('BENCH_ENGINE')}_{env('BENCH_PURPOSE')}".replace(" ", "_").replace("-", "_")

@@ -21,7 +21,7 @@ from bff_sessions.models import Session
 from bff_sessions.protection import store_key
 from bff_sessions.revocation import revoke_sessions
 from bff_sessions.stores import get_store
-from tests.conftest import MEMORY, ORM
+from tests.conftest import CACHED, MEMORY, ORM
 from tests.factories import UserFactory
 
 OLD = "django.contrib.sessions.backends.db"
@@ -308,8 +308,9 @@ def test_tables_must_be_in_one_database(settings):
     settings.BFF_SESSIONS = {"STORE": MEMORY}
     with pytest.raises(ImproperlyConfigured, match="not in the database of the store"):
         OldEngine(OLD)
-    settings.BFF_SESSIONS = {"STORE": ORM}
-    OldEngine(OLD)
+    for store in (ORM, CACHED):
+        settings.BFF_SESSIONS = {"STORE": store}
+        OldEngine(OLD)
 
 
 # The way back

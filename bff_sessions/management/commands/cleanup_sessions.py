@@ -73,7 +73,13 @@ class Command(BaseCommand):
                 f"{type(store).__name__} does not remove expired sessions: "
                 "it is not a UserSessionStoreCleanup."
             )
-        cleanup, dry_run, quiet = store, options["dry_run"], options["verbosity"] == 0
+        try:
+            self._clean_up(store, options)
+        except NotImplementedError as error:
+            raise CommandError(str(error)) from error
+
+    def _clean_up(self, cleanup: UserSessionStoreCleanup, options: dict[str, Any]) -> None:
+        dry_run, quiet = options["dry_run"], options["verbosity"] == 0
         partition = ANY if options["partition"] is None else options["partition"]
 
         def count() -> int:

@@ -1,0 +1,129 @@
+"""One of Django's caches, as the store in front of which it stands uses it: it may fail."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from django.core.cache import BaseCache, caches
+from django.core.cache.backends.db import DatabaseCache
+from django.core.cache.backends.redis import RedisCache, RedisCacheClient
+
+__all__ = ["Cache"]
+
+logger = logging.getLogger("bff_sessions.cache")
+
+# For so many seconds readers leave a cache alone that has failed ...
+_PAUSE = 1.0
+# ... and the log does not say the same again.
+_QUIET = 60.0
+# The attribute of a cache that holds its client: both end together.
+_CLIENT = "_bff_sessions_client"
+
+
+class Cache:
+    """The cache `alias` of settings.CACHES. A fault of it costs speed and a line in the log."""
+
+    def __init__(self, alias: str) -> None:
+        self.alias = alias
+        self._lock = threading.Lock()
+        self._away_until = 0.0
+        self._said: dict[str, float] = {}
+
+    @property
+    def is_away(self) -> bool:
+        """Whether it has failed a moment ago, so that readers do not wait for it."""
+        return time.monotonic() < self._away_until
+
+    def get(self, names: Sequence[str]) -> Mapping[str, Any] | None:
+        """What is there under `names`, in one round trip; None if the cache fails, or just did."""
+        if self.is_away:
+            return None
+        try:
+            return _get_many(self._cache, names)
+        except Exception as error:
+            self._fail(error)
+            return None
+
+    def set(self, values: dict[str, int], lifetime: int) -> bool:
+        """Write all `values`, for `lifetime` seconds. Whether they are there now."""
+        try:
+            return _set_many(self._cache, values, lifetime)
+        except Exception as error:
+            self._fail(error)
+            return False
+
+    def add(self, name: str, value: bytes, lifetime: int, *, replaces: bool) -> None:
+        """Write `value` unless something is there; if `replaces`, what is there goes first."""
+        try:
+            if replaces:
+                self._cache.delete(name)
+            self._cache.add(name, value, lifetime)
+        except Exception as error:
+            self._fail(error)
+
+    def delete(self, names: Collection[str]) -> None:
+        try:
+            self._cache.delete_many(names)
+        except Exception as error:
+            self._fail(error)
+
+    def say(self, level: int, message: str, *args: object) -> None:
+        """Log `message` about this cache, unless that was done within the last minute."""
+        now = time.monotonic()
+        with self._lock:
+            if now < self._said.get(message, now):
+                return
+            self._said[message] = now + _QUIET
+        logger.log(level, message, self.alias, *args)
+
+    @property
+    def _cache(self) -> BaseCache:
+        return caches[self.alias]  # The one of this thread.
+
+    def _fail(self, error: Exception) -> None:
+        self._away_until = time.monotonic() + _PAUSE
+        self.say(
+            logging.WARNING,
+            "The cache %r fails (%s): sessions are read from the store.",
+            type(error).__name__,  # Its text is a stranger's, and may hold keys.
+        )
+
+
+def _get_many(cache: Any, names: Sequence[str]) -> Mapping[str, Any]:
+    """See BaseCache.get_many().
+
+    For each call Django makes a client of redis-py, which takes longer than Redis takes to answer.
+    A client is but a handle of the pool, which Django keeps and which threads may share: so is it.
+    """
+    client = cache.__dict__.get(_CLIENT)
+    if client is None:
+        if not _keeps_one_pool(cache):
+            found: dict[str, Any] = cache.get_many(names)
+            return found
+        client = cache.__dict__[_CLIENT] = cache._cache.get_client()
+    values = client.execute_command("MGET", *map(cache.make_key, names))
+    loads = cache._cache._serializer.loads
+    return {n: loads(value) for n, value in zip(names, values, strict=True) if value is not None}
+
+
+def _keeps_one_pool(cache: Any) -> bool:
+    # Its very own classes: a subclass may read in another way. And of several servers, each call
+    # asks another one.
+    classes = type(cache), type(getattr(cache, "_cache", None))
+    return classes == (RedisCache, RedisCacheClient) and len(cache._servers) == 1
+
+
+def _set_many(cache: BaseCache, values: dict[str, int], lifetime: int) -> bool:
+    if not isinstance(cache, DatabaseCache):
+        return not cache.set_many(values, lifetime)
+    # It keeps errors of the database to itself: for one, that somebody else has just added the
+    # same. Then the second try finds it there and changes it.
+    for _ in range(2):
+        cache.set_many(values, lifetime)
+        if cache.get_many(values) == values:
+            return True
+    return False

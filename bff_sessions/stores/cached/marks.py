@@ -1,0 +1,86 @@
+"""What writers leave in the cache, and what they still owe it."""
+
+from __future__ import annotations
+
+import secrets
+import threading
+import time
+from collections.abc import Collection
+from typing import Final
+
+from bff_sessions.stores.cached.backend import Cache
+from bff_sessions.stores.cached.entries import mark_name
+
+__all__ = ["Marks", "is_closed"]
+
+_CLOSED: Final = 0
+"""The tombstone. Any other mark is the number of a write."""
+
+# Servers end a request after 30 to 60 seconds, unless told otherwise.
+_LONGEST_REQUEST = 300
+# Marks that one process remembers to have failed to write.
+_MAX_OWED = 10_000
+
+
+def is_closed(mark: object) -> bool:
+    """Whether what is there as a mark says so; whatever is no mark at all does, too."""
+    return mark is not None and (type(mark) is not int or mark == _CLOSED)
+
+
+class Marks:
+    """The marks of all sessions.
+
+    Args:
+        max_stale: seconds for which an entry may be served.
+    """
+
+    def __init__(self, cache: Cache, max_stale: float) -> None:
+        self._cache = cache
+        self.max_stale = max_stale
+        self._lock = threading.Lock()
+        self._owed: dict[str, float] = {}
+
+    def close(self, keys: Collection[str]) -> bool:
+        """Whether that could be written. If not, it is tried again when there is an occasion."""
+        return self._mark(keys, _CLOSED)
+
+    def number(self, key: str) -> bool:
+        """Give the last write its number. Whether it could be written, see close()."""
+        return self._mark([key], secrets.randbits(62) + 1)
+
+    def is_owed(self, key: str) -> bool:
+        """Whether the cache does not know what this process has written."""
+        if not self._owed:
+            return False
+        if not self._cache.is_away:
+            self._pay()
+        return key in self._owed
+
+    def _mark(self, keys: Collection[str], mark: int) -> bool:
+        if not keys:
+            return True
+        if self._write(keys, mark):
+            if self._owed:
+                self._pay()
+            return True
+        with self._lock:
+            self._owed |= dict.fromkeys(keys, time.monotonic() + self.max_stale)
+            for key in list(self._owed)[:-_MAX_OWED]:
+                del self._owed[key]
+        return False
+
+    def _write(self, keys: Collection[str], mark: int) -> bool:
+        lifetime = int(self.max_stale) + _LONGEST_REQUEST
+        return self._cache.set({mark_name(key): mark for key in keys}, lifetime)
+
+    def _pay(self) -> None:
+        """Try again to write the marks that could not be written, while that is of use."""
+        now = time.monotonic()
+        with self._lock:
+            self._owed = {key: end for key, end in self._owed.items() if end > now}
+            owed = dict(self._owed)
+        if owed and self._write(owed, _CLOSED):
+            with self._lock:
+                for key, end in owed.items():
+                    if self._owed.get(key) == end:
+                        del self._owed[key]

@@ -1,0 +1,88 @@
+"""How a session is read: from the cache if it may be served, from the store otherwise."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+
+from bff_sessions.contract import UserSession, UserSessionStore
+from bff_sessions.stores.cached.backend import Cache
+from bff_sessions.stores.cached.entries import (
+    Entry,
+    entry_name,
+    names_of,
+    open_entry,
+    seal_entry,
+)
+from bff_sessions.stores.cached.marks import Marks, is_closed
+
+__all__ = ["Reader"]
+
+
+class Reader:
+    """Reads sessions, and fills the cache with what it read."""
+
+    def __init__(self, inner: UserSessionStore, cache: Cache, marks: Marks) -> None:
+        self._inner = inner
+        self._cache = cache
+        self._marks = marks
+        self._max_stale = marks.max_stale
+        self._distrusted: dict[str, float] = {}
+
+    def read(self, key: str) -> UserSession | None:
+        # The mark last: where this is not one step, it must be the younger of the two.
+        names = names_of(key)
+        is_to_be_asked = not (self._marks.is_owed(key) or self._is_distrusted(key))
+        found = self._cache.get(names) if is_to_be_asked else None
+        if found is None:
+            return self._inner.get_user_session(key)
+        sealed, mark = map(found.get, names)
+        if is_closed(mark):
+            return self._inner.get_user_session(key)
+        entry = None if sealed is None else open_entry(sealed, key)
+        if entry is not None and self._is_good(entry, mark):
+            return entry.session
+        moment = time.time()
+        session = self._inner.get_user_session(key)
+        if session is not None:
+            entry = Entry(session=session, mark=mark, moment=moment)
+            self._fill(entry, replaces=sealed is not None)
+        return session
+
+    def distrust(self, key: str, seconds: float) -> None:
+        """Do not ask the cache for `key` for so long, whatever has become of it."""
+        now = time.monotonic()
+        for other, end in list(self._distrusted.items()):
+            if end <= now:
+                self._distrusted.pop(other, None)
+        self._distrusted[key] = now + seconds
+
+    def trust(self, key: str) -> None:
+        """End what distrust() began."""
+        self._distrusted.pop(key, None)
+
+    def _is_distrusted(self, key: str) -> bool:
+        return self._distrusted.get(key, 0.0) > time.monotonic()
+
+    def _is_good(self, entry: Entry, mark: int | None) -> bool:
+        age = time.time() - entry.moment
+        is_fresh = entry.mark == mark and 0 <= age < self._max_stale
+        return is_fresh and entry.session.is_live(datetime.now(UTC))
+
+    def _fill(self, entry: Entry, *, replaces: bool) -> None:
+        is_later = False
+
+        def fill() -> None:
+            if is_later and entry.mark is not None:
+                return  # The transaction may have been shown what was there before the mark.
+            now = time.time()
+            left = entry.moment + self._max_stale - now
+            if entry.session.expires is not None:
+                left = min(left, entry.session.expires.timestamp() - now)
+            if left >= 1:
+                name = entry_name(entry.session.key)
+                self._cache.add(name, seal_entry(entry), int(left), replaces=replaces)
+
+        # Inside a transaction it may be of its own making: others get it when it is committed.
+        self._inner.on_commit(fill)
+        is_later = True

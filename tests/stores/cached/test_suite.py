@@ -1,0 +1,61 @@
+"""The contract's own tests, with a cache in front of each store."""
+
+import os
+from datetime import UTC, datetime, timedelta
+from unittest import TestCase, skipUnless
+
+from django.core.cache import caches
+from django.test import TransactionTestCase, override_settings
+
+from bff_sessions.stores.cached import CachedUserSessionStore
+from bff_sessions.stores.cached.entries import entry_name
+from bff_sessions.stores.memory import InMemoryUserSessionStore
+from bff_sessions.stores.orm import OrmUserSessionStore
+from bff_sessions.testing import UserSessionStoreTests
+from tests.stores.cached.support import ALICES
+from tests.stores.test_minimal import MinimalStore
+
+REDIS = os.environ.get("TEST_REDIS_URL")
+
+
+class TestAroundMemory(UserSessionStoreTests, TestCase):
+    def make_store(self):
+        return CachedUserSessionStore(InMemoryUserSessionStore())
+
+
+class TestAroundOrm(UserSessionStoreTests, TransactionTestCase):
+    def make_store(self):
+        return CachedUserSessionStore(OrmUserSessionStore())
+
+
+class TestAroundAMinimalStore(UserSessionStoreTests, TestCase):
+    def make_store(self):
+        return CachedUserSessionStore(MinimalStore())
+
+
+@skipUnless(REDIS, "TEST_REDIS_URL names no server")
+@override_settings(
+    CACHES={
+        "default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS}
+    }
+)
+class TestWithRedis(TestAroundOrm):
+    def make_store(self):
+        self.addCleanup(caches["default"].close)
+        return super().make_store()
+
+    def test_a_warm_session_is_served_until_it_is_revoked(self):
+        session = self.create()
+        self.store.get_user_session(session.key)
+        with self.assertNumQueries(0):
+            self.assertEqual(self.store.get_user_session(session.key), session)
+        self.store.delete_user_sessions(ALICES)
+        self.assertIsNone(self.store.get_user_session(session.key))
+
+    def test_what_expires_leaves_the_cache(self):
+        session = self.create(expires=datetime.now(UTC) + timedelta(seconds=10))
+        self.store.get_user_session(session.key)
+        entry = entry_name(session.key)
+        cache = caches["default"]
+        seconds = cache._cache.get_client(entry).ttl(cache.make_key(entry))
+        self.assertTrue(0 < seconds <= 10, seconds)
