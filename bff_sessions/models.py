@@ -215,6 +215,11 @@ class TokenRevocationQuerySet(models.QuerySet["TokenRevocation"]):
         """Those in the database that is written to: a replica lags behind."""
         return self.using(router.db_for_write(TokenRevocation))
 
+    def add(self, rows: list[TokenRevocation]) -> None:
+        """Write `rows`, except what is there; a fault spoils no transaction of the caller."""
+        with transaction.atomic(using=self.db):
+            self.bulk_create(rows, batch_size=500, ignore_conflicts=True)
+
     def due(self) -> TokenRevocationQuerySet:
         """Those that can be sent now, and nobody is sending."""
         return self.filter(due__lte=datetime.now(UTC))
@@ -225,15 +230,17 @@ class TokenRevocationQuerySet(models.QuerySet["TokenRevocation"]):
         One conditional UPDATE: who has it is who counted the attempt.
         """
         attempts, due = row.attempts + 1, datetime.now(UTC) + lease
-        mine = (
-            self.due().filter(pk=row.pk, attempts=row.attempts).update(attempts=attempts, due=due)
-        )
+        unclaimed = self.due().filter(pk=row.pk, attempts=row.attempts)
         row.attempts, row.due = attempts, due
-        return bool(mine)
+        return bool(unclaimed.update(attempts=attempts, due=due))
 
     def put_off(self, row: TokenRevocation, due: datetime) -> None:
         """Let `row`, which has been claimed, be sent again at `due`, unless the lease was lost."""
         self.filter(pk=row.pk, attempts=row.attempts).update(due=due)
+
+    def remove(self, row: TokenRevocation) -> None:
+        """Forget `row`, which has been sent or given up."""
+        self.filter(pk=row.pk).delete()
 
 
 class TokenRevocation(models.Model):

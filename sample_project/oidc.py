@@ -70,6 +70,8 @@ def callback(request):
         "access_token": token["access_token"],
         "refresh_token": token.get("refresh_token"),
         "expires_at": token.get("expires_at"),
+        "expires_in": token.get("expires_in"),
+        "scope": token.get("scope"),
     }
     is_ours = url_has_allowed_host_and_scheme(
         return_to, allowed_hosts={request.get_host()}, require_https=request.is_secure()

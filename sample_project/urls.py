@@ -12,3 +12,8 @@ urlpatterns = [
     path("bff/", include("bff_sessions.urls")),
     path("admin/", admin.site.urls),
 ]
+
+if settings.OIDC:
+    from sample_project import api
+
+    urlpatterns.append(path("api/hello", api.hello))

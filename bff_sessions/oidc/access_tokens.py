@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Coroutine
-from dataclasses import replace
-from datetime import UTC, datetime, timedelta
 from typing import Any, Final, TypeVar
 
 from django.contrib import auth
@@ -24,11 +21,10 @@ from bff_sessions.exceptions import (
     SignInEnded,
     SignInRequired,
 )
-from bff_sessions.id_tokens import read_claims
 from bff_sessions.identity import identify
 from bff_sessions.oidc import outbox
-from bff_sessions.oidc.http import Response
 from bff_sessions.oidc.providers import Provider, get_provider
+from bff_sessions.oidc.refreshing import RefreshRefused, is_other_subject, refresh
 from bff_sessions.oidc.tokens import Tokens, read_tokens
 
 __all__ = ["aget_access_token", "get_access_token"]
@@ -40,19 +36,6 @@ logger = logging.getLogger("bff_sessions.oidc")
 # Seconds to wait for another request that refreshes, and when it counts as dead.
 _TIMEOUT: Final = 20
 _LEASE: Final = 15
-# Seconds for which a provider that did not answer is not waited for once more by this process.
-_PAUSE: Final = 5.0
-_failed: dict[str, float] = {}
-# RFC 6749, 5.2. Any other text of the provider stays out of the log.
-_ERRORS: Final = frozenset(
-    {
-        "invalid_request",
-        "invalid_client",
-        "unauthorized_client",
-        "unsupported_grant_type",
-        "invalid_scope",
-    }
-)
 
 
 @sensitive_variables()
@@ -150,25 +133,22 @@ class _Access:
                 if tokens.access_token is not None and tokens.seconds_left > 0:
                     return tokens.access_token
                 raise SignInRequired("The access token has expired and cannot be refreshed.")
-            data = {"grant_type": "refresh_token", "refresh_token": tokens.refresh_token}
-            asked = datetime.now(UTC)
-            answer = yield from _post(provider, data)
-            if answer.ok:
-                self._new = _to_tokens(answer, tokens, asked, provider.issuer)
-                if _is_other_subject(tokens, self._new):
-                    yield Call(auth, "logout", (self._request,), {})
-                    raise SignInEnded("The provider answered with tokens of somebody else.")
-                read_tokens(self._session, self._new)
-                return self._new.access_token or ""
-            if _error(answer) != "invalid_grant":
-                raise ProviderUnavailable(f"The provider refreshes no tokens: {_error(answer)}.")
-            # Perhaps whoever had the session before lost it by being slow, and was done after all.
-            stored = read_tokens((yield Call(self._session, "load", (), {})))
-            if stored is None or stored.refresh_token == tokens.refresh_token:
+            try:
+                self._new = yield from refresh(provider, tokens)
+            except RefreshRefused:
+                # Perhaps whoever had the session before lost it by being slow, and was done yet.
+                stored = read_tokens((yield Call(self._session, "load", (), {})))
+                if stored is None or stored.refresh_token == tokens.refresh_token:
+                    break
+                read_tokens(self._session, stored)
+                continue
+            if is_other_subject(tokens, self._new):
+                logger.error("%s refreshed a token with one of somebody else.", provider.issuer)
                 break
-            read_tokens(self._session, stored)
+            read_tokens(self._session, self._new)
+            return self._new.access_token or ""
         yield Call(auth, "logout", (self._request,), {})
-        raise SignInEnded("The provider refuses the refresh token.")
+        raise SignInEnded("The provider does not go on with the session.")
 
     def _read(self) -> Tokens:
         tokens = read_tokens(self._session)
@@ -193,74 +173,3 @@ class _Access:
     def _find_provider(self, tokens: Tokens) -> Provider | None:
         issuer = tokens.issuer or identify(dict(self._session.items())).issuer
         return None if issuer is None else get_provider(issuer)
-
-
-def _post(provider: Provider, data: dict[str, str]) -> Steps[Response]:
-    if time.monotonic() - _failed.get(provider.issuer, -_PAUSE) < _PAUSE:
-        raise ProviderUnavailable("The provider did not answer well a moment ago.")
-    try:
-        response: Response = yield Call(provider, "post", ("token_endpoint", data), {})
-    except ProviderUnavailable:
-        _failed[provider.issuer] = time.monotonic()
-        raise
-    _failed.pop(provider.issuer, None)
-    return response
-
-
-def _to_tokens(answer: Response, old: Tokens, asked: datetime, issuer: str) -> Tokens:
-    """RFC 6749, 5.1, after `old`: what the provider does not give anew stays."""
-    given = answer.json()
-    access_token = given.get("access_token")
-    if not (isinstance(access_token, str) and access_token):
-        raise ProviderUnavailable("The provider's answer has no access token.")
-    expires_in: float | None
-    expires_at: datetime | None
-    try:
-        expires_in = float(given.get("expires_in") or old.expires_in or "")
-        expires_at = asked + timedelta(seconds=expires_in)
-    except (TypeError, ValueError, OverflowError):
-        expires_in = expires_at = None  # It is RECOMMENDED only.
-
-    def text(name: str, before: str | None) -> str | None:
-        value = given.get(name)
-        return value if isinstance(value, str) and value else before
-
-    return replace(
-        old,
-        access_token=access_token,
-        refresh_token=text("refresh_token", old.refresh_token),
-        id_token=text("id_token", old.id_token),
-        expires_at=expires_at,
-        expires_in=expires_in,
-        scope=text("scope", old.scope),
-        issuer=issuer,
-    )
-
-
-def _is_other_subject(old: Tokens, new: Tokens) -> bool:
-    """OpenID Connect Core 1.0, 12.2: ``iss`` and ``sub`` MUST stay what they were."""
-    if old.id_token is None or new.id_token is None or old.id_token == new.id_token:
-        return False
-    # 3.1.3.7, 6: it comes from the provider itself, so TLS stands for the signature.
-    was, now = _claims(old.id_token), _claims(new.id_token)
-    return was is not None and (
-        now is None or any(now.get(name) != was.get(name) for name in ("iss", "sub"))
-    )
-
-
-def _claims(id_token: str) -> dict[str, Any] | None:
-    try:
-        return read_claims(id_token)
-    except ValueError:
-        return None
-
-
-def _error(answer: Response) -> str:
-    """RFC 6749, 5.2."""
-    try:
-        error = answer.json().get("error")
-    except ProviderUnavailable:
-        error = None
-    if error == "invalid_grant" or (isinstance(error, str) and error in _ERRORS):
-        return str(error)
-    return f"status {answer.status_code}"

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from asgiref.sync import sync_to_async
 from django.core.signals import request_finished
-from django.db import connections, router, transaction
+from django.db import connections, transaction
 from django.views.decorators.debug import sensitive_variables
 
 from bff_sessions import conf
@@ -108,15 +108,11 @@ def _to_row(ended: DeletedSession | Tokens, options: RevocationOptions) -> Token
 def _write(rows: list[TokenRevocation], after_response: bool) -> None:
     from bff_sessions.models import TokenRevocation
 
-    using = router.db_for_write(TokenRevocation)
-    # A fault rolls back to here, and not what the caller has done.
-    with transaction.atomic(using=using):
-        TokenRevocation.objects.using(using).bulk_create(
-            rows, batch_size=500, ignore_conflicts=True
-        )
+    outbox = TokenRevocation.objects.current()
+    outbox.add(rows)
     if after_response:
         digests = [row.digest for row in rows]
-        transaction.on_commit(lambda: _pending.extend(digests), using=using)
+        transaction.on_commit(lambda: _pending.extend(digests), using=outbox.db)
 
 
 def open_token(row: TokenRevocation) -> str:
@@ -162,10 +158,10 @@ def _send_pending(**kwargs: Any) -> None:
 
 
 def _take_pending() -> Iterator[str]:
-    while _pending:
+    while True:
         try:
             yield _pending.popleft()
-        except IndexError:  # Another thread was quicker.
+        except IndexError:
             return
 
 

@@ -87,7 +87,7 @@ class _Sender:
             return self._put_off(row, str(error), getattr(error, "retry_after", None))
         except Exception as error:
             return self._put_off(row, f"{type(error).__name__}.", None)
-        self._rows.filter(pk=row.pk).delete()
+        self._rows.remove(row)
         return outcome
 
     @sensitive_variables()
@@ -115,7 +115,7 @@ class _Sender:
     def _put_off(self, row: TokenRevocation, reason: str, retry_after: float | None) -> Outcome:
         now = datetime.now(UTC)
         if now - row.created >= self._options.give_up_after:
-            self._rows.filter(pk=row.pk, attempts=row.attempts).delete()
+            self._rows.remove(row)
             logger.error(
                 "A refresh token was not revoked at %s in %s attempts, and is given up. %s",
                 row.issuer,

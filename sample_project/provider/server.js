@@ -113,6 +113,12 @@ provider.on('backchannel.error', async (ctx, error, client, accountId, sid) => {
   const answer = error.response ? `: ${(await error.response.text()).slice(0, 300)}` : '';
   log(`backchannel.error client=${client.clientId} sub=${accountId} sid=${sid} ${error.message}${answer}`);
 });
+// What becomes of refresh tokens; never the tokens themselves.
+provider.on('grant.success', (ctx) => log(`grant.success ${ctx.oidc.params.grant_type}`));
+provider.on('grant.error', (ctx, error) => log(`grant.error ${ctx.oidc.params?.grant_type} ${error.error} ${error.error_detail ?? ''}`));
+provider.on('grant.revoked', () => log('grant.revoked'));
+provider.on('refresh_token.consumed', () => log('refresh_token.consumed'));
+provider.on('refresh_token.destroyed', () => log('refresh_token.destroyed'));
 provider.on('server_error', (ctx, error) => log(`server_error ${error.stack}`));
 
 /** The client is our own, so nobody is asked to consent. */

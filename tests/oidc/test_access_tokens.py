@@ -35,7 +35,7 @@ from bff_sessions.exceptions import (
     SignInRequired,
 )
 from bff_sessions.models import TokenRevocation
-from bff_sessions.oidc import access_tokens
+from bff_sessions.oidc import access_tokens, refreshing
 from bff_sessions.oidc.tokens import Tokens, keep_tokens
 from bff_sessions.revocation import revoke_sessions
 from tests.conftest import MEMORY
@@ -59,7 +59,7 @@ urlpatterns = [path("call", call_view), path("bff/", include("bff_sessions.urls"
 
 @pytest.fixture
 def provider(settings, monkeypatch):
-    monkeypatch.setattr(access_tokens, "_failed", {})
+    monkeypatch.setattr(refreshing, "_failed", {})
     with serve(monkeypatch) as provider:
         settings.BFF_SESSIONS = provider.settings
         yield provider
@@ -641,14 +641,14 @@ def test_a_provider_that_is_down_signs_nobody_out(provider, get, fault, caplog):
     assert "bff_sessions.oidc" in {record.name for record in caplog.records}
     # And when it is back:
     provider.answers.clear()
-    access_tokens._failed.clear()
+    refreshing._failed.clear()
     assert provider.is_valid(get(expired_key))
     assert provider.is_valid(get(good_key))
     assert len(provider.refreshed) == 2
 
 
 def test_a_provider_that_nobody_reaches_signs_nobody_out(settings, get, monkeypatch):
-    monkeypatch.setattr(access_tokens, "_failed", {})
+    monkeypatch.setattr(refreshing, "_failed", {})
     with serve(monkeypatch) as provider:
         settings.BFF_SESSIONS = provider.settings
         data = provider.sign_in(expires_in=-1)

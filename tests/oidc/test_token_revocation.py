@@ -61,10 +61,10 @@ urlpatterns = [
 @pytest.fixture
 def provider(settings, transactional_db, monkeypatch):
     settings.ROOT_URLCONF = __name__
+    outbox._pending.clear()  # What other tests have left.
     with serve(monkeypatch) as provider:
         settings.BFF_SESSIONS = provider.settings
         yield provider
-    outbox._pending.clear()
 
 
 @pytest.fixture
@@ -610,8 +610,9 @@ def test_who_lost_the_lease_does_not_put_off_what_another_has(provider):
     sign_in(provider)
     end_and_wait()
     rows = TokenRevocation.objects.current()
-    slow = rows.get()
+    slow, late = rows.get(), rows.get()
     assert rows.claim(slow, timedelta(0))
+    assert not rows.claim(late, timedelta(seconds=60))
     other = rows.get()
     assert rows.claim(other, timedelta(seconds=60))
     rows.put_off(slow, datetime.now(UTC))
@@ -714,6 +715,14 @@ def test_sigterm_ends_it_after_the_token_at_hand(provider, process):
     sent = int(output.split()[0])
     assert 1 <= sent == len(provider.revoked) < 20
     assert TokenRevocation.objects.count() == 20 - sent
+
+
+def test_a_signal_while_a_provider_is_waited_for_loses_nothing(provider):
+    hand_over([Tokens(refresh_token=f"r{n}", issuer=provider.issuer) for n in range(3)])
+    provider.before["/revocation"] = lambda form: os.kill(os.getpid(), signal.SIGTERM)
+    provider.delay = 0.2
+    assert command() == "1 refresh token revoked. Stopped by a signal.\n"
+    assert TokenRevocation.objects.count() == 2
 
 
 # The command
