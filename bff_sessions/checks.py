@@ -27,7 +27,7 @@ from bff_sessions.protection import check_keys
 from bff_sessions.stores import get_store, load_store_class
 from bff_sessions.views.checks import check_endpoints
 
-__all__ = ["check_cookie", "check_installation", "check_isolation", "check_settings"]
+__all__ = ["check_cookie", "check_installation", "check_settings"]
 
 ENGINE = "bff_sessions.engine"
 
@@ -95,6 +95,7 @@ def check_settings(**kwargs: Any) -> Iterable[CheckMessage]:
     yield from _check_partition()
     yield from _check_keys()
     yield from _check_lifetimes()
+    yield from _check_isolation()
     if conf.TAKE_OVER is not None:
         yield from _check_take_over()
     yield from check_adapters()
@@ -261,18 +262,22 @@ def _is_number(value: object) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
-@register
-def check_isolation(**kwargs: Any) -> Iterable[CheckMessage]:
-    for alias, database in settings.DATABASES.items():
-        level = database.get("OPTIONS", {}).get("isolation_level")
-        name = getattr(level, "name", str(level)).lower().replace("_", " ")
-        if name in ("repeatable read", "serializable"):
-            yield Warning(
-                f"Transactions on the database {alias!r} are {name}: a session that another "
-                "transaction has just written may escape a revocation in such a one.",
-                hint="Keep sessions in a database whose transactions are READ COMMITTED.",
-                id="bff_sessions.W004",
-            )
+def _check_isolation() -> Iterable[CheckMessage]:
+    try:
+        alias = getattr(get_store(), "using", None)
+    except ImproperlyConfigured:
+        return  # That is told already.
+    if alias is None:
+        return
+    level = settings.DATABASES.get(alias, {}).get("OPTIONS", {}).get("isolation_level")
+    name = getattr(level, "name", str(level)).lower().replace("_", " ")
+    if name in ("repeatable read", "serializable"):
+        yield Warning(
+            f"Transactions on the database {alias!r} are {name}: a session that another "
+            "transaction has just written may escape a revocation in such a one.",
+            hint="Keep sessions in a database whose transactions are READ COMMITTED.",
+            id="bff_sessions.W004",
+        )
 
 
 @register(Tags.security, deploy=True)

@@ -18,6 +18,7 @@ from bff_sessions import engine
 from bff_sessions.contract import UserSessionStore
 from bff_sessions.protection import protect
 from bff_sessions.stores.memory import InMemoryUserSessionStore
+from bff_sessions.stores.orm import OrmUserSessionStore
 
 ROOT = Path(__file__).parent.parent
 GOOD_KEYS = ["a good key of more than 32 characters", "another key of more than 32 characters"]
@@ -317,6 +318,18 @@ def test_a_database_whose_transactions_see_the_past_is_w004(settings, monkeypatc
     assert messages() == []
     monkeypatch.setitem(database, "OPTIONS", {"isolation_level": level})
     assert "'default'" in only_message("W004").msg
+
+
+def test_other_databases_may_see_the_past(settings, monkeypatch):
+    other = {**settings.DATABASES["default"], "OPTIONS": {"isolation_level": "serializable"}}
+    monkeypatch.setitem(settings.DATABASES, "other", other)
+    assert messages() == []
+    settings.BFF_SESSIONS = {"STORE": "tests.test_checks.ElsewhereStore"}
+    assert "'other'" in only_message("W004").msg
+
+
+class ElsewhereStore(OrmUserSessionStore):
+    using = "other"
 
 
 def test_another_session_engine_is_w001(settings):

@@ -240,7 +240,7 @@ def _slot(field: str, name: str | None = None) -> Slot:
     return Slot(name or field, _field(field))
 
 
-def _rows(**slots: Slot) -> Query:
+def _matching_rows(**slots: Slot) -> Query:
     return Session._base_manager.filter(**slots).query
 
 
@@ -261,7 +261,7 @@ def _update(unchanged: frozenset[str] = frozenset(), *, move: bool = False) -> S
     names = [name for name in (*UPDATED, "version") if name not in unchanged]
 
     def build() -> Query:
-        rows = _rows(key=_slot("key"), version=_slot("version", "if_version"))
+        rows = _matching_rows(key=_slot("key"), version=_slot("version", "if_version"))
         query = cast(UpdateQuery, rows.chain(UpdateQuery))
         new_key = {"key": _slot("key", "new_key")} if move else {}
         query.add_update_values({name: _slot(name) for name in names} | new_key)
@@ -272,7 +272,7 @@ def _update(unchanged: frozenset[str] = frozenset(), *, move: bool = False) -> S
 
 _GET = Statement(lambda: Session._base_manager.filter(key=_slot("key")).values(*_SESSION).query)
 _CREATE = Statement(_create)
-_DELETE = Statement(lambda: _rows(key=_slot("key")).chain(DeleteQuery))
+_DELETE = Statement(lambda: _matching_rows(key=_slot("key")).chain(DeleteQuery))
 
 
 def _is_of_key(error: IntegrityError) -> bool:
