@@ -5,16 +5,18 @@
 TEST_POSTGRESQL_URL and TEST_MARIADB_URL name the servers, for example
 postgres://postgres@127.0.0.1:5432/bff_sessions, and TEST_REDIS_URL a cache,
 redis://127.0.0.1:6379/9. One that is named and cannot be reached is a failure; what is not named
-is left out, and the last line says so.
+is left out, and the last line says so. Several databases are tested at the same time.
 """
 
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 SERVERS = {"PostgreSQL": "TEST_POSTGRESQL_URL", "MariaDB": "TEST_MARIADB_URL"}
 CACHES = {"Redis": "TEST_REDIS_URL"}
+PYTHON = [sys.executable, "-X", "dev", "-m"]
 
 
 def main(arguments: list[str]) -> int:
@@ -23,19 +25,31 @@ def main(arguments: list[str]) -> int:
     caches = [name for name, url in CACHES.items() if os.environ.get(url)]
     named = [*databases, *caches]
     left_out = [f"{name} ({url})" for name, url in (SERVERS | CACHES).items() if name not in named]
-    python = [sys.executable, "-X", "dev", "-m"]
     for old in Path().glob(".coverage*"):
         old.unlink()
 
-    failed = []
-    for name, url in databases.items():
-        print(f"== {name}", flush=True)
-        command = [*python, "coverage", "run", "-m", "pytest", *arguments]
-        if subprocess.run(command, env=os.environ | {"TEST_DATABASE_URL": url}).returncode:
-            failed.append(name)
-    subprocess.run([*python, "coverage", "combine", "--quiet"], check=True)
+    def test(name: str) -> int:
+        environment = os.environ | {"TEST_DATABASE_URL": databases[name]}
+        for cache in caches:
+            # The tests empty the cache: each database has its own number.
+            url, _, number = environment[CACHES[cache]].rpartition("/")
+            environment[CACHES[cache]] = f"{url}/{int(number) + list(databases).index(name)}"
+        command = [*PYTHON, "coverage", "run", "-m", "pytest", *arguments]
+        if len(databases) == 1:
+            return subprocess.run(command, env=environment).returncode
+        done = subprocess.run(
+            command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        print(f"== {name}\n{done.stdout}", flush=True)
+        return done.returncode
+
+    print(f"Testing on {', '.join(databases)}.", flush=True)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        codes = dict(zip(databases, pool.map(test, databases), strict=True))
+    failed = [name for name, code in codes.items() if code]
+    subprocess.run([*PYTHON, "coverage", "combine", "--quiet"], check=True)
     # Part of the suite covers part of the package.
-    if not arguments and subprocess.run([*python, "coverage", "report"]).returncode:
+    if not arguments and subprocess.run([*PYTHON, "coverage", "report"]).returncode:
         failed.append("coverage")
 
     print(f"Failed: {', '.join(failed)}." if failed else f"Passed: {', '.join(named)}.")
