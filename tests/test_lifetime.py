@@ -279,6 +279,23 @@ def test_signing_in_once_too_often_ends_the_oldest(configure, calls, load):
     assert told == ["s0", "s1"]
 
 
+def test_of_two_that_sign_in_at_the_same_moment_one_stays(configure, calls, load, monkeypatch):
+    configure(MAX_SESSIONS_PER_SUBJECT=1)
+    store, others = get_store(), []
+    look = store.get_user_sessions
+
+    def sign_in_and_look(filter):
+        if not others:  # Between what the first one writes and what it finds.
+            others.append(SessionStore())
+            others[0].update(alice(sid=None))
+            others[0].save()
+        return look(filter)
+
+    monkeypatch.setattr(store, "get_user_sessions", sign_in_and_look)
+    first = calls.start(**alice(sid=None)).session_key
+    assert [load(key) is not None for key in (first, others[0].session_key)] == [False, True]
+
+
 def test_only_the_same_issuer_counts_and_saving_is_no_sign_in(configure, calls, load):
     configure(MAX_SESSIONS_PER_SUBJECT=1)
     keys = [

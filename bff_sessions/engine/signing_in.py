@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from datetime import datetime
 
 from bff_sessions import conf
 from bff_sessions.contract import UserSession, UserSessionsFilter
@@ -56,8 +57,10 @@ def end_oldest(row: UserSession) -> Steps[None]:
         exclude_key=row.key,
     )
     found: list[UserSession] = yield call("get_user_sessions", others)
-    for oldest in sorted(found, key=lambda session: session.created)[: len(found) + 1 - limit]:
-        yield revoke(oldest.key)
+    for oldest in sorted(found, key=_age)[: len(found) + 1 - limit]:
+        # Of two that sign in at the same moment, and find each other, one stays.
+        if _age(oldest) < _age(row):
+            yield revoke(oldest.key)
 
 
 def warn_without_provider(row: UserSession) -> None:
@@ -83,6 +86,10 @@ def same_session(row: UserSession, exclude_key: str | None = None) -> UserSessio
         partition=row.partition,
         exclude_key=exclude_key,
     )
+
+
+def _age(row: UserSession) -> tuple[datetime, str]:
+    return row.created, row.key
 
 
 def _triple(row: UserSession) -> tuple[str | None, str | None, str | None]:
