@@ -57,10 +57,10 @@ def end_oldest(row: UserSession) -> Steps[None]:
         exclude_key=row.key,
     )
     found: list[UserSession] = yield call("get_user_sessions", others)
-    for oldest in sorted(found, key=_age)[: len(found) + 1 - limit]:
-        # Of two that sign in at the same moment, and find each other, one stays.
-        if _age(oldest) < _age(row):
-            yield revoke(oldest.key)
+    # Its own among them: of two that sign in at the same moment, whoever finds the other, the later
+    # one stays.
+    for oldest in sorted([*found, row], key=_age)[: len(found) + 1 - limit]:
+        yield revoke(oldest.key)
 
 
 def warn_without_provider(row: UserSession) -> None:
