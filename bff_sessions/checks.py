@@ -21,6 +21,7 @@ from django.core.exceptions import ImproperlyConfigured
 from bff_sessions import conf
 from bff_sessions.adapters.checks import check_adapters
 from bff_sessions.contract import UserSessionStore, check_text
+from bff_sessions.device.checks import check_device
 from bff_sessions.identity import is_claims_key, load_resolver
 from bff_sessions.oidc.checks import check_logout, check_providers, check_revocation, check_tokens
 from bff_sessions.protection import check_keys
@@ -104,6 +105,7 @@ def check_settings(**kwargs: Any) -> Iterable[CheckMessage]:
     yield from check_endpoints()
     yield from check_tokens(conf.TOKENS, conf.ACCESS_TOKEN_MARGIN)
     yield from check_revocation(conf.TOKEN_REVOCATION)
+    yield from check_device(conf.DEVICE)
 
 
 def _check_store() -> Iterable[CheckMessage]:

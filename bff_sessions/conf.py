@@ -44,6 +44,9 @@ BACKCHANNEL_LOGOUT: dict[str, Any]
 """How their logout tokens are taken, see `bff_sessions.oidc.options`."""
 ENDPOINTS: Collection[str]
 """Names of the endpoints of `bff_sessions.urls` that are switched on."""
+DEVICE: dict[str, Any] | None
+"""What is kept of the device that a session is used with, see `bff_sessions.device.options`; None:
+nothing."""
 ANONYMOUS_STATUS: int
 """What ``GET user`` answers while nobody is signed in: 401, or 200 with ``null``."""
 USER_CLAIMS: str
@@ -75,7 +78,8 @@ DEFAULTS: Final[dict[str, Any]] = {
     "TAKE_OVER": None,
     "PROVIDERS": {},
     "BACKCHANNEL_LOGOUT": {},
-    "ENDPOINTS": ["user", "sessions", "login", "logout"],
+    "ENDPOINTS": ["user", "sessions", "login", "logout", "my-sessions"],
+    "DEVICE": None,
     "ANONYMOUS_STATUS": 401,
     "USER_CLAIMS": "bff_sessions.claims.standard_claims",
     "LOGIN_URL": None,

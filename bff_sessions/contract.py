@@ -26,6 +26,7 @@ __all__ = [
     "UPDATED",
     "AnyType",
     "DeletedSession",
+    "Device",
     "UserSession",
     "UserSessionStore",
     "UserSessionStoreCleanup",
@@ -118,6 +119,12 @@ class UserSession:
     """The encrypted session data; opaque to a store."""
     version: int = 1
     """Counts saves: each update adds one."""
+    user_agent: str | None = None
+    """With what it was last used, if `UserSessionStore.note_device()` was told."""
+    address: str | None = None
+    """From where, an address or its network."""
+    last_seen: datetime | None = None
+    """When. Aware, UTC."""
 
     def __post_init__(self) -> None:
         _check_identity(self)
@@ -156,6 +163,14 @@ class UserSessionUpdate:
 
 UPDATED: Final = tuple(f.name for f in fields(UserSessionUpdate))
 """Names of the fields that an update writes."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Device:
+    """With what a session was used; the fields mean what they mean in `UserSession`."""
+
+    user_agent: str | None = None
+    address: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -430,6 +445,37 @@ class UserSessionStore(ABC):
     async def arelease_lease(self, key: str, owner: str) -> bool:
         """See release_lease()."""
         return await sync_to_async(self.release_lease)(key, owner)
+
+    def note_device(
+        self,
+        key: str,
+        *,
+        seen: datetime,
+        if_seen: datetime | None = None,
+        device: Device | None = None,
+    ) -> bool:
+        """Keep beside a live session when it was last used, and with what. Whether that was done.
+
+        Neither a save nor a renewal: ticket, version and expiry stay, and so does what is kept
+        here when the session is saved or moves to another key. Never creates or revives. The
+        default keeps nothing.
+
+        Args:
+            if_seen: ``last_seen`` as it was read: of many at the same time one writes.
+            device: None leaves what is kept, as it has not changed.
+        """
+        return False
+
+    async def anote_device(
+        self,
+        key: str,
+        *,
+        seen: datetime,
+        if_seen: datetime | None = None,
+        device: Device | None = None,
+    ) -> bool:
+        """See note_device()."""
+        return await sync_to_async(self.note_device)(key, seen=seen, if_seen=if_seen, device=device)
 
     def on_commit(self, callback: Callable[[], None]) -> None:
         """Call `callback` once what this thread has written so far is committed.

@@ -9,6 +9,7 @@ from django.contrib.sessions import middleware
 from django.contrib.sessions.exceptions import SessionInterrupted
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 
+from bff_sessions.device.noting import note_device
 from bff_sessions.exceptions import SessionConflict, SignInRequired
 from bff_sessions.views.endpoint import error
 from bff_sessions.views.login import login_url
@@ -19,16 +20,20 @@ __all__ = ["SessionMiddleware"]
 class SessionMiddleware(middleware.SessionMiddleware):
     """Django's, which sends a page load to sign-in, and answers fetch() with a 401 in JSON.
 
+    It is also who knows with what a session is used, for BFF_SESSIONS["DEVICE"].
+
     The cookie stays: it may be a newer one by now, of a sign-in in another tab.
     """
 
     def process_response(self, request: HttpRequest, response: HttpResponse) -> HttpResponse:
         try:
-            return super().process_response(request, response)
+            response = super().process_response(request, response)
         except SessionInterrupted as interrupted:
             if _is_conflict(interrupted):
                 raise
             return session_ended(request)
+        note_device(request)
+        return response
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
         """For a view that signs in, or takes an exclusive session, when it has just ended; and for

@@ -95,6 +95,11 @@ class Session(models.Model):
     lease_owner = models.CharField(max_length=64, null=True, editable=False)
     lease_until = UTCDateTimeField(null=True, editable=False)
     version = models.PositiveBigIntegerField(default=1, editable=False)
+    # With what and when it was last used; see UserSessionStore.note_device(). No index covers
+    # them: what is written once in a while stays a cheap write.
+    user_agent = ExactCharField(_("user agent"), max_length=255, null=True)
+    address = ExactCharField(_("address"), max_length=45, null=True)
+    last_seen = UTCDateTimeField(_("last seen"), null=True)
 
     class Meta:
         verbose_name = _("session")

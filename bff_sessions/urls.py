@@ -11,6 +11,7 @@ from django.urls import path
 from bff_sessions.oidc.views import backchannel_logout
 from bff_sessions.views.login import login
 from bff_sessions.views.logout import logout, logout_callback
+from bff_sessions.views.my_sessions import end_my_session, end_other_sessions, my_sessions
 from bff_sessions.views.sessions import others, session, sessions
 from bff_sessions.views.user import user
 
@@ -21,6 +22,9 @@ urlpatterns = [
     path("sessions", sessions, name="sessions"),
     path("sessions/others", others, name="other-sessions"),
     path("sessions/<str:public_id>", session, name="session"),
+    path("my-sessions", my_sessions, name="my-sessions"),
+    path("my-sessions/others/end", end_other_sessions, name="end-other-sessions"),
+    path("my-sessions/<str:public_id>/end", end_my_session, name="end-my-session"),
     path("login", login, name="login"),
     path("logout", logout, name="logout"),
     path("logout/callback", logout_callback, name="logout-callback"),

@@ -77,6 +77,10 @@ def compose(
         expires=expires,
         ticket=protect(plain, key=key, partition=conf.PARTITION),
         version=1 if old is None else old.version + 1,
+        # For a store that creates anew what moves to another key.
+        user_agent=None if old is None else old.user_agent,
+        address=None if old is None else old.address,
+        last_seen=None if old is None else old.last_seen,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 
 from bff_sessions.contract import (
@@ -12,6 +12,7 @@ from bff_sessions.contract import (
     UPDATED,
     AnyType,
     DeletedSession,
+    Device,
     UserSession,
     UserSessionsFilter,
     UserSessionStore,
@@ -22,6 +23,8 @@ from bff_sessions.exceptions import SessionChanged, SessionExists, SessionMissin
 from bff_sessions.stores.batches import delete_in_batches
 
 __all__ = ["InMemoryUserSessionStore"]
+
+_NOTED = ("user_agent", "address", "last_seen")
 
 
 class InMemoryUserSessionStore(UserSessionStore, UserSessionStoreCleanup):
@@ -53,11 +56,13 @@ class InMemoryUserSessionStore(UserSessionStore, UserSessionStoreCleanup):
 
     def rekey_user_session(self, key: str, session: UserSession, *, if_version: int) -> int:
         with self._lock:
-            version = self._get_at(key, if_version).version + 1
+            old = self._get_at(key, if_version)
+            version = old.version + 1
             if session.key != key and session.key in self._sessions:
                 raise SessionExists
             del self._sessions[key]
-            self._sessions[session.key] = replace(session, version=version)
+            noted = {name: getattr(old, name) for name in _NOTED}
+            self._sessions[session.key] = replace(session, version=version, **noted)
             if key in self._leases:
                 self._leases[session.key] = self._leases.pop(key)
             return version
@@ -68,6 +73,22 @@ class InMemoryUserSessionStore(UserSessionStore, UserSessionStoreCleanup):
             if session is None:
                 return False
             self._sessions[key] = replace(session, renewed=renewed, expires=expires)
+            return True
+
+    def note_device(
+        self,
+        key: str,
+        *,
+        seen: datetime,
+        if_seen: datetime | None = None,
+        device: Device | None = None,
+    ) -> bool:
+        with self._lock:
+            session = self.get_user_session(key)
+            if session is None or session.last_seen != if_seen:
+                return False
+            changes = {} if device is None else asdict(device)
+            self._sessions[key] = replace(session, last_seen=seen, **changes)
             return True
 
     def acquire_lease(self, key: str, owner: str, seconds: float) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import fields
+from dataclasses import asdict, fields
 from datetime import UTC, datetime, timedelta
 from functools import cache, partial
 from typing import Any, cast
@@ -17,6 +17,7 @@ from bff_sessions.contract import (
     UPDATED,
     AnyType,
     DeletedSession,
+    Device,
     UserSession,
     UserSessionsFilter,
     UserSessionStore,
@@ -100,6 +101,18 @@ class OrmUserSessionStore(UserSessionStore, UserSessionStoreCleanup):
     def touch_user_session(self, key: str, *, renewed: datetime, expires: datetime | None) -> bool:
         live = self._rows().filter(_live(), key=key)
         return bool(live.update(renewed=renewed, expires=expires))
+
+    def note_device(
+        self,
+        key: str,
+        *,
+        seen: datetime,
+        if_seen: datetime | None = None,
+        device: Device | None = None,
+    ) -> bool:
+        known = self._rows().filter(_live(), key=key, last_seen=if_seen)
+        changes = {} if device is None else asdict(device)
+        return bool(known.update(last_seen=seen, **changes))
 
     def acquire_lease(self, key: str, owner: str, seconds: float) -> bool:
         connection = connections[self.using]

@@ -2,6 +2,7 @@
 
 - `endpoint`: what all of them have in common;
 - `user`, `sessions`, `login`, `logout`: one endpoint each, or a family of them;
+- `my_sessions`: the pages of the sessions, for people;
 - `local`: where they may send a browser.
 
 The views are synchronous: they work under WSGI and ASGI alike, where Django gives each request a

@@ -20,7 +20,7 @@ _PREFIX: Final = "bff_sessions:1:"
 _PURPOSE: Final = "cache\0"
 
 _HEAD = tuple(f.name for f in fields(UserSession) if f.name not in ("key", "ticket"))
-_MOMENTS = ("created", "renewed", "expires")
+_MOMENTS = ("created", "renewed", "expires", "last_seen")
 
 
 def entry_name(key: str) -> str:

@@ -10,6 +10,7 @@ from django.core.exceptions import ImproperlyConfigured
 from bff_sessions import conf
 from bff_sessions.contract import (
     DeletedSession,
+    Device,
     UserSession,
     UserSessionsFilter,
     UserSessionStore,
@@ -85,6 +86,20 @@ class CachedUserSessionStore(UserSessionStore, CachedCleanup):
         if touched:
             self._writer.changed(key)
         return touched
+
+    def note_device(
+        self,
+        key: str,
+        *,
+        seen: datetime,
+        if_seen: datetime | None = None,
+        device: Device | None = None,
+    ) -> bool:
+        noted = self._inner.note_device(key, seen=seen, if_seen=if_seen, device=device)
+        if noted:
+            # Or each request that an older copy serves would find that it is time to note this.
+            self._writer.changed(key)
+        return noted
 
     def rekey_user_session(self, key: str, session: UserSession, *, if_version: int) -> int:
         with self._writer.changing(key):

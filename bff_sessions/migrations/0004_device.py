@@ -1,0 +1,30 @@
+import bff_sessions.models
+from django.db import migrations
+
+
+class Migration(migrations.Migration):
+    dependencies = [
+        ("bff_sessions", "0003_token_revocation"),
+    ]
+
+    operations = [
+        migrations.AddField(
+            model_name="session",
+            name="user_agent",
+            field=bff_sessions.models.ExactCharField(
+                max_length=255, null=True, verbose_name="user agent"
+            ),
+        ),
+        migrations.AddField(
+            model_name="session",
+            name="address",
+            field=bff_sessions.models.ExactCharField(
+                max_length=45, null=True, verbose_name="address"
+            ),
+        ),
+        migrations.AddField(
+            model_name="session",
+            name="last_seen",
+            field=bff_sessions.models.UTCDateTimeField(null=True, verbose_name="last seen"),
+        ),
+    ]

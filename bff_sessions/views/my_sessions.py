@@ -1,0 +1,123 @@
+"""``my-sessions``: the pages on which people see where they are signed in, and end that.
+
+For who has no front end of their own for it; `sessions` is the same for fetch(). What is shown is
+in ``templates/bff_sessions``, to be overridden.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from django.contrib import auth, messages
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import render
+from django.utils.timesince import timesince
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from bff_sessions import conf
+from bff_sessions.contract import UserSession
+from bff_sessions.device.words import in_words
+from bff_sessions.revocation import revoke_sessions
+from bff_sessions.views.endpoint import endpoint, signed_in, url_of
+from bff_sessions.views.login import login_url
+from bff_sessions.views.sessions import same_subject, sessions_beside
+
+__all__ = ["end_my_session", "end_other_sessions", "my_sessions"]
+
+
+@endpoint("my-sessions", "GET", "HEAD", needs_header=False)
+def my_sessions(request: HttpRequest) -> HttpResponse:
+    current = signed_in(request)
+    found = sessions_beside(current)
+    if current is None or not found:
+        return sign_in(request)
+    shown = [describe(session, current) for session in found]
+    # The one at hand first; the others stay newest renewal first.
+    shown.sort(key=lambda session: not session["is_current"])
+    return show(
+        request,
+        "my_sessions",
+        sessions=shown,
+        logout_url=url_of(request, "logout") if "logout" in conf.ENDPOINTS else None,
+    )
+
+
+@endpoint("my-sessions", "GET", "HEAD", "POST", needs_header=False)
+def end_my_session(request: HttpRequest, *, public_id: str) -> HttpResponse:
+    """Asks, and does it when the answer is posted."""
+    current = signed_in(request)
+    found = sessions_beside(current)
+    if current is None or not found:
+        return sign_in(request)
+    chosen = next((session for session in found if session.public_id == public_id), None)
+    if chosen is None:
+        # Of somebody else, made up, or ended meanwhile, perhaps by a second click: no telling.
+        return back_to_list(request, messages.INFO, _("That session has ended already."))
+    if request.method != "POST":
+        return show(request, "end_my_session", session=describe(chosen, current))
+    # By its session id, which it keeps if it moves to a new key meanwhile.
+    revoke_sessions(same_subject(chosen, session_id=chosen.session_id))
+    if chosen.session_id == current.session_id:
+        auth.logout(request)
+        return HttpResponseRedirect(login_url(None))
+    return back_to_list(request, messages.SUCCESS, _("The session has ended."))
+
+
+@endpoint("my-sessions", "GET", "HEAD", "POST", needs_header=False)
+def end_other_sessions(request: HttpRequest) -> HttpResponse:
+    """See end_my_session()."""
+    current = signed_in(request)
+    found = sessions_beside(current)
+    if current is None or not found:
+        return sign_in(request)
+    if request.method != "POST":
+        return show(request, "end_other_sessions", number=len(found) - 1)
+    ended = revoke_sessions(same_subject(current, exclude_key=current.key))
+    text = ngettext("%(number)d session has ended.", "%(number)d sessions have ended.", ended)
+    return back_to_list(request, messages.SUCCESS, text % {"number": ended})
+
+
+def describe(session: UserSession, current: UserSession) -> dict[str, Any]:
+    """What a page shows of `session`. Its key is not among that."""
+    now = datetime.now(UTC)
+    seen = max(session.renewed, session.last_seen or session.renewed)
+    is_current = session.key == current.key
+    return {
+        "public_id": session.public_id,
+        "is_current": is_current,
+        "device": in_words(session.user_agent),
+        "address": session.address,
+        "signed_in": session.created,
+        "signed_in_words": ago(session.created, now),
+        "seen": now if is_current else seen,
+        "seen_words": ago(now if is_current else seen, now),
+    }
+
+
+def ago(moment: datetime, now: datetime) -> str:
+    """`moment` in words, seen from `now`."""
+    if (now - moment).total_seconds() < 60:
+        return _("just now")
+    # With Django's own words, which need no other app.
+    return _("%(time)s ago") % {"time": timesince(moment, now, depth=1)}
+
+
+def sign_in(request: HttpRequest) -> HttpResponse:
+    """To where people sign in, and from there to the list."""
+    return HttpResponseRedirect(login_url(url_of(request, "my-sessions")))
+
+
+def back_to_list(request: HttpRequest, level: int, text: str) -> HttpResponse:
+    # Without the messages framework the list itself tells.
+    messages.add_message(request, level, text, fail_silently=True)
+    return HttpResponseRedirect(url_of(request, "my-sessions"))
+
+
+def show(request: HttpRequest, page: str, **context: Any) -> HttpResponse:
+    context |= {
+        "messages": messages.get_messages(request),
+        "list_url": url_of(request, "my-sessions"),
+    }
+    return render(request, f"bff_sessions/{page}.html", context)
