@@ -65,6 +65,9 @@ class SessionAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         "created",
         "renewed",
         "expires",
+        "user_agent",
+        "address",
+        "last_seen",
     )
     readonly_fields = fields
     list_display = (
