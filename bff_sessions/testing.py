@@ -26,6 +26,7 @@ from django.db import connections
 
 from bff_sessions.contract import (
     DeletedSession,
+    Device,
     UserSession,
     UserSessionsFilter,
     UserSessionStore,
@@ -642,6 +643,47 @@ class UserSessionStoreTests(_Mixin):
                 self.assertIsInstance(result, int | SessionMissing | SessionChanged)
             self.assertIsInstance(deleted, list)
             self.assertEqual(self.found(subject_id="alice"), set())
+
+    # Devices
+
+    def test_a_device_is_kept_beside_the_session_or_not_at_all(self) -> None:
+        session = self.create(expires=None)
+        first, second = _ago(90), _ago(30)
+        device = Device(user_agent="x" * 255, address="2001:db8:1::/48")
+        noted = self.store.note_device(session.key, seen=first, device=device)
+        if noted is False:  # The store keeps none.
+            self.assertEqual(self.store.get_user_session(session.key), session)
+            return
+        self.assertIs(noted, True)
+        expected = replace(
+            session, user_agent=device.user_agent, address=device.address, last_seen=first
+        )
+        self.assertEqual(self.store.get_user_session(session.key), expected)
+        # Somebody else was quicker.
+        self.assertIs(self.store.note_device(session.key, seen=second), False)
+        self.assertEqual(self.store.get_user_session(session.key), expected)
+        self.assertIs(self.store.note_device(session.key, seen=second, if_seen=first), True)
+        expected = replace(expected, last_seen=second)
+        self.assertEqual(self.store.get_user_session(session.key), expected)
+        self.store.update_user_session(session.key, self.update_of(session), if_version=1)
+        expected = replace(expected, version=2)
+        self.assertEqual(self.store.get_user_session(session.key), expected)
+        moved = replace(expected, key=token_hex(32))
+        self.store.rekey_user_session(session.key, moved, if_version=2)
+        self.assertEqual(self.store.get_user_session(moved.key), replace(moved, version=3))
+        self.store.note_device(moved.key, seen=first, if_seen=second, device=Device())
+        found = self.store.get_user_session(moved.key)
+        self.assertEqual(
+            found, replace(moved, version=3, last_seen=first, user_agent=None, address=None)
+        )
+
+    def test_signed_out_is_out_for_a_device(self) -> None:
+        session, expired = self.create(), self.create(expires=_ago(1))
+        self.store.delete_user_session(session.key)
+        for key in (session.key, expired.key, token_hex(32)):
+            noted = self.store.note_device(key, seen=datetime.now(UTC), device=Device())
+            self.assertIs(noted, False)
+            self.assertIsNone(self.store.get_user_session(key))
 
     # Leases
 

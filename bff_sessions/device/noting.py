@@ -53,13 +53,13 @@ def note_device(request: HttpRequest) -> None:
 
 def device_of(request: HttpRequest, options: DeviceOptions) -> Device:
     """What there is to keep of whoever sent the request."""
-    user_agent = request.headers.get("User-Agent") if options.user_agent else None
+    user_agent = request.headers.get("User-Agent", "") if options.user_agent else ""
     address = None
     if options.address is not None:
         address = _to_address(
             load_address_of(options.address_of)(request), is_whole=options.address == "full"
         )
-    return Device(user_agent=user_agent and _to_text(user_agent), address=address)
+    return Device(user_agent=_to_text(user_agent), address=address)
 
 
 def _to_text(user_agent: str) -> str | None:
