@@ -7,14 +7,14 @@ in ``templates/bff_sessions``, to be overridden.
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 from django.contrib import auth, messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.utils.timesince import timesince
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
+from django.utils.translation import ngettext, ngettext_lazy
 
 from bff_sessions import conf
 from bff_sessions.contract import UserSession
@@ -25,6 +25,17 @@ from bff_sessions.views.login import login_url
 from bff_sessions.views.sessions import same_subject, sessions_beside
 
 __all__ = ["end_my_session", "end_other_sessions", "my_sessions"]
+
+# Whole phrases, as "2 days" alone may be another word in other languages than in "2 days ago".
+# Those of django.contrib.humanize are translated only where it is installed.
+_AGO: Final[dict[str, Any]] = {
+    "year": ngettext_lazy("%(num)d year ago", "%(num)d years ago", "num"),
+    "month": ngettext_lazy("%(num)d month ago", "%(num)d months ago", "num"),
+    "week": ngettext_lazy("%(num)d week ago", "%(num)d weeks ago", "num"),
+    "day": ngettext_lazy("%(num)d day ago", "%(num)d days ago", "num"),
+    "hour": ngettext_lazy("%(num)d hour ago", "%(num)d hours ago", "num"),
+    "minute": ngettext_lazy("%(num)d minute ago", "%(num)d minutes ago", "num"),
+}
 
 
 @endpoint("my-sessions", "GET", "HEAD", needs_header=False)
@@ -100,8 +111,7 @@ def ago(moment: datetime, now: datetime) -> str:
     """`moment` in words, seen from `now`."""
     if (now - moment).total_seconds() < 60:
         return _("just now")
-    # With Django's own words, which need no other app.
-    return _("%(time)s ago") % {"time": timesince(moment, now, depth=1)}
+    return timesince(moment, now, time_strings=_AGO, depth=1)
 
 
 def sign_in(request: HttpRequest) -> HttpResponse:
