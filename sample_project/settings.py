@@ -26,12 +26,16 @@ INSTALLED_APPS = [
     "django.contrib.humanize",
     "django.contrib.messages",
     "django.contrib.staticfiles",
-    "bff_sessions",
+    # First: its templates override those of bff_sessions.
     "sample_project",
+    "bff_sessions",
 ]
 
 SESSION_ENGINE = "bff_sessions.engine"
-BFF_SESSIONS = {"PARTITION": "sample"}
+BFF_SESSIONS = {
+    "PARTITION": "sample",
+    "DEVICE": {"USER_AGENT": True, "ADDRESS": "truncated"},
+}
 
 # With all three, users sign in at that OpenID provider; with none, here.
 OIDC = {name: env(f"OIDC_{name}", default="") for name in ("ISSUER", "CLIENT_ID", "CLIENT_SECRET")}

@@ -43,7 +43,7 @@ class Sample:
         self.origin = f"http://127.0.0.1:{self.port}"
         self.issuer = f"http://localhost:{self.provider_port}"
         self.log_file = folder / "demo.log"
-        self.command = [sys.executable, "manage.py", "demo", str(self.port)]
+        self.command = [sys.executable, "manage.py", "demo", str(self.port), "--no-seed"]
         if provider:
             self.command += ["--provider", "--provider-port", str(self.provider_port)]
         # An empty value counts as none, so a .env of the developer's changes nothing.

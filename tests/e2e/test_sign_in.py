@@ -189,7 +189,7 @@ def test_signing_out_works_while_the_provider_is_away(tmp_path, open_browser):
         sign_in(page, sample)
         sample.kill()
         wait_until_gone(sample.provider_port)
-        sample.command = sample.command[:4]
+        sample.command = sample.command[:5]
         sample.environment |= {
             "OIDC_ISSUER": sample.issuer,
             "OIDC_CLIENT_ID": "sample",

@@ -291,7 +291,8 @@ def test_its_style_sheet_is_there(browser):
 
 def test_a_project_overrides_the_base(browser, settings, tmp_path):
     (tmp_path / "bff_sessions").mkdir()
-    base = "<title>{% block title %}{% endblock %}, shop</title>{% block content %}{% endblock %}"
+    base = "<title>{% block bff_title %}{% endblock %}, shop</title>{% block bff_content %}"
+    base += "{% endblock %}"
     (tmp_path / "bff_sessions" / "base.html").write_text(base)
     settings.TEMPLATES = [{**settings.TEMPLATES[0], "DIRS": [tmp_path]}]
     browser.sign_in()

@@ -10,10 +10,12 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 
 from sample_project import provider
+from sample_project.factories import PREFIX
 
 PASSWORD = "demo"
 HERE = """
-  {origin}/        sign in as alice or bob, password {password}
+  {origin}/        sign in as alice or bob, password {password};
+  {indent}         "Where am I signed in?" has more sessions of alice's
   {origin}/admin/  sign in as operator, password {password}, in a private window:
   {indent}         find sub-alice under Sessions, delete that session,
   {indent}         and reload alice's page
@@ -35,6 +37,9 @@ class Command(BaseCommand):
         )
         parser.add_argument("--no-serve", action="store_true", help="only set up")
         parser.add_argument(
+            "--no-seed", action="store_true", help="without the people and sessions of seed_demo"
+        )
+        parser.add_argument(
             "--provider", action="store_true", help="start an OpenID provider, too, to sign in at"
         )
         parser.add_argument(
@@ -52,7 +57,9 @@ class Command(BaseCommand):
         if options["provider"]:
             provider.install()
             if not options["no_serve"]:
-                self.start_again_with_provider(addrport, options["provider_port"])
+                self.start_again_with_provider(
+                    addrport, options["provider_port"], options["no_seed"]
+                )
         call_command("migrate", verbosity=0)
         for username in ("alice", "bob", "operator"):
             is_operator = username == "operator"
@@ -63,6 +70,11 @@ class Command(BaseCommand):
             if not user.check_password(PASSWORD):
                 user.set_password(PASSWORD)
                 user.save()
+        if not (
+            options["no_seed"]
+            or get_user_model().objects.filter(username__startswith=PREFIX).exists()
+        ):
+            call_command("seed_demo", users=40, sessions=400, verbosity=0)
         origin = f"http://{addrport}"
         self.stdout.write(
             (AT_PROVIDER if settings.OIDC else HERE).format(
@@ -77,7 +89,7 @@ class Command(BaseCommand):
             # With the reloader all of this would run, and be printed, twice.
             call_command("runserver", addrport, use_reloader=False)
 
-    def start_again_with_provider(self, addrport, provider_port):
+    def start_again_with_provider(self, addrport, provider_port, no_seed):
         """Start the provider, and this command once more, which then has it in its settings."""
         port = addrport.rpartition(":")[2]
         environment = {
@@ -93,4 +105,6 @@ class Command(BaseCommand):
         os.set_inheritable(process.stdin.fileno(), True)
         self.stdout.flush()
         command = [sys.executable, sys.argv[0], "demo", addrport]
+        if no_seed:
+            command.append("--no-seed")
         os.execve(sys.executable, command, os.environ | environment)

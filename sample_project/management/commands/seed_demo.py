@@ -1,0 +1,57 @@
+"""manage.py seed_demo: people and sessions to look at."""
+
+from django.conf import settings
+from django.contrib.auth import get_user_model
+from django.core.management.base import BaseCommand, CommandError
+from factory.random import randgen, reseed_random
+from tqdm import tqdm
+
+from bff_sessions.models import Session
+from sample_project.factories import PARTITION, PREFIX, SessionFactory, UserFactory
+
+BATCH = 500  # rows in one INSERT
+# Seconds for which alice has been signed in elsewhere; short enough to be live.
+AGES = [5_000, 90_000, 250_000, 500_000]
+
+
+class Command(BaseCommand):
+    help = (
+        "Make users and sessions, live and expired, over the last month; again, it replaces "
+        "those it made before. alice gets some, too, if there is such a user."
+    )
+
+    def add_arguments(self, parser):
+        parser.add_argument("--users", type=int, default=200, help="how many; 200 by default")
+        parser.add_argument(
+            "--sessions", type=int, default=5000, help="how many of them in all; 5000 by default"
+        )
+
+    def handle(self, *args, users, sessions, verbosity, **options):
+        if not settings.DEBUG:
+            raise CommandError("DEBUG must be true: these users and sessions are made up.")
+        if users < 1 or sessions < 0:
+            raise CommandError("There must be one user at least, and no fewer sessions than none.")
+        user_model = get_user_model()
+        # The same people with the same devices each time.
+        reseed_random("bff_sessions")
+        UserFactory.reset_sequence(0, force=True)
+        SessionFactory.reset_sequence(0, force=True)
+        seeded = Session.objects.filter(session_id__startswith=PREFIX, partition=PARTITION)
+        seeded.delete()
+        user_model.objects.filter(username__startswith=PREFIX).delete()
+
+        people = user_model.objects.bulk_create(UserFactory.build_batch(users))
+        alice = user_model.objects.filter(username="alice").first()
+        ages = AGES[:sessions] if alice else []
+        rows = [SessionFactory.build(user=alice, age=age) for age in ages]
+        with tqdm(
+            total=sessions, unit=" sessions", disable=None if verbosity else True
+        ) as progress:
+            for first in range(0, sessions, BATCH):
+                number = min(BATCH, sessions - first) - len(rows)
+                rows += [SessionFactory.build(user=randgen.choice(people)) for _ in range(number)]
+                Session.objects.bulk_create(rows)
+                progress.update(len(rows))
+                rows = []
+        if verbosity:
+            self.stdout.write(f"{users} users and {sessions} sessions made.")
