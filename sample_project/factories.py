@@ -11,7 +11,7 @@ from django.contrib.auth.hashers import make_password
 from bff_sessions.models import Session
 from bff_sessions.protection import protect, store_key
 
-__all__ = ["PREFIX", "SessionFactory", "UserFactory"]
+__all__ = ["PARTITION", "PREFIX", "USER_AGENTS", "SessionFactory", "UserFactory"]
 
 ISSUER = settings.OIDC["ISSUER"] if settings.OIDC else "https://idp.example"
 PARTITION = settings.BFF_SESSIONS["PARTITION"]

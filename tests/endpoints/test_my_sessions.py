@@ -65,7 +65,7 @@ def test_the_page_shows_the_sessions_of_the_subject_and_of_nobody_else(browser, 
     assert response.status_code == 200
     assert response["Cache-Control"] == "no-store"
     text = " ".join(re.sub("<[^>]*>", " ", browser.page).split())
-    assert "You are signed in in 2 browsers." in text
+    assert "You have 2 sessions." in text
     assert "This browser Signed in just now Last seen just now Sign out" in text
     assert (
         "Firefox on Windows Signed in 2 days ago Last seen 3 hours ago Address 192.0.2.0/24 End"
@@ -101,7 +101,7 @@ def test_last_seen_is_the_last_that_is_known_of(browser):
 def test_who_is_signed_in_here_only_has_nothing_to_end(browser):
     browser.sign_in()
     browser.look()
-    assert "in this browser only" in browser.page
+    assert "with this browser only" in browser.page
     assert browser.links() == []
 
 

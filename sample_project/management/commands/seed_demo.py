@@ -7,7 +7,7 @@ from factory.random import randgen, reseed_random
 from tqdm import tqdm
 
 from bff_sessions.models import Session
-from sample_project.factories import PARTITION, PREFIX, SessionFactory, UserFactory
+from sample_project.factories import PARTITION, PREFIX, USER_AGENTS, SessionFactory, UserFactory
 
 BATCH = 500  # rows in one INSERT
 # Seconds for which alice has been signed in elsewhere; short enough to be live.
@@ -43,7 +43,10 @@ class Command(BaseCommand):
         people = user_model.objects.bulk_create(UserFactory.build_batch(users))
         alice = user_model.objects.filter(username="alice").first()
         ages = AGES[:sessions] if alice else []
-        rows = [SessionFactory.build(user=alice, age=age) for age in ages]
+        rows = [
+            SessionFactory.build(user=alice, age=age, user_agent=user_agent)
+            for age, user_agent in zip(ages, USER_AGENTS, strict=False)
+        ]
         with tqdm(
             total=sessions, unit=" sessions", disable=None if verbosity else True
         ) as progress:
