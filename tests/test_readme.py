@@ -23,6 +23,7 @@ from django.urls import resolve, reverse
 
 from bff_sessions import conf
 from bff_sessions.contract import UserSessionsFilter
+from bff_sessions.device.options import DeviceOptions
 from bff_sessions.engine import SessionStore
 from bff_sessions.oidc.checks import OPTIONS
 from bff_sessions.oidc.options import LogoutOptions, RevocationOptions
@@ -207,8 +208,19 @@ def test_every_option_of_a_provider_is_in_the_table():
 
 
 def test_every_setting_is_in_the_table_with_its_default():
-    table = dict(re.findall(r"^\| `([A-Z_]+)` \| [^|]+ \| `([^`]+)` \|", README, re.MULTILINE))
-    assert {name: eval(default) for name, default in table.items()} == conf.DEFAULTS
+    assert defaults_in("## Settings") == conf.DEFAULTS
+
+
+def test_every_option_of_a_device_is_in_the_table_with_its_default():
+    defaults = {field.name.upper(): field.default for field in fields(DeviceOptions)}
+    assert defaults_in("## Where am I signed in?") == defaults
+
+
+def defaults_in(heading):
+    """Names and defaults in the table of that part of the README."""
+    part = README.partition(heading)[2].partition("\n## ")[0]
+    table = re.findall(r"^\| `([A-Z_]+)` \| [^|]+ \| `([^`]+)` \|", part, re.MULTILINE)
+    return {name: eval(default) for name, default in table}
 
 
 def test_every_verb_is_in_the_table():

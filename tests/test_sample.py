@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 import urllib.error
+from datetime import UTC, datetime, timedelta
 from http.cookiejar import CookieJar
 from pathlib import Path
 from urllib.parse import urlencode
@@ -18,6 +19,7 @@ from django.contrib.auth.models import User
 from django.db import connection
 
 from bff_sessions.models import Session
+from tests.factories import SessionFactory
 
 ROOT = Path(__file__).parent.parent
 # Empty is as good as absent, and keeps out what a .env may say.
@@ -90,7 +92,7 @@ class Browser:
 def origin(transactional_db):
     with socket.create_server(("127.0.0.1", 0)) as listener:
         address = f"127.0.0.1:{listener.getsockname()[1]}"
-    process = manage("demo", address)
+    process = manage("demo", address, "--no-seed")
     try:
         for _ in range(300):
             assert process.poll() is None, process.communicate()[0]
@@ -157,7 +159,7 @@ def test_sign_in_refuses_a_wrong_password_and_leads_to_pages_of_its_own_only(ori
 @pytest.mark.django_db(transaction=True)
 def test_setting_up_twice_changes_nothing():
     for _ in range(2):
-        returncode, output = outcome(manage("demo", "--no-serve"))
+        returncode, output = outcome(manage("demo", "--no-serve", "--no-seed"))
         assert returncode == 0, output
         assert "http://127.0.0.1:8000/admin/  sign in as operator, password demo" in output
     users = User.objects.order_by("username").values_list("username", "is_superuser")
@@ -185,3 +187,41 @@ def test_a_demo_with_a_provider_says_that_it_needs_node():
     returncode, output = outcome(manage("demo", "--provider", PATH=""))
     assert returncode == 1
     assert "needs Node.js 20 or later" in output
+
+
+def seeded():
+    """What is the same in each run."""
+    rows = Session.objects.filter(session_id__startswith="demo-").order_by("session_id")
+    return list(rows.values_list("key", "subject_id", "user_agent", "address"))
+
+
+@pytest.mark.django_db(transaction=True)
+def test_seeding_again_makes_the_same_people_and_sessions():
+    assert outcome(manage("demo", "--no-serve"))[0] == 0
+    assert len(seeded()) == 400
+    assert User.objects.filter(username__startswith="demo-").count() == 40
+    of_a_visitor = SessionFactory(partition="sample", session_id="laptop")
+    runs = []
+    for _ in range(2):
+        returncode, output = outcome(manage("seed_demo", "--users", "3", "--sessions", "700"))
+        assert returncode == 0, output
+        assert "3 users and 700 sessions made." in output
+        runs.append(seeded())
+    assert len(runs[0]) == 700
+    assert runs[0] == runs[1]
+    assert Session.objects.filter(pk=of_a_visitor.pk).exists()
+    now = datetime.now(UTC)
+    rows = Session.objects.exclude(pk=of_a_visitor.pk)
+    assert 100 < rows.filter(expires__gt=now).count() < 600
+    assert rows.filter(created__lt=now - timedelta(days=20)).exists()
+    assert not rows.filter(created__lt=now - timedelta(days=31)).exists()
+    assert rows.filter(subject_id="sub-alice", expires__gt=now).count() == 4
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_deployment_is_not_seeded():
+    returncode, output = outcome(manage("seed_demo", DEBUG="false", SECRET_KEY="of a deployment"))
+    assert returncode == 1
+    assert "DEBUG must be true" in output
+    assert outcome(manage("seed_demo", "--users", "0"))[0] == 1
+    assert not User.objects.exists()
