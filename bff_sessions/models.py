@@ -111,6 +111,16 @@ class Session(models.Model):
             models.Index(fields=["session_id", "partition"], name="bff_sessions_sid"),
             models.Index(fields=["user_id"], name="bff_sessions_user"),
             models.Index(fields=["expires"], name="bff_sessions_expires"),
+            # What the admin lists and counts, in its order. No save moves it: sign-in only.
+            models.Index(
+                fields=["created", "id", "partition", "issuer"], name="bff_sessions_created"
+            ),
+        ]
+        # Nobody adds or changes a session by hand, and to delete one is to end it.
+        default_permissions = ["view"]
+        permissions = [
+            ("end_session", _("Can end sessions")),
+            ("sign_out_subject", _("Can sign subjects out everywhere")),
         ]
 
     def __str__(self) -> str:

@@ -1,6 +1,7 @@
 """Use the installed package as a project would; run by tox -e package, outside the source."""
 
 import importlib.metadata
+import importlib.resources
 
 import django
 from django.conf import settings
@@ -27,6 +28,9 @@ from bff_sessions.engine import SessionStore  # noqa: E402
 urlpatterns = [path("bff/", include("bff_sessions.urls"))]
 
 assert "site-packages" in bff_sessions.__file__, bff_sessions.__file__
+package = importlib.resources.files("bff_sessions")
+for name in ("static/bff_sessions/admin.css", "templates/admin/bff_sessions/session/overview.html"):
+    assert package.joinpath(name).is_file(), name
 call_command("check", fail_level="WARNING")
 call_command("migrate", verbosity=0)
 session = SessionStore()

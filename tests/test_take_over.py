@@ -85,9 +85,9 @@ def test_a_user_stays_signed_in_and_can_be_found(taking_over, client):
 @pytest.mark.django_db
 def test_a_session_that_moves_for_an_exclusive_block_is_leased(taking_over):
     key = old_session(token=1)
-    with SessionStore(key).exclusive(), pytest.raises(SessionBusy):
-        with SessionStore(key).exclusive(timeout=0):
-            pass
+    other = SessionStore(key).exclusive(timeout=0)
+    with SessionStore(key).exclusive(), pytest.raises(SessionBusy), other:
+        pass
 
 
 @pytest.mark.django_db

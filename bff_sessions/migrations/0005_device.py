@@ -4,7 +4,7 @@ from django.db import migrations
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("bff_sessions", "0003_token_revocation"),
+        ("bff_sessions", "0004_admin"),
     ]
 
     operations = [

@@ -1,0 +1,186 @@
+"""How long the pages of the admin take among a million sessions, and with how many statements.
+
+    python -m benchmarks.admin [--databases NAME ...] [--rows N] [--rounds N]
+
+Wall time as the server's view has it, from request to rendered page, and the time that processors
+were at work for it: this process and, where Linux tells, the database's thread. The latter does
+not grow when others keep the machine busy.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from multiprocessing import get_context
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from benchmarks.databases import SERVERS, named_databases, temporary_database
+
+__all__ = ["main"]
+
+_LIST = "/admin/bff_sessions/session/"
+
+
+def main(arguments: Sequence[str]) -> None:
+    options = _options(arguments)
+    named = [name for name, url in SERVERS.items() if os.environ.get(url)]
+    if not named:
+        raise SystemExit(f"Name a server: {' or '.join(SERVERS.values())}.")
+    with named_databases(options.databases or named) as databases:
+        for database, url in databases.items():
+            print(f"\n== {database}, {options.rows:,} rows", flush=True)
+            # A process, so that each database has a Django of its own.
+            arguments_of = (url, options.rows, options.rounds)
+            process = get_context("spawn").Process(target=_measure, args=arguments_of)
+            process.start()
+            process.join()
+            if process.exitcode:
+                raise SystemExit(process.exitcode)
+
+
+def _measure(url: str, rows: int, rounds: int) -> None:
+    os.environ |= {"DJANGO_SETTINGS_MODULE": "benchmarks.admin_settings", "BENCH_DATABASE_URL": url}
+    import django
+
+    django.setup()
+    from django.test.utils import setup_test_environment
+
+    setup_test_environment()  # So that responses know their contexts.
+    with temporary_database():
+        from benchmarks.admin_rows import add_sessions
+
+        begin = time.perf_counter()
+        add_sessions(rows)
+        print(f"filled in {time.perf_counter() - begin:.0f} s\n", flush=True)
+        print(f"{'page':<34}{'wall ms':>9}{'CPU ms':>8}{'statements':>12}{'rows':>6}")
+        for name, figures in _times(rounds).items():
+            walls, cpus, statements, shown = zip(*figures, strict=True)
+            numbers = "/".join(map(str, sorted(set(statements))))
+            print(
+                f"{name:<34}{median(walls):>9.0f}{median(cpus):>8.0f}{numbers:>12}{shown[-1]:>6}",
+                flush=True,
+            )
+
+
+def _times(rounds: int) -> dict[str, list[tuple[float, float, int, int]]]:
+    """Wall and processor time in ms, statements and rows shown, of each page and round."""
+    from django.contrib.auth.models import User
+    from django.db import connection
+    from django.test import Client
+    from django.test.utils import CaptureQueriesContext
+
+    browser = Client()
+    browser.force_login(User.objects.create_superuser("root", pk=1_000_001))
+    pages = list(_pages(browser))
+    database = _database_clock()
+    figures: dict[str, list[tuple[float, float, int, int]]] = {name: [] for name, _, _ in pages}
+    for _round in range(rounds + 1):  # The first one warms up.
+        for name, address, prepare in pages:
+            prepare()
+            with CaptureQueriesContext(connection) as captured:
+                began = time.perf_counter(), time.process_time() + database()
+                response = browser.get(address)
+                ended = time.perf_counter(), time.process_time() + database()
+            assert response.status_code == 200, address
+            shown = response.context.get("cl")
+            figures[name].append(
+                (
+                    (ended[0] - began[0]) * 1000,
+                    (ended[1] - began[1]) * 1000,
+                    len(captured),
+                    len(shown.result_list) if shown else 0,
+                )
+            )
+    return {name: values[1:] for name, values in figures.items()}
+
+
+def _pages(browser: Any) -> Iterator[tuple[str, str, Callable[[], Any]]]:
+    """Name, address, and what to do before it is asked for."""
+    from django.core.cache import cache
+
+    from benchmarks.admin_rows import ISSUER, RARE
+    from bff_sessions.models import Session
+
+    def nothing() -> None:
+        pass
+
+    def old_minute() -> None:
+        # What is kept for an hour stays.
+        names = [name for name in cache._cache if ".now." in name]
+        for name in names:
+            del cache._cache[name], cache._expire_info[name]
+
+    rows = Session.objects.filter(issuer=ISSUER.format(1)).order_by("pk")
+    row = rows.filter(pk__gt=rows.last().pk // 2)[0]
+    yield "list", _LIST, nothing
+    address = _LIST
+    for _page in range(3):
+        address = _LIST + browser.get(address).context["cl"].next_page
+    yield "list, fourth page", address, nothing
+    middle = row.created.timestamp() * 1_000_000
+    yield "list, from the middle", f"{_LIST}?p={middle:.0f}-{row.pk}", nothing
+    for filter in (
+        "state=live",
+        "state=expired",
+        "since=hour",
+        "since=day",
+        "since=week",
+        "since=month",
+        "provider=with",
+        "provider=without",
+        "provider=nobody",
+        "partition=shop",
+        f"partition={RARE}",
+        "state=expired&partition=shop&since=month",
+        f"state=live&provider=nobody&partition={RARE}",
+    ):
+        yield filter, f"{_LIST}?{filter}", nothing
+    for name, term in (
+        ("subject", row.subject_id),
+        ("sid", row.session_id),
+        ("user", row.user_id),
+        ("nobody's", "nobody"),
+        ("issuer", f"iss:{row.issuer}"),
+        ("unknown issuer", "iss:https://nobody.example"),
+        ("issuer and subject", f"iss:{row.issuer} {row.subject_id}"),
+    ):
+        yield f"search: {name}", f"{_LIST}?q={term}", nothing
+    yield "session", f"{_LIST}{row.pk}/change/", nothing
+    yield "overview", f"{_LIST}overview/", nothing
+    yield "overview, after a minute", f"{_LIST}overview/", old_minute
+    yield "overview, nothing kept", f"{_LIST}overview/", cache.clear
+
+
+def _database_clock() -> Callable[[], float]:
+    """Seconds that the database's process or thread for our connection was at work."""
+    from django.db import connection
+
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            cursor.execute("SELECT pg_backend_pid()")
+        else:
+            threads = "information_schema.processlist"
+            cursor.execute(f"SELECT tid FROM {threads} WHERE id = connection_id()")
+        (number,) = cursor.fetchone()
+    clock = next(Path("/proc").glob(f"[0-9]*/task/{number}/schedstat"), None)
+    if clock is None:
+        print("The database is elsewhere: CPU ms are this process's alone.")
+        return lambda: 0.0
+    return lambda: int(clock.read_text().split()[0]) / 1e9
+
+
+def _options(arguments: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.admin")
+    parser.add_argument("--databases", nargs="+", default=[], metavar="NAME")
+    parser.add_argument("--rows", type=int, default=1_000_000)
+    parser.add_argument("--rounds", type=int, default=11)
+    return parser.parse_args(arguments)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,85 @@
+"""A million sessions as a site has them after a month, made by the database itself."""
+
+from __future__ import annotations
+
+from django.contrib.auth.models import User
+from django.db import connection
+
+from bff_sessions.models import Session
+
+__all__ = ["ISSUER", "RARE", "add_sessions"]
+
+ISSUER = "https://idp{}.example/realms/customers"
+RARE = "wiki"
+_DAYS = 30
+_BATCH = 50_000
+_USERS = 100_000
+
+# Of n, the number of the row from 0 on, oldest first. Salts, so that columns do not go together.
+_ANONYMOUS = "n % 10 = 7"
+_LOCAL = "n % 20 = 3"
+_COLUMNS = {
+    "key": "CONCAT(MD5(CONCAT('a', n)), MD5(CONCAT('b', n)))",
+    # Few, and long ago: the hardest to find.
+    "partition": (
+        f"CASE WHEN n % 97 = 0 AND n < {{rows}} / 100 THEN '{RARE}'"
+        " WHEN n % 10 < 6 THEN 'shop' WHEN n % 10 < 9 THEN 'portal' ELSE 'back-office' END"
+    ),
+    "issuer": (
+        f"CASE WHEN {_ANONYMOUS} OR {_LOCAL} THEN NULL"
+        f" ELSE CONCAT('https://idp', n % 3, '.example/realms/customers') END"
+    ),
+    "subject_id": (
+        f"CASE WHEN {_ANONYMOUS} THEN NULL WHEN {_LOCAL} THEN CONCAT(n * 1013 % {_USERS} + 1, '')"
+        " ELSE MD5(CONCAT('subject', n * 1013 % 200000)) END"
+    ),
+    "session_id": f"CASE WHEN {_ANONYMOUS} THEN NULL ELSE MD5(CONCAT('sid', n)) END",
+    "user_id": f"CASE WHEN {_ANONYMOUS} THEN NULL ELSE CONCAT(n * 1013 % {_USERS} + 1, '') END",
+    "created": "{begin}",
+    "renewed": "{begin}",
+    # One in a thousand never.
+    "expires": "CASE WHEN n % 1000 = 0 THEN NULL ELSE {end} END",
+    "ticket": "{ticket}",
+    "version": "1",
+}
+# Age in seconds: evenly, and then closer together by day and in the middle of the week.
+_EVENLY = f"({{rows}} - n) * {_DAYS * 86_400.0} / {{rows}}"
+_AGE = f"({_EVENLY} + 6900 * SIN({_EVENLY} / 13751) + 38500 * SIN({_EVENLY} / 96257))"
+# A fortnight from a renewal up to three weeks later.
+_KEPT = "(1209600 + n * 1013 % 1814400)"
+_DIALECTS = {
+    "postgresql": {
+        "numbers": "generate_series({first}, {last}) AS n",
+        "begin": f"now() - {_AGE} * interval '1 second'",
+        "end": f"date_trunc('minute', now() - ({_AGE} - {_KEPT}) * interval '1 second')",
+        # 1,024 bytes, as a provider's tokens are.
+        "ticket": "decode(repeat(MD5(CONCAT('t', n)), 64), 'hex')",
+    },
+    "mysql": {
+        "numbers": "(SELECT seq AS n FROM seq_{first}_to_{last}) numbers",
+        "begin": f"utc_timestamp(6) - INTERVAL {_AGE} SECOND",
+        "end": f"utc_timestamp() - INTERVAL ({_AGE} - {_KEPT}) DIV 60 MINUTE",
+        "ticket": "UNHEX(REPEAT(MD5(CONCAT('t', n)), 64))",
+    },
+}
+
+
+def add_sessions(rows: int) -> None:
+    """Fill the tables of an empty database, and let it look at what it got."""
+    User.objects.bulk_create(
+        [User(pk=pk, username=f"user-{pk}", password="!") for pk in range(1, _USERS + 1)],
+        batch_size=5_000,
+    )
+    dialect = _DIALECTS[connection.vendor]
+    columns = ", ".join(map(connection.ops.quote_name, _COLUMNS))
+    values = ", ".join(_COLUMNS.values()).format(
+        rows=rows, **{name: dialect[name].format(rows=rows) for name in ("begin", "end", "ticket")}
+    )
+    table = connection.ops.quote_name(Session._meta.db_table)
+    for first in range(0, rows, _BATCH):
+        numbers = dialect["numbers"].format(first=first, last=min(first + _BATCH, rows) - 1)
+        with connection.cursor() as cursor:
+            cursor.execute(f"INSERT INTO {table} ({columns}) SELECT {values} FROM {numbers}")
+    with connection.cursor() as cursor:
+        statement = {"postgresql": "VACUUM ANALYZE", "mysql": "ANALYZE TABLE"}
+        cursor.execute(f"{statement[connection.vendor]} {table}")

@@ -1,0 +1,130 @@
+"""What the list of sessions can be narrowed to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from django.contrib import admin
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest
+from django.utils.translation import gettext_lazy as _
+
+from bff_sessions import conf
+from bff_sessions.admin.figures import recent_partitions
+from bff_sessions.models import Session
+
+__all__ = ["PartitionFilter", "SignInFilter", "SinceFilter", "StateFilter", "search"]
+
+_ISSUER: Final = "iss:"
+
+
+class SessionFilter(admin.SimpleListFilter):
+    """One of some choices; the address may ask for nothing else."""
+
+    ranges_over: str | None = None
+    """The column of whose index this selects a part; None if it has to look at the rows."""
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Session]) -> QuerySet[Session]:
+        condition = self.condition()
+        return queryset if condition is None else queryset.filter(condition)
+
+    def condition(self) -> Q | None:
+        raise NotImplementedError
+
+
+class StateFilter(SessionFilter):
+    title = _("state")
+    parameter_name = "state"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Any:
+        return [("live", _("live")), ("expired", _("expired"))]
+
+    def condition(self) -> Q | None:
+        now = datetime.now(UTC)
+        if self.value() == "live":
+            return Q(expires=None) | Q(expires__gt=now)
+        if self.value() == "expired":
+            self.ranges_over = "expires"
+            return Q(expires__lte=now)
+        return None
+
+
+class SinceFilter(SessionFilter):
+    title = _("time of sign-in")
+    parameter_name = "since"
+    ranges_over = "created"
+    spans: Final = {
+        "hour": (timedelta(hours=1), _("in the last hour")),
+        "day": (timedelta(days=1), _("in the last day")),
+        "week": (timedelta(weeks=1), _("in the last week")),
+        "month": (timedelta(days=30), _("in the last 30 days")),
+    }
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Any:
+        return [(value, name) for value, (_span, name) in self.spans.items()]
+
+    def condition(self) -> Q | None:
+        if (value := self.value()) not in self.spans:
+            return None
+        return Q(created__gte=datetime.now(UTC) - self.spans[value][0])
+
+
+class SignInFilter(SessionFilter):
+    """Signed in at a provider, who can end the session, or without: see the log, too."""
+
+    title = _("provider")
+    parameter_name = "provider"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Any:
+        return [
+            ("with", _("with provider")),
+            ("without", _("without provider")),
+            ("nobody", _("anonymous")),
+        ]
+
+    def condition(self) -> Q | None:
+        if self.value() == "with":
+            return Q(issuer__isnull=False)
+        # The issuer is in the index, so that most rows need not be looked at.
+        if self.value() == "without":
+            return Q(issuer=None) & (Q(user_id__isnull=False) | Q(subject_id__isnull=False))
+        if self.value() == "nobody":
+            return Q(issuer=None, subject_id=None, user_id=None)
+        return None
+
+
+class PartitionFilter(SessionFilter):
+    """The application; those that nobody has signed in to lately can be named in the address."""
+
+    title = _("partition")
+    parameter_name = "partition"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Any:
+        names = {conf.PARTITION, *recent_partitions(), self.value() or conf.PARTITION}
+        return [(name, name) for name in sorted(names)]
+
+    def condition(self) -> Q | None:
+        return Q(partition=self.value()) if self.value() else None
+
+
+def search(queryset: QuerySet[Session], term: str, names: Sequence[str]) -> QuerySet[Session]:
+    """The sessions with exactly this text in one of the columns `names`, which have indexes.
+
+    ``iss:https://idp.example alice`` narrows that to an issuer. It has no index of its own, which
+    each sign-in would pay for: alone, it is looked for among the newest, like a filter.
+    """
+    # An issuer is a URL, and has no blanks (OpenID Connect Core 1.0, 2); a subject may, and the
+    # rest is taken as a whole.
+    if term.startswith(_ISSUER):
+        issuer, _blank, term = term.removeprefix(_ISSUER).partition(" ")
+        queryset = queryset.filter(issuer=issuer)
+    if term:
+        queryset = queryset.filter(Q(*[(name, term) for name in names], _connector=Q.OR))
+    return queryset
+
+
+def is_selective(term: str) -> bool:
+    """Whether the search for `term` finds its rows by an index of their own."""
+    return bool(term) and (not term.startswith(_ISSUER) or " " in term.rstrip(" "))

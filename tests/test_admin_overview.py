@@ -1,0 +1,199 @@
+"""The page of the admin that says how many sessions there are."""
+
+import re
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from zoneinfo import ZoneInfo
+
+import pytest
+from django.core.cache import cache
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.utils import translation
+
+from bff_sessions.admin import charts, figures
+from bff_sessions.admin.overview import _days, _hours
+from bff_sessions.models import Session
+from tests.factories import SessionFactory, UserFactory, ago
+from tests.test_admin import LIST, OVERVIEW, browser_of, operator
+
+__all__ = ["operator"]
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def empty_cache():
+    cache.clear()
+    yield
+    cache.clear()
+
+
+@pytest.fixture
+def context(operator):
+    """What the page is made of; without the operator's own session."""
+
+    def get():
+        Session.objects.filter(user_id=operator.session["_auth_user_id"]).update(
+            created=ago(days=99), expires=ago(days=-1)
+        )
+        response = operator.get(OVERVIEW)
+        assert response.status_code == 200
+        return response.context
+
+    return get
+
+
+def numbers(chart):
+    return [bar.number for bar in chart.bars]
+
+
+def test_the_list_leads_to_the_overview(operator):
+    assert f'<a href="{OVERVIEW}">Overview</a>' in operator.get(LIST).content.decode()
+
+
+def test_live_and_expired_sessions_are_counted(context):
+    SessionFactory.create_batch(2)
+    SessionFactory(endless=True)
+    SessionFactory.create_batch(4, expired=True)
+    assert context()["live"] == "4"  # With the operator's.
+    assert context()["expired"] == "4"
+
+
+def test_more_expired_sessions_than_are_counted_are_called_more(context, monkeypatch):
+    SessionFactory.create_batch(4, expired=True)
+    monkeypatch.setattr(figures, "_EXPIRED", 4)
+    assert not context()["counted"].more_expired
+    cache.clear()
+    monkeypatch.setattr(figures, "_EXPIRED", 3)
+    counted = context()["counted"]
+    assert (counted.expired, counted.more_expired) == (3, True)
+
+
+def test_sign_ins_are_counted_by_the_hour(context):
+    begin = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
+    SessionFactory.create_batch(2, created=begin)
+    SessionFactory.create_batch(3, created=begin - timedelta(microseconds=1))
+    SessionFactory(created=begin - timedelta(hours=23))
+    SessionFactory(created=begin - timedelta(hours=23, microseconds=1))
+    assert numbers(context()["hours"]) == [1, *[0] * 21, 3, 2]
+
+
+def test_sign_ins_are_counted_by_the_day_of_the_viewer(context, settings):
+    settings.TIME_ZONE = "Asia/Kolkata"
+    days = list(_days(*_now_in("Asia/Kolkata")))
+    SessionFactory.create_batch(2, created=days[-1][0])
+    SessionFactory.create_batch(3, created=days[-1][0] - timedelta(microseconds=1))
+    SessionFactory(created=days[0][0])
+    SessionFactory(created=days[0][0] - timedelta(microseconds=1))
+    assert numbers(context()["days"]) == [1, *[0] * 27, 3, 2]
+
+
+def _now_in(name):
+    return datetime.now(ZoneInfo(name)), ZoneInfo(name)
+
+
+@pytest.mark.parametrize("clock", ["2026-03-29T12:30", "2026-10-25T02:30", "2026-10-25T12:30"])
+def test_every_hour_and_day_counts_once_when_the_clock_is_changed(clock):
+    zone = ZoneInfo("Europe/Berlin")
+    now = datetime.fromisoformat(clock).replace(tzinfo=zone)
+    for spans in (list(_hours(now)), list(_days(now, zone))):
+        moments = [(first.astimezone(UTC), last.astimezone(UTC)) for first, last in spans]
+        assert all(one[1] == next[0] for one, next in pairwise(moments))
+        if spans[0][1] - spans[0][0] < timedelta(days=1):
+            assert {last - first for first, last in moments} == {timedelta(hours=1)}
+        assert moments[-1][0] <= now.astimezone(UTC) < moments[-1][1]
+    assert {last - first for first, last in moments} >= {timedelta(hours=24)}
+
+
+def test_sessions_are_told_apart_by_partition_and_issuer(context):
+    SessionFactory.create_batch(3, partition="shop")
+    SessionFactory.create_batch(2, partition="wiki", issuer="https://other.example")
+    SessionFactory(anonymous=True, partition="shop")
+    page = context()
+    partitions = [(bar.label, bar.number) for bar in page["partitions"].bars]
+    assert partitions == [("shop", 4), ("wiki", 2), ("default", 1)]
+    issuers = {bar.label: bar.number for bar in page["issuers"].bars}
+    assert issuers == {
+        "https://idp.example": 3,
+        "https://other.example": 2,
+        "without provider": 2,
+    }
+    assert page["is_whole"]
+
+
+def test_the_page_says_that_it_knows_the_newest_only(operator, monkeypatch):
+    SessionFactory(partition="wiki", created=ago(days=9))
+    SessionFactory.create_batch(3, partition="shop", created=ago(seconds=-1))
+    monkeypatch.setattr(figures, "SAMPLE", 3)
+    text = operator.get(OVERVIEW).content.decode()
+    assert "Of the 3 newest sign-ins." in text
+    assert "wiki" not in text
+
+
+def test_each_picture_has_its_numbers_as_a_table(operator):
+    SessionFactory.create_batch(3, created=ago(seconds=0))
+    text = operator.get(OVERVIEW).content.decode()
+    for id in ("hours", "days", "partitions", "issuers"):
+        section = text[text.index(f'<section class="bff-chart" aria-labelledby="bff-{id}">') :]
+        section = section[: section.index("</section>")]
+        assert 'role="img"' in section
+        assert re.search(r'<th scope="row">[^<]+</th><td>4</td>', section), id
+
+
+def test_the_pictures_are_the_same_in_every_language(operator):
+    SessionFactory.create_batch(3, created=ago(seconds=0))
+    with translation.override("de"):
+        text = operator.get(OVERVIEW, headers={"Accept-Language": "de"}).content.decode()
+    assert re.findall(r'x="(\d+\.\d\d%)"', text)
+    assert not re.search(r'="\d+,\d+', text)
+
+
+def test_what_providers_send_is_escaped(operator):
+    SessionFactory(issuer="<script>alert(1)</script>", partition="<b>")
+    text = operator.get(OVERVIEW).content.decode()
+    assert "<script>alert(1)" not in text
+    assert "<b>" not in text
+
+
+def test_the_overview_takes_as_many_statements_for_many_sessions_as_for_few(operator):
+    counts = []
+    for number in (1, 20):
+        for index in range(number):
+            SessionFactory(partition=f"app {index}", issuer=f"https://{index}.example")
+            SessionFactory(expired=True, created=ago(days=index))
+        cache.clear()
+        with CaptureQueriesContext(connection) as captured:
+            operator.get(OVERVIEW)
+        counts.append(len(captured))
+    assert counts[0] == counts[1]
+
+
+def test_figures_are_kept_for_a_minute_and_the_page_says_so(operator):
+    SessionFactory()
+    operator.get(OVERVIEW)
+    SessionFactory()
+    with CaptureQueriesContext(connection) as captured:
+        text = operator.get(OVERVIEW).content.decode()
+    assert "kept for a minute" in text
+    assert "<dd>2</dd>" in text
+    assert not any("COUNT(" in query["sql"] for query in captured)
+    cache.clear()
+    assert "<dd>3</dd>" in operator.get(OVERVIEW).content.decode()
+
+
+def test_an_empty_table_is_no_fault():
+    assert figures.count_by_group() == []
+    assert charts.columns([], mark_every=6).bars == []
+    assert charts.shares([]).bars == []
+
+
+def test_people_without_permission_do_not_see_the_overview():
+    assert browser_of().get(OVERVIEW).status_code == 403
+    assert browser_of("end", "sign_out").get(OVERVIEW).status_code == 403
+    assert Client().get(OVERVIEW).status_code == 302
+    browser = Client()
+    browser.force_login(UserFactory(is_superuser=True))
+    assert browser.get(OVERVIEW).status_code == 302
+    assert browser_of("view").get(OVERVIEW).status_code == 200
