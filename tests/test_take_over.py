@@ -17,6 +17,7 @@ from django.test import Client
 from bff_sessions.contract import UserSessionsFilter
 from bff_sessions.engine import SessionStore
 from bff_sessions.engine.take_over import OldEngine
+from bff_sessions.exceptions import SessionBusy
 from bff_sessions.models import Session
 from bff_sessions.protection import store_key
 from bff_sessions.revocation import revoke_sessions
@@ -79,6 +80,14 @@ def test_a_user_stays_signed_in_and_can_be_found(taking_over, client):
     assert client.get("/admin/").status_code == 200
     (session,) = get_store().get_user_sessions(UserSessionsFilter(subject_id=str(user.pk)))
     assert session.session_id is not None
+
+
+@pytest.mark.django_db
+def test_a_session_that_moves_for_an_exclusive_block_is_leased(taking_over):
+    key = old_session(token=1)
+    other = SessionStore(key).exclusive(timeout=0)
+    with SessionStore(key).exclusive(), pytest.raises(SessionBusy), other:
+        pass
 
 
 @pytest.mark.django_db

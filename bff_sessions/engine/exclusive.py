@@ -9,6 +9,7 @@ import time
 from django.contrib.sessions.backends.base import UpdateError
 from django.contrib.sessions.exceptions import SessionInterrupted
 
+from bff_sessions import conf
 from bff_sessions.engine.lifecycle import SessionLifecycle
 from bff_sessions.engine.steps import Block, Steps, call
 from bff_sessions.exceptions import SessionBusy, SessionConflict, SessionMissing
@@ -43,6 +44,9 @@ class ExclusiveSession(SessionLifecycle):
     def _begin_exclusive(self, owner: str, timeout: float, seconds: float) -> Steps[None]:
         deadline = time.monotonic() + timeout
         pause = 0.01
+        if self._known is None and conf.TAKE_OVER is not None:
+            # Where the engine of before still has it, there is nothing yet to lease.
+            yield from self._get_data()
         while self._session_key is not None:
             try:
                 if (yield call("acquire_lease", self.store_key, owner, seconds)):
