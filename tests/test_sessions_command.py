@@ -133,10 +133,19 @@ def test_ending_goes_through_revocation():
     assert sorted(ended) == ["s1", "s2", "s3"]
 
 
-@pytest.mark.parametrize("arguments", [[], ["--issuer", "https://idp.example"], ["--subject", " "]])
+@pytest.mark.parametrize("arguments", [[], ["--issuer", "https://idp.example"]])
 def test_what_would_match_everything_is_refused(arguments):
     with pytest.raises(CommandError, match="would match every session"):
         sessions_command("end", *arguments)
+    assert len(get_store().get_user_sessions(ALICES)) == 3
+
+
+@pytest.mark.parametrize("option", ["--subject", "--sid", "--user", "--issuer", "--partition"])
+@pytest.mark.parametrize("blank", ["", " "])
+def test_an_empty_variable_of_a_script_ends_no_more_than_was_meant(option, blank):
+    narrowed = ["--user", "7"] if option == "--subject" else ["--subject", "alice"]
+    with pytest.raises(CommandError, match=f"{option} is blank"):
+        sessions_command("end", *narrowed, option, blank, "--yes")
     assert len(get_store().get_user_sessions(ALICES)) == 3
 
 

@@ -103,13 +103,17 @@ class Command(BaseCommand):
 
 
 def _filter(options: dict[str, Any]) -> UserSessionsFilter:
-    names = {"subject_id": options["subject"], "session_id": options["sid"]}
-    issuer = None if options["local"] else options["issuer"] or ANY
+    for name in ("subject", "sid", "user", "issuer", "partition"):
+        # An empty variable of a script: what it was to narrow would reach further.
+        if options[name] is not None and not options[name].strip():
+            raise ValueError(f"--{name} is blank.")
+    issuer = ANY if options["issuer"] is None else options["issuer"]
     return UserSessionsFilter(
-        **names,
+        subject_id=options["subject"],
+        session_id=options["sid"],
         user_id=options["user"],
-        issuer=issuer,
-        partition=options["partition"] or ANY,
+        issuer=None if options["local"] else issuer,
+        partition=ANY if options["partition"] is None else options["partition"],
     )
 
 
