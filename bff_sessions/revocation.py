@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bff_sessions.contract import DeletedSession, UserSessionsFilter
+from bff_sessions.contract import DeletedSession, UserSession, UserSessionsFilter
 from bff_sessions.signals import sessions_revoked
 from bff_sessions.stores import get_store
 
@@ -36,14 +36,18 @@ async def arevoke_sessions(filter: UserSessionsFilter) -> int:
 def revoke_session(key: str) -> bool:
     """End the one session under the store key `key`. Whether there was one, expired or not.
 
-    For anonymous sessions too, which no filter can name. The signal tells of live ones.
+    For anonymous sessions too, which no filter can name. The signal tells of live ones. Where
+    somebody is signed in, it ends also if it moves to another key meanwhile.
     """
     store = get_store()
     session = store.get_user_session(key)
     ended = store.delete_user_session(key)
-    if ended and session is not None:
+    if session is None:
+        return ended
+    if ended:
         sessions_revoked.send_robust(type(store), sessions=[DeletedSession.of(session)])
-    return ended
+        return True
+    return session.session_id is not None and revoke_sessions(_same(session)) > 0
 
 
 async def arevoke_session(key: str) -> bool:
@@ -51,6 +55,19 @@ async def arevoke_session(key: str) -> bool:
     store = get_store()
     session = await store.aget_user_session(key)
     ended = await store.adelete_user_session(key)
-    if ended and session is not None:
+    if session is None:
+        return ended
+    if ended:
         await sessions_revoked.asend_robust(type(store), sessions=[DeletedSession.of(session)])
-    return ended
+        return True
+    return session.session_id is not None and await arevoke_sessions(_same(session)) > 0
+
+
+def _same(session: UserSession) -> UserSessionsFilter:
+    """`session`, whatever its key is by now."""
+    return UserSessionsFilter(
+        issuer=session.issuer,
+        subject_id=session.subject_id,
+        session_id=session.session_id,
+        partition=session.partition,
+    )

@@ -390,3 +390,25 @@ def test_a_loaded_session_that_was_revoked_cannot_be_saved(change):
     with pytest.raises((UpdateError, SessionInterrupted)):
         getattr(session, change)()
     assert not Session.objects.exists()
+
+
+@pytest.mark.parametrize(
+    "revoke", [revoke_session, async_to_sync(arevoke_session)], ids=["sync", "async"]
+)
+def test_a_session_that_moves_to_another_key_meanwhile_ends(revoke, heard, monkeypatch):
+    session = SessionStore()
+    session["oidc"] = {"iss": "https://idp.example", "sub": "alice", "sid": "s1"}
+    session.save()
+    store, key = get_store(), session.store_key
+    look = store.get_user_session
+
+    def look_and_let_it_move(key):
+        row = look(key)
+        monkeypatch.undo()
+        SessionStore(session.session_key).cycle_key()
+        return row
+
+    monkeypatch.setattr(store, "get_user_session", look_and_let_it_move)
+    assert revoke(key)
+    assert store.get_user_sessions(ALICE) == []
+    assert [ended.session_id for _, told in heard for ended in told["sessions"]] == ["s1"]

@@ -75,10 +75,12 @@ class ExclusiveSession(SessionLifecycle):
             known = self._known
             if data if known is None else self.serializer().dumps(data) != known.plain:
                 yield from self._save(False)
-        except UpdateError as error:
-            raise SessionInterrupted(str(error)) from None
-        finally:
+        except Exception as error:  # Who is cancelled takes no more steps, see Block.around().
             yield from self._release(owner)
+            if isinstance(error, UpdateError):
+                raise SessionInterrupted(str(error)) from None
+            raise
+        yield from self._release(owner)
 
     def _release(self, owner: str) -> Steps[None]:
         if self._session_key is not None:

@@ -92,7 +92,7 @@ def verify_logout_token(token: str) -> LogoutToken:
     options = get_logout_options()
     try:
         unverified = jwt.decode_complete(token, options={"verify_signature": False})
-    except (jwt.InvalidTokenError, ValueError):
+    except (jwt.InvalidTokenError, ValueError, RecursionError):
         raise LogoutTokenInvalid(Reason.MALFORMED) from None
     header, claims = unverified["header"], unverified["payload"]
     _check_type(header.get("typ", "JWT"), options)

@@ -45,7 +45,7 @@ def session(request: HttpRequest, *, public_id: str) -> HttpResponse:
 @endpoint("sessions", "DELETE")
 def others(request: HttpRequest) -> HttpResponse:
     current = signed_in(request)
-    if current is None:
+    if current is None or not sessions_beside(current):
         return not_signed_in()
     return JsonResponse({"ended": revoke_sessions(same_subject(current, exclude_key=current.key))})
 

@@ -80,6 +80,7 @@ MALFORMED = {
     "header of deep lists": lambda p: raw(p, b"[" * 9_000, p.claims()),
     "payload is no JSON": lambda p: raw(p, HEADER, b"{"),
     "payload is a list": lambda p: raw(p, HEADER, []),
+    "payload of deep lists": lambda p: raw(p, HEADER, b"[" * 9_000),
     "payload is no UTF-8": lambda p: raw(p, HEADER, b"\xff"),
     "payload of a number with 5,000 digits": lambda p: raw(p, HEADER, b"1" * 5_000),
     "kid is a number": lambda p: p.token(headers={"kid": 1}),
@@ -409,3 +410,12 @@ def test_no_provider_speaks_for_another(provider, another_provider, post):
             verify_logout_token(make)
         assert caught.value.reason is reason
     assert Session.objects.count() == 1
+
+
+def test_a_token_that_is_nested_too_deeply_is_refused(provider, monkeypatch):
+    def decode(*args, **kwargs):
+        raise RecursionError  # PyJWT 2.14, of such a payload.
+
+    monkeypatch.setattr(jwt, "decode_complete", decode)
+    with pytest.raises(LogoutTokenInvalid, match=Reason.MALFORMED.value):
+        verify_logout_token(provider.token())
