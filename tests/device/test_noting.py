@@ -18,6 +18,7 @@ from bff_sessions.models import Session
 from bff_sessions.revocation import revoke_sessions
 from bff_sessions.stores import get_store
 from tests.factories import ago
+from tests.stores.test_minimal import MinimalStore
 
 FIREFOX = "Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:132.0) Gecko/20100101 Firefox/132.0"
 IPHONE = (
@@ -220,6 +221,22 @@ def test_a_session_that_ends_meanwhile_stays_ended_without_an_error(
     now = datetime.now(UTC)
     assert store.note_device(row.key, seen=now, if_seen=None, device=Device()) is False
     assert stored(key) is None
+
+
+class NotingStore(MinimalStore):
+    """Of the optional verbs this one only."""
+
+    def note_device(self, key, **values):
+        return self._store.note_device(key, **values)
+
+
+def test_it_stays_when_a_store_creates_anew_what_moves(device, db):
+    device(store=f"{__name__}.NotingStore")
+    key = sign_in()
+    send(key)
+    session = SessionStore(key)
+    session.cycle_key()
+    assert kept(session.session_key) == (FIREFOX, None, True)
 
 
 def test_it_stays_when_the_session_is_saved_and_moves(any_store, settings, device):
