@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from django.db import connection
 
 from bff_sessions.contract import UserSessionsFilter, UserSessionUpdate
 from bff_sessions.engine import SessionStore
@@ -232,9 +233,11 @@ def test_statements_do_not_grow_with_the_sessions(browser, django_assert_num_que
         path = f"/bff/sessions/{public_id_of(other)}"
         with django_assert_num_queries(2):
             browser.fetch("get", "/bff/sessions")
-        # Load and list; the revocation: find, lock, read and delete in a transaction, look again.
-        with django_assert_num_queries(9):
+        # Load and list; the revocation: find, read with a lock and delete in a transaction, look
+        # again. SQLite has one lock, which is a statement of its own.
+        statements = 9 if connection.vendor == "sqlite" else 8
+        with django_assert_num_queries(statements):
             browser.fetch("delete", path, headers)
         SessionFactory()
-        with django_assert_num_queries(9):
+        with django_assert_num_queries(statements):
             browser.fetch("delete", "/bff/sessions/others", headers)
