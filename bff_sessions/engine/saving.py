@@ -41,7 +41,7 @@ __all__ = ["SavingSession"]
 
 # Tries of one save against concurrent saves. With the pauses below, far more than sixteen
 # writers that save the same session without rest need.
-_MAX_TRIES = 40
+_MAX_TRIES = 64
 
 
 class SavingSession(SessionBase):
