@@ -22,7 +22,7 @@ from bff_sessions import conf
 from bff_sessions.adapters.checks import check_adapters
 from bff_sessions.contract import UserSessionStore, check_text
 from bff_sessions.device.checks import check_device
-from bff_sessions.identity import is_claims_key, load_resolver
+from bff_sessions.identity import is_claims_key
 from bff_sessions.oidc.checks import check_logout, check_providers, check_revocation, check_tokens
 from bff_sessions.protection import check_keys
 from bff_sessions.stores import get_store, load_store_class
@@ -80,7 +80,7 @@ def check_settings(**kwargs: Any) -> Iterable[CheckMessage]:
             )
     yield from _check_store()
     try:
-        load_resolver(conf.IDENTITY_RESOLVER)
+        conf.load_callable("IDENTITY_RESOLVER")
     except ImproperlyConfigured as error:
         yield Error(
             str(error),
@@ -103,7 +103,7 @@ def check_settings(**kwargs: Any) -> Iterable[CheckMessage]:
     yield from check_providers(conf.PROVIDERS)
     yield from check_logout(conf.BACKCHANNEL_LOGOUT)
     yield from check_endpoints()
-    yield from check_tokens(conf.TOKENS, conf.ACCESS_TOKEN_MARGIN)
+    yield from check_tokens(conf.ACCESS_TOKEN_MARGIN)
     yield from check_revocation(conf.TOKEN_REVOCATION)
     yield from check_device(conf.DEVICE)
 

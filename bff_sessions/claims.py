@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import Any, Final
 
-from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpRequest
-from django.utils.module_loading import import_string
 from django.views.decorators.debug import sensitive_variables
 
 from bff_sessions import conf
 from bff_sessions.id_tokens import ID_TOKEN, read_claims
 from bff_sessions.identity import identify
 
-__all__ = ["STANDARD_CLAIMS", "load_claims", "standard_claims"]
+__all__ = ["STANDARD_CLAIMS", "standard_claims"]
 
 # OpenID Connect Core 1.0, 5.1. A list of what is shown, not of what is hidden, so that tokens
 # and whatever else is kept beside the claims stay on the server.
@@ -73,21 +71,3 @@ def _kept_claims(data: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
         yield claims
     with suppress(ValueError):
         yield read_claims(data.get(ID_TOKEN))
-
-
-def load_claims(path: str) -> Callable[[HttpRequest], Any]:
-    """The callable at the dotted `path`.
-
-    Raises:
-        ImproperlyConfigured: if it cannot be imported or called.
-    """
-    try:
-        claims = import_string(path)
-    except Exception as error:
-        raise ImproperlyConfigured(
-            f"BFF_SESSIONS['USER_CLAIMS'] cannot be imported: {path!r} ({error})."
-        ) from error
-    if not callable(claims):
-        raise ImproperlyConfigured(f"BFF_SESSIONS['USER_CLAIMS'] is not callable: {path!r}.")
-    function: Callable[[HttpRequest], Any] = claims
-    return function

@@ -7,10 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from datetime import timedelta
+from functools import cache
 from typing import Any, Final
 
 from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
+from django.utils.module_loading import import_string
 
 STORE: str
 """Dotted path of the `UserSessionStore` subclass."""
@@ -98,6 +101,36 @@ def __getattr__(name: str) -> Any:
     # Kept as an attribute: every request asks several times.
     value = globals()[name] = getattr(settings, "BFF_SESSIONS", {}).get(name, default)
     return value
+
+
+def load_callable(name: str) -> Any:
+    """The callable whose dotted path is the value of the setting `name`.
+
+    Raises:
+        ImproperlyConfigured: if it cannot be imported (with a cause) or called.
+    """
+    return import_callable(__getattr__(name), f"BFF_SESSIONS[{name!r}]")
+
+
+def import_callable(path: Any, place: str) -> Any:
+    """The callable at the dotted `path`, for which `place` says where it is set.
+
+    Raises:
+        ImproperlyConfigured: as load_callable().
+    """
+    try:
+        found = _import(path)
+    except Exception as error:
+        raise ImproperlyConfigured(
+            f"{place} cannot be imported: {path!r:.120} ({error})."
+        ) from error
+    if not callable(found):
+        raise ImproperlyConfigured(f"{place} is not callable: {path!r:.120}.")
+    return found
+
+
+# Every save asks for one.
+_import = cache(import_string)
 
 
 def _forget(*, setting: str, **kwargs: Any) -> None:

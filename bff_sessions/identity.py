@@ -5,12 +5,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cache
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpRequest
-from django.utils.module_loading import import_string
 
 from bff_sessions import conf
 from bff_sessions.contract import check_text, is_moment
@@ -30,8 +28,6 @@ logger = logging.getLogger(__name__)
 
 # Private: written by bind_identity() and read by resolve_identity().
 _BINDING = "_bff_identity"
-# Every save asks for the resolver.
-_import = cache(import_string)
 # django.contrib.auth.SESSION_KEY; importing that package here would import models too early.
 _AUTH_USER_ID = "_auth_user_id"
 
@@ -190,27 +186,10 @@ def identify(data: Mapping[str, Any]) -> Identity:
         ImproperlyConfigured: if the resolver cannot be imported or answers with anything but
             an `Identity`.
     """
-    identity = load_resolver(conf.IDENTITY_RESOLVER)(data)
+    identity = conf.load_callable("IDENTITY_RESOLVER")(data)
     if not isinstance(identity, Identity):
         raise ImproperlyConfigured(
             "BFF_SESSIONS['IDENTITY_RESOLVER'] must return an Identity, "
             f"not {type(identity).__name__}."
         )
     return identity
-
-
-def load_resolver(path: str) -> Any:
-    """The callable at the dotted `path`.
-
-    Raises:
-        ImproperlyConfigured: if it cannot be imported or called.
-    """
-    try:
-        resolver = _import(path)
-    except Exception as error:
-        raise ImproperlyConfigured(
-            f"BFF_SESSIONS['IDENTITY_RESOLVER'] cannot be imported: {path!r} ({error})."
-        ) from error
-    if not callable(resolver):
-        raise ImproperlyConfigured(f"BFF_SESSIONS['IDENTITY_RESOLVER'] is not callable: {path!r}.")
-    return resolver

@@ -67,7 +67,7 @@ def _check_options(options: DeviceOptions) -> Iterator[CheckMessage]:
             id="bff_sessions.E073",
         )
     try:
-        load_address_of(options.address_of)
+        load_address_of(options)
     except ImproperlyConfigured as error:
         yield Error(
             str(error),

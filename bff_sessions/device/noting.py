@@ -56,9 +56,7 @@ def device_of(request: HttpRequest, options: DeviceOptions) -> Device:
     user_agent = request.headers.get("User-Agent", "") if options.user_agent else ""
     address = None
     if options.address is not None:
-        address = _to_address(
-            load_address_of(options.address_of)(request), is_whole=options.address == "full"
-        )
+        address = _to_address(load_address_of(options)(request), is_whole=options.address == "full")
     return Device(user_agent=_to_text(user_agent), address=address)
 
 

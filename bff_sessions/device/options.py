@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpRequest
-from django.utils.module_loading import import_string
 
 from bff_sessions import conf
 
@@ -38,6 +35,15 @@ def get_device_options() -> DeviceOptions | None:
     return DeviceOptions(**{name.lower(): value for name, value in conf.DEVICE.items()})
 
 
+def load_address_of(options: DeviceOptions) -> Any:
+    """The callable that says the address.
+
+    Raises:
+        ImproperlyConfigured: if it cannot be imported or called.
+    """
+    return conf.import_callable(options.address_of, "BFF_SESSIONS['DEVICE']['ADDRESS_OF']")
+
+
 def remote_address(request: HttpRequest) -> object:
     """Who is connected: behind a proxy that is the proxy.
 
@@ -45,19 +51,3 @@ def remote_address(request: HttpRequest) -> object:
     are is for you to know.
     """
     return request.META.get("REMOTE_ADDR")
-
-
-def load_address_of(path: Any) -> Callable[[HttpRequest], object]:
-    """The callable at the dotted `path`.
-
-    Raises:
-        ImproperlyConfigured: if it cannot be imported or called.
-    """
-    name = "BFF_SESSIONS['DEVICE']['ADDRESS_OF']"
-    try:
-        address_of: Callable[[HttpRequest], object] = import_string(path)
-    except Exception as error:
-        raise ImproperlyConfigured(f"{name} cannot be imported: {path!r:.120}.") from error
-    if not callable(address_of):
-        raise ImproperlyConfigured(f"{name} is not callable: {path!r:.120}.")
-    return address_of

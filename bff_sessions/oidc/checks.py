@@ -11,10 +11,10 @@ from typing import Any, Final
 from django.core.checks import CheckMessage, Error
 from django.core.exceptions import ImproperlyConfigured
 
+from bff_sessions import conf
 from bff_sessions.contract import MAX_TEXT, is_moment
 from bff_sessions.oidc.addresses import is_secure, is_url
 from bff_sessions.oidc.options import LogoutOptions, RevocationOptions
-from bff_sessions.oidc.tokens import load_tokens_function
 
 __all__ = [
     "ALGORITHMS",
@@ -189,10 +189,10 @@ def check_logout(options: Any) -> Iterator[CheckMessage]:
             )
 
 
-def check_tokens(path: Any, margin: Any) -> Iterator[CheckMessage]:
+def check_tokens(margin: Any) -> Iterator[CheckMessage]:
     """What is wrong with BFF_SESSIONS["TOKENS"] and ["ACCESS_TOKEN_MARGIN"]."""
     try:
-        load_tokens_function(path)
+        conf.load_callable("TOKENS")
     except ImproperlyConfigured as error:
         is_import = error.__cause__ is not None
         yield Error(

@@ -17,7 +17,7 @@ from bff_sessions import conf
 from bff_sessions.contract import DeletedSession, is_moment
 from bff_sessions.protection import unprotect
 
-__all__ = ["Tokens", "keep_tokens", "load_tokens_function", "read_tokens", "tokens_of"]
+__all__ = ["Tokens", "keep_tokens", "read_tokens", "tokens_of"]
 
 # mozilla-django-oidc's own names. Its 5.0 keeps no refresh token and not when the access token
 # expires: "oidc_id_token_expiration" is when it signs in silently once more.
@@ -137,7 +137,7 @@ def read_tokens(data: Any, new: Tokens | None = None) -> Tokens | None:
     Raises:
         ImproperlyConfigured: if the function cannot be imported, or answers with anything else.
     """
-    tokens = load_tokens_function(conf.TOKENS)(data, new)
+    tokens = conf.load_callable("TOKENS")(data, new)
     if not (tokens is None or isinstance(tokens, Tokens)):
         raise ImproperlyConfigured(
             f"BFF_SESSIONS['TOKENS'] must return Tokens or None, not {type(tokens).__name__}."
@@ -155,20 +155,3 @@ def tokens_of(session: DeletedSession) -> Tokens | None:
     """
     plain = unprotect(session.ticket, key=session.key, partition=session.partition)
     return read_tokens(import_string(settings.SESSION_SERIALIZER)().loads(plain))
-
-
-def load_tokens_function(path: str) -> Any:
-    """The callable at the dotted `path`.
-
-    Raises:
-        ImproperlyConfigured: if it cannot be imported, with a cause, or called.
-    """
-    try:
-        function = import_string(path)
-    except Exception as error:
-        raise ImproperlyConfigured(
-            f"BFF_SESSIONS['TOKENS'] cannot be imported: {path!r} ({error})."
-        ) from error
-    if not callable(function):
-        raise ImproperlyConfigured(f"BFF_SESSIONS['TOKENS'] is not callable: {path!r}.")
-    return function

@@ -12,7 +12,6 @@ from django.shortcuts import resolve_url
 from django.urls import reverse
 
 from bff_sessions import conf
-from bff_sessions.claims import load_claims
 
 __all__ = ["check_endpoints"]
 
@@ -34,7 +33,7 @@ def check_endpoints() -> Iterator[CheckMessage]:
             id="bff_sessions.E051",
         )
     try:
-        load_claims(conf.USER_CLAIMS)
+        conf.load_callable("USER_CLAIMS")
     except ImproperlyConfigured as error:
         yield Error(
             str(error),

@@ -9,7 +9,6 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.middleware.csrf import get_token
 
 from bff_sessions import conf
-from bff_sessions.claims import load_claims
 from bff_sessions.contract import UserSession
 from bff_sessions.engine.lifetimes import end_of
 from bff_sessions.views.endpoint import (
@@ -32,7 +31,7 @@ def user(request: HttpRequest) -> HttpResponse:
         return JsonResponse(None, safe=False) if conf.ANONYMOUS_STATUS == 200 else not_signed_in()
     return JsonResponse(
         {
-            "claims": load_claims(conf.USER_CLAIMS)(request),
+            "claims": conf.load_callable("USER_CLAIMS")(request),
             "expires_in": expires_in(request, current),
             "logout_url": url_of(request, "logout") if "logout" in conf.ENDPOINTS else None,
             "csrf_token": get_token(request),
