@@ -8,8 +8,6 @@ provider has taken them (RFC 7009), see `bff_sessions.oidc.sending`.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -25,14 +23,14 @@ from django.views.decorators.debug import sensitive_variables
 from bff_sessions import conf
 from bff_sessions.contract import DeletedSession
 from bff_sessions.oidc.options import RevocationOptions, get_revocation_options
+from bff_sessions.oidc.sealing import seal_token
 from bff_sessions.oidc.tokens import Tokens, tokens_of
-from bff_sessions.protection import protect, unprotect
 from bff_sessions.signals import sessions_revoked
 
 if TYPE_CHECKING:
     from bff_sessions.models import TokenRevocation
 
-__all__ = ["ahand_over", "connect", "for_expired_sessions", "hand_over", "open_token"]
+__all__ = ["ahand_over", "connect", "for_expired_sessions", "hand_over"]
 
 logger = logging.getLogger("bff_sessions.oidc")
 
@@ -96,8 +94,7 @@ def _to_row(ended: DeletedSession | Tokens, options: RevocationOptions) -> Token
         if issuer not in conf.PROVIDERS:
             return None
         # Whether it has a revocation endpoint may be for the network to say, so not here.
-        digest = _digest(issuer, tokens.refresh_token)
-        token = protect(tokens.refresh_token.encode(), key=digest, partition=_purpose(issuer))
+        digest, token = seal_token(issuer, tokens.refresh_token)
     except Exception as error:
         logger.warning("The tokens of an ended session cannot be read: %s.", type(error).__name__)
         return None
@@ -113,25 +110,6 @@ def _write(rows: list[TokenRevocation], after_response: bool) -> None:
     if after_response:
         digests = [row.digest for row in rows]
         transaction.on_commit(lambda: _pending.extend(digests), using=outbox.db)
-
-
-def open_token(row: TokenRevocation) -> str:
-    """The refresh token.
-
-    Raises:
-        TicketUnreadable: if it does not open.
-    """
-    return unprotect(bytes(row.token), key=row.digest, partition=_purpose(row.issuer)).decode()
-
-
-def _purpose(issuer: str) -> str:
-    # No partition has a NUL, so this opens no ticket; and who alters the issuer opens nothing.
-    return f"\0token revocation\0{issuer}"
-
-
-def _digest(issuer: str, token: str) -> str:
-    # What a provider makes cannot be guessed, so a plain digest does.
-    return hashlib.sha256(json.dumps(["token revocation", issuer, token]).encode()).hexdigest()
 
 
 # After the response

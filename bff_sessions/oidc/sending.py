@@ -17,8 +17,8 @@ from django.views.decorators.debug import sensitive_variables
 from bff_sessions.exceptions import BffSessionsError, ProviderUnavailable
 from bff_sessions.models import TokenRevocation, TokenRevocationQuerySet
 from bff_sessions.oidc.options import RevocationOptions, get_revocation_options
-from bff_sessions.oidc.outbox import open_token
 from bff_sessions.oidc.providers import get_provider
+from bff_sessions.oidc.sealing import open_token
 
 __all__ = ["Outcome", "send"]
 

@@ -30,7 +30,8 @@ from bff_sessions.exceptions import TicketUnreadable
 from bff_sessions.management.commands import revoke_tokens
 from bff_sessions.models import Session, TokenRevocation
 from bff_sessions.oidc import outbox, sending
-from bff_sessions.oidc.outbox import hand_over, open_token
+from bff_sessions.oidc.outbox import hand_over
+from bff_sessions.oidc.sealing import open_token
 from bff_sessions.oidc.sending import Outcome, send
 from bff_sessions.oidc.tokens import Tokens
 from bff_sessions.revocation import arevoke_sessions, revoke_session, revoke_sessions
