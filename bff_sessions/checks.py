@@ -96,7 +96,7 @@ def check_settings(**kwargs: Any) -> Iterable[CheckMessage]:
     yield from _check_partition()
     yield from _check_keys()
     yield from _check_lifetimes()
-    yield from _check_isolation()
+    yield from _check_database()
     if conf.TAKE_OVER is not None:
         yield from _check_take_over()
     yield from check_adapters()
@@ -264,14 +264,22 @@ def _is_number(value: object) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
-def _check_isolation() -> Iterable[CheckMessage]:
+def _check_database() -> Iterable[CheckMessage]:
     try:
         alias = getattr(get_store(), "using", None)
     except ImproperlyConfigured:
         return  # That is told already.
     if alias is None:
         return
-    level = settings.DATABASES.get(alias, {}).get("OPTIONS", {}).get("isolation_level")
+    database = settings.DATABASES.get(alias, {})
+    if database.get("AUTOCOMMIT", True) is False:
+        yield Warning(
+            f"The database {alias!r} does not commit by itself, and nobody says when that is done: "
+            "a sign-in may escape its logout, and a cache is not told of what is written.",
+            hint="Leave AUTOCOMMIT of the database of sessions as it is.",
+            id="bff_sessions.W007",
+        )
+    level = database.get("OPTIONS", {}).get("isolation_level")
     name = getattr(level, "name", str(level)).lower().replace("_", " ")
     if name in ("repeatable read", "serializable"):
         yield Warning(

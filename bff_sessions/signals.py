@@ -5,7 +5,7 @@ from django.dispatch import Signal
 __all__ = ["sessions_revoked"]
 
 sessions_revoked = Signal()
-"""Sessions of others were ended, and the store has said so.
+"""Sessions were ended, those of others or by ``POST bff/logout``, and the store has said so.
 
 Sent once for each revocation that ended something, with `sender` (the store's class) and
 `sessions` (a list of `DeletedSession`). Sent at once, also inside a transaction of the caller: a

@@ -320,6 +320,11 @@ def test_a_database_whose_transactions_see_the_past_is_w004(settings, monkeypatc
     assert "'default'" in only_message("W004").msg
 
 
+def test_a_database_that_does_not_commit_by_itself_is_w007(settings, monkeypatch):
+    monkeypatch.setitem(settings.DATABASES["default"], "AUTOCOMMIT", False)
+    assert "'default'" in only_message("W007").msg
+
+
 def test_other_databases_may_see_the_past(settings, monkeypatch):
     other = {**settings.DATABASES["default"], "OPTIONS": {"isolation_level": "serializable"}}
     monkeypatch.setitem(settings.DATABASES, "other", other)

@@ -142,7 +142,7 @@ class _Access:
                     break
                 read_tokens(self._session, stored)
                 continue
-            if is_other_subject(tokens, self._new):
+            if is_other_subject(tokens, self._new, self._session.get(conf.CLAIMS_KEY)):
                 logger.error("%s refreshed a token with one of somebody else.", provider.issuer)
                 break
             read_tokens(self._session, self._new)

@@ -12,12 +12,14 @@ from typing import Any, Final
 
 import requests
 from django.views.decorators.debug import sensitive_variables
+from urllib3.exceptions import HTTPError
 
 from bff_sessions.exceptions import ProviderUnavailable
 
 __all__ = ["MAX_AGE", "Response", "Source", "get_json", "post_form"]
 
-# Seconds to connect, and between two pieces of an answer. A logout waits for this.
+# Seconds to connect, and between two pieces of an answer, which has twice as long to be whole. A
+# logout waits for this.
 TIMEOUT: Final = 2.0
 # Seconds for which a provider that did not answer is not asked again.
 PAUSE_AFTER_FAILURE: Final = 10.0
@@ -101,6 +103,8 @@ def post_form(
 def _send(method: str, url: str, *, timeout: float | None = None, **kwargs: Any) -> Response:
     if timeout is None:
         timeout = TIMEOUT
+    # The timeout is for each piece of an answer, of which there could be many.
+    deadline = time.monotonic() + 2 * timeout
     try:
         with requests.request(
             method, url, timeout=timeout, allow_redirects=False, stream=True, auth=_as_is, **kwargs
@@ -108,13 +112,16 @@ def _send(method: str, url: str, *, timeout: float | None = None, **kwargs: Any)
             if response.is_redirect:
                 raise ProviderUnavailable("The provider redirects, which is not followed.")
             content = b""
-            for piece in response.iter_content(16 * 1024):
+            # What has come so far, where iter_content() would wait for more.
+            while piece := response.raw.read1(16 * 1024, decode_content=True):
                 content += piece
                 if len(content) > _MAX_SIZE:
                     raise ProviderUnavailable("The provider's answer is too long.")
+                if time.monotonic() > deadline:
+                    raise ProviderUnavailable("The provider answers too slowly.")
             retry_after = _to_seconds(response.headers.get("Retry-After", ""))
             return Response(response.status_code, content, retry_after)
-    except (requests.RequestException, UnicodeError) as error:
+    except (requests.RequestException, HTTPError, UnicodeError) as error:
         # Without the error's own text and cause: they hold the address, and what was posted.
         raise ProviderUnavailable(
             f"The provider cannot be reached: {type(error).__name__}."

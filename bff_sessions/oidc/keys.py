@@ -36,10 +36,13 @@ class SigningKeys(PyJWKClient):
         self._source = Source(lambda: _read(uri()))
         self._lock = threading.Lock()
         self._prefetch = threading.Lock()
+        self._fetches = 0
 
     def fetch_data(self) -> dict[str, Any]:
         # Not PyJWT's own, which reads answers of any length and tries again after each failure.
-        return self._source.fetch()
+        fetched = self._source.fetch()
+        self._fetches += 1
+        return fetched
 
     def find(self, key_id: str | None, algorithm: str) -> PyJWK | None:
         """The key of that id that may have signed with `algorithm`; None if there is none.
@@ -48,14 +51,20 @@ class SigningKeys(PyJWKClient):
         only where there are several.
 
         Raises:
-            ProviderUnavailable: if the keys cannot be had.
+            ProviderUnavailable: if the keys cannot be had; or if the id is unknown and the provider
+                was asked too short a time ago to ask once more: it may be that of a new key.
         """
         with self._lock:
             if key_id is not None:
+                before = self._fetches
                 try:
                     self.get_signing_key(key_id)  # Looks again.
                 except PyJWKClientError:
-                    return None
+                    if self._fetches > before:
+                        return None
+                    error = ProviderUnavailable("Its keys were asked for a moment ago.")
+                    error.retry_after = self.cooldown_duration
+                    raise error from None
             fitting = [
                 key
                 for key in self.get_jwk_set().keys

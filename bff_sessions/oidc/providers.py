@@ -84,7 +84,9 @@ class Provider:
         url = str(self.discovery.get().get(name))
         if not is_url(url):
             raise ProviderUnavailable(f"The provider {self.issuer} has no {name}.")
-        if not (self.allow_http or is_secure(url)):
+        # This machine is for a provider on it: another one shall not have us call its services.
+        is_here = url.startswith("https://") or not self.issuer.startswith("https://")
+        if not (self.allow_http or (is_secure(url) and is_here)):
             raise ProviderUnavailable(f"The {name} of the provider {self.issuer} is not https.")
         return url
 

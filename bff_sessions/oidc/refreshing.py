@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -91,15 +92,20 @@ def _to_tokens(answer: Response, old: Tokens, asked: datetime, issuer: str) -> T
     )
 
 
-def is_other_subject(old: Tokens, new: Tokens) -> bool:
-    """OpenID Connect Core 1.0, 12.2: ``iss`` and ``sub`` MUST stay what they were."""
-    if old.id_token is None or new.id_token is None or old.id_token == new.id_token:
+def is_other_subject(old: Tokens, new: Tokens, signed_in: object) -> bool:
+    """OpenID Connect Core 1.0, 12.2: ``iss`` and ``sub`` MUST stay what they were.
+
+    Args:
+        signed_in: the claims that are kept of who signed in, where the id token is not.
+    """
+    if new.id_token is None or old.id_token == new.id_token:
         return False
     # 3.1.3.7, 6: it comes from the provider itself, so TLS stands for the signature.
-    was, now = _claims(old.id_token), _claims(new.id_token)
-    return was is not None and (
-        now is None or any(now.get(name) != was.get(name) for name in ("iss", "sub"))
-    )
+    was = signed_in if old.id_token is None else _claims(old.id_token)
+    now = _claims(new.id_token)
+    if not (isinstance(was, Mapping) and was.get("iss") and was.get("sub")):
+        return False
+    return now is None or any(now.get(name) != was[name] for name in ("iss", "sub"))
 
 
 def _claims(id_token: str) -> dict[str, Any] | None:

@@ -30,7 +30,7 @@ logger = logging.getLogger("bff_sessions.logout")
 _MAX_SIZE: Final = 64 * 1024
 _MAX_FIELDS: Final = 20
 # Seconds after which a provider that we could not ask is worth another try.
-_RETRY_AFTER: Final = "10"
+_RETRY_AFTER: Final = 10
 
 
 class _BadRequest(Exception):
@@ -62,9 +62,11 @@ def backchannel_logout(request: HttpRequest) -> HttpResponse:
         logger.warning("A logout was refused. %s", error)
         return _error("invalid_request", str(error), 400)
     except ProviderUnavailable as error:
-        logger.error("A logout could not be verified. %s", error)
+        # Not an error of anybody's where a key id is unknown, which a stranger may send, too.
+        level = logging.ERROR if error.retry_after is None else logging.WARNING
+        logger.log(level, "A logout could not be verified. %s", error)
         response = _error("temporarily_unavailable", "The keys cannot be had.", 503)
-        response["Retry-After"] = _RETRY_AFTER
+        response["Retry-After"] = str(int(error.retry_after or _RETRY_AFTER))
         return response
     logger.info("A logout of %s ended %d sessions.", token.issuer, ended)
     return HttpResponse()

@@ -152,9 +152,13 @@ def test_a_new_id_token_is_kept(provider, get):
     assert (kept(key).id_token, kept(key).refresh_token) == (new, "r2")
 
 
+@pytest.mark.parametrize("keeps_id_token", [True, False])
 @pytest.mark.parametrize("claims", [{"sub": "bob"}, {"iss": "https://else.example"}, None])
-def test_tokens_of_somebody_else_end_the_sign_in(provider, get, claims):
-    key = start(**provider.sign_in(expires_in=-1))
+def test_tokens_of_somebody_else_end_the_sign_in(provider, get, claims, keeps_id_token):
+    data = provider.sign_in(expires_in=-1)
+    if not keeps_id_token:
+        data["oidc"]["id_token"] = None
+    key = start(**data)
     ours = {"iss": provider.issuer, "sub": "alice"}
     new = "no.id.token" if claims is None else make_id_token(**ours | claims)
     answer_with(provider, {"access_token": "a2", "id_token": new})

@@ -5,10 +5,12 @@ import subprocess
 import sys
 import threading
 import traceback
+from dataclasses import replace
 
 import pytest
 from asgiref.sync import async_to_sync
 from django.core.exceptions import ImproperlyConfigured
+from urllib3 import HTTPResponse
 
 from bff_sessions.exceptions import ProviderUnavailable
 from bff_sessions.oidc.http import MAX_AGE, PAUSE_AFTER_FAILURE
@@ -113,6 +115,31 @@ def test_a_configuration_that_is_too_long_is_not_read(provider, configure):
     provider.configuration["padding"] = "a" * 300_000
     with pytest.raises(ProviderUnavailable, match="too long"):
         configure().endpoint("token_endpoint")
+
+
+def test_an_answer_that_drips_is_not_waited_for(provider, configure, monkeypatch, clock):
+    """Each piece comes in time, and all of them would take for ever."""
+    read1 = HTTPResponse.read1
+
+    def drip(self, *args, **kwargs):
+        clock.advance(1)
+        return read1(self, 1, **kwargs)
+
+    monkeypatch.setattr(HTTPResponse, "read1", drip)
+    with pytest.raises(ProviderUnavailable, match="too slowly"):
+        configure().endpoint("token_endpoint")
+
+
+def test_a_provider_elsewhere_does_not_have_us_call_services_of_this_machine(configure):
+    configured = configure()
+    elsewhere = replace(configured, issuer="https://idp.example")
+    elsewhere.__dict__["discovery"] = configured.discovery
+    for provider, is_good in ((configured, True), (elsewhere, False)):
+        if is_good:
+            assert provider.endpoint("token_endpoint").startswith("http://127.0.0.1")
+        else:
+            with pytest.raises(ProviderUnavailable, match="is not https"):
+                provider.endpoint("token_endpoint")
 
 
 def test_a_provider_that_failed_is_left_in_peace_for_a_moment(provider, configure, clock):
@@ -273,13 +300,25 @@ def test_unknown_key_ids_do_not_make_us_ask_for_more_than_one_fetch_in_a_while(
     provider, configure, clock
 ):
     keys = configure().keys
-    for number in range(200):
-        assert keys.find(f"unknown-{number}", "RS256") is None
-    assert provider.requests.count("/keys") == 2
+    for count in (2, 3):
+        assert keys.find("unknown", "RS256") is None
+        for number in range(200):
+            # It may be a new one, for which it is too early to look.
+            with pytest.raises(ProviderUnavailable) as caught:
+                keys.find(f"unknown-{number}", "RS256")
+            assert caught.value.retry_after == 30
+        assert provider.requests.count("/keys") == count
+        clock.advance(31)
+
+
+def test_a_new_key_is_found_when_it_is_time_to_look(provider, configure, clock):
+    keys = configure().keys
+    assert keys.find("unknown", "RS256") is None
+    provider.keys.append(public_jwk(KEYS["RS256"], "RS256", kid="new", alg="RS256"))
+    with pytest.raises(ProviderUnavailable):
+        keys.find("new", "RS256")
     clock.advance(31)
-    for number in range(200):
-        assert keys.find(f"unknown-{number}", "RS256") is None
-    assert provider.requests.count("/keys") == 3
+    assert keys.find("new", "RS256").key_id == "new"
 
 
 def test_unknown_key_ids_do_not_make_us_hammer_a_provider_that_is_down(provider, configure, clock):
