@@ -44,7 +44,7 @@ def main(arguments: list[str]) -> int:
         return done.returncode
 
     print(f"Testing on {', '.join(databases)}.", flush=True)
-    with ThreadPoolExecutor(len(databases)) as pool:
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
         codes = dict(zip(databases, pool.map(test, databases), strict=True))
     failed = [name for name, code in codes.items() if code]
     subprocess.run([*PYTHON, "coverage", "combine", "--quiet"], check=True)
