@@ -5,6 +5,7 @@ Use as ``conf.STORE``; ``override_settings(BFF_SESSIONS=...)`` takes effect at o
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Collection, Sequence
 from datetime import timedelta
 from functools import cache
@@ -109,7 +110,8 @@ def load_callable(name: str) -> Any:
     Raises:
         ImproperlyConfigured: if it cannot be imported (with a cause) or called.
     """
-    return import_callable(__getattr__(name), f"BFF_SESSIONS[{name!r}]")
+    # Every save asks for one: by the attribute, which is kept.
+    return import_callable(getattr(sys.modules[__name__], name), f"BFF_SESSIONS[{name!r}]")
 
 
 def import_callable(path: Any, place: str) -> Any:
@@ -129,7 +131,6 @@ def import_callable(path: Any, place: str) -> Any:
     return found
 
 
-# Every save asks for one.
 _import = cache(import_string)
 
 
