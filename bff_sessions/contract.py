@@ -247,6 +247,35 @@ class UserSessionsFilter:
                 "without one it would match every session."
             )
 
+    @classmethod
+    def of_session(cls, session: UserSession, exclude_key: str | None = None) -> UserSessionsFilter:
+        """What is the same session at the provider, also if it moves to another key meanwhile.
+
+        Raises:
+            ValueError: for an anonymous session, which no filter can name.
+        """
+        return cls(
+            issuer=session.issuer,
+            subject_id=session.subject_id,
+            session_id=session.session_id,
+            partition=session.partition,
+            exclude_key=exclude_key,
+        )
+
+    @classmethod
+    def of_subject(cls, session: UserSession, exclude_key: str | None = None) -> UserSessionsFilter:
+        """All of that person in that application, and of nobody with the same sub elsewhere.
+
+        Raises:
+            ValueError: as of_session().
+        """
+        return cls(
+            issuer=session.issuer,
+            subject_id=session.subject_id,
+            partition=session.partition,
+            exclude_key=exclude_key,
+        )
+
     def matches(self, session: _Matchable) -> bool:
         """Whether `session` is one of those (expired or not)."""
         return (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bff_sessions.contract import DeletedSession, UserSession, UserSessionsFilter
+from bff_sessions.contract import DeletedSession, UserSessionsFilter
 from bff_sessions.signals import sessions_revoked
 from bff_sessions.stores import get_store
 
@@ -47,7 +47,10 @@ def revoke_session(key: str) -> bool:
     if ended:
         sessions_revoked.send_robust(type(store), sessions=[DeletedSession.of(session)])
         return True
-    return session.session_id is not None and revoke_sessions(_same(session)) > 0
+    return (
+        session.session_id is not None
+        and revoke_sessions(UserSessionsFilter.of_session(session)) > 0
+    )
 
 
 async def arevoke_session(key: str) -> bool:
@@ -60,14 +63,7 @@ async def arevoke_session(key: str) -> bool:
     if ended:
         await sessions_revoked.asend_robust(type(store), sessions=[DeletedSession.of(session)])
         return True
-    return session.session_id is not None and await arevoke_sessions(_same(session)) > 0
-
-
-def _same(session: UserSession) -> UserSessionsFilter:
-    """`session`, whatever its key is by now."""
-    return UserSessionsFilter(
-        issuer=session.issuer,
-        subject_id=session.subject_id,
-        session_id=session.session_id,
-        partition=session.partition,
+    return (
+        session.session_id is not None
+        and await arevoke_sessions(UserSessionsFilter.of_session(session)) > 0
     )

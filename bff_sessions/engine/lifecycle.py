@@ -10,11 +10,11 @@ from django.contrib.sessions.backends.base import CreateError, UpdateError
 from django.contrib.sessions.exceptions import SessionInterrupted
 
 from bff_sessions import conf
+from bff_sessions.contract import UserSessionsFilter
 from bff_sessions.engine import lifetimes
 from bff_sessions.engine.merging import merge
 from bff_sessions.engine.rows import Known
 from bff_sessions.engine.saving import SavingSession
-from bff_sessions.engine.signing_in import same_session
 from bff_sessions.engine.steps import Steps, call, move_here
 from bff_sessions.exceptions import SessionConflict, SessionMissing
 from bff_sessions.protection import store_key
@@ -132,7 +132,7 @@ class SessionLifecycle(SavingSession):
         deleted = yield from self._delete(None)
         if not (deleted or row is None or row.session_id is None or self._unreadable):
             # Another request has moved it to a new key, which this one cannot know.
-            yield call("delete_user_sessions", same_session(row))
+            yield call("delete_user_sessions", UserSessionsFilter.of_session(row))
         if self._saved is not None and self._saved.session_key != self._session_key:
             # It was moved in a transaction that may yet be rolled back, or was.
             yield from self._delete(self._saved.session_key)

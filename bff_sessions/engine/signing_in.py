@@ -16,7 +16,6 @@ __all__ = [
     "changes_hands",
     "end_oldest",
     "replace_others",
-    "same_session",
     "signs_in",
     "warn_without_provider",
 ]
@@ -38,7 +37,7 @@ def replace_others(
     row: UserSession, old: UserSession | None, can_open: Callable[[UserSession], bool]
 ) -> Steps[None]:
     """End what the same session at the provider has elsewhere: signing in replaces."""
-    others = same_session(row, exclude_key=None if old is None else old.key)
+    others = UserSessionsFilter.of_session(row, exclude_key=None if old is None else old.key)
     for other in (yield call("get_user_sessions", others)):
         # Not what a host with the wrong key cannot open.
         if can_open(other):
@@ -50,12 +49,7 @@ def end_oldest(row: UserSession) -> Steps[None]:
     limit = conf.MAX_SESSIONS_PER_SUBJECT
     if limit is None:
         return
-    others = UserSessionsFilter(
-        subject_id=row.subject_id,
-        issuer=row.issuer,
-        partition=row.partition,
-        exclude_key=row.key,
-    )
+    others = UserSessionsFilter.of_subject(row, exclude_key=row.key)
     found: list[UserSession] = yield call("get_user_sessions", others)
     # Its own among them: of two that sign in at the same moment, whoever finds the other, the later
     # one stays.
@@ -75,17 +69,6 @@ def warn_without_provider(row: UserSession) -> None:
             row.user_id,
             row.public_id,
         )
-
-
-def same_session(row: UserSession, exclude_key: str | None = None) -> UserSessionsFilter:
-    """The sessions that are, at the provider, the same as `row`."""
-    return UserSessionsFilter(
-        issuer=row.issuer,
-        subject_id=row.subject_id,
-        session_id=row.session_id,
-        partition=row.partition,
-        exclude_key=exclude_key,
-    )
 
 
 def _age(row: UserSession) -> tuple[datetime, str]:

@@ -13,8 +13,7 @@ from typing import Final
 from django.core.exceptions import ImproperlyConfigured
 
 from bff_sessions import conf
-from bff_sessions.contract import UserSession
-from bff_sessions.engine.signing_in import same_session
+from bff_sessions.contract import UserSession, UserSessionsFilter
 from bff_sessions.engine.steps import Steps, call
 from bff_sessions.revocation import revoke_sessions
 
@@ -43,7 +42,7 @@ def end_if_logged_out(row: UserSession, auth_time: float | None) -> Steps[None]:
 
         since = row.created if auth_time is None else datetime.fromtimestamp(auth_time, UTC)
         if Logout.objects.current().ends(row, since, datetime.now(UTC) - REMEMBERED):
-            revoke_sessions(same_session(row))
+            revoke_sessions(UserSessionsFilter.of_session(row))
             logger.info("A sign-in at %s came after its logout, and was ended.", issuer)
         _prefetch_keys(str(issuer))
 

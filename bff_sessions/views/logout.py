@@ -13,7 +13,7 @@ from django.shortcuts import resolve_url
 from django.views.decorators.debug import sensitive_variables
 
 from bff_sessions import conf
-from bff_sessions.engine.signing_in import same_session
+from bff_sessions.contract import UserSessionsFilter
 from bff_sessions.revocation import revoke_sessions
 from bff_sessions.views.endpoint import endpoint, session_of, url_of
 from bff_sessions.views.local import is_local
@@ -31,7 +31,7 @@ def logout(request: HttpRequest) -> HttpResponse:
     if current is None or current.subject_id is not None:
         if current is not None:
             # Told by what deletes it, so that the refresh token is the one that it held last.
-            revoke_sessions(same_session(current))
+            revoke_sessions(UserSessionsFilter.of_session(current))
         auth.logout(request)
     url = None if current is None else end_session_url(request, current.issuer, data, return_to)
     return HttpResponseRedirect(url or local_url(return_to))

@@ -17,12 +17,12 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext, ngettext_lazy
 
 from bff_sessions import conf
-from bff_sessions.contract import UserSession
+from bff_sessions.contract import UserSession, UserSessionsFilter
 from bff_sessions.device.words import in_words
 from bff_sessions.revocation import revoke_sessions
 from bff_sessions.views.endpoint import endpoint, signed_in, url_of
 from bff_sessions.views.login import login_url
-from bff_sessions.views.sessions import same_subject, sessions_beside
+from bff_sessions.views.sessions import sessions_beside
 
 __all__ = ["end_my_session", "end_other_sessions", "my_sessions"]
 
@@ -69,7 +69,7 @@ def end_my_session(request: HttpRequest, *, public_id: str) -> HttpResponse:
     if request.method != "POST":
         return show(request, "end_my_session", session=describe(chosen, current))
     # By its session id, which it keeps if it moves to a new key meanwhile.
-    revoke_sessions(same_subject(chosen, session_id=chosen.session_id))
+    revoke_sessions(UserSessionsFilter.of_session(chosen))
     if chosen.session_id == current.session_id:
         auth.logout(request)
         return HttpResponseRedirect(login_url(None))
@@ -85,7 +85,7 @@ def end_other_sessions(request: HttpRequest) -> HttpResponse:
         return sign_in(request)
     if request.method != "POST":
         return show(request, "end_other_sessions", number=len(found) - 1)
-    ended = revoke_sessions(same_subject(current, exclude_key=current.key))
+    ended = revoke_sessions(UserSessionsFilter.of_subject(current, exclude_key=current.key))
     text = ngettext("%(number)d session has ended.", "%(number)d sessions have ended.", ended)
     return back_to_list(request, messages.SUCCESS, text % {"number": ended})
 

@@ -36,7 +36,7 @@ def session(request: HttpRequest, *, public_id: str) -> HttpResponse:
     if not ended:
         return error(404, "session_not_found", "You have no session of this public_id.")
     # By its session id, which it keeps if it moves to a new key meanwhile.
-    revoke_sessions(same_subject(ended[0], session_id=ended[0].session_id))
+    revoke_sessions(UserSessionsFilter.of_session(ended[0]))
     if ended[0].session_id == current.session_id:
         auth.logout(request)
     return HttpResponse(status=204)
@@ -47,7 +47,8 @@ def others(request: HttpRequest) -> HttpResponse:
     current = signed_in(request)
     if current is None or not sessions_beside(current):
         return not_signed_in()
-    return JsonResponse({"ended": revoke_sessions(same_subject(current, exclude_key=current.key))})
+    elsewhere = UserSessionsFilter.of_subject(current, exclude_key=current.key)
+    return JsonResponse({"ended": revoke_sessions(elsewhere)})
 
 
 def sessions_beside(current: UserSession | None) -> list[UserSession]:
@@ -57,21 +58,11 @@ def sessions_beside(current: UserSession | None) -> list[UserSession]:
     now = datetime.now(UTC)
     found = [
         session
-        for session in get_store().get_user_sessions(same_subject(current))
+        for session in get_store().get_user_sessions(UserSessionsFilter.of_subject(current))
         if not is_over(session, now)
     ]
     # Where a cache served it, or since the request came in.
     return found if any(session.key == current.key for session in found) else []
-
-
-def same_subject(session: UserSession, **narrower: str | None) -> UserSessionsFilter:
-    """All of that person in this application, and of nobody with the same sub elsewhere."""
-    return UserSessionsFilter(
-        subject_id=session.subject_id,
-        issuer=session.issuer,
-        partition=session.partition,
-        **narrower,
-    )
 
 
 def describe(session: UserSession, current: UserSession) -> dict[str, Any]:
