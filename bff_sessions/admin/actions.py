@@ -104,8 +104,8 @@ def _confirmed(
         until = time.monotonic() + _SECONDS
         for batch in _batches(queryset):
             ended += end(model_admin, request, batch)
-            if is_over := time.monotonic() > until:
-                is_done = not (is_over and queryset.exists())
+            if time.monotonic() > until:
+                is_done = not queryset.exists()
                 break
         text = ngettext("%d session has ended.", "%d sessions have ended.", ended) % ended
         if is_done:

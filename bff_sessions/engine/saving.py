@@ -118,10 +118,10 @@ class SavingSession(SessionBase):
             SessionMissing: if the row is gone, or is somebody else's by now.
             SessionConflict: if it kept changing, or does not open any more.
         """
-        is_current = self._saved is not None and self._pending is None
+        is_caught_up = self._saved is not None and self._pending is None
         tried = None
         for attempt in range(_MAX_TRIES):
-            if not (is_current or self._unreadable):
+            if not (is_caught_up or self._unreadable):
                 yield from self._catch_up()
             if self._unreadable:
                 return False
@@ -139,7 +139,7 @@ class SavingSession(SessionBase):
             try:
                 version = yield call("overwrite_user_session", old, new.row)
             except SessionChanged:
-                is_current = False
+                is_caught_up = False
                 if attempt:  # Most races are between two: the second try needs no pause.
                     yield random.uniform(0, min(0.002 * 2**attempt, 0.25))
                 continue
