@@ -101,10 +101,6 @@ class Provider:
         """
         return name in self.endpoints or bool(self.discovery.get().get(name))
 
-    async def aendpoint(self, name: str) -> str:
-        """See endpoint()."""
-        return await sync_to_async(self.endpoint, thread_sensitive=False)(name)
-
     @sensitive_variables()
     def post(
         self, endpoint: str, data: Mapping[str, str], *, timeout: float = _POST_TIMEOUT

@@ -61,10 +61,8 @@ def test_the_secret_is_not_shown(configure):
 # Endpoints
 
 
-@pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
-def test_endpoints_are_those_that_the_provider_tells(provider, configure, is_async):
-    configured = configure()
-    ask = async_to_sync(configured.aendpoint) if is_async else configured.endpoint
+def test_endpoints_are_those_that_the_provider_tells(provider, configure):
+    ask = configure().endpoint
     assert ask("token_endpoint") == f"{provider.issuer}/token"
     assert ask("revocation_endpoint") == f"{provider.issuer}/revoke"
     assert provider.requests == [CONFIGURATION]
