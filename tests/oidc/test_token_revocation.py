@@ -649,7 +649,6 @@ import json, sys
 from django.conf import settings
 settings.BFF_SESSIONS = json.loads(sys.stdin.readline())
 import django; django.setup()
-from django.contrib.sessions.management.commands import clearsessions
 from django.core.management import call_command
 print("ready", flush=True); sys.stdin.readline()
 call_command("revoke_tokens")
