@@ -145,6 +145,31 @@ def test_signing_out_at_the_endpoint_does_so_too(provider):
     assert provider.revoked == [data["oidc"]["refresh_token"]]
 
 
+def test_signing_out_revokes_the_token_that_the_session_held_last(provider, monkeypatch):
+    """Another request has it rotated when this one, which has loaded the session, signs out."""
+    key, store, rotations = start(**provider.sign_in()), type(get_store()), []
+
+    def rotating_before(delete):
+        def rotate_and_delete(self, which):
+            if not rotations:
+                rotations.append(which)
+                other = SessionStore(key)
+                other["oidc"] = {**other["oidc"], "refresh_token": "rotated"}
+                other.save()
+            return delete(self, which)
+
+        return rotate_and_delete
+
+    # Whichever of them the sign-out uses first.
+    for verb in ("delete_user_session", "delete_user_sessions"):
+        monkeypatch.setattr(store, verb, rotating_before(getattr(store, verb)))
+    client = Client()
+    client.cookies["sessionid"] = key
+    assert client.post("/bff/logout").status_code == 302
+    assert get_store().get_user_sessions(ALICES) == []
+    assert provider.revoked == ["rotated"]
+
+
 def test_nothing_is_sent_before_the_response(provider):
     sign_in(provider)
     response = None
