@@ -1,11 +1,13 @@
 """Sessions of the engine that was used before: TAKE_OVER and manage.py import_sessions."""
 
 import io
+import signal
 import threading
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
+from django.contrib.sessions.backends.base import UpdateError
 from django.contrib.sessions.backends.db import SessionStore as OldStore
 from django.contrib.sessions.models import Session as OldSession
 from django.core.checks import run_checks
@@ -17,7 +19,7 @@ from django.test import Client
 from bff_sessions.contract import UserSessionsFilter
 from bff_sessions.engine import SessionStore
 from bff_sessions.engine.take_over import OldEngine
-from bff_sessions.exceptions import SessionBusy
+from bff_sessions.exceptions import SessionBusy, SessionChanged
 from bff_sessions.models import Session
 from bff_sessions.protection import store_key
 from bff_sessions.revocation import revoke_sessions
@@ -99,6 +101,25 @@ def test_what_was_revoked_here_does_not_come_back_from_there(taking_over):
     assert dict(SessionStore(key).items()) == {}
     assert import_sessions() == "0 sessions moved."
     assert dict(SessionStore(key).items()) == {}
+
+
+@pytest.mark.django_db
+def test_signed_out_is_out_though_its_key_is_there_again(taking_over, monkeypatch):
+    """A save that has to read the session anew must not find it in the table of before."""
+    key = old_sign_in(UserFactory())
+    there = OldSession.objects.get()
+    session = SessionStore(key)
+    session["a"] = 1
+    there.save()
+
+    def lose_the_race(self, read, session):
+        self.delete_user_session(read.key)
+        raise SessionChanged
+
+    monkeypatch.setattr(type(get_store()), "overwrite_user_session", lose_the_race)
+    with pytest.raises(UpdateError):
+        session.save()
+    assert not Session.objects.exists()
 
 
 @pytest.mark.django_db
@@ -272,6 +293,34 @@ def test_what_is_stopped_goes_on_with_the_next_run(monkeypatch):
     assert (OldSession.objects.count(), Session.objects.count()) == (2, 2)
     monkeypatch.undo()
     assert import_sessions("--batch-size", "2") == "2 sessions moved."
+
+
+@pytest.mark.django_db
+def test_sigterm_ends_it_between_two_batches(monkeypatch):
+    for number in range(4):
+        old_session(number=number)
+    move = OldEngine.move
+
+    def terminated(self, pairs):
+        signal.raise_signal(signal.SIGTERM)
+        return move(self, pairs)
+
+    monkeypatch.setattr(OldEngine, "move", terminated)
+    assert import_sessions("--batch-size", "2") == (
+        "2 sessions moved. Stopped by a signal; run it again for the rest."
+    )
+    assert OldSession.objects.count() == 2
+
+
+@pytest.mark.django_db
+def test_a_key_that_no_cookie_holds_here_leaves_the_session_there():
+    session = OldStore()
+    session["a"] = 1
+    session._session_key = "no\tkey of ours"
+    session.save(must_create=True)
+    assert import_sessions() == (
+        "0 sessions moved. Left there: 1 its key is not one that a cookie can hold."
+    )
 
 
 @pytest.mark.django_db

@@ -162,13 +162,16 @@ def test_it_is_taken(provider, post, make):
     assert (post(token).status_code, post(token).status_code) == (200, 400)
 
 
-def test_a_new_key_of_the_provider_is_taken_at_once(provider, post):
+def test_a_new_key_of_the_provider_is_taken_at_once(provider, post, caplog):
     assert post(provider.token()).status_code == 200
     provider.keys = [public_jwk(KEYS["ES256"], "ES256", kid="new", alg="ES256")]
     assert post(provider.token(algorithm="ES256", headers={"kid": "new"})).status_code == 200
     # It is too early to look whether that one is new.
     response = post(provider.token())
     assert (response.status_code, response["Retry-After"]) == (503, "30")
+    # Which any stranger can bring about: nobody is to be called for it.
+    (record,) = [r for r in caplog.records if r.name == "bff_sessions.logout"]
+    assert record.levelno == logging.WARNING
 
 
 def test_providers_side_by_side_end_their_own(provider, another_provider, post, sessions):
