@@ -2,12 +2,9 @@
 
 import asyncio
 import gc
-import os
-import subprocess
 import sys
 import threading
 import time
-from pathlib import Path
 
 import pytest
 from asgiref.sync import async_to_sync
@@ -20,11 +17,10 @@ from bff_sessions.exceptions import SessionBusy
 from bff_sessions.revocation import revoke_sessions
 from bff_sessions.stores import get_store
 from tests.conftest import MEMORY, ORM
-from tests.test_sample import database_url
+from tests.processes import go, processes
 
 ALICE = {"oidc": {"iss": "https://idp.example", "sub": "alice", "sid": "s1"}}
 ALICES = UserSessionsFilter(subject_id="alice")
-ROOT = Path(__file__).parent.parent
 
 
 @pytest.fixture(params=[ORM, MEMORY], ids=["orm", "memory"])
@@ -118,31 +114,12 @@ with session.exclusive(timeout=30, seconds=float(sys.argv[1])):
 
 @pytest.fixture
 def process(transactional_db):
-    started = []
+    with processes("sample_project.settings") as start_process:
 
-    def start_process(session_key, seconds=15, does="refresh"):
-        made = subprocess.Popen(
-            [sys.executable, "-c", PROCESS, str(seconds), does],
-            cwd=ROOT,
-            env={
-                **os.environ,
-                "DJANGO_SETTINGS_MODULE": "sample_project.settings",
-                "DATABASE_URL": database_url(),
-            },
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        started.append(made)
-        made.stdin.write(f"{session_key}\n")
-        made.stdin.flush()
-        assert made.stdout.readline() == "ready\n"
-        return made
+        def start_process_of(session_key, seconds=15, does="refresh"):
+            return start_process(PROCESS, session_key, seconds, does)
 
-    yield start_process
-    for made in started:
-        made.kill()
-        made.communicate()
+        yield start_process_of
 
 
 @pytest.fixture
@@ -153,11 +130,9 @@ def sample_partition(settings):
 
 def test_processes_refresh_once(process, sample_partition):
     key = start(token=1)
-    processes = [process(key) for _ in range(2)]
-    for each in processes:
-        each.stdin.write("\n")
-        each.stdin.flush()
-    outputs = "".join(each.communicate(timeout=60)[0] for each in processes)
+    started = [process(key) for _ in range(2)]
+    go(*started)
+    outputs = "".join(each.communicate(timeout=60)[0] for each in started)
     assert outputs.count("has it") == 2
     assert outputs.count("used") == 1
     assert SessionStore(key)["token"] == 2
@@ -166,8 +141,7 @@ def test_processes_refresh_once(process, sample_partition):
 def test_who_is_killed_loses_the_lease_in_time(process, sample_partition):
     key = start(token=1)
     holder = process(key, seconds=5, does="die")
-    holder.stdin.write("\n")
-    holder.stdin.flush()
+    go(holder)
     assert holder.stdout.readline() == "has it 1\n"
     holder.kill()
     session = SessionStore(key)

@@ -1,15 +1,12 @@
 """Real processes that save the same session: nothing that was acknowledged is lost."""
 
 import json
-import os
-import subprocess
-import sys
 
 import pytest
 
 from bff_sessions.engine import SessionStore
-from tests.test_exclusive import ROOT, start
-from tests.test_sample import database_url
+from tests.processes import go, processes
+from tests.test_exclusive import start
 
 WRITER = """
 import asyncio, json, sys
@@ -44,34 +41,13 @@ def settings_of_the_processes(settings):
 
 def write(key, names, count, is_async):
     """Let processes of these `names` save the session `count` times each."""
-    environment = {
-        **os.environ,
-        "DJANGO_SETTINGS_MODULE": "sample_project.settings",
-        "DATABASE_URL": database_url(),
-        "DEBUG": "true",
-    }
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", WRITER],
-            cwd=ROOT,
-            env=environment,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for _ in names
-    ]
-    for name, process in zip(names, processes, strict=True):
-        process.stdin.write(json.dumps([key, name, count, is_async]) + "\n")
-        process.stdin.flush()
-        assert process.stdout.readline() == "ready\n"
-    for process in processes:
-        process.stdin.write("\n")
-        process.stdin.flush()
-    for process in processes:
-        output, errors = process.communicate(timeout=120)
-        assert output == "done\n", errors
+    with processes("sample_project.settings") as start_process:
+        started = [
+            start_process(WRITER, json.dumps([key, name, count, is_async])) for name in names
+        ]
+        go(*started)
+        for process in started:
+            assert process.communicate(timeout=120)[0] == "done\n"
 
 
 @pytest.mark.django_db(transaction=True)

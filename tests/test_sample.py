@@ -10,28 +10,15 @@ import time
 import urllib.error
 from datetime import UTC, datetime, timedelta
 from http.cookiejar import CookieJar
-from pathlib import Path
 from urllib.parse import urlencode
 from urllib.request import HTTPCookieProcessor, ProxyHandler, build_opener
 
 import pytest
 from django.contrib.auth.models import User
-from django.db import connection
 
 from bff_sessions.models import Session
 from tests.factories import SessionFactory
-
-ROOT = Path(__file__).parent.parent
-# Empty is as good as absent, and keeps out what a .env may say.
-NO_PROVIDER = dict.fromkeys(["OIDC_ISSUER", "OIDC_CLIENT_ID", "OIDC_CLIENT_SECRET"], "")
-
-
-def database_url():
-    """The database of the tests, as a URL for the sample project."""
-    configured = connection.settings_dict
-    if connection.vendor == "sqlite":
-        return f"sqlite:///{ROOT / configured['NAME']}"
-    return re.sub(r"/[^/]*$", f"/{configured['NAME']}", os.environ["TEST_DATABASE_URL"])
+from tests.processes import NO_PROVIDER, ROOT, database_url
 
 
 def manage(*arguments, **environment):

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import os
 import subprocess
 import sys
 import threading
@@ -41,8 +40,8 @@ from bff_sessions.revocation import revoke_sessions
 from tests.conftest import MEMORY
 from tests.factories import UserFactory
 from tests.oidc.fake_provider import make_id_token, serve
-from tests.test_exclusive import ROOT, start
-from tests.test_sample import database_url
+from tests.processes import ROOT, go, processes
+from tests.test_exclusive import start
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -335,41 +334,22 @@ for thread in threads: thread.join()
 @pytest.fixture
 def process(provider):
     """A process of its own, with some requests at once."""
-    started = []
+    with processes("tests.settings") as start_process:
 
-    def start_process(session_key, count, lease=15):
-        made = subprocess.Popen(
-            [sys.executable, "-c", PROCESS],
-            cwd=ROOT,
-            env={
-                **os.environ,
-                "DJANGO_SETTINGS_MODULE": "tests.settings",
-                "TEST_DATABASE_URL": database_url(),
-            },
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        started.append(made)
-        made.stdin.write(json.dumps(["", session_key, provider.settings, count, lease]) + "\n")
-        made.stdin.flush()
-        assert made.stdout.readline() == "ready\n"
-        return made
+        def start_process_of(session_key, count, lease=15):
+            return start_process(
+                PROCESS, json.dumps(["", session_key, provider.settings, count, lease])
+            )
 
-    yield start_process
-    for made in started:
-        made.kill()
-        made.communicate()
+        yield start_process_of
 
 
 def test_of_many_processes_one_refreshes(provider, process):
     provider.delay = 0.1
     key = start(**provider.sign_in(expires_in=-1))
-    processes = [process(key, MANY // 4) for _ in range(4)]
-    for each in processes:
-        each.stdin.write("\n")
-        each.stdin.flush()
-    tokens = "".join(each.communicate(timeout=100)[0] for each in processes).split()
+    started = [process(key, MANY // 4) for _ in range(4)]
+    go(*started)
+    tokens = "".join(each.communicate(timeout=100)[0] for each in started).split()
     check_many(provider, key, tokens)
 
 
@@ -386,8 +366,7 @@ def test_who_is_killed_while_it_refreshes_leaves_it_to_others(provider, process)
     provider.before["/token"] = wait
     key = start(**provider.sign_in(expires_in=-1))
     holder = process(key, 1, lease=3)
-    holder.stdin.write("\n")
-    holder.stdin.flush()
+    go(holder)
     assert asked.wait(60)
     holder.kill()
     assert provider.is_valid(get_access_token(request_of(key)))

@@ -5,7 +5,6 @@ import json
 import logging
 import os
 import signal
-import subprocess
 import sys
 import threading
 import time
@@ -38,8 +37,8 @@ from bff_sessions.revocation import arevoke_sessions, revoke_session, revoke_ses
 from bff_sessions.stores import get_store
 from tests.conftest import CACHED, MEMORY
 from tests.oidc.fake_provider import SECRET, serve
-from tests.test_exclusive import ROOT, start
-from tests.test_sample import database_url
+from tests.processes import go, processes
+from tests.test_exclusive import start
 
 ALICES = UserSessionsFilter(subject_id="alice")
 
@@ -682,31 +681,8 @@ call_command("revoke_tokens")
 
 @pytest.fixture
 def process(provider, settings):
-    started = []
-
-    def start_process():
-        made = subprocess.Popen(
-            [sys.executable, "-c", PROCESS],
-            cwd=ROOT,
-            env={
-                **os.environ,
-                "DJANGO_SETTINGS_MODULE": "tests.settings",
-                "TEST_DATABASE_URL": database_url(),
-            },
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        started.append(made)
-        made.stdin.write(json.dumps(settings.BFF_SESSIONS) + "\n")
-        made.stdin.flush()
-        assert made.stdout.readline() == "ready\n"
-        return made
-
-    yield start_process
-    for made in started:
-        made.kill()
-        made.communicate()
+    with processes("tests.settings") as start_process:
+        yield lambda: start_process(PROCESS, json.dumps(settings.BFF_SESSIONS))
 
 
 def test_two_commands_at_once_send_each_token_once(provider, process):
@@ -714,11 +690,9 @@ def test_two_commands_at_once_send_each_token_once(provider, process):
     hand_over([Tokens(refresh_token=token, issuer=provider.issuer) for token in tokens])
     outbox._pending.clear()
     provider.delay = 0.02
-    processes = [process() for _ in range(2)]
-    for each in processes:
-        each.stdin.write("\n")
-        each.stdin.flush()
-    outputs = [each.communicate(timeout=100)[0] for each in processes]
+    started = [process() for _ in range(2)]
+    go(*started)
+    outputs = [each.communicate(timeout=100)[0] for each in started]
     assert sorted(provider.revoked) == sorted(tokens)
     assert sum(int(output.split()[0]) for output in outputs) == 40
     assert not TokenRevocation.objects.exists()
@@ -730,8 +704,7 @@ def test_sigterm_ends_it_after_the_token_at_hand(provider, process):
     asked = threading.Event()
     provider.before["/revocation"] = lambda form: (asked.set(), time.sleep(0.5))
     running = process()
-    running.stdin.write("\n")
-    running.stdin.flush()
+    go(running)
     assert asked.wait(60)
     running.send_signal(signal.SIGTERM)
     output = running.communicate(timeout=60)[0]
