@@ -13,13 +13,9 @@ def home(request):
     current = store.get_user_session(request.session.store_key)
     if current is None:  # It has ended since the request came in.
         return redirect("sign-in")
-    # A subject is one person at one issuer only, so both must match.
-    mine = UserSessionsFilter(
-        subject_id=current.subject_id, issuer=current.issuer, partition=current.partition
-    )
     context = {
         "current": current,
-        "sessions": store.get_user_sessions(mine),
+        "sessions": store.get_user_sessions(UserSessionsFilter.of_subject(current)),
         "is_at_provider": bool(settings.OIDC) and current.issuer == settings.OIDC["ISSUER"],
     }
     return render(request, "sample_project/home.html", context)
