@@ -3,7 +3,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from unittest import mock, skipUnless
 
-from django.db import connection, transaction
+from django.db import DataError, InternalError, OperationalError, connection, transaction
 from django.test import TransactionTestCase, override_settings
 from django.test.utils import CaptureQueriesContext
 
@@ -150,19 +150,65 @@ class TestCursorOfPostgreSQL(TransactionTestCase):
         with connection.cursor() as cursor:
             self.assertIs(type(cursor.cursor), Cursor)
 
-    def test_it_prepares_nothing_unless_told_to(self):
-        def prepared():
+    def _prepared(self):
+        """Statements that are prepared after many loads on a new connection."""
+        connection.close()
+        for _ in range(20):
+            OrmUserSessionStore().get_user_session("a" * 64)
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT count(*) FROM pg_prepared_statements")
+            return cursor.fetchone()[0]
+
+    def test_it_prepares_what_is_executed_often(self):
+        self.assertEqual(self._prepared(), 1)
+
+    def test_it_prepares_nothing_behind_a_pooler(self):
+        import psycopg
+
+        # It tells each client an id of its own invention.
+        with mock.patch.object(psycopg.ConnectionInfo, "backend_pid", 1):
+            self.assertEqual(self._prepared(), 0)
+
+    def test_it_prepares_what_the_settings_say(self):
+        options = connection.settings_dict["OPTIONS"]
+        for threshold, prepared in ((None, 0), (0, 1), (100, 0)):
+            with (
+                self.subTest(threshold),
+                mock.patch.dict(options, {"prepare_threshold": threshold}),
+            ):
+                self.assertEqual(self._prepared(), prepared)
+
+    def test_asking_for_the_pooler_is_no_statement_of_the_project(self):
+        connection.close()
+        with self.assertNumQueries(20):
             for _ in range(20):
                 OrmUserSessionStore().get_user_session("a" * 64)
-            with connection.cursor() as cursor:
-                cursor.execute("SELECT count(*) FROM pg_prepared_statements")
-                return cursor.fetchone()[0]
 
-        self.assertEqual(prepared(), 0)
-        connection.ensure_connection()
-        self.addCleanup(setattr, connection.connection, "prepare_threshold", None)
-        connection.connection.prepare_threshold = 5
-        self.assertEqual(prepared(), 1)
+    def test_nothing_is_asked_in_a_transaction_that_has_failed(self):
+        connection.close()
+        store = OrmUserSessionStore()
+        with transaction.atomic():
+            with connection.cursor() as cursor, self.assertRaises(DataError):
+                cursor.execute("SELECT 1 / 0")
+            for _ in range(10):
+                with self.assertRaises(InternalError):
+                    store.get_user_session("a" * 64)
+            transaction.set_rollback(True)
+        self.assertIsNone(store.get_user_session("a" * 64))
+
+    def test_a_server_that_goes_away_is_an_error_of_django(self):
+        connection.close()
+        store = OrmUserSessionStore()
+        for _ in range(4):
+            store.get_user_session("a" * 64)
+        pid = connection.connection.info.backend_pid
+        other = connection.copy()
+        self.addCleanup(other.close)
+        with other.cursor() as cursor:
+            cursor.execute("SELECT pg_terminate_backend(%s)", [pid])
+        with self.assertRaises(OperationalError):
+            store.get_user_session("a" * 64)
+        connection.close()
 
     def test_it_is_the_one_of_the_settings_if_they_name_one(self):
         import psycopg
