@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -171,6 +172,9 @@ def _tidy_up() -> None:
     statement = {"postgresql": "VACUUM ANALYZE", "mysql": "ANALYZE TABLE", "sqlite": "ANALYZE"}
     with connection.cursor() as cursor:
         cursor.execute(f"{statement[connection.vendor]} {Session._meta.db_table}")
+        if connection.vendor == "postgresql":
+            cursor.execute("CHECKPOINT")
+    os.sync()
 
 
 def _run(

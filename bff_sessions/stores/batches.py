@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -26,14 +27,22 @@ class Pace:
     seconds: float
     """A batch is as large as what is over in that time."""
     rest: float
-    """So many times as long as a batch took is the rest after it."""
+    """So many times as long as a batch took is the rest after it, on average."""
 
 
 # Everybody else has to wait for a batch: more than a moment would be noticed.
 EXCLUSIVE = Pace(seconds=0.05, rest=1)
-# Others share disk and processor with it, no more, and it takes as long as it takes them. Each
-# batch is a commit, so few of them are kinder to the disk than many.
-SHARED = Pace(seconds=0.1, rest=0.5)
+# Others share disk and processor with it, no more, and it takes as long as it takes them.
+SHARED = Pace(seconds=0.1, rest=0.6)
+
+
+def _irregular() -> float:
+    """A factor around 1.
+
+    Who looks for a lock at regular intervals, as SQLite does each 0.1 s, would otherwise find a
+    batch at each look, for seconds.
+    """
+    return random.uniform(0.5, 1.5)
 
 
 def delete_in_batches(
@@ -77,7 +86,7 @@ def delete_in_batches(
         total += deleted
         now = time.monotonic()
         took = now - began
-        wake = now + (took * pace.rest if sleep is None else sleep)
+        wake = now + (took * pace.rest * _irregular() if sleep is None else sleep)
         fitting = size * pace.seconds / took if took else math.inf
         size = min(max(int(min(fitting, size * 2)), _LEAST), batch_size)
         while (rest := wake - time.monotonic()) > 0 and not is_over():

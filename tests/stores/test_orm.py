@@ -112,6 +112,36 @@ class TestOrmUserSessionStore(UserSessionStoreTests, TransactionTestCase):
         self.assertEqual(looks, sorted(looks))
         self.assertEqual(len(set(looks)), 4)
 
+    @skipUnless(connection.vendor == "postgresql", "about PostgreSQL")
+    def test_a_clean_up_waits_for_the_disk_only_if_the_transaction_is_not_its_own(self):
+        waits = []
+
+        def note(execute, sql, *args):
+            if sql.startswith("DELETE"):
+                with connection.connection.cursor() as cursor:
+                    [wait] = cursor.execute("SHOW synchronous_commit").fetchone()
+                waits.append(wait)
+            return execute(sql, *args)
+
+        def show():
+            with connection.cursor() as cursor:
+                cursor.execute("SHOW synchronous_commit")
+                return cursor.fetchone()[0]
+
+        with connection.cursor() as cursor:
+            cursor.execute("SET synchronous_commit = on")
+        self.addCleanup(connection.close)
+        for on_deleted in (None, list):
+            self.create(expires=datetime.now(UTC))
+            with connection.execute_wrapper(note):
+                self.store.delete_expired_sessions(on_deleted=on_deleted)
+            self.assertEqual(show(), "on")
+            self.create(expires=datetime.now(UTC))
+            with transaction.atomic(), connection.execute_wrapper(note):
+                self.store.delete_expired_sessions(on_deleted=on_deleted)
+                self.assertEqual(show(), "on")
+        self.assertEqual(waits, ["off", "on", "off", "on"])
+
     def clean_up_of_5(self, **arguments):
         """Remove five expired sessions; the statements, without those of the transaction."""
         for age in range(5):
