@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import sys
 from collections import Counter
 from collections.abc import Sequence
@@ -21,7 +22,7 @@ from multiprocessing.synchronize import Barrier
 from time import perf_counter
 
 from benchmarks.databases import named_databases, temporary_database
-from benchmarks.engines import BASE, ENGINES, OURS
+from benchmarks.engines import BASE, CACHED, ENGINES, OURS
 from benchmarks.worker import set_up
 
 __all__ = ["main"]
@@ -32,10 +33,14 @@ _PATIENCE = 60  # Seconds for all writers to start.
 
 def main(arguments: Sequence[str]) -> None:
     options = _options(arguments)
-    print(f"{'':12}{'':14}{'':6}{'writers':>8}{'saved':>8}{'lost':>16}{'seconds':>9}  errors")
+    print(f"{'':12}{'':20}{'':6}{'writers':>8}{'saved':>8}{'lost':>16}{'seconds':>9}  errors")
+    engines = [BASE, OURS]
+    # Its cache has to be one that the processes share.
+    if os.environ.get("TEST_REDIS_URL"):
+        engines.append(CACHED)
     with named_databases(options.databases) as databases:
         for database, url in databases.items():
-            for engine in (BASE, OURS):
+            for engine in engines:
                 arguments_of = (database, url, engine, options.writers, options.writes)
                 # A process, so that each has a Django of its own.
                 process = _CONTEXT.Process(target=_race_all, args=arguments_of)
@@ -78,7 +83,7 @@ def _race_all(database: str, url: str, engine: str, writers: Sequence[int], writ
                 lost = saved - sum(left.get(_counter(n), 0) for n in range(number))
                 share = f"{lost} ({lost / saved:.0%})" if saved else "-"
                 print(
-                    f"{database:12}{engine:14}{'async' if is_async else 'sync':6}{number:8}"
+                    f"{database:12}{engine:20}{'async' if is_async else 'sync':6}{number:8}"
                     f"{saved:8}{share:>16}{seconds:9.1f}  "
                     + ", ".join(f"{kind}: {times}" for kind, times in errors.items()),
                     flush=True,
