@@ -326,7 +326,7 @@ def test_it_rests_in_proportion_to_what_the_batch_took_by_default(monkeypatch):
     SessionFactory.create_batch(3, expired=True)
     cleanup("--batch-size", "1", sleep=None)
     # Three times; on SQLite nobody else can write during a batch.
-    expected = 18 if connection.vendor == "sqlite" else 5.4
+    expected = 18 if connection.vendor == "sqlite" else 4.5
     assert expected * 0.5 < clock.slept < expected * 1.5
     assert not Session.objects.exists()
 

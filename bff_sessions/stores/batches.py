@@ -33,7 +33,7 @@ class Pace:
 # Everybody else has to wait for a batch: more than a moment would be noticed.
 EXCLUSIVE = Pace(seconds=0.03, rest=2)
 # Others share disk and processor with it, no more, and it takes as long as it takes them.
-SHARED = Pace(seconds=0.1, rest=0.6)
+SHARED = Pace(seconds=0.1, rest=0.5)
 
 
 def _irregular() -> float:
