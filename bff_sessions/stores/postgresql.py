@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -14,9 +15,10 @@ __all__ = ["open_cursor"]
 # The type stubs know psycopg 2.
 base: Any = backend
 
-# As often as psycopg sends a statement before it prepares it on the server, if it may.
+# So many cursors are opened on a connection before anything is prepared: many a connection lives
+# for one request.
 _THRESHOLD = 5
-# Cursors opened on a connection of the driver, up to the threshold.
+# Those that were, on a connection of the driver, up to the threshold.
 _opened: WeakKeyDictionary[Any, int] = WeakKeyDictionary()
 
 
@@ -27,8 +29,8 @@ def open_cursor(connection: BaseDatabaseWrapper) -> CursorWrapper:
     then becomes twice as many hexadecimal digits, for the server to read again. Statements that
     only compare columns and set them can do without.
 
-    What is executed often stays prepared on the server: where OPTIONS["prepare_threshold"] says
-    so, or, without that option, where no pooler is in between.
+    They stay prepared on the server: as OPTIONS["prepare_threshold"] says, or, without that
+    option, on a connection that lives longer and has no pooler in between.
     """
     connection.ensure_connection()
     driver: Any = connection.connection
@@ -36,36 +38,45 @@ def open_cursor(connection: BaseDatabaseWrapper) -> CursorWrapper:
     if not base.is_psycopg3 or usual is not base.Cursor:
         # Set up by OPTIONS["server_side_binding"] or ["cursor_factory"]: as it is, then.
         return connection.cursor()
+    prepare = None
     if "prepare_threshold" not in connection.settings_dict["OPTIONS"]:
         with connection.wrap_database_errors:
-            _prepare_if_direct(driver)
-    driver.cursor_factory = _binary_cursor
+            prepare = _may_prepare(driver)
+    driver.cursor_factory = partial(_Cursor, prepare=prepare)
     try:
         return connection.cursor()
     finally:
         driver.cursor_factory = usual
 
 
-def _binary_cursor(driver: Any, **kwargs: Any) -> Any:
-    cursor = base.ServerBindingCursor(driver, **kwargs)
-    cursor.format = base.Format.BINARY
-    return cursor
+if base.is_psycopg3:
+
+    class _Cursor(base.ServerBindingCursor):  # type: ignore[misc]
+        def __init__(self, driver: Any, *, prepare: bool | None, **kwargs: Any) -> None:
+            super().__init__(driver, **kwargs)
+            self.format = base.Format.BINARY
+            self._prepare = prepare
+
+        def execute(self, query: Any, params: Any = None, **kwargs: Any) -> Any:
+            # At once, if at all: psycopg counts the latest hundred statements of everybody.
+            return super().execute(query, params, prepare=self._prepare, **kwargs)
 
 
-def _prepare_if_direct(driver: Any) -> None:
-    """Give psycopg back its own default, which Django takes away because of poolers.
+def _may_prepare(driver: Any) -> bool:
+    """Whether the server process at the other end stays the same, and often enough to be of use.
 
-    A pooler that gives each transaction another server process invents the process id that its
-    clients are told when they connect: the process that answers has another one.
+    Django takes psycopg's prepared statements away because of poolers. One that gives each
+    transaction another process invents the process id that clients are told when they connect:
+    the process that answers has another one.
     """
     opened = _opened.get(driver, 0) + 1
-    if opened > _THRESHOLD:
-        return
-    if opened == _THRESHOLD:  # Not before it is of use: many a connection lives for one request.
+    if opened == _THRESHOLD:
         if driver.info.transaction_status == base.Database.pq.TransactionStatus.INERROR:
-            return  # No statement is answered now.
+            return False  # Nothing is answered now.
         # Past Django's cursors: no statement of the project's, to be counted or logged.
         [answering] = driver.execute("SELECT pg_backend_pid()").fetchone()
         if answering == driver.info.backend_pid:
             driver.prepare_threshold = _THRESHOLD
-    _opened[driver] = opened
+    if opened <= _THRESHOLD:
+        _opened[driver] = opened
+    return opened >= _THRESHOLD and driver.prepare_threshold is not None

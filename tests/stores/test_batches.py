@@ -78,11 +78,12 @@ def test_the_clock_may_stand_still(clock):
 
 @pytest.mark.parametrize("rest", [0.5, 1, 3])
 def test_others_get_time_in_proportion_to_what_the_last_batch_took(clock, rest):
-    took = iter([0.01, 0.3, 0.02, 0.7, 0.0])
-    sizes(clock, 351, lambda size: next(took), pace=Pace(seconds=0.05, rest=rest))
-    factors = [slept / rest / took for slept, took in zip(clock.rests, [0.01, 0.3, 0.02, 0.7])]
-    assert all(0.49 < factor < 1.51 for factor in factors)
-    assert clock.rests[4:] == [0.0]
+    took = [0.01, 0.3, 0.02, 0.7]
+    times = iter([*took, 0.0])
+    sizes(clock, 351, lambda size: next(times), pace=Pace(seconds=0.05, rest=rest))
+    *slept, last = clock.rests
+    assert last == 0
+    assert all(0.49 < s / t / rest < 1.51 for s, t in zip(slept, took, strict=True))
 
 
 def test_who_looks_at_intervals_does_not_meet_a_batch_each_time(clock):

@@ -171,7 +171,7 @@ class TestCursorOfPostgreSQL(TransactionTestCase):
         from django.db.backends.postgresql.base import Cursor, ServerBindingCursor
 
         with self.open_cursor(connection) as cursor:
-            self.assertIs(type(cursor.cursor), ServerBindingCursor)
+            self.assertIsInstance(cursor.cursor, ServerBindingCursor)
             cursor.execute("SELECT %(ticket)s::bytea", {"ticket": b"\0'"})
             self.assertEqual(cursor.fetchone(), (b"\0'",))
             # Hexadecimal digits would be text.
@@ -180,17 +180,38 @@ class TestCursorOfPostgreSQL(TransactionTestCase):
         with connection.cursor() as cursor:
             self.assertIs(type(cursor.cursor), Cursor)
 
-    def _prepared(self):
-        """Statements that are prepared after many loads on a new connection."""
+    def _prepared(self, loads=20):
+        """Statements that are prepared after loads on a new connection, among many others."""
         connection.close()
-        for _ in range(20):
-            OrmUserSessionStore().get_user_session("a" * 64)
+        for load in range(loads):
+            self.assertIsNone(OrmUserSessionStore().get_user_session("a" * 64))
+            with connection.cursor() as cursor:
+                for number in range(30):
+                    cursor.execute("SELECT %s", [30 * load + number])
         with connection.cursor() as cursor:
             cursor.execute("SELECT count(*) FROM pg_prepared_statements")
             return cursor.fetchone()[0]
 
-    def test_it_prepares_what_is_executed_often(self):
+    def test_it_prepares_on_a_connection_that_lives_longer(self):
+        self.assertEqual(self._prepared(loads=4), 0)
         self.assertEqual(self._prepared(), 1)
+
+    def test_what_is_prepared_may_be_forgotten(self):
+        for statement in ("DISCARD ALL", "DEALLOCATE ALL"):
+            with self.subTest(statement):
+                self.assertEqual(self._prepared(), 1)
+                with connection.cursor() as cursor:
+                    cursor.execute(statement)
+                self.assertIsNone(OrmUserSessionStore().get_user_session("a" * 64))
+
+    def test_what_is_prepared_outlives_a_rollback(self):
+        self.assertEqual(self._prepared(), 1)
+        session = make_session()
+        for _ in range(3):
+            with transaction.atomic():
+                OrmUserSessionStore().create_user_session(session)
+                transaction.set_rollback(True)
+            self.assertIsNone(OrmUserSessionStore().get_user_session(session.key))
 
     def test_it_prepares_nothing_behind_a_pooler(self):
         import psycopg
@@ -207,6 +228,7 @@ class TestCursorOfPostgreSQL(TransactionTestCase):
                 mock.patch.dict(options, {"prepare_threshold": threshold}),
             ):
                 self.assertEqual(self._prepared(), prepared)
+        connection.close()
 
     def test_asking_for_the_pooler_is_no_statement_of_the_project(self):
         connection.close()
