@@ -38,8 +38,12 @@ def open_cursor(connection: BaseDatabaseWrapper) -> CursorWrapper:
     if not base.is_psycopg3 or usual is not base.Cursor:
         # Set up by OPTIONS["server_side_binding"] or ["cursor_factory"]: as it is, then.
         return connection.cursor()
-    prepare = None
-    if "prepare_threshold" not in connection.settings_dict["OPTIONS"]:
+    prepare: bool | None
+    if connection.queries_logged:
+        prepare = False  # Or the log would say None for what was executed.
+    elif "prepare_threshold" in connection.settings_dict["OPTIONS"]:
+        prepare = None
+    else:
         with connection.wrap_database_errors:
             prepare = _may_prepare(driver)
     driver.cursor_factory = partial(_Cursor, prepare=prepare)

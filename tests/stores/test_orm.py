@@ -232,9 +232,29 @@ class TestCursorOfPostgreSQL(TransactionTestCase):
 
     def test_asking_for_the_pooler_is_no_statement_of_the_project(self):
         connection.close()
-        with self.assertNumQueries(20):
+        executed = []
+
+        def note(execute, sql, *args):
+            executed.append(sql)
+            return execute(sql, *args)
+
+        with connection.execute_wrapper(note):
             for _ in range(20):
                 OrmUserSessionStore().get_user_session("a" * 64)
+        self.assertEqual(len(executed), 20)
+
+    def test_what_is_logged_can_be_read(self):
+        for options in ({}, {"prepare_threshold": 0}):
+            with (
+                self.subTest(options),
+                mock.patch.dict(connection.settings_dict["OPTIONS"], options),
+            ):
+                self.assertEqual(self._prepared(), 1)
+                with CaptureQueriesContext(connection) as captured:
+                    OrmUserSessionStore().get_user_session("a" * 64)
+                [query] = captured
+                self.assertIn("SELECT", query["sql"])
+        connection.close()
 
     def test_nothing_is_asked_in_a_transaction_that_has_failed(self):
         connection.close()
