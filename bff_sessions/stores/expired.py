@@ -65,7 +65,7 @@ class ExpiredRows:
     @contextmanager
     def _transaction(self) -> Iterator[None]:
         connection = connections[self._using]
-        is_own = not connection.in_atomic_block
+        is_own = connection.get_autocommit() and not connection.in_atomic_block
         with transaction.atomic(using=self._using):
             if is_own and connection.vendor == "postgresql":
                 # Nobody waits for the disk: what a crash brings back has expired all the same.
