@@ -14,6 +14,7 @@ from django.utils.cache import patch_vary_headers
 from django.views.decorators.csrf import csrf_protect
 
 from bff_sessions import conf
+from bff_sessions.claims import session_user
 from bff_sessions.contract import UserSession
 from bff_sessions.engine import SessionStore
 
@@ -73,8 +74,7 @@ def signed_in(request: HttpRequest) -> UserSession | None:
     current = session_of(request).get_user_session()
     if current is None or current.subject_id is None:
         return None
-    user = getattr(request, "user", None)
-    if current.user_id is not None and user is not None and not user.is_authenticated:
+    if current.user_id is not None and hasattr(request, "user") and session_user(request) is None:
         return None  # Inactive, deleted, or with another password by now.
     return current
 
