@@ -84,7 +84,7 @@ def is_moment(value: object) -> TypeGuard[float]:
 
 def _check_identity(record: UserSession | UserSessionUpdate) -> None:
     # On the way of every request, so that what is plainly good is told at a glance.
-    for name in ("issuer", "subject_id", "session_id", "user_id"):
+    for name in ("issuer", "subject_id", "session_id", "user_id", "sign_in_id"):
         value = getattr(record, name)
         if value is not None and not (type(value) is str and value.isalnum() and len(value) < 256):
             check_text(name, value)
@@ -109,6 +109,9 @@ class UserSession:
     """The ``sid`` claim, or a random one of our own where the provider gives none."""
     user_id: str | None
     """Primary key of Django's user, as text."""
+    sign_in_id: str
+    """Random name of this sign-in, or of the anonymous session: 32 hexadecimal digits. It stays when
+    the session moves to another key, and is another one after the next sign-in."""
     created: datetime
     """When this identity signed in, or the anonymous session began. Aware, UTC."""
     renewed: datetime
@@ -131,8 +134,14 @@ class UserSession:
 
     @property
     def public_id(self) -> str:
-        """A one-way hash of `key`: safe in pages and URLs, worthless as a cookie."""
-        return hashlib.sha256(b"bff_sessions public id:" + self.key.encode()).hexdigest()[:32]
+        """A one-way hash of `sign_in_id`: safe in pages and URLs, and as lasting as the sign-in."""
+        digest = hashlib.sha256(b"bff_sessions public id:" + self.sign_in_id.encode())
+        return digest.hexdigest()[:32]
+
+    @property
+    def bound(self) -> tuple[str | int | None, ...]:
+        """What the ticket is bound to beside key and partition, see bound_values()."""
+        return bound_values(self)
 
     def is_live(self, now: datetime) -> bool:
         """Whether the session has not expired at the moment `now` (aware)."""
@@ -147,6 +156,7 @@ class UserSessionUpdate:
     subject_id: str | None
     session_id: str | None
     user_id: str | None
+    sign_in_id: str
     created: datetime
     renewed: datetime
     expires: datetime | None
@@ -183,12 +193,34 @@ class DeletedSession:
     subject_id: str | None
     session_id: str | None
     user_id: str | None
+    sign_in_id: str
+    created: datetime
     ticket: bytes = field(repr=False)
 
     @classmethod
     def of(cls, session: UserSession) -> DeletedSession:
         """The record of having deleted `session`."""
         return cls(**{f.name: getattr(session, f.name) for f in fields(cls)})
+
+    @property
+    def bound(self) -> tuple[str | int | None, ...]:
+        """What the ticket is bound to beside key and partition, see bound_values()."""
+        return bound_values(self)
+
+
+def bound_values(session: UserSession | DeletedSession) -> tuple[str | int | None, ...]:
+    """Return what the ticket of `session` is bound to, so that nobody can alter it by itself.
+
+    `created` counts in whole seconds: a dump in JSON keeps no microseconds.
+    """
+    return (
+        session.issuer,
+        session.subject_id,
+        session.session_id,
+        session.user_id,
+        session.sign_in_id,
+        int(session.created.timestamp()),
+    )
 
 
 class _Matchable(Protocol):

@@ -87,6 +87,8 @@ class Session(models.Model):
     subject_id = ExactCharField(_("subject"), max_length=255, null=True)
     session_id = ExactCharField(_("session id"), max_length=255, null=True)
     user_id = ExactCharField(_("user"), max_length=255, null=True)
+    # Of this sign-in; see UserSession.sign_in_id.
+    sign_in_id = ExactCharField(max_length=32, editable=False)
     created = UTCDateTimeField(_("created"))
     renewed = UTCDateTimeField(_("renewed"))
     expires = UTCDateTimeField(_("expires"), null=True)

@@ -1,13 +1,16 @@
 """Session data <-> ticket, session key -> store key. The only place that sees keys.
 
 A ticket is: format version (1 byte), key id (8 bytes), nonce (12 bytes), and the session data
-under AES-256-GCM, with the bytes before the data, the store key and the partition as associated
-data: a ticket that was altered, cut or copied to another row does not open.
+under AES-256-GCM. The associated data are the bytes before the nonce, the store key, the partition
+and what else the caller binds: issuer, subject, session ID, user, sign-in ID and creation of the
+session. A ticket that was altered, cut or copied to another row does not open, and neither does one
+whose row was altered.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from collections.abc import Sequence
 from functools import lru_cache
@@ -25,12 +28,14 @@ from bff_sessions.exceptions import TicketUnreadable
 
 __all__ = ["check_keys", "is_current", "protect", "store_key", "unprotect"]
 
-_FORMAT = b"\x01"
+_FORMAT = b"\x02"
 _KEY_ID_SIZE = 8
 _NONCE_SIZE = 12  # NIST SP 800-38D, 8.2: 96 bits.
 _HEADER_SIZE = len(_FORMAT) + _KEY_ID_SIZE
 _DATA = _HEADER_SIZE + _NONCE_SIZE
 _SHA256 = SHA256()
+
+Bound = Sequence[str | int | None]
 
 
 def store_key(partition: str, session_key: str) -> str:
@@ -48,16 +53,23 @@ def _begin_store_key(partition: str) -> hashlib._Hash:
     return hashlib.sha256(_length_prefixed(b"bff_sessions store key", partition))
 
 
-def protect(data: bytes, *, key: str, partition: str) -> bytes:
-    """Encrypt `data` into the ticket of the row `key`, with the newest master key."""
+def protect(data: bytes, *, key: str, partition: str, bound: Bound = ()) -> bytes:
+    """Encrypt `data` into the ticket of the row `key`, with the newest master key.
+
+    Args:
+        bound: what else must be the same when the ticket is opened.
+    """
     master = _masters()[0]
     nonce = os.urandom(_NONCE_SIZE)
-    associated = master.header + _length_prefixed(key, partition)
+    associated = _associated(master.header, key, partition, bound)
     return master.header + nonce + _cipher(master.secret, key).encrypt(nonce, data, associated)
 
 
-def unprotect(ticket: bytes, *, key: str, partition: str) -> bytes:
+def unprotect(ticket: bytes, *, key: str, partition: str, bound: Bound = ()) -> bytes:
     """Decrypt the ticket of the row `key`, with whichever master key made it.
+
+    Args:
+        bound: as protect() was given.
 
     Raises:
         TicketUnreadable: if none of the keys opens it, or it is not a ticket of this row.
@@ -67,11 +79,13 @@ def unprotect(ticket: bytes, *, key: str, partition: str) -> bytes:
         raise TicketUnreadable("The ticket has an unknown format.")
     for master in _masters():
         if master.header == header:
-            associated = header + _length_prefixed(key, partition)
+            associated = _associated(header, key, partition, bound)
             try:
                 return _cipher(master.secret, key).decrypt(nonce, ticket[_DATA:], associated)
             except InvalidTag:
-                raise TicketUnreadable("The ticket was altered or is another row's.") from None
+                raise TicketUnreadable(
+                    "The ticket or its row was altered, or it is another row's."
+                ) from None
     raise TicketUnreadable("The ticket was made with a key that is not configured.")
 
 
@@ -134,6 +148,11 @@ def _derive_masters(secrets: tuple[str | bytes, ...]) -> Sequence[_Master]:
 
 def _derive(secret: bytes, purpose: bytes, size: int) -> bytes:
     return HKDF(_SHA256, size, salt=None, info=purpose).derive(secret)
+
+
+def _associated(header: bytes, key: str, partition: str, bound: Bound) -> bytes:
+    # JSON tells None, texts and numbers apart, and where each ends.
+    return header + _length_prefixed(key, partition, json.dumps(bound))
 
 
 def _length_prefixed(*parts: str | bytes) -> bytes:

@@ -49,6 +49,7 @@ def make_session(**fields: Any) -> UserSession:
         "subject_id": "alice",
         "session_id": token_hex(16),
         "user_id": "42",
+        "sign_in_id": token_hex(16),
         "created": now,
         "renewed": now,
         "expires": now + timedelta(hours=1),

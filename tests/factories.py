@@ -41,6 +41,7 @@ class SessionFactory(factory.django.DjangoModelFactory):
     subject_id = "alice"
     session_id = factory.LazyFunction(lambda: token_hex(16))
     user_id = None
+    sign_in_id = factory.LazyFunction(lambda: token_hex(16))
     created = factory.LazyFunction(lambda: ago(hours=2))
     renewed = factory.LazyFunction(lambda: ago(hours=1))
     expires = factory.LazyFunction(lambda: ago(hours=-1))

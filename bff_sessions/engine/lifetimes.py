@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import TypeGuard
 
 from django.utils import timezone
 
@@ -11,8 +12,8 @@ from bff_sessions.contract import UserSession
 from bff_sessions.identity import Identity
 
 __all__ = [
-    "created_of",
     "end_of",
+    "goes_on",
     "is_due",
     "is_over",
     "is_worth_renewing",
@@ -30,20 +31,18 @@ def round_up(expires: datetime, now: datetime) -> datetime:
     return expires + (_EPOCH - expires) % _granule(expires - now)
 
 
-def created_of(identity: Identity, old: UserSession | None, now: datetime) -> datetime:
-    """When `identity` signed in: in `old`, or now."""
+def goes_on(old: UserSession | None, identity: Identity) -> TypeGuard[UserSession]:
+    """Return whether `identity` is who signed in to `old`, and has not signed in anew since."""
     if old is None or (old.issuer, old.subject_id) != (identity.issuer, identity.subject_id):
-        return now
-    if old.user_id != identity.user_id or identity.session_id not in (None, old.session_id):
-        return now
-    return old.created
+        return False
+    return old.user_id == identity.user_id and identity.session_id in (None, old.session_id)
 
 
 def limit_of(identity: Identity, old: UserSession | None, now: datetime) -> datetime | None:
     """When a session that is saved now ends at the latest; None where there is no such limit."""
     if conf.ABSOLUTE_LIFETIME is None or identity.subject_id is None:
         return None
-    return created_of(identity, old, now) + conf.ABSOLUTE_LIFETIME
+    return (old.created if goes_on(old, identity) else now) + conf.ABSOLUTE_LIFETIME
 
 
 def is_over(row: UserSession, now: datetime) -> bool:

@@ -32,7 +32,7 @@ class Known(NamedTuple):
 def open_row(row: UserSession, serializer: Serializer) -> tuple[bytes, dict[str, Any]] | None:
     """The row's data, serialized and as a dictionary; None, logged, if it does not open."""
     try:
-        plain = unprotect(row.ticket, key=row.key, partition=row.partition)
+        plain = unprotect(row.ticket, key=row.key, partition=row.partition, bound=row.bound)
         try:
             data = serializer.loads(plain)
         except Exception as error:
@@ -65,6 +65,18 @@ def compose(
         if old is not None and not is_other_subject(old, identity):
             session_id = old.session_id
         session_id = session_id or secrets.token_hex(16)
+    if lifetimes.goes_on(old, identity):
+        sign_in_id, created = old.sign_in_id, old.created
+    else:
+        sign_in_id, created = secrets.token_hex(16), now
+    bound = (
+        identity.issuer,
+        identity.subject_id,
+        session_id,
+        identity.user_id,
+        sign_in_id,
+        int(created.timestamp()),
+    )
     return UserSession(
         key=key,
         partition=conf.PARTITION,
@@ -72,10 +84,11 @@ def compose(
         subject_id=identity.subject_id,
         session_id=session_id,
         user_id=identity.user_id,
-        created=lifetimes.created_of(identity, old, now),
+        sign_in_id=sign_in_id,
+        created=created,
         renewed=now,
         expires=expires,
-        ticket=protect(plain, key=key, partition=conf.PARTITION),
+        ticket=protect(plain, key=key, partition=conf.PARTITION, bound=bound),
         version=1 if old is None else old.version + 1,
         # For a store that creates anew what moves to another key.
         user_agent=None if old is None else old.user_agent,

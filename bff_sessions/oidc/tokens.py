@@ -153,5 +153,7 @@ def tokens_of(session: DeletedSession) -> Tokens | None:
         TicketUnreadable: if its ticket does not open.
         ImproperlyConfigured: as read_tokens(). And whatever the function raises.
     """
-    plain = unprotect(session.ticket, key=session.key, partition=session.partition)
+    plain = unprotect(
+        session.ticket, key=session.key, partition=session.partition, bound=session.bound
+    )
     return read_tokens(import_string(settings.SESSION_SERIALIZER)().loads(plain))

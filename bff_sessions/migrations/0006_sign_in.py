@@ -1,0 +1,18 @@
+import bff_sessions.models
+from django.db import migrations
+
+
+class Migration(migrations.Migration):
+    dependencies = [
+        ("bff_sessions", "0005_device"),
+    ]
+
+    operations = [
+        migrations.AddField(
+            model_name="session",
+            name="sign_in_id",
+            # Sessions of before do not open any more: their users sign in again.
+            field=bff_sessions.models.ExactCharField(default="-", editable=False, max_length=32),
+            preserve_default=False,
+        ),
+    ]
