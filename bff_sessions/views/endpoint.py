@@ -45,7 +45,7 @@ def endpoint(name: str, *methods: str, needs_header: bool = True) -> Callable[[V
 
         # What the path above captures, in path("<slug:tenant>/bff/", include(...)), is not ours.
         @wraps(view)
-        def answer(request: HttpRequest, /, *args: Any, **kwargs: Any) -> HttpResponse:
+        def answer(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
             if name not in conf.ENDPOINTS:
                 response: HttpResponse = error(404, "not_found", "This endpoint is switched off.")
             elif request.method not in methods:
@@ -109,8 +109,9 @@ def url_of(request: HttpRequest, name: str, **kwargs: str) -> str:
         # The view stands in a pattern of the project's own, beside the include.
         return reverse(f"{_APP_NAME}:{name}", urlconf, kwargs=kwargs)
     # The include may stand in other namespaces, and below a path that captures arguments.
-    captured: dict[str, Any] = match.captured_kwargs  # type: ignore[attr-defined]
-    foreign = {name: value for name, value in captured.items() if name not in _ARGUMENTS}
+    # Not captured_kwargs, which holds what the last part of the path captured only.
+    ours = _ARGUMENTS.union(match.extra_kwargs)  # type: ignore[attr-defined]
+    foreign = {name: value for name, value in match.kwargs.items() if name not in ours}
     return reverse(
         ":".join([*match.app_names, name]),
         urlconf,

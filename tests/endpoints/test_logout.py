@@ -231,7 +231,7 @@ def test_id_token_that_is_too_long_is_left_out(browser, provider, size):
     assert browser.row is None
 
 
-def test_return_to_leaves_out_the_hint_before_itself(browser, provider):
+def test_hint_is_left_out_before_return_to(browser, provider):
     return_to = "/?" + 2_000 * "&"
     browser.sign_in(claims(id_token="t" * 2_000))
     query = split(browser.sign_out(return_to=return_to))[1]
