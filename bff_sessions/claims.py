@@ -78,7 +78,7 @@ def session_user(request: HttpRequest) -> Any:
         return None
     if user_id != request.session[SESSION_KEY]:
         user = get_user(request)
-    return user if user.is_authenticated else None
+    return user if user is not None and user.is_authenticated else None
 
 
 def _kept_claims(data: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
