@@ -118,17 +118,26 @@ def _our_row(key: str, data: dict[str, str], saved: datetime, expires: datetime)
     from bff_sessions.models import Session
     from bff_sessions.protection import protect, store_key
 
-    hashed = store_key(conf.PARTITION, key)
+    hashed, user_id, session_id, sign_in_id = (
+        store_key(conf.PARTITION, key),
+        data["_auth_user_id"],
+        text(32),
+        text(32),
+    )
+    bound = (None, user_id, session_id, user_id, sign_in_id, int(saved.timestamp()))
     return Session(
         key=hashed,
         partition=conf.PARTITION,
-        subject_id=data["_auth_user_id"],
-        session_id=text(32),
-        user_id=data["_auth_user_id"],
+        subject_id=user_id,
+        session_id=session_id,
+        user_id=user_id,
+        sign_in_id=sign_in_id,
         created=saved,
         renewed=saved,
         expires=expires.replace(second=0, microsecond=0),
-        ticket=protect(JSONSerializer().dumps(data), key=hashed, partition=conf.PARTITION),
+        ticket=protect(
+            JSONSerializer().dumps(data), key=hashed, partition=conf.PARTITION, bound=bound
+        ),
     )
 
 

@@ -33,6 +33,7 @@ __all__ = [
     "UserSessionUpdate",
     "UserSessionsFilter",
     "WithoutTickets",
+    "bound_values",
 ]
 
 # OpenID Connect Core 1.0, 2: sub "MUST NOT exceed 255 ASCII characters in length".
@@ -110,8 +111,8 @@ class UserSession:
     user_id: str | None
     """Primary key of Django's user, as text."""
     sign_in_id: str
-    """Random name of this sign-in, or of the anonymous session: 32 hexadecimal digits. It stays when
-    the session moves to another key, and is another one after the next sign-in."""
+    """Random name of this sign-in, or of the anonymous session; 32 hexadecimal digits. It stays
+    when the session moves to another key. The next sign-in has another one."""
     created: datetime
     """When this identity signed in, or the anonymous session began. Aware, UTC."""
     renewed: datetime

@@ -35,8 +35,9 @@ from bff_sessions.contract import (
     WithoutTickets,
 )
 from bff_sessions.exceptions import SessionChanged, SessionExists, SessionMissing
+from bff_sessions.protection import protect, unprotect
 
-__all__ = ["UserSessionStoreTests", "make_session"]
+__all__ = ["UserSessionStoreTests", "altered", "make_session"]
 
 
 def make_session(**fields: Any) -> UserSession:
@@ -56,6 +57,22 @@ def make_session(**fields: Any) -> UserSession:
         "ticket": token_bytes(32),
     }
     return UserSession(**defaults | fields)
+
+
+def altered(session: UserSession, **fields: Any) -> UserSession:
+    """Return `session` with other `fields`, and its ticket bound to them.
+
+    For tests that let time pass, for example: a row that is altered by itself does not open.
+
+    Raises:
+        TicketUnreadable: if the ticket of `session` does not open.
+    """
+    data = unprotect(
+        session.ticket, key=session.key, partition=session.partition, bound=session.bound
+    )
+    new = replace(session, **fields)
+    ticket = protect(data, key=new.key, partition=new.partition, bound=new.bound)
+    return replace(new, ticket=ticket)
 
 
 def _ago(seconds: float) -> datetime:

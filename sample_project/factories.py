@@ -8,6 +8,7 @@ from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.contrib.auth.hashers import make_password
 
+from bff_sessions.contract import bound_values
 from bff_sessions.models import Session
 from bff_sessions.protection import protect, store_key
 
@@ -70,12 +71,16 @@ class SessionFactory(factory.Factory):
     subject_id = factory.LazyAttribute(lambda o: f"sub-{o.user.username}")
     session_id = factory.Sequence(lambda n: f"{PREFIX}{n:06}")
     user_id = factory.LazyAttribute(lambda o: str(o.user.pk))
+    sign_in_id = factory.Faker("hexify", text="^" * 32)
     created = factory.LazyAttribute(lambda o: o.now - timedelta(seconds=o.age))
     renewed = factory.LazyAttribute(lambda o: o.created + timedelta(seconds=o.used))
     expires = factory.LazyAttribute(lambda o: o.renewed + LIFETIME)
     ticket = factory.LazyAttribute(
         lambda o: protect(
-            json.dumps({"_auth_user_id": o.user_id}).encode(), key=o.key, partition=PARTITION
+            json.dumps({"_auth_user_id": o.user_id}).encode(),
+            key=o.key,
+            partition=PARTITION,
+            bound=bound_values(o),
         )
     )
     user_agent = factory.Faker("random_element", elements=USER_AGENTS)

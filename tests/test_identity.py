@@ -13,12 +13,14 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bff_sessions import Identity, abind_identity, bind_identity, conf
+from bff_sessions.contract import UserSessionUpdate
 from bff_sessions.engine import SessionStore
 from bff_sessions.id_tokens import read_claims
 from bff_sessions.identity import ANONYMOUS, resolve_identity
 from bff_sessions.models import Session
 from bff_sessions.protection import store_key
 from bff_sessions.stores import get_store
+from bff_sessions.testing import altered
 from tests.factories import UserFactory, ago
 
 CLAIMS = {"iss": "https://idp.example", "sub": "alice", "sid": "5"}
@@ -33,6 +35,13 @@ def row_of(session):
 def reopened(session):
     """What the next request gets."""
     return SessionStore(session.session_key)
+
+
+def let_have_begun(session, moment):
+    """Let `session` have begun at `moment`."""
+    row = get_store().get_user_session(session.store_key)
+    older = altered(row, created=moment, renewed=moment)
+    get_store().update_user_session(row.key, UserSessionUpdate.of(older))
 
 
 def request_with(session):
@@ -712,7 +721,7 @@ def test_an_anonymous_session_has_no_session_id():
 def long_ago(signed_in):
     """When `signed_in` signed in, for all we know."""
     moment = ago(days=3)
-    Session.objects.update(created=moment, renewed=moment)
+    let_have_begun(signed_in, moment)
     return moment
 
 
@@ -758,7 +767,7 @@ def test_created_of_an_anonymous_session_stays():
     session, moment = SessionStore(), ago(days=3)
     session["cart"] = 1
     session.save()
-    Session.objects.update(created=moment)
+    let_have_begun(session, moment)
     session = reopened(session)
     session["cart"] = 2
     session.save()

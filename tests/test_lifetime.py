@@ -13,6 +13,7 @@ from bff_sessions.engine import SessionStore
 from bff_sessions.revocation import revoke_sessions
 from bff_sessions.signals import sessions_revoked
 from bff_sessions.stores import get_store
+from bff_sessions.testing import altered
 
 ALICES = UserSessionsFilter(subject_id="alice")
 WEEK = timedelta(weeks=1)
@@ -30,7 +31,7 @@ def age(session_key, by):
     """Let `by` pass for the session."""
     row = row_of(session_key)
     older = {name: getattr(row, name) - by for name in ("created", "renewed", "expires")}
-    get_store().update_user_session(row.key, UserSessionUpdate.of(replace(row, **older)))
+    get_store().update_user_session(row.key, UserSessionUpdate.of(altered(row, **older)))
     return row_of(session_key)
 
 

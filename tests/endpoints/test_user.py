@@ -11,6 +11,7 @@ from bff_sessions import bind_identity
 from bff_sessions.contract import UserSessionsFilter, UserSessionUpdate
 from bff_sessions.revocation import revoke_sessions
 from bff_sessions.stores import get_store
+from bff_sessions.testing import altered
 from tests.endpoints.conftest import ISSUER, claims, id_token, is_error
 
 WEEK = timedelta(weeks=1)
@@ -28,7 +29,7 @@ def age(browser, by):
     """Let `by` pass for the session."""
     row = browser.row
     older = {name: getattr(row, name) - by for name in ("created", "renewed", "expires")}
-    get_store().update_user_session(row.key, UserSessionUpdate.of(replace(row, **older)))
+    get_store().update_user_session(row.key, UserSessionUpdate.of(altered(row, **older)))
 
 
 def of_django(user):
