@@ -14,7 +14,9 @@ from django.utils import translation
 
 from bff_sessions.admin import charts, figures
 from bff_sessions.admin.overview import _days, _hours
-from bff_sessions.models import Session
+from bff_sessions.contract import UserSessionUpdate
+from bff_sessions.stores import get_store
+from bff_sessions.testing import altered
 from tests.factories import SessionFactory, UserFactory, ago
 from tests.test_admin import LIST, OVERVIEW, browser_of, operator
 
@@ -35,9 +37,9 @@ def context(operator):
     """What the page is made of; without the operator's own session."""
 
     def get():
-        Session.objects.filter(user_id=operator.session["_auth_user_id"]).update(
-            created=ago(days=99), expires=ago(days=-1)
-        )
+        row = operator.session.get_user_session()
+        older = altered(row, created=ago(days=99), expires=ago(days=-1))
+        get_store().update_user_session(row.key, UserSessionUpdate.of(older))
         response = operator.get(OVERVIEW)
         assert response.status_code == 200
         return response.context
