@@ -37,7 +37,7 @@ from bff_sessions.contract import (
 from bff_sessions.exceptions import SessionChanged, SessionExists, SessionMissing
 from bff_sessions.protection import protect, unprotect
 
-__all__ = ["UserSessionStoreTests", "altered", "make_session"]
+__all__ = ["UserSessionStoreTests", "altered", "make_session", "sealed"]
 
 
 def make_session(**fields: Any) -> UserSession:
@@ -59,6 +59,12 @@ def make_session(**fields: Any) -> UserSession:
     return UserSession(**defaults | fields)
 
 
+def sealed(session: UserSession, data: bytes) -> UserSession:
+    """Return `session` with a ticket that holds `data` and opens."""
+    ticket = protect(data, key=session.key, partition=session.partition, bound=session.bound)
+    return replace(session, ticket=ticket)
+
+
 def altered(session: UserSession, **fields: Any) -> UserSession:
     """Return `session` with other `fields`, and its ticket bound to them.
 
@@ -70,9 +76,7 @@ def altered(session: UserSession, **fields: Any) -> UserSession:
     data = unprotect(
         session.ticket, key=session.key, partition=session.partition, bound=session.bound
     )
-    new = replace(session, **fields)
-    ticket = protect(data, key=new.key, partition=new.partition, bound=new.bound)
-    return replace(new, ticket=ticket)
+    return sealed(replace(session, **fields), data)
 
 
 def _ago(seconds: float) -> datetime:
@@ -532,6 +536,63 @@ class UserSessionStoreTests(_Mixin):
         called: list[int] = []
         self.store.on_commit(lambda: called.append(1))
         self.assertEqual(called, [1])
+
+    # What a ticket is bound to
+
+    def create_sealed(self, **fields: Any) -> UserSession:
+        """Add a session whose ticket is a real one, and return it."""
+        session = sealed(make_session(**fields), b"the data")
+        self.store.create_user_session(session)
+        return session
+
+    def check_opens(self, session: UserSession | DeletedSession | None) -> None:
+        """Fail unless the ticket of `session`, which the store returned, opens."""
+        assert session is not None
+        data = unprotect(
+            session.ticket, key=session.key, partition=session.partition, bound=session.bound
+        )
+        self.assertEqual(data, b"the data")
+
+    def test_a_ticket_opens_after_every_verb(self) -> None:
+        old = self.create_sealed()
+        self.check_opens(self.store.get_user_session(old.key))
+        now = datetime.now(UTC)
+        self.store.touch_user_session(old.key, renewed=now, expires=now + timedelta(hours=2))
+        self.store.note_device(old.key, seen=now, device=Device(user_agent="Firefox"))
+        self.check_opens(self.store.get_user_session(old.key))
+        read = self.store.get_user_session(old.key)
+        changed = altered(read, subject_id="bob", session_id=None, sign_in_id=token_hex(16))
+        self.store.update_user_session(old.key, UserSessionUpdate.of(changed))
+        read = self.store.get_user_session(old.key)
+        self.check_opens(read)
+        self.store.overwrite_user_session(read, altered(read, issuer=None, user_id="7"))
+        read = self.store.get_user_session(old.key)
+        self.check_opens(read)
+        moved = altered(read, key=token_hex(32), created=_ago(100))
+        self.store.rekey_user_session(read.key, moved, if_version=read.version)
+        self.check_opens(self.store.get_user_session(moved.key))
+        for session in self.store.get_user_sessions(UserSessionsFilter(subject_id="bob")):
+            self.check_opens(session)
+        [deleted] = self.store.delete_user_sessions(UserSessionsFilter(subject_id="bob"))
+        self.check_opens(deleted)
+
+    def test_a_ticket_opens_though_its_session_has_a_lease(self) -> None:
+        key = self.create_sealed().key
+        try:
+            self.store.acquire_lease(key, "owner", 60)
+        except NotImplementedError:
+            self.skipTest("This store has no leases.")
+        self.check_opens(self.store.get_user_session(key))
+        self.store.release_lease(key, "owner")
+        self.check_opens(self.store.get_user_session(key))
+
+    def test_a_ticket_opens_after_clean_up(self) -> None:
+        self.needs_cleanup()
+        self.create_sealed(expires=_ago(1))
+        told: list[DeletedSession] = []
+        self.store.delete_expired_sessions(on_deleted=told.extend)
+        self.assertEqual(len(told), 1)
+        self.check_opens(told[0])
 
     # Signed out is out
 
