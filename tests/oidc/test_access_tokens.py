@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 
 import pytest
 from asgiref.sync import async_to_sync
+from cryptography.fernet import Fernet
 from django.contrib.auth.models import AnonymousUser
 from django.contrib.sessions.exceptions import SessionInterrupted
 from django.core.exceptions import ImproperlyConfigured
@@ -174,7 +175,7 @@ def test_tokens_of_somebody_else_end_the_sign_in(provider, get, claims, old):
 ENCRYPTED = f"{make_id_token(sub='bob').replace('.', '.secret-0.')}.c2VjcmV0"
 UNREADABLE = {
     "encrypted": f"{ENCRYPTED}Nw",
-    "not a token": "no.id.token",
+    "not a token": "secret-1.secret-2.secret-3",
     "padded": make_id_token(sub="bob") + "==",
     "an object": {"sub": "bob"},
     "without iss": make_id_token(sub="alice"),
@@ -894,6 +895,64 @@ def test_the_tokens_of_mozilla_django_oidc(provider, get):
     assert session["oidc_refresh_token"] in provider.refresh_tokens
     assert "oidc_id_token" not in session
     assert get(key) == token
+
+
+def start_as_lasuite(provider, refresh_token, seconds):
+    given = provider.sign_in()["oidc"]
+    return start(
+        oidc_access_token=given["access_token"],
+        oidc_id_token=given["id_token"],
+        oidc_refresh_token=refresh_token or given["refresh_token"],
+        oidc_token_expiration=time.time() + seconds,
+    )
+
+
+def test_the_tokens_of_django_lasuite(provider, get, settings):
+    cipher = Fernet(key := Fernet.generate_key())
+    settings.OIDC_STORE_REFRESH_TOKEN_KEY = key
+    given = provider._issue("alice")
+    refresh_token = cipher.encrypt(given["refresh_token"].encode()).decode()
+    session_key = start_as_lasuite(provider, refresh_token, -1)
+    assert provider.is_valid(get(session_key))
+    assert provider.refreshed == [given["refresh_token"]]
+    now = SessionStore(session_key)["oidc_refresh_token"]
+    assert cipher.decrypt(now).decode() in provider.refresh_tokens
+
+
+def test_refused_token_that_another_encryption_hides_is_the_same(provider, get, settings):
+    """Two encryptions of one token differ, so the tokens are compared."""
+    cipher = Fernet(key := Fernet.generate_key())
+    settings.OIDC_STORE_REFRESH_TOKEN_KEY = key
+    session_key = start_as_lasuite(provider, cipher.encrypt(b"r1").decode(), -1)
+
+    def encrypt_again(form):
+        session = SessionStore(session_key)
+        session["oidc_refresh_token"] = cipher.encrypt(b"r1").decode()
+        session.save()
+        connection.close()
+
+    provider.before["/token"] = encrypt_again
+    with pytest.raises(SignInEnded):
+        get(session_key)
+    assert paths(provider).count("/token") == 1
+
+
+def test_unreadable_refresh_token_is_not_sent_and_ends_nothing(provider, get, caplog):
+    ciphertext = Fernet(Fernet.generate_key()).encrypt(b"r1").decode()
+    good, expired = (start_as_lasuite(provider, ciphertext, seconds) for seconds in (20, -1))
+    for _ in range(2):
+        assert get(good) == SessionStore(good)["oidc_access_token"]
+        with pytest.raises(SignInRequired) as caught:
+            get(expired)
+        assert not isinstance(caught.value, SignInEnded)
+    assert "/token" not in paths(provider)
+    assert SessionStore(expired)["oidc_refresh_token"] == ciphertext
+    (record,) = caplog.records
+    assert record.levelno == logging.ERROR
+    assert provider.issuer in record.getMessage()
+    # Nor is it revoked.
+    assert revoke_sessions(ALICES) == 2
+    assert not TokenRevocation.objects.exists()
 
 
 def elsewhere(data, new=None):

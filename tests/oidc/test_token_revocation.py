@@ -14,6 +14,7 @@ from email.utils import format_datetime
 
 import pytest
 from asgiref.sync import async_to_sync
+from cryptography.fernet import Fernet
 from django.contrib.sessions.management.commands import clearsessions
 from django.core.management import call_command
 from django.core.management.base import CommandError
@@ -296,6 +297,31 @@ def test_nothing_is_written_down_without_refresh_token_or_provider(provider):
     start(**provider.sign_in(iss="https://else.example", sid="s3"))
     end_and_wait(3)
     assert not TokenRevocation.objects.exists()
+
+
+def sign_in_as_lasuite(provider, refresh_token):
+    given = provider.sign_in()["oidc"]
+    return start(oidc_id_token=given["id_token"], oidc_refresh_token=refresh_token)
+
+
+def test_refresh_token_of_django_lasuite_is_revoked(provider, settings):
+    settings.OIDC_STORE_REFRESH_TOKEN_KEY = key = Fernet.generate_key()
+    client = Client()
+    client.cookies["sessionid"] = sign_in_as_lasuite(provider, Fernet(key).encrypt(b"r1").decode())
+    assert client.post("/bff/logout").status_code == 302
+    assert provider.revoked == ["r1"]
+
+
+def test_unreadable_refresh_token_is_not_sent_and_reported_once(provider, caplog):
+    ciphertext = Fernet(Fernet.generate_key()).encrypt(b"r1").decode()
+    for _ in range(2):
+        sign_in_as_lasuite(provider, ciphertext)
+    end_and_wait(2)
+    assert not TokenRevocation.objects.exists()
+    (record,) = caplog.records
+    assert (record.name, record.levelno) == ("bff_sessions.oidc", logging.ERROR)
+    assert provider.issuer in record.getMessage()
+    assert ciphertext not in caplog.text
 
 
 def test_the_issuer_may_be_that_of_the_session(provider):
