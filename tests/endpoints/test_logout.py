@@ -220,11 +220,12 @@ def test_random_state_leads_to_the_default_target(browser, provider, return_to):
 
 @pytest.mark.parametrize("size", [900, 2_100, 7_000, 8_100, 16_500, 200_000])
 def test_id_token_that_is_too_long_is_left_out(browser, provider, size):
-    browser.sign_in(claims(id_token="t" * size))
+    token = f"{OF_ALICE}{'t' * (size - len(OF_ALICE))}"
+    browser.sign_in(claims(id_token=token))
     response = browser.sign_out(return_to="/bye")
     location, query = split(response)
     assert location == provider
-    assert query.pop("id_token_hint", None) == ("t" * size if size < 7_500 else None)
+    assert query.pop("id_token_hint", None) == (token if size < 7_500 else None)
     assert query == {
         "client_id": "shop",
         "post_logout_redirect_uri": CALLBACK,
