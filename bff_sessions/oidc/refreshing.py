@@ -34,7 +34,7 @@ _SUBJECT: Final = ("iss", "sub")
 
 
 class RefreshRefused(Exception):
-    """The provider does not refresh with this refresh token, whenever it is asked."""
+    """The provider refuses to refresh with this refresh token."""
 
     def __init__(self, refusal: Refusal) -> None:
         super().__init__(f"The provider answered with {refusal}.")
