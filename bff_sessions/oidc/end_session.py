@@ -81,12 +81,13 @@ def get_url(
 
 @sensitive_variables()
 def find_id_token(data: Mapping[str, Any], issuer: str) -> str | None:
-    """The id token in the session data that this issuer gave, and no other."""
+    """Return the id token in the session data that this issuer gave; None if it cannot be read."""
     claims = data.get(conf.CLAIMS_KEY)
     if isinstance(claims, Mapping) and claims.get("iss") == issuer:
         token = claims.get("id_token")
-        return token if isinstance(token, str) else None
+    else:
+        token = data.get(ID_TOKEN)
+    # RP-Initiated Logout 1.0, 2: an encrypted id token is not a hint as it is.
     with suppress(ValueError):
-        if read_claims(data.get(ID_TOKEN)).get("iss") == issuer:
-            return str(data[ID_TOKEN])
+        return str(token) if read_claims(token).get("iss") == issuer else None
     return None

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
@@ -16,7 +17,7 @@ from urllib3.exceptions import HTTPError
 
 from bff_sessions.exceptions import ProviderUnavailable
 
-__all__ = ["MAX_AGE", "Response", "Source", "get_json", "post_form"]
+__all__ = ["MAX_AGE", "Response", "Source", "asks_to_wait", "get_json", "post_form"]
 
 # Seconds to connect, and between two pieces of an answer, which has twice as long to be whole. A
 # logout waits for this.
@@ -27,6 +28,8 @@ PAUSE_AFTER_FAILURE: Final = 10.0
 MAX_AGE: Final = 3600.0
 # Bytes. Large providers' keys are about 10,000.
 _MAX_SIZE: Final = 256 * 1024
+# Seconds. A number of 400 digits would be infinite, which nobody can wait for.
+_MAX_RETRY_AFTER: Final = 366 * 24 * 60 * 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +52,19 @@ class Response:
             ProviderUnavailable: if that is no JSON object.
         """
         try:
-            value = json.loads(self.content)
+            # RFC 8259, 8.1: UTF-8; a byte order mark may be ignored. Given bytes, json guesses.
+            value = json.loads(self.content.decode("utf-8-sig"))
         except (ValueError, RecursionError):
             value = None
         if not isinstance(value, dict):
             raise ProviderUnavailable("The provider did not answer with a JSON object.")
         return value
+
+
+def asks_to_wait(status: int) -> bool:
+    """Return whether an answer of this status says nothing but "later"."""
+    # RFC 9110, 15.5.9 and 15.6; RFC 8470, 5.2; RFC 6585, 4.
+    return status in (408, 425, 429) or status >= 500
 
 
 def get_json(url: str) -> dict[str, Any]:
@@ -85,17 +95,17 @@ def post_form(
 
     Raises:
         ProviderUnavailable: if nobody answers, or somebody who has to be asked again later:
-            status 429 and from 500. With ``retry_after``, if it says when.
+            see asks_to_wait(). With ``retry_after``, if it says when.
     """
     headers = {"Accept": "application/json"}
     if authorization is not None:
         headers["Authorization"] = authorization
     response = _send("POST", url, headers=headers, data=dict(data), timeout=timeout)
-    status = response.status_code
-    if status == 429 or status >= 500:
-        error = ProviderUnavailable(f"The provider answered with status {status}.")
-        error.retry_after = response.retry_after
-        raise error
+    if asks_to_wait(response.status_code):
+        raise ProviderUnavailable(
+            f"The provider answered with status {response.status_code}.",
+            retry_after=response.retry_after,
+        )
     return response
 
 
@@ -132,8 +142,12 @@ def _to_seconds(retry_after: str) -> float | None:
     """RFC 9110, 10.2.3: a number of seconds, or a date."""
     try:
         if retry_after.isdecimal():
-            return float(retry_after)
-        return max(0.0, parsedate_to_datetime(retry_after).timestamp() - time.time())
+            return min(float(retry_after), _MAX_RETRY_AFTER)
+        moment = parsedate_to_datetime(retry_after)
+        # 5.6.7: each format means UTC; the one of asctime() does not say so.
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=UTC)
+        return max(0.0, moment.timestamp() - time.time())
     except (ValueError, OverflowError):
         return None
 

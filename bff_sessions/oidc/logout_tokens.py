@@ -13,6 +13,7 @@ from django.views.decorators.debug import sensitive_variables
 
 from bff_sessions.contract import check_text, is_moment
 from bff_sessions.exceptions import BffSessionsError
+from bff_sessions.jws import read_jws
 from bff_sessions.oidc.options import LogoutOptions, get_logout_options
 from bff_sessions.oidc.providers import Provider, get_provider
 
@@ -90,11 +91,7 @@ def verify_logout_token(token: str) -> LogoutToken:
         ImproperlyConfigured: as get_provider().
     """
     options = get_logout_options()
-    try:
-        unverified = jwt.decode_complete(token, options={"verify_signature": False})
-    except (jwt.InvalidTokenError, ValueError, RecursionError):
-        raise LogoutTokenInvalid(Reason.MALFORMED) from None
-    header, claims = unverified["header"], unverified["payload"]
+    header, claims = _read(token)
     _check_type(header.get("typ", "JWT"), options)
     provider = _get_provider(claims.get("iss"), header.get("alg"))
     _check_signature(token, header, provider)
@@ -108,6 +105,18 @@ def verify_logout_token(token: str) -> LogoutToken:
         issued_at=datetime.fromtimestamp(claims["iat"], UTC),
         expires_at=datetime.fromtimestamp(claims["exp"], UTC),
     )
+
+
+@sensitive_variables()
+def _read(token: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    try:
+        # PyJWT also reads padding, a byte order mark, UTF-16 and repeated names.
+        header, claims = read_jws(token)
+        # PyJWT refuses headers that it does not understand, such as ``crit``.
+        jwt.decode_complete(token, options={"verify_signature": False})
+    except (jwt.InvalidTokenError, ValueError, RecursionError):
+        raise LogoutTokenInvalid(Reason.MALFORMED) from None
+    return header, claims
 
 
 def _check_type(type_: object, options: LogoutOptions) -> None:

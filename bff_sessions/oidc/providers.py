@@ -112,7 +112,7 @@ class Provider:
             timeout: in seconds.
 
         Returns:
-            What it answers, good or bad (``status_code`` below 500, ``json()``).
+            What it answers, good or bad (``status_code``, ``json()``), unless it asks to wait.
 
         Raises:
             ProviderUnavailable: if nobody answers, or somebody who wants to be asked later.

@@ -18,7 +18,9 @@ from bff_sessions.exceptions import BffSessionsError, ProviderUnavailable
 from bff_sessions.models import TokenRevocation, TokenRevocationQuerySet
 from bff_sessions.oidc.options import RevocationOptions, get_revocation_options
 from bff_sessions.oidc.providers import get_provider
+from bff_sessions.oidc.refusals import Meaning, Refusal
 from bff_sessions.oidc.sealing import open_token
+from bff_sessions.reports import report_once
 
 __all__ = ["Outcome", "send"]
 
@@ -32,6 +34,8 @@ _LAST_PAUSE: Final = 60 * 60
 # What a provider may ask for at most.
 _LONGEST_PAUSE: Final = 24 * 60 * 60
 _BATCH: Final = 100
+# RFC 7009, 2.2.1: the provider does not revoke tokens of this type, now or later.
+_UNSUPPORTED: Final = "unsupported_token_type"
 
 
 class Outcome(enum.Enum):
@@ -39,6 +43,7 @@ class Outcome(enum.Enum):
     PUT_OFF = "put off"
     GIVEN_UP = "given up"
     IRREVOCABLE = "without a revocation endpoint"
+    UNSUPPORTED = "of a type that the provider does not revoke"
     TAKEN = "sent by another process"
 
 
@@ -106,11 +111,19 @@ class _Sender:
             self._down[row.issuer] = error
             raise
         # 2.2: also for a token that is invalid by now. Nothing else is a promise.
-        if response.status_code != 200:
-            refusal = ProviderUnavailable(f"It answered with status {response.status_code}.")
-            refusal.retry_after = response.retry_after
-            raise refusal
-        return Outcome.REVOKED
+        if response.status_code == 200:
+            return Outcome.REVOKED
+        refusal = Refusal.of(response)
+        if refusal.meaning is Meaning.REFUSED and refusal.code == _UNSUPPORTED:
+            report_once(
+                logger, logging.WARNING, _UNSUPPORTED, row.issuer, "%s revokes no refresh tokens."
+            )
+            return Outcome.UNSUPPORTED
+        unavailable = refusal.to_error(row.issuer)
+        # The others would fare alike; and a client that fails too often may be locked out.
+        if refusal.meaning in (Meaning.WAIT, Meaning.CLIENT):
+            self._down[row.issuer] = unavailable
+        raise unavailable
 
     def _put_off(self, row: TokenRevocation, reason: str, retry_after: float | None) -> Outcome:
         now = datetime.now(UTC)

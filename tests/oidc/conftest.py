@@ -1,7 +1,14 @@
 import pytest
 
+from bff_sessions import reports
 from bff_sessions.oidc.providers import get_provider
 from tests.oidc.provider import CLIENT_ID, LocalProvider
+
+
+@pytest.fixture(autouse=True)
+def nothing_reported(monkeypatch):
+    """No other test has reported a fault."""
+    monkeypatch.setattr(reports, "_reported", {})
 
 
 @pytest.fixture

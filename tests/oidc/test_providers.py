@@ -251,7 +251,8 @@ def test_a_refusal_is_an_answer(provider, configure):
 
 
 @pytest.mark.parametrize(
-    "answer", [(500, {}, b""), (503, {}, b""), (429, {}, b""), (307, {"Location": "/x"}, b"")]
+    "answer",
+    [(status, {}, b"") for status in (408, 425, 429, 500, 503)] + [(307, {"Location": "/x"}, b"")],
 )
 def test_who_cannot_answer_now_is_unavailable(provider, configure, answer):
     provider.answers["/token"] = answer

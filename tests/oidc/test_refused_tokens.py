@@ -59,12 +59,36 @@ def signed(token, change):
 
 def raw(provider, header, payload):
     """Whatever it is, well signed."""
-    text = f"{encode(header)}.{encode(payload)}"
+    return sign(f"{encode(header)}.{encode(payload)}")
+
+
+def sign(text):
     signature = jwt.get_algorithm_by_name("RS256").sign(text.encode(), KEYS["RS256"])
     return f"{text}.{encode(signature)}"
 
 
 HEADER = {"alg": "RS256", "kid": "RS256"}
+
+
+def padded(content):
+    """A segment of JSON with two characters of padding."""
+    text = json.dumps(content)
+    return f"{encode(text.encode() + b' ' * ((1 - len(text)) % 3))}=="
+
+
+def twice(content, name):
+    """An object that names a member twice, with the same value."""
+    return f'{{"{name}": {json.dumps(content[name])}, {json.dumps(content)[1:]}'.encode()
+
+
+# What PyJWT reads although the specifications do not allow it, in header or payload.
+LOOSE = {
+    "padded": padded,
+    **{
+        encoding: lambda content, e=encoding: encode(json.dumps(content).encode(e))
+        for encoding in ("utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-be")
+    },
+}
 
 # Not a token
 MALFORMED = {
@@ -88,6 +112,20 @@ MALFORMED = {
     "kid is null": lambda p: p.token(headers={"kid": None}),
     "a critical extension": lambda p: p.token(headers={"crit": ["exp"], "exp": 1}),
     "an empty crit": lambda p: p.token(headers={"crit": []}),
+    **{
+        f"header is {name}": lambda p, f=spoil: sign(f"{f(HEADER)}.{encode(p.claims())}")
+        for name, spoil in LOOSE.items()
+    },
+    **{
+        f"payload is {name}": lambda p, f=spoil: sign(f"{encode(HEADER)}.{f(p.claims())}")
+        for name, spoil in LOOSE.items()
+    },
+    "padded signature": lambda p: p.token() + "==",
+    "plain base64": lambda p: sign(
+        f"{encode(HEADER)}.{encode(p.claims(sub='>>>???')).translate({45: 43, 95: 47})}"
+    ),
+    "header names alg twice": lambda p: raw(p, twice(HEADER, "alg"), p.claims()),
+    "payload names sub twice": lambda p: raw(p, HEADER, twice(p.claims(), "sub")),
     "payload is not encoded (b64)": lambda p: p.token(headers={"b64": False, "crit": ["b64"]}),
 }
 ALGORITHM = {

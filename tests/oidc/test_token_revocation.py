@@ -14,6 +14,7 @@ from email.utils import format_datetime
 
 import pytest
 from asgiref.sync import async_to_sync
+from cryptography.fernet import Fernet
 from django.contrib.sessions.management.commands import clearsessions
 from django.core.management import call_command
 from django.core.management.base import CommandError
@@ -298,6 +299,31 @@ def test_nothing_is_written_down_without_refresh_token_or_provider(provider):
     assert not TokenRevocation.objects.exists()
 
 
+def sign_in_as_lasuite(provider, refresh_token):
+    given = provider.sign_in()["oidc"]
+    return start(oidc_id_token=given["id_token"], oidc_refresh_token=refresh_token)
+
+
+def test_refresh_token_of_django_lasuite_is_revoked(provider, settings):
+    settings.OIDC_STORE_REFRESH_TOKEN_KEY = key = Fernet.generate_key()
+    client = Client()
+    client.cookies["sessionid"] = sign_in_as_lasuite(provider, Fernet(key).encrypt(b"r1").decode())
+    assert client.post("/bff/logout").status_code == 302
+    assert provider.revoked == ["r1"]
+
+
+def test_unreadable_refresh_token_is_not_sent_and_reported_once(provider, caplog):
+    ciphertext = Fernet(Fernet.generate_key()).encrypt(b"r1").decode()
+    for _ in range(2):
+        sign_in_as_lasuite(provider, ciphertext)
+    end_and_wait(2)
+    assert not TokenRevocation.objects.exists()
+    (record,) = caplog.records
+    assert (record.name, record.levelno) == ("bff_sessions.oidc", logging.ERROR)
+    assert provider.issuer in record.getMessage()
+    assert ciphertext not in caplog.text
+
+
 def test_the_issuer_may_be_that_of_the_session(provider):
     data = provider.sign_in()
     del data["oidc"]["iss"]
@@ -495,6 +521,7 @@ def test_it_is_put_off_for_longer_each_time(provider, attempts, at_least, at_mos
         ("date", 7000),
         ("1", None),
         ("99999999999", 24 * 60 * 60),
+        ("9" * 400, 24 * 60 * 60),
         ("soon", None),
         ("Sun, 99 Nov 9999 99:99:99 GMT", None),
     ],
@@ -608,11 +635,83 @@ def test_one_that_is_refused_does_not_stop_the_others(provider):
     end_and_wait(3)
 
     def refuse_the_first(form):
-        provider.answers["/revocation"] = 400, {}, {"error": "unsupported_token_type"}
+        provider.answers["/revocation"] = 400, {}, {"error": "invalid_request"}
         provider.before["/revocation"] = lambda form: provider.answers.clear()
 
     provider.before["/revocation"] = refuse_the_first
     assert command() == "2 refresh tokens revoked, 1 put off.\n"
+
+
+CLIENT_FAULTS = [
+    "invalid_client",
+    "unauthorized_client",
+    "unsupported_grant_type",
+    "invalid_scope",
+]
+
+
+@pytest.mark.parametrize("code", CLIENT_FAULTS)
+def test_misconfigured_client_is_an_error_and_retried(provider, caplog, code):
+    tokens = [sign_in(provider, sid=sid) for sid in "ab"]
+    end_and_wait(2)
+    provider.answers["/revocation"] = 401, {}, {"error": code}
+    assert command() == "0 refresh tokens revoked, 2 put off.\n"
+    (record,) = [record for record in caplog.records if record.levelno == logging.ERROR]
+    assert provider.issuer in record.getMessage()
+    assert code in record.getMessage()
+    # A client that fails too often may be locked out.
+    assert paths(provider).count("/revocation") == 1
+    provider.answers.clear()
+    make_due()
+    assert command() == "2 refresh tokens revoked.\n"
+    assert sorted(provider.revoked) == sorted(tokens)
+
+
+@pytest.mark.parametrize("status", [400, 401, 403])
+def test_unsupported_token_type_is_final_and_reported_once(provider, caplog, status):
+    for sid in "ab":
+        sign_in(provider, sid=sid)
+    end_and_wait(2)
+    provider.answers["/revocation"] = status, {}, {"error": "unsupported_token_type"}
+    assert command() == (
+        "0 refresh tokens revoked, 2 of a type that the provider does not revoke.\n"
+    )
+    assert not TokenRevocation.objects.exists()
+    (record,) = caplog.records
+    assert record.levelno == logging.WARNING
+    assert provider.issuer in record.getMessage()
+
+
+WAITS = [
+    (503, {"error": "unsupported_token_type"}),
+    (408, {}),
+    (425, {}),
+    (429, {"error": "invalid_client"}),
+    (400, {"error": "temporarily_unavailable"}),
+    (403, {"error": "slow_down"}),
+]
+
+
+@pytest.mark.parametrize(("status", "body"), WAITS)
+def test_busy_provider_is_asked_once_and_later(provider, caplog, status, body):
+    for sid in "ab":
+        sign_in(provider, sid=sid)
+    end_and_wait(2)
+    provider.answers["/revocation"] = status, {"Retry-After": "7000"}, body
+    assert command() == "0 refresh tokens revoked, 2 put off.\n"
+    assert paths(provider).count("/revocation") == 1
+    assert {record.levelno for record in caplog.records} == {logging.WARNING}
+    for row in TokenRevocation.objects.all():
+        assert 6990 <= (row.due - datetime.now(UTC)).total_seconds() <= 7000
+
+
+def test_unknown_error_code_is_not_logged(provider, caplog):
+    caplog.set_level(logging.DEBUG)
+    sign_in(provider)
+    end_and_wait()
+    provider.answers["/revocation"] = 400, {}, {"error": "secret-7"}
+    assert "1 put off" in command()
+    assert "secret-7" not in caplog.text
 
 
 # Each of them once
