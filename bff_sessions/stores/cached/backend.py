@@ -55,15 +55,18 @@ class Cache:
             return None
 
     def set(self, values: dict[str, int], lifetime: int) -> bool:
-        """Write all `values` for `lifetime` seconds. Return whether that is certain."""
+        """Write all `values` for `lifetime` seconds. Return whether that is certain.
+
+        If not, and the cache is not away, it holds others: another writer may have been later.
+        """
         try:
             is_written = _set_many(self._cache, values, lifetime)
         except Exception as error:
             self._fail(error)
             return False
-        if not is_written:
+        if is_written is None:
             self._pause()
-        return is_written
+        return bool(is_written)
 
     def add(self, name: str, value: bytes, lifetime: int, *, replaces: bool) -> None:
         """Write `value` unless something is there; if `replaces`, what is there goes first."""
@@ -129,21 +132,15 @@ def _keeps_one_pool(cache: Any) -> bool:
     return classes == (RedisCache, RedisCacheClient) and len(cache._servers) == 1
 
 
-def _set_many(cache: BaseCache, values: dict[str, int], lifetime: int) -> bool:
-    """Write `values`. Return False unless it is certain that the cache holds all of them.
+def _set_many(cache: BaseCache, values: dict[str, int], lifetime: int) -> bool | None:
+    """Write `values`. Return True if it is certain that the cache holds them, None if it fails.
 
     A fault that the cache hides looks like success, so what it holds is read back, but for
-    classes that are known to raise.
+    classes that are known to raise. False: it holds others, perhaps of a writer that was later.
     """
-    # Another process may have changed one of them before it was read. Then the second try counts.
-    for _ in range(2):
-        if cache.set_many(values, lifetime):
-            return False  # The names that it could not write.
-        if type(cache) in _RAISE_FAULTS or _keeps_one_pool(cache):
-            return True
-        found = cache.get_many(values)
-        if found == values:
-            return True
-        if not found:
-            return False  # It is down: do not wait for it once more.
-    return False
+    if cache.set_many(values, lifetime):
+        return None  # The names that it could not write.
+    if type(cache) in _RAISE_FAULTS or _keeps_one_pool(cache):
+        return True
+    found = cache.get_many(values)
+    return found == values if found else None

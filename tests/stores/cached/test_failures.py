@@ -16,6 +16,7 @@ from tests.stores.cached.support import (
     ALICES,
     DATABASE_CACHE,
     FakeCache,
+    after_reading,
     database_cache,
     is_warm,
     marks,
@@ -152,9 +153,13 @@ class HidingCache(LocMemCache):
 
     hides = None
     calls = []
+    meanwhile = None
 
     def get_many(self, keys, version=None):
         self.calls.append("get_many")
+        if HidingCache.meanwhile is not None:
+            action, HidingCache.meanwhile = HidingCache.meanwhile, None
+            action()
         return {} if self.hides == "down" else super().get_many(keys, version)
 
     def set_many(self, data, timeout=None, version=None):
@@ -215,6 +220,27 @@ def test_dropped_number_of_a_save_is_logged_and_written_later(hiding, inner, clo
     clock.seconds = 2
     assert ours.get_user_session(session.key).ticket == b"new"
     assert theirs.get_user_session(session.key).ticket == b"new"
+
+
+def test_second_try_of_a_save_does_not_bring_back_what_ended(hiding, inner):
+    ours, theirs = CachedUserSessionStore(inner), CachedUserSessionStore(inner)
+    session = warm_session(ours)
+    key = session.key
+
+    def fill_and_end():
+        # Before the number of the save is read back: a slow reader fills beside that number.
+        with after_reading(theirs, lambda: CachedUserSessionStore(inner).delete_user_session(key)):
+            assert theirs.get_user_session(key).ticket == b"new"
+
+    def commit(callback):
+        HidingCache.meanwhile = fill_and_end
+        with mock.patch.object(inner, "on_commit", lambda callback: callback()):
+            callback()
+
+    with mock.patch.object(inner, "on_commit", commit):
+        ours.update_user_session(key, update_of(session, ticket=b"new"), if_version=1)
+    assert HidingCache.meanwhile is None
+    assert theirs.get_user_session(key) is None
 
 
 def test_hidden_fault_is_waited_for_once(hiding, clock):
