@@ -296,6 +296,17 @@ class UserSessionStore(ABC):
     write complete or absent, never half done. Stores are shared by all threads.
     """
 
+    @property
+    def scope(self) -> str:
+        """Tells apart the places between which one store instance switches.
+
+        A multi-tenant site may lead one store to another database or schema with each request.
+        What was read in one scope is not served in another: the cache in front of a store binds
+        its copies to the scope in which it read them. Override this if your store switches. It
+        is read with every load, and must not run a statement. Default: one place.
+        """
+        return ""
+
     @abstractmethod
     def get_user_session(self, key: str) -> UserSession | None:
         """The session under `key`; None where there is none or it has expired."""

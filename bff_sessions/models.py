@@ -249,9 +249,13 @@ class TokenRevocationQuerySet(models.QuerySet["TokenRevocation"]):
         row.attempts, row.due = attempts, due
         return bool(unclaimed.update(attempts=attempts, due=due))
 
-    def put_off(self, row: TokenRevocation, due: datetime) -> None:
-        """Let `row`, which has been claimed, be sent again at `due`, unless the lease was lost."""
-        self.filter(pk=row.pk, attempts=row.attempts).update(due=due)
+    def put_off(self, row: TokenRevocation, due: datetime) -> bool:
+        """Let `row`, which has been claimed, be sent again at `due`.
+
+        Returns:
+            False if the lease was lost: another process has claimed the row, or removed it.
+        """
+        return bool(self.filter(pk=row.pk, attempts=row.attempts).update(due=due))
 
     def remove(self, row: TokenRevocation) -> None:
         """Forget `row`, which has been sent or given up."""

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from django.apps import apps
+from django.core.cache.backends.base import BaseCache
 from django.core.checks import ERROR, run_checks
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import call_command
@@ -23,6 +24,13 @@ from bff_sessions.stores.orm import OrmUserSessionStore
 ROOT = Path(__file__).parent.parent
 GOOD_KEYS = ["a good key of more than 32 characters", "another key of more than 32 characters"]
 not_callable = "not callable"
+
+
+class OtherRedis(BaseCache):
+    """A cache of another package that takes several servers, as django-redis does."""
+
+    def __init__(self, server, params):
+        super().__init__(params)
 
 
 class SmallerMemory(InMemoryUserSessionStore):
@@ -448,9 +456,18 @@ def test_a_cache_of_one_process_is_w005_except_while_developing(cached, settings
     "location",
     ["redis://a:6379,redis://b:6379", "redis://a:6379;redis://b:6379", ["redis://a", "redis://b"]],
 )
-def test_a_cache_with_replicas_is_w006(cached, settings, location):
-    settings.CACHES = {"default": {"BACKEND": REDIS, "LOCATION": location}}
+@pytest.mark.parametrize("backend", [REDIS, f"{__name__}.OtherRedis"])
+def test_a_cache_with_replicas_is_w006(cached, settings, location, backend):
+    settings.CACHES = {"default": {"BACKEND": backend, "LOCATION": location}}
     assert "'default'" in only_message("W006").msg
+
+
+@pytest.mark.parametrize(
+    "location", ["127.0.0.1:1,127.0.0.1:2", ["unix:/a", "unix:/b"], Path("/tmp/a,b"), Path("/tmp")]
+)
+def test_location_without_urls_is_not_w006(cached, settings, location):
+    settings.CACHES = {"default": {"BACKEND": f"{__name__}.OtherRedis", "LOCATION": location}}
+    assert messages() == []
 
 
 def test_memory_behind_the_cache_is_w002_except_while_developing(cached, settings):

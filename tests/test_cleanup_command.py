@@ -405,6 +405,38 @@ def test_without_tqdm_there_is_no_progress_bar(monkeypatch):
     assert err.getvalue() == ""
 
 
+class GoneTerminal(Terminal):
+    def write(self, text):
+        raise BrokenPipeError
+
+
+class BrokenBar:
+    """A bar of tqdm that can be drawn and not moved."""
+
+    def __init__(self, **options):
+        pass
+
+    def update(self, number):
+        raise RuntimeError
+
+    close = update
+
+
+@pytest.mark.django_db
+def test_clean_up_goes_on_when_the_terminal_is_gone():
+    SessionFactory.create_batch(3, expired=True)
+    assert cleanup(stderr=GoneTerminal()) == "3 expired sessions removed.\n"
+    assert not Session.objects.exists()
+
+
+@pytest.mark.django_db
+def test_clean_up_goes_on_without_a_bar_that_fails(monkeypatch):
+    monkeypatch.setattr("tqdm.tqdm", BrokenBar)
+    SessionFactory.create_batch(3, expired=True)
+    assert cleanup(stderr=Terminal()) == "3 expired sessions removed.\n"
+    assert not Session.objects.exists()
+
+
 # What it refuses
 
 

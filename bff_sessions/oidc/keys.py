@@ -79,7 +79,12 @@ class SigningKeys(PyJWKClient):
         is_fresh = self.jwk_set_cache is not None and self.jwk_set_cache.get() is not None
         if is_fresh or not self._prefetch.acquire(blocking=False):
             return
-        threading.Thread(target=self._prefetch_now, name="bff_sessions keys", daemon=True).start()
+        thread = threading.Thread(target=self._prefetch_now, name="bff_sessions keys", daemon=True)
+        try:
+            thread.start()
+        except BaseException:
+            self._prefetch.release()  # Or no later sign-in tries again.
+            raise
 
     def _prefetch_now(self) -> None:
         try:
@@ -88,6 +93,10 @@ class SigningKeys(PyJWKClient):
         except ProviderUnavailable as error:
             # Nobody needs them yet; who does will say so.
             logger.info("The keys of a provider could not be fetched in advance: %s", error)
+        except Exception as error:
+            logger.warning(
+                "The keys of a provider could not be fetched in advance: %s", type(error).__name__
+            )
         finally:
             self._prefetch.release()
 

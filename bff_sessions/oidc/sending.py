@@ -139,6 +139,7 @@ class _Sender:
         pause = min(_FIRST_PAUSE * 2 ** min(row.attempts - 1, 20), _LAST_PAUSE)
         # Not all at once when the provider is back.
         pause = max(random.uniform(pause / 2, pause), min(retry_after or 0, _LONGEST_PAUSE))
-        self._rows.put_off(row, now + timedelta(seconds=pause))
+        if not self._rows.put_off(row, now + timedelta(seconds=pause)):
+            return Outcome.TAKEN
         logger.warning("A refresh token is not revoked at %s yet. %s", row.issuer, reason)
         return Outcome.PUT_OFF

@@ -30,6 +30,7 @@ from bff_sessions.models import Session
 from bff_sessions.stores.batches import EXCLUSIVE, SHARED, delete_in_batches
 from bff_sessions.stores.compiled import Slot, Statement
 from bff_sessions.stores.expired import ExpiredRows
+from bff_sessions.stores.scopes import scope_of
 
 __all__ = ["OrmUserSessionStore"]
 
@@ -57,6 +58,11 @@ class OrmUserSessionStore(UserSessionStore, UserSessionStoreCleanup):
     def using(self) -> str:
         """Alias of the database that holds the sessions."""
         return router.db_for_write(Session) if self._using is None else self._using
+
+    @property
+    def scope(self) -> str:
+        """Alias, database and schema of the connection that is used now."""
+        return scope_of(self.using)
 
     def get_user_session(self, key: str) -> UserSession | None:
         row = _GET.fetch(self.using, key=key)

@@ -6,6 +6,7 @@ in ``templates/bff_sessions``, to be overridden.
 
 from __future__ import annotations
 
+import logging
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -26,6 +27,8 @@ from bff_sessions.views.login import login_url
 from bff_sessions.views.sessions import sessions_beside
 
 __all__ = ["end_my_session", "end_other_sessions", "my_sessions"]
+
+logger = logging.getLogger("bff_sessions.views")
 
 # Whole phrases, as "2 days" alone may be another word in other languages than in "2 days ago".
 # Those of django.contrib.humanize are translated only where it is installed.
@@ -127,8 +130,11 @@ def sign_in(request: HttpRequest) -> HttpResponse:
 
 
 def back_to_list(request: HttpRequest, level: int, text: str) -> HttpResponse:
-    # Without the messages framework the list itself tells.
-    messages.add_message(request, level, text, fail_silently=True)
+    # Without the messages framework, or where it fails, the list itself says what has ended.
+    try:
+        messages.add_message(request, level, text, fail_silently=True)
+    except Exception as error:
+        logger.warning("A message could not be shown: %s", type(error).__name__)
     return HttpResponseRedirect(url_of(request, "my-sessions"))
 
 

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from html import unescape
 
 import pytest
+from django.contrib.messages.storage.base import BaseStorage
 from django.core.files.storage import storages
 from django.db import connection
 from django.test import Client
@@ -240,6 +241,20 @@ def test_the_page_works_without_messages_and_without_logout(browser, settings, c
     assert "Sign out" not in browser.page
     assert browser.answer(path_of(other)).status_code == 302
     assert browser.look().status_code == 200
+
+
+def test_message_that_fails_fails_no_sign_out(browser, monkeypatch, caplog):
+    def fail(self, *args, **kwargs):
+        raise RuntimeError("secret")
+
+    other = SessionFactory()
+    browser.sign_in()
+    monkeypatch.setattr(BaseStorage, "add", fail)
+    assert browser.answer(path_of(other)).status_code == 302
+    assert not any(alive([other]))
+    assert browser.answer(OTHERS).status_code == 302
+    assert "RuntimeError" in caplog.text
+    assert "secret" not in caplog.text
 
 
 def test_the_pages_can_be_switched_off(browser, configure):

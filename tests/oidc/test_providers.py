@@ -399,6 +399,14 @@ def test_keys_that_cannot_be_had_in_advance_are_no_trouble(provider, configure, 
     assert [record.levelname for record in caplog.records if "logout" in record.name] == ["INFO"]
 
 
+def test_fault_in_the_thread_of_the_keys_is_logged(provider, configure, monkeypatch, caplog):
+    keys = configure().keys
+    monkeypatch.setattr(keys, "get_jwk_set", lambda: 1 / 0)
+    keys.prefetch()
+    wait_for_prefetch(keys)
+    assert "ZeroDivisionError" in caplog.text
+
+
 def wait_for_prefetch(keys):
     with keys._prefetch:
         pass

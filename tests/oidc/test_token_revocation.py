@@ -20,6 +20,7 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.core.signals import request_finished
 from django.db import DatabaseError, connection, connections, transaction
+from django.db.models import F
 from django.http import HttpResponse
 from django.test import AsyncClient, Client
 from django.urls import include, path
@@ -245,6 +246,37 @@ def test_no_connection_is_left_open(provider):
 def test_other_requests_send_nothing(provider, django_assert_num_queries):
     with django_assert_num_queries(0):
         request_finished.send(sender=None)
+
+
+def test_request_of_another_tenant_leaves_tokens_pending(provider):
+    wrapper = connections["default"]
+    wrapper.schema_name = "a"
+    try:
+        token = sign_in(provider)
+        revoke_sessions(ALICES)
+        wrapper.schema_name = "b"
+        request_finished.send(sender=None)
+        assert provider.revoked == []
+        wrapper.schema_name = "a"
+        request_finished.send(sender=None)
+        assert provider.revoked == [token]
+    finally:
+        del wrapper.schema_name
+
+
+def test_failure_after_the_lease_was_lost_is_not_reported(provider, caplog):
+    sign_in(provider)
+    end_and_wait()
+    rows = TokenRevocation.objects.current()
+
+    def lose_the_lease(form):
+        rows.update(attempts=F("attempts") + 1)  # In the thread of the provider.
+        connections.close_all()
+
+    provider.before["/revocation"] = lose_the_lease
+    provider.answers["/revocation"] = (503, {}, b"")
+    assert send(rows) == {Outcome.TAKEN: 1}
+    assert "not revoked" not in caplog.text
 
 
 # Which tokens
@@ -739,8 +771,9 @@ def test_who_lost_the_lease_does_not_put_off_what_another_has(provider):
     assert not rows.claim(late, timedelta(seconds=60))
     other = rows.get()
     assert rows.claim(other, timedelta(seconds=60))
-    rows.put_off(slow, datetime.now(UTC))
+    assert rows.put_off(slow, datetime.now(UTC)) is False
     assert rows.get().due > datetime.now(UTC)
+    assert rows.put_off(other, datetime.now(UTC)) is True
 
 
 def test_what_another_has_taken_meanwhile_is_skipped(provider):

@@ -54,6 +54,11 @@ class CachedUserSessionStore(UserSessionStore, CachedCleanup):
         """Alias of the database that holds the sessions; None where that is not for Django."""
         return getattr(self._inner, "using", None)
 
+    @property
+    def scope(self) -> str:
+        """See UserSessionStore.scope."""
+        return self._inner.scope
+
     def get_user_session(self, key: str) -> UserSession | None:
         return self._reader.read(key)
 
