@@ -215,7 +215,7 @@ def test_nothing_is_kept_in_plain_text_under_a_wrong_key(settings):
     assert "r2" not in str(data)
 
 
-@pytest.mark.parametrize("key", [None, KEY])
+@pytest.mark.parametrize("key", [None, KEY], ids=["without key", "with key"])
 def test_ciphertext_among_the_claims_is_no_refresh_token(settings, caplog, key):
     settings.OIDC_STORE_REFRESH_TOKEN_KEY = key
     tokens = keep_tokens({"oidc": {**GIVEN, "refresh_token": encrypted()}})
