@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import Any, Final
 
+from django.contrib.auth import SESSION_KEY, get_user
 from django.http import HttpRequest
 from django.views.decorators.debug import sensitive_variables
 
@@ -13,7 +14,7 @@ from bff_sessions import conf
 from bff_sessions.id_tokens import ID_TOKEN, read_claims
 from bff_sessions.identity import identify
 
-__all__ = ["STANDARD_CLAIMS", "standard_claims"]
+__all__ = ["STANDARD_CLAIMS", "session_user", "standard_claims"]
 
 # OpenID Connect Core 1.0, 5.1. A list of what is shown, not of what is hidden, so that tokens
 # and whatever else is kept beside the claims stay on the server.
@@ -56,13 +57,28 @@ def standard_claims(request: HttpRequest) -> dict[str, Any]:
             (claims for claims in _kept_claims(data) if ids.items() <= claims.items()), {}
         )
         return ids | {name: kept[name] for name in STANDARD_CLAIMS if name in kept}
-    user = getattr(request, "user", None)
     claims: dict[str, Any] = {"sub": identity.subject_id}
-    if identity.user_id is not None and user is not None:
+    if (user := session_user(request)) is not None:
         claims["preferred_username"] = user.get_username()
         if name := getattr(user, "get_full_name", str)():
             claims["name"] = name
     return claims
+
+
+def session_user(request: HttpRequest) -> Any:
+    """Return the user who is signed in to the session; None if there is none.
+
+    Usually that is ``request.user``. A library that lets operators act as somebody else puts
+    another user there.
+    """
+    user = getattr(request, "user", None)
+    # Looking at the user may end the session: of another password, for one.
+    user_id = None if user is None else str(user.pk)
+    if user_id is None or SESSION_KEY not in request.session:
+        return None
+    if user_id != request.session[SESSION_KEY]:
+        user = get_user(request)
+    return user if user is not None and user.is_authenticated else None
 
 
 def _kept_claims(data: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:

@@ -6,10 +6,17 @@ import json
 from base64 import b64decode
 from typing import Any, Final
 
-__all__ = ["ID_TOKEN", "read_claims"]
+__all__ = ["ID_TOKEN", "MOZILLA_TOKENS", "read_claims"]
 
 # Where mozilla-django-oidc keeps the raw id token, if OIDC_STORE_ID_TOKEN is on.
 ID_TOKEN: Final = "oidc_id_token"  # noqa: S105
+# What it, or a backend derived from its own, keeps of one sign-in.
+MOZILLA_TOKENS: Final = (
+    ID_TOKEN,
+    "oidc_access_token",
+    "oidc_refresh_token",
+    "oidc_token_expiration",
+)
 
 
 def read_claims(token: object) -> dict[str, Any]:

@@ -12,15 +12,18 @@ from django.http import HttpRequest
 
 from bff_sessions import conf
 from bff_sessions.contract import check_text, is_moment
-from bff_sessions.id_tokens import ID_TOKEN, read_claims
+from bff_sessions.id_tokens import ID_TOKEN, MOZILLA_TOKENS, read_claims
 
 __all__ = [
     "ANONYMOUS",
+    "AUTH_USER_ID",
     "Identity",
     "abind_identity",
     "bind_identity",
+    "has_several_sources",
     "identify",
     "is_claims_key",
+    "older_claims",
     "resolve_identity",
 ]
 
@@ -29,7 +32,7 @@ logger = logging.getLogger(__name__)
 # Private: written by bind_identity() and read by resolve_identity().
 _BINDING = "_bff_identity"
 # django.contrib.auth.SESSION_KEY; importing that package here would import models too early.
-_AUTH_USER_ID = "_auth_user_id"
+AUTH_USER_ID = "_auth_user_id"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -115,7 +118,7 @@ def resolve_identity(data: Mapping[str, Any]) -> Identity:
     Raises:
         ValueError: if a claim is too long to be kept.
     """
-    user_id = data.get(_AUTH_USER_ID)
+    user_id = data.get(AUTH_USER_ID)
     user_id = None if user_id is None else str(user_id)
     if (binding := data.get(_BINDING)) is not None:
         return Identity(
@@ -133,12 +136,10 @@ def resolve_identity(data: Mapping[str, Any]) -> Identity:
 
 
 def _from_claims(claims: object, user_id: str | None) -> Identity | None:
-    if not isinstance(claims, Mapping):
+    person = _person(claims)
+    if person is None or not isinstance(claims, Mapping):
         return None
-    issuer, subject_id = _claim(claims, "iss"), _claim(claims, "sub")
-    # OpenID Connect Core 1.0, 2: iss and sub are REQUIRED, and only together name somebody.
-    if issuer is None or subject_id is None:
-        return None
+    issuer, subject_id = person
     return Identity(
         issuer=issuer,
         subject_id=subject_id,
@@ -175,8 +176,69 @@ def _auth_time(claims: Mapping[Any, Any]) -> float | None:
 
 def is_claims_key(key: object) -> bool:
     """Whether `key` is fit for BFF_SESSIONS["CLAIMS_KEY"]: text, and not taken."""
-    taken = (_BINDING, ID_TOKEN, _AUTH_USER_ID)
+    taken = (_BINDING, ID_TOKEN, AUTH_USER_ID)
     return isinstance(key, str) and bool(key.strip()) and key not in taken
+
+
+def has_several_sources(data: Mapping[str, Any]) -> bool:
+    """Return whether more than one key of `data` can say who is signed in at a provider."""
+    return (_BINDING in data) + (conf.CLAIMS_KEY in data) + (ID_TOKEN in data) > 1
+
+
+def older_claims(data: Mapping[str, Any], before: Mapping[str, Any]) -> list[str]:
+    """Return the keys of `data` that hold claims of somebody who was signed in before.
+
+    A session is of one person. Claims are older if the user has changed and they have not, or if
+    other claims have changed to another person since.
+
+    Args:
+        data: session data as it is going to be saved.
+        before: session data as it was, both as the serializer reads them.
+    """
+    user_id = data.get(AUTH_USER_ID)
+    is_other_user = user_id is not None and user_id != before.get(AUTH_USER_ID)
+    was, now = _sources(before), _sources(data)
+    # A refreshed token changes the value of its source, so that alone makes nobody else of it.
+    fresh = {
+        key
+        for key, person in now.items()
+        if was.get(key) != person or (is_other_user and data[key] != before.get(key))
+    }
+    people = {now[key] for key in fresh if now[key] is not None}
+    if not (is_other_user or people):
+        return []
+    older = [key for key in now if key not in fresh and now[key] not in people]
+    if ID_TOKEN in older:
+        # What came with it, too, except what this request has replaced.
+        older += [
+            key
+            for key in MOZILLA_TOKENS
+            if key != ID_TOKEN and key in data and data[key] == before.get(key)
+        ]
+    return older
+
+
+def _sources(data: Mapping[str, Any]) -> dict[str, tuple[str | None, str | None] | None]:
+    """Return the keys that hold claims, with the issuer and the subject that each names."""
+    sources: dict[str, tuple[str | None, str | None] | None] = {}
+    if (binding := data.get(_BINDING)) is not None:
+        sources[_BINDING] = binding["iss"], binding["sub"]
+    if (claims := data.get(conf.CLAIMS_KEY)) is not None:
+        sources[conf.CLAIMS_KEY] = _person(claims)
+    if (token := data.get(ID_TOKEN)) is not None:
+        try:
+            sources[ID_TOKEN] = _person(read_claims(token))
+        except ValueError:
+            sources[ID_TOKEN] = None
+    return sources
+
+
+def _person(claims: object) -> tuple[str, str] | None:
+    if not isinstance(claims, Mapping):
+        return None
+    issuer, subject_id = _claim(claims, "iss"), _claim(claims, "sub")
+    # OpenID Connect Core 1.0, 2: iss and sub are REQUIRED, and only together name somebody.
+    return None if issuer is None or subject_id is None else (issuer, subject_id)
 
 
 def identify(data: Mapping[str, Any]) -> Identity:

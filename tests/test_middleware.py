@@ -1,12 +1,13 @@
 """bff_sessions.middleware: sessions that end while a request is under way."""
 
 import json
+from urllib.parse import unquote_to_bytes
 
 import pytest
 from asgiref.sync import async_to_sync
 from django.contrib.sessions.exceptions import SessionInterrupted
 from django.core.checks import run_checks
-from django.http import HttpResponse
+from django.http import HttpResponse, QueryDict
 from django.test import AsyncRequestFactory, RequestFactory, override_settings
 
 from bff_sessions.contract import UserSessionsFilter
@@ -34,9 +35,15 @@ def view(request):
     return HttpResponse("a page")
 
 
-def send(view, method="get", path="/orders?page=2", headers=None):
+def send(view, method="get", path="/orders?page=2", headers=None, raw=None):
     factory = RequestFactory(headers=headers or {})
-    request = getattr(factory, method)(path)
+    if raw is None:
+        request = getattr(factory, method)(path)
+    else:
+        # The factory would take //host for a host; a web server does not.
+        place, _, query = raw.partition("?")
+        path_info = unquote_to_bytes(place).decode("latin-1")
+        request = factory.generic(method.upper(), "/", PATH_INFO=path_info, QUERY_STRING=query)
     request.COOKIES["sessionid"] = sign_in()
     return SessionMiddleware(view)(request)
 
@@ -47,6 +54,34 @@ def test_a_page_load_is_sent_to_sign_in_and_back(headers):
     assert response.status_code == 302
     assert response["Location"] == "/accounts/login/?next=/orders%3Fpage%3D2"
     assert response["Cache-Control"] == "no-store"
+
+
+@pytest.mark.parametrize(
+    ("path", "target"),
+    [
+        ("//evil.example/me", None),
+        ("///evil.example/me", None),
+        ("//evil.example", None),
+        ("//user@evil.example:80/me?x=1", None),
+        (f"/{20_000 * 'a'}", None),
+        (f"/{2_000 * '%C3%BC'}", None),
+        (f"/orders?q={20_000 * 'a'}", "/orders"),
+        (f"/orders?q={20_000 * '&'}", "/orders"),
+        # Django encodes what browsers would drop or take for a slash.
+        ("/%5Cevil.example/me", "/%5Cevil.example/me"),
+        ("/%09/evil.example/me", "/%09/evil.example/me"),
+        ("/%EF%BC%8Fevil.example/me", "/%EF%BC%8Fevil.example/me"),
+        ("/https://evil.example/me", "/https://evil.example/me"),
+    ],
+    ids=lambda value: str(value)[:30],
+)
+def test_page_load_leads_back_to_local_targets_only(path, target):
+    response = send(view, headers=PAGE, raw=path)
+    assert response.status_code == 302
+    location, _, query = response["Location"].partition("?")
+    assert location == "/accounts/login/"
+    assert QueryDict(query).dict() == ({} if target is None else {"next": target})
+    assert len(response["Location"]) < 8_000
 
 
 def test_a_form_is_sent_to_sign_in_only():

@@ -145,18 +145,22 @@ class SessionAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     def overview(self, request: HttpRequest) -> HttpResponse:
         return overview(self, request)
 
-    def get_actions(self, request: HttpRequest) -> dict[str, Any]:
+    def get_actions(self, request: HttpRequest, action_location: Any = None) -> dict[str, Any]:
+        # Django 6.1 names the page that offers the actions, and looks for the argument by its
+        # name. The page of one session offers none of ours: its Delete button ends that session.
+        where = {} if action_location is None else {"action_location": action_location}
+        actions = super().get_actions(request, **where)
         # The site's own reads all rows to list them; end_sessions() stands in for it.
-        return {k: v for k, v in super().get_actions(request).items() if k != "delete_selected"}
+        return {name: action for name, action in actions.items() if name != "delete_selected"}
 
     def response_action(
-        self, request: HttpRequest, queryset: QuerySet[Session], *args: Any
+        self, request: HttpRequest, queryset: QuerySet[Session], *args: Any, **kwargs: Any
     ) -> HttpResponse | None:
         selected = request.POST.getlist(ACTION_CHECKBOX_NAME)
         if not all(pk.isascii() and pk.isdecimal() and len(pk) < 19 for pk in selected):
             self.message_user(request, gettext("No session was chosen."), messages.WARNING)
             return None
-        response: HttpResponse | None = super().response_action(request, queryset, *args)
+        response: HttpResponse | None = super().response_action(request, queryset, *args, **kwargs)
         return response
 
     def has_add_permission(self, request: HttpRequest) -> bool:

@@ -120,7 +120,8 @@ def _confirmed(
         **model_admin.admin_site.each_context(request),
         "title": title,
         "opts": model_admin.opts,
-        "media": model_admin.media,
+        # A link for browsers without scripts; cancel.js makes it go back in the history.
+        "back": request.get_full_path(),
         "preview": preview(queryset),
         "action": name,
         "action_checkbox_name": ACTION_CHECKBOX_NAME,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, Self, cast
 
 from django.contrib.admin.views.main import PAGE_VAR, ChangeList
 from django.db.models import Q, QuerySet
@@ -22,6 +22,21 @@ __all__ = ["SessionChangeList"]
 # be looked for through the whole table.
 _WINDOW: Final = 20_000
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class MoreThan(int):
+    """A number of sessions of which only `number` were counted, such as "50+".
+
+    Admin themes write the number of all that match into their own words, which a template of
+    ours cannot replace in each of them. As a number it is one more than was counted.
+    """
+
+    def __new__(cls, number: int) -> Self:
+        return super().__new__(cls, number + 1)
+
+    def __str__(self) -> str:
+        # Three characters at most: Django sets the marks between thousands into this text.
+        return f"{min(self - 1, 99)}+"
 
 
 class SessionChangeList(ChangeList):
@@ -59,8 +74,9 @@ class SessionChangeList(ChangeList):
             self.looked_at = grouped(_WINDOW)
         self.is_first_page = begin is None
         cast("SessionAdmin", self.model_admin).link_users(request, self.result_list)
-        # What templates and the base class ask for. One more stands for what was not counted.
-        self.result_count = len(self.result_list) + (self.next_page is not None)
+        # What templates and the base class ask for.
+        number = len(self.result_list)
+        self.result_count = number if self.next_page is None else MoreThan(number)
         # The same, so that the search form does not speak of results that nobody counted.
         self.full_result_count = self.result_count
         self.paginator = None

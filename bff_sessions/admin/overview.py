@@ -54,7 +54,6 @@ def overview(model_admin: SessionAdmin, request: HttpRequest) -> HttpResponse:
         **model_admin.admin_site.each_context(request),
         "title": gettext("Sessions: overview"),
         "opts": model_admin.opts,
-        "media": model_admin.media,
         "counted": counted,
         "live": charts.grouped(counted.live),
         "expired": charts.grouped(counted.expired),

@@ -41,6 +41,7 @@ class SessionLifecycle(SavingSession):
                 self._unreadable = True
             else:
                 self._saved = Known(cast(str, self._session_key), row, opened[0])
+                self._found = opened[0]
             self._session_cache = data
         return self._session_cache
 

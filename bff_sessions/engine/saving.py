@@ -22,6 +22,7 @@ from bff_sessions.engine.rows import Known, compose, is_other_subject, is_sessio
 from bff_sessions.engine.signing_in import (
     changes_hands,
     end_oldest,
+    is_other_user,
     replace_others,
     signs_in,
     warn_without_provider,
@@ -33,7 +34,13 @@ from bff_sessions.exceptions import (
     SessionExists,
     SessionMissing,
 )
-from bff_sessions.identity import Identity, identify
+from bff_sessions.identity import (
+    AUTH_USER_ID,
+    Identity,
+    has_several_sources,
+    identify,
+    older_claims,
+)
 from bff_sessions.oidc.sign_in import end_if_logged_out
 from bff_sessions.protection import is_current, store_key
 
@@ -68,6 +75,9 @@ class SavingSession(SessionBase):
         self._saved: Known | None = None
         # ... and as it was saved in a transaction that has not been committed yet.
         self._pending: Known | None = None
+        # Its data, serialized, as this request found it, or when the user last changed: claims that
+        # have not changed since are older.
+        self._found: bytes | None = None
 
     @property
     def modified(self) -> bool:
@@ -130,7 +140,7 @@ class SavingSession(SessionBase):
                 # A transaction that is shown the past: there is no use in trying again.
                 break
             tried = old.version
-            identity = identify(data)
+            identity = self._identify(data, old)
             session_key = cast(str, self._session_key)
             if move or (session_key == self._arrived_key and changes_hands(old, identity)):
                 session_key = self._get_new_session_key()
@@ -218,6 +228,47 @@ class SavingSession(SessionBase):
         yield call("on_commit", committed)
 
     # Its data
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        if key == AUTH_USER_ID:
+            self.get("")  # Any access loads.
+            self._set_user(self._session_cache, value)
+        super().__setitem__(key, value)
+
+    async def aset(self, key: str, value: Any) -> None:
+        """See __setitem__()."""
+        if key == AUTH_USER_ID:
+            await self.aget("")
+            self._set_user(self._session_cache, value)
+        await super().aset(key, value)
+
+    def _set_user(self, data: dict[str, Any], user_id: Any) -> None:
+        """Forget claims of before as soon as another user signs in.
+
+        By now, because the same claims may be written once more, which makes them the user's own.
+        """
+        if data.get(AUTH_USER_ID) == user_id:
+            return
+        self._forget_older_claims(data, {AUTH_USER_ID: user_id})
+        self._found = self.serializer().dumps({**data, AUTH_USER_ID: user_id})
+
+    def _forget_older_claims(self, data: dict[str, Any], changes: dict[str, Any]) -> bool:
+        """Remove claims from `data` that `changes` make older. Return whether there were any."""
+        serializer = self.serializer()
+        before = {} if self._found is None else serializer.loads(self._found)
+        older = older_claims(serializer.loads(serializer.dumps({**data, **changes})), before)
+        for key in older:
+            del data[key]
+        return bool(older)
+
+    def _identify(self, data: dict[str, Any], old: UserSession) -> Identity:
+        """Return whose session `data` is, without claims of who was signed in before."""
+        identity = identify(data)
+        is_other = old.subject_id is not None and is_other_user(old, identity)
+        # Reads the data of before, so only where two people can be in one session.
+        if (is_other or has_several_sources(data)) and self._forget_older_claims(data, {}):
+            identity = identify(data)
+        return identity
 
     def _set_data(self, data: dict[str, Any]) -> None:
         # In place: the caller of keys() or items() looks at this dictionary.

@@ -15,6 +15,7 @@ from bff_sessions.identity import Identity
 __all__ = [
     "changes_hands",
     "end_oldest",
+    "is_other_user",
     "replace_others",
     "signs_in",
     "warn_without_provider",
@@ -25,7 +26,14 @@ logger = logging.getLogger("bff_sessions.identity")
 
 def changes_hands(old: UserSession, new: Identity) -> bool:
     """Whether somebody signs in, so that who knew the key before must not know it any more."""
-    return new.subject_id is not None and is_other_subject(old, new)
+    if new.subject_id is None:
+        return False
+    return is_other_subject(old, new) or is_other_user(old, new)
+
+
+def is_other_user(old: UserSession, new: Identity) -> bool:
+    """Return whether a user of Django signs in who was not signed in to `old`."""
+    return new.user_id is not None and new.user_id != old.user_id
 
 
 def signs_in(row: UserSession, old: UserSession | None) -> bool:

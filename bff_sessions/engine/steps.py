@@ -108,7 +108,7 @@ def _take(steps: Steps[_T]) -> _T:
                     resume, argument = steps.send, None
                 else:
                     owner, name, args, kwargs = request
-                    perform = getattr(owner or get_store(), name)
+                    perform = getattr(get_store() if owner is None else owner, name)
                     resume, argument = steps.send, perform(*args, **kwargs)
             except Exception as error:
                 resume, argument = steps.throw, error
@@ -129,7 +129,7 @@ async def _atake(steps: Steps[_T]) -> _T:
                     resume, argument = steps.send, None
                 else:
                     owner, name, args, kwargs = request
-                    perform = getattr(owner or get_store(), f"a{name}")
+                    perform = getattr(get_store() if owner is None else owner, f"a{name}")
                     resume, argument = steps.send, await perform(*args, **kwargs)
             except Exception as error:
                 resume, argument = steps.throw, error

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
+import secrets
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import Any
+from typing import Any, Final
 from urllib.parse import urlsplit, urlunsplit
 
 from django.http import QueryDict
@@ -20,6 +21,10 @@ __all__ = ["find_id_token", "get_url"]
 
 logger = logging.getLogger("bff_sessions.oidc")
 
+# Characters. Common web servers take request lines of 8 KB: nginx's large_client_header_buffers,
+# Apache's LimitRequestLine. Django refuses to redirect to URLs over 16,384 characters.
+_MAX_LENGTH: Final = 8_000
+
 
 # The id token in an URL: it opens nothing, and the provider, who made it, is the only one to whom
 # the URL leads. The specification's other way, a form that is posted to the provider, comes there
@@ -30,14 +35,17 @@ def get_url(
     *,
     id_token_hint: str | None,
     post_logout_redirect_uri: str,
-    state: str | None,
+    return_to: str | None,
 ) -> str | None:
-    """The end-session request, section 2, to which a browser is to be redirected.
+    """Return the end-session request, section 2, to which a browser is to be redirected.
+
+    A URL that would be too long for web servers leaves out the hint, and then `return_to`.
 
     Args:
         issuer: of one of BFF_SESSIONS["PROVIDERS"].
         post_logout_redirect_uri: where the provider sends the browser then, if it is registered.
-        state: what it sends along.
+        return_to: the path of this site that the provider sends along as ``state``; None for the
+            default target.
 
     Returns:
         None if the provider has no ``end_session_endpoint``; or, logged, if it cannot be asked.
@@ -46,7 +54,7 @@ def get_url(
     try:
         endpoint = provider.find_endpoint("end_session_endpoint")
     except ProviderUnavailable as error:
-        logger.warning("Somebody signed out here, and not at the provider. %s", error)
+        logger.warning("A user signed out here but not at the provider. %s", error)
         return None
     if endpoint is None:
         return None
@@ -54,11 +62,24 @@ def get_url(
     query = QueryDict(parts.query, mutable=True)
     query["client_id"] = provider.client_id
     query["post_logout_redirect_uri"] = post_logout_redirect_uri
-    if id_token_hint is not None:
-        query["id_token_hint"] = id_token_hint
-    if state is not None:
-        query["state"] = state
-    return urlunsplit(parts._replace(query=query.urlencode()))
+    # Optional in the specification, but FranceConnect refuses a request without state. One that is
+    # no path leads to the default target.
+    random_state = secrets.token_urlsafe(16)
+    wanted = return_to or random_state
+    # The most complete one that is short enough.
+    for hint, state in ((id_token_hint, wanted), (None, wanted), (None, random_state)):
+        request = query.copy()
+        request["state"] = state
+        if hint is not None:
+            request["id_token_hint"] = hint
+        url = urlunsplit(parts._replace(query=request.urlencode()))
+        if len(url) <= _MAX_LENGTH:
+            return url
+    logger.warning(
+        "A user signed out here but not at the provider. The end-session URL of %s is too long.",
+        issuer,
+    )
+    return None
 
 
 @sensitive_variables()

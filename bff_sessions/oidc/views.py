@@ -43,8 +43,10 @@ class _BadRequest(Exception):
 @require_POST
 @sensitive_post_parameters("logout_token")
 @sensitive_variables()
-def backchannel_logout(request: HttpRequest) -> HttpResponse:
+def backchannel_logout(request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
     """End the sessions that a provider's logout token names.
+
+    What the path above it captures is ignored.
 
     200 when that is done, or there were none; 400 for a token that is refused, and 503 if the
     provider's keys cannot be had. Any other failure of ours is an exception, and so a 500.

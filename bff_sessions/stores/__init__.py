@@ -29,7 +29,10 @@ def get_store() -> UserSessionStore:
     store = _store
     if store is None:
         with _lock:
-            store = _store = _store or load_store_class(conf.STORE)()
+            # A store may have a length, so an empty one may be falsy.
+            if _store is None:
+                _store = load_store_class(conf.STORE)()
+            store = _store
     return store
 
 

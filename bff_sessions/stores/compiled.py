@@ -42,10 +42,19 @@ class Slot(Expression):
     def as_sql(
         self, compiler: SQLCompiler, connection: BaseDatabaseWrapper
     ) -> tuple[str, tuple[Any, ...]]:
-        # MySQL marks bytes, which it would take for text; any value but None tells.
-        placeholder = getattr(self.output_field, "get_placeholder", None)
-        sql: str = placeholder(b"", compiler, connection) if placeholder else "%s"
-        return sql % f"%({self.name})s", (self,)
+        return _placeholder(self.output_field, compiler, connection) % f"%({self.name})s", (self,)
+
+
+def _placeholder(field: Any, compiler: SQLCompiler, connection: BaseDatabaseWrapper) -> str:
+    """Return what stands for a value of `field`: MySQL marks bytes, or it reads them as text."""
+    # Django asks for any value but None. Its 6.1 renamed the method, which returns parameters too.
+    if hasattr(field, "get_placeholder_sql"):
+        sql: str = field.get_placeholder_sql(b"", compiler, connection)[0]
+        return sql
+    if hasattr(field, "get_placeholder"):
+        sql = field.get_placeholder(b"", compiler, connection)
+        return sql
+    return "%s"
 
 
 class Statement:

@@ -56,7 +56,7 @@ class OrmUserSessionStore(UserSessionStore, UserSessionStoreCleanup):
     @property
     def using(self) -> str:
         """Alias of the database that holds the sessions."""
-        return self._using or router.db_for_write(Session)
+        return router.db_for_write(Session) if self._using is None else self._using
 
     def get_user_session(self, key: str) -> UserSession | None:
         row = _GET.fetch(self.using, key=key)

@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Final
+from collections.abc import Callable, Iterable, Iterator
+from inspect import unwrap
+from typing import Any, Final
+from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning
 from django.core.exceptions import ImproperlyConfigured
 from django.shortcuts import resolve_url
-from django.urls import reverse
+from django.urls import (
+    Resolver404,
+    URLPattern,
+    URLResolver,
+    get_resolver,
+    get_script_prefix,
+    resolve,
+)
 
 from bff_sessions import conf
 
 __all__ = ["check_endpoints"]
+
+View = Callable[..., Any]
 
 NAMES: Final = tuple(conf.DEFAULTS["ENDPOINTS"])
 
@@ -47,9 +58,16 @@ def check_endpoints() -> Iterator[CheckMessage]:
             hint="Give the one that the login library takes, 'next' for example.",
             id="bff_sessions.E053",
         )
-    if (own := _address_of("login")) is not None:
-        yield from _check_login_url(own)
-    elif conf.PROVIDERS:
+    try:
+        from bff_sessions.oidc.views import backchannel_logout
+        from bff_sessions.views.login import login
+
+        views = list(_views_of(get_resolver().url_patterns))
+    except Exception:
+        return  # E001 reports an app that is not installed, Django URLs that cannot be imported.
+    if unwrap(login) in views:
+        yield from _check_login_url(unwrap(login))
+    if conf.PROVIDERS and unwrap(backchannel_logout) not in views:
         yield Warning(
             "BFF_SESSIONS['PROVIDERS'] can end no session: bff_sessions.urls is not included.",
             hint='Add path("bff/", include("bff_sessions.urls")) to the URLs.',
@@ -57,7 +75,7 @@ def check_endpoints() -> Iterator[CheckMessage]:
         )
 
 
-def _check_login_url(own: str) -> Iterator[CheckMessage]:
+def _check_login_url(login: View) -> Iterator[CheckMessage]:
     name = "LOGIN_URL" if conf.LOGIN_URL is None else "BFF_SESSIONS['LOGIN_URL']"
     url = settings.LOGIN_URL if conf.LOGIN_URL is None else conf.LOGIN_URL
     try:
@@ -69,7 +87,7 @@ def _check_login_url(own: str) -> Iterator[CheckMessage]:
             id="bff_sessions.E054",
         )
         return
-    if address.partition("?")[0] == own:
+    if _view_at(address) is login:
         yield Error(
             f"{name} leads to 'GET login', which leads there: {url!r:.120}.",
             hint="Let BFF_SESSIONS['LOGIN_URL'] name where the login library begins.",
@@ -77,9 +95,23 @@ def _check_login_url(own: str) -> Iterator[CheckMessage]:
         )
 
 
-def _address_of(name: str) -> str | None:
-    """The path of the endpoint; None if the URLs are not included."""
+def _view_at(address: str) -> View | None:
+    """Return the view of this site at `address`, undecorated; None if there is none."""
+    parts = urlsplit(address)
+    if parts.netloc:
+        return None
     try:
-        return reverse(f"bff_sessions:{name}")
-    except Exception:
-        return None  # URLs that cannot be imported are for Django's own checks to tell.
+        match = resolve("/" + parts.path.removeprefix(get_script_prefix()))
+    except Resolver404:
+        return None
+    view: View = unwrap(match.func)
+    return view
+
+
+def _views_of(patterns: Iterable[URLPattern | URLResolver]) -> Iterator[View]:
+    """Yield the views of `patterns` and of all that they include, in whatever namespace."""
+    for pattern in patterns:
+        if isinstance(pattern, URLResolver):
+            yield from _views_of(pattern.url_patterns)
+        else:
+            yield unwrap(pattern.callback)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import wraps
+from inspect import signature
 from typing import Any, Final
 
 from django.contrib.auth.decorators import login_not_required
@@ -14,12 +15,16 @@ from django.utils.cache import patch_vary_headers
 from django.views.decorators.csrf import csrf_protect
 
 from bff_sessions import conf
+from bff_sessions.claims import session_user
 from bff_sessions.contract import UserSession
 from bff_sessions.engine import SessionStore
 
 __all__ = ["HEADER", "endpoint", "error", "not_signed_in", "session_of", "signed_in", "url_of"]
 
 HEADER: Final = "X-CSRF"
+# Of `bff_sessions.urls`, and what its own paths capture.
+_APP_NAME: Final = "bff_sessions"
+_ARGUMENTS: Final = {"public_id"}
 
 View = Callable[..., HttpResponse]
 
@@ -37,9 +42,11 @@ def endpoint(name: str, *methods: str, needs_header: bool = True) -> Callable[[V
     def decorate(view: View) -> View:
         # In addition, not instead; also where CsrfViewMiddleware is not installed.
         protected: View = csrf_protect(view)
+        own = list(signature(view).parameters)[1:]
 
+        # What the path above captures, in path("<slug:tenant>/bff/", include(...)), is not ours.
         @wraps(view)
-        def answer(request: HttpRequest, **kwargs: Any) -> HttpResponse:
+        def answer(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
             if name not in conf.ENDPOINTS:
                 response: HttpResponse = error(404, "not_found", "This endpoint is switched off.")
             elif request.method not in methods:
@@ -48,7 +55,7 @@ def endpoint(name: str, *methods: str, needs_header: bool = True) -> Callable[[V
             elif needs_header and request.headers.get(HEADER) != "1":
                 response = error(403, "csrf_header_missing", f"Send the header {HEADER}: 1.")
             else:
-                response = protected(request, **kwargs)
+                response = protected(request, **{name: kwargs[name] for name in own})
             response["Cache-Control"] = "no-store"
             patch_vary_headers(response, ["Cookie", HEADER])
             return response
@@ -73,8 +80,7 @@ def signed_in(request: HttpRequest) -> UserSession | None:
     current = session_of(request).get_user_session()
     if current is None or current.subject_id is None:
         return None
-    user = getattr(request, "user", None)
-    if current.user_id is not None and user is not None and not user.is_authenticated:
+    if current.user_id is not None and hasattr(request, "user") and session_user(request) is None:
         return None  # Inactive, deleted, or with another password by now.
     return current
 
@@ -90,7 +96,25 @@ def session_of(request: HttpRequest) -> SessionStore:
     return request.session
 
 
-def url_of(request: HttpRequest, name: str) -> str:
-    """The path of another endpoint, where the urls are included that the request came through."""
+def url_of(request: HttpRequest, name: str, **kwargs: str) -> str:
+    """Return the path of another endpoint, in the include that the request came through.
+
+    Args:
+        name: of the URL in `bff_sessions.urls`.
+        kwargs: its own arguments, ``public_id``.
+    """
     match = request.resolver_match
-    return reverse(f"bff_sessions:{name}", current_app=match.namespace if match else None)
+    urlconf = getattr(request, "urlconf", None)
+    if match is None or match.app_names[-1:] != [_APP_NAME]:
+        # The view stands in a pattern of the project's own, beside the include.
+        return reverse(f"{_APP_NAME}:{name}", urlconf, kwargs=kwargs)
+    # The include may stand in other namespaces, and below a path that captures arguments.
+    # Not captured_kwargs, which holds what the last part of the path captured only.
+    ours = _ARGUMENTS.union(match.extra_kwargs)  # type: ignore[attr-defined]
+    foreign = {name: value for name, value in match.kwargs.items() if name not in ours}
+    return reverse(
+        ":".join([*match.app_names, name]),
+        urlconf,
+        kwargs=foreign | kwargs,
+        current_app=match.namespace,
+    )

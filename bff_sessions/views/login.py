@@ -10,9 +10,9 @@ from django.shortcuts import resolve_url
 
 from bff_sessions import conf
 from bff_sessions.views.endpoint import endpoint, error
-from bff_sessions.views.local import is_local
+from bff_sessions.views.local import is_local, local_target
 
-__all__ = ["login"]
+__all__ = ["login", "login_url"]
 
 
 @endpoint("login", "GET", "HEAD", needs_header=False)
@@ -24,9 +24,9 @@ def login(request: HttpRequest) -> HttpResponse:
 
 
 def login_url(return_to: str | None) -> str:
-    """The library's address for signing in, which is to lead to `return_to` then."""
+    """Return where the login library begins, told to lead to `return_to` if that is local."""
     parts = urlsplit(resolve_url(conf.LOGIN_URL or settings.LOGIN_URL))
     query = QueryDict(parts.query, mutable=True)
-    if return_to is not None:
-        query[conf.LOGIN_NEXT_PARAMETER] = return_to
+    if (target := local_target(return_to)) is not None:
+        query[conf.LOGIN_NEXT_PARAMETER] = target
     return urlunsplit(parts._replace(query=query.urlencode(safe="/")))

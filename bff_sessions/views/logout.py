@@ -10,13 +10,14 @@ from django.contrib import auth
 from django.db import connections, transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import resolve_url
+from django.urls import get_script_prefix
 from django.views.decorators.debug import sensitive_variables
 
 from bff_sessions import conf
-from bff_sessions.contract import UserSessionsFilter
+from bff_sessions.contract import UserSession, UserSessionsFilter
 from bff_sessions.revocation import revoke_sessions
 from bff_sessions.views.endpoint import endpoint, session_of, url_of
-from bff_sessions.views.local import is_local
+from bff_sessions.views.local import local_target
 
 __all__ = ["logout", "logout_callback"]
 
@@ -24,7 +25,7 @@ __all__ = ["logout", "logout_callback"]
 @endpoint("logout", "POST", needs_header=False)
 @sensitive_variables()
 def logout(request: HttpRequest) -> HttpResponse:
-    return_to = request.POST.get("return_to", "")
+    target = local_target(request.POST.get("return_to"))
     data = dict(request.session.items())
     current = session_of(request).get_user_session()
     # What is anonymous stays: a cart. What does not open may be somebody's.
@@ -33,8 +34,8 @@ def logout(request: HttpRequest) -> HttpResponse:
             # Told by what deletes it, so that the refresh token is the one that it held last.
             revoke_sessions(UserSessionsFilter.of_session(current))
         auth.logout(request)
-    url = None if current is None else end_session_url(request, current.issuer, data, return_to)
-    return HttpResponseRedirect(url or local_url(return_to))
+    url = end_session_url(request, issuer_of(current), data, target)
+    return HttpResponseRedirect(url or target or default_target())
 
 
 # On every database: whatever goes wrong afterwards, the session has ended.
@@ -45,15 +46,23 @@ for _alias in connections:
 @endpoint("logout", "GET", "HEAD", needs_header=False)
 def logout_callback(request: HttpRequest) -> HttpResponse:
     """The provider sends the browser back here, the one address to be registered there."""
-    return HttpResponseRedirect(local_url(request.GET.get("state", "")))
+    return HttpResponseRedirect(local_target(request.GET.get("state")) or default_target())
+
+
+def issuer_of(current: UserSession | None) -> str | None:
+    """Return the provider at which the browser may have a session; None if there is none."""
+    if current is not None and current.subject_id is not None:
+        return current.issuer if current.issuer in conf.PROVIDERS else None
+    # The session expired here, and its issuer with it. One provider is the only candidate.
+    return next(iter(conf.PROVIDERS)) if len(conf.PROVIDERS) == 1 else None
 
 
 @sensitive_variables()
 def end_session_url(
-    request: HttpRequest, issuer: str | None, data: Mapping[str, Any], return_to: str
+    request: HttpRequest, issuer: str | None, data: Mapping[str, Any], target: str | None
 ) -> str | None:
-    """Where the session at the provider ends; None if there is no provider, or it cannot."""
-    if issuer is None or issuer not in conf.PROVIDERS:
+    """Return where the session at the provider ends; None without one, or if it cannot."""
+    if issuer is None:
         return None
     from bff_sessions.oidc import end_session  # Needs the extra.
 
@@ -62,10 +71,11 @@ def end_session_url(
         issuer,
         id_token_hint=end_session.find_id_token(data, issuer),
         post_logout_redirect_uri=callback,
-        state=return_to if is_local(return_to) else None,
+        return_to=target,
     )
 
 
-def local_url(return_to: str) -> str:
-    """`return_to`, or where Django leads after signing out."""
-    return return_to if is_local(return_to) else resolve_url(settings.LOGOUT_REDIRECT_URL or "/")
+def default_target() -> str:
+    """Return where Django leads after signing out, or the root of this site."""
+    # Under a script prefix "/" is another application's.
+    return resolve_url(settings.LOGOUT_REDIRECT_URL or get_script_prefix())

@@ -15,6 +15,7 @@ from django.shortcuts import render
 from django.utils.timesince import timesince
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext, ngettext_lazy
+from django.views.decorators.clickjacking import xframe_options_deny
 
 from bff_sessions import conf
 from bff_sessions.contract import UserSession, UserSessionsFilter
@@ -38,6 +39,7 @@ _AGO: Final[dict[str, Any]] = {
 }
 
 
+@xframe_options_deny
 @endpoint("my-sessions", "GET", "HEAD", needs_header=False)
 def my_sessions(request: HttpRequest) -> HttpResponse:
     current = signed_in(request)
@@ -45,16 +47,20 @@ def my_sessions(request: HttpRequest) -> HttpResponse:
     if current is None or not found:
         return sign_in(request)
     shown = [describe(session, current) for session in found]
+    for session in shown:
+        session["end_url"] = url_of(request, "end-my-session", public_id=session["public_id"])
     # The one at hand first; the others stay newest renewal first.
     shown.sort(key=lambda session: not session["is_current"])
     return show(
         request,
         "my_sessions",
         sessions=shown,
+        end_others_url=url_of(request, "end-other-sessions"),
         logout_url=url_of(request, "logout") if "logout" in conf.ENDPOINTS else None,
     )
 
 
+@xframe_options_deny
 @endpoint("my-sessions", "GET", "HEAD", "POST", needs_header=False)
 def end_my_session(request: HttpRequest, *, public_id: str) -> HttpResponse:
     """Asks, and does it when the answer is posted."""
@@ -76,6 +82,7 @@ def end_my_session(request: HttpRequest, *, public_id: str) -> HttpResponse:
     return back_to_list(request, messages.SUCCESS, _("The session has ended."))
 
 
+@xframe_options_deny
 @endpoint("my-sessions", "GET", "HEAD", "POST", needs_header=False)
 def end_other_sessions(request: HttpRequest) -> HttpResponse:
     """See end_my_session()."""

@@ -1,6 +1,6 @@
 """Run Django's own session tests, unmodified, against the engine.
 
-    tox run -e conformance-django52,conformance-django60
+    tox run -e conformance-django52,conformance-django60,conformance-django61
 
 Downloads the source distribution of the installed Django from the package index and subclasses
 `SessionTestsMixin` (with USE_TZ on and off) and `SessionMiddlewareTests` of its

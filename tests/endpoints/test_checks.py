@@ -1,8 +1,12 @@
 """What the checks say of settings, URLs and cookies."""
 
 import pytest
+from django.core.checks import run_checks
+from django.test.utils import override_script_prefix
 from django.urls import include, path, reverse_lazy
 
+from bff_sessions.views.checks import check_endpoints
+from tests.endpoints.test_included import PLACES
 from tests.test_checks import messages, only_message
 
 not_callable = "not callable"
@@ -107,6 +111,42 @@ def test_providers_without_our_urls_are_w053(good):
     only_message("W053")
     good.BFF_SESSIONS = {"LOGIN_URL": "no-such-name"}
     assert messages() == []
+
+
+@pytest.mark.parametrize("place", PLACES.values(), ids=PLACES)
+def test_included_urls_are_found_wherever_they_are(good, place):
+    good.ROOT_URLCONF = place
+    assert [message.id for message in run_checks() if message.id.startswith("bff_sessions.")] == []
+
+
+@pytest.mark.parametrize(
+    ("place", "name"),
+    [
+        ("/api/bff", "api:bff_sessions:login"),
+        ("/v1/api/bff", "v1:api:bff_sessions:login"),
+        ("/v2/bff", "v2:bff_sessions:login"),
+        ("/shop/bff", "shop:login"),
+        ("/acme/bff", "/acme/bff/login"),
+        ("/en-us/bff", "bff_sessions:login"),
+        ("", "bff_sessions:login"),
+    ],
+)
+@pytest.mark.parametrize("prefix", ["", "/site"])
+def test_login_url_in_circles_is_found_wherever_the_urls_are(settings, place, name, prefix):
+    settings.ROOT_URLCONF = PLACES[place]
+    settings.BFF_SESSIONS = {"LOGIN_URL": prefix + name if name.startswith("/") else name}
+    with override_script_prefix(prefix or "/"):
+        only_message("E055")
+
+
+def test_login_url_of_another_site_is_not_resolved_here(settings):
+    settings.BFF_SESSIONS = {"LOGIN_URL": "https://sso.example/bff/login"}
+    assert messages() == []
+
+
+def test_urls_that_cannot_be_imported_are_left_to_django(good):
+    good.ROOT_URLCONF = "no.such.module"
+    assert list(check_endpoints()) == []
 
 
 def test_a_session_cookie_that_a_sibling_can_set_is_w050(good):

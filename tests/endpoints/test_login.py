@@ -4,8 +4,9 @@ import pytest
 from django.contrib import admin
 from django.http import QueryDict
 from django.urls import include, path
+from django.utils.encoding import iri_to_uri
 
-from bff_sessions.views.local import is_local
+from bff_sessions.views.local import is_local, local_target
 from tests.endpoints.conftest import is_error
 
 LOCAL = [
@@ -63,6 +64,31 @@ ELSEWHERE = [
     "http:///elsewhere.example",
     "/////[",
     "//[::1",
+    "//elsewhere.example/me",
+    "//elsewhere.example/" + 3000 * "a",
+    "//user@elsewhere.example",
+    "//elsewhere.example:8000/",
+    "/\uff0felsewhere.example",
+    "/\uff3celsewhere.example",
+    "\uff0f/elsewhere.example",
+    "ftp://elsewhere.example",
+    "mailto:alice@elsewhere.example",
+    "x:/orders",
+]
+# What is too long, and what is left of it.
+LONG = [
+    ("/orders?q=" + 3000 * "a", "/orders"),
+    ("/orders?q=" + 20_000 * "a" + "#top", "/orders"),
+    ("/orders#" + 3000 * "a" + "?x", "/orders"),
+    ("/" + 2047 * "a", "/" + 2047 * "a"),
+    ("/" + 2047 * "a" + "?b", "/" + 2047 * "a"),
+    ("/" + 2048 * "a", None),
+    ("/" + 20_000 * "a", None),
+    # Six and twelve characters each once they are percent-encoded.
+    ("/orders?q=" + 1000 * "\u00fc", "/orders"),
+    ("/" + 341 * "\u00fc", "/" + 341 * "\u00fc"),
+    ("/" + 342 * "\u00fc", None),
+    ("/" + 2000 * "\U0001f600", None),
 ]
 
 urlpatterns = [
@@ -79,6 +105,40 @@ def test_a_path_of_this_site_is_local(url):
 @pytest.mark.parametrize("url", ELSEWHERE)
 def test_nothing_else_is_local(url):
     assert not is_local(url)
+
+
+@pytest.mark.parametrize(("url", "target"), LONG)
+def test_long_path_loses_query_and_fragment(url, target):
+    assert is_local(url)
+    assert local_target(url) == target
+
+
+@pytest.mark.parametrize("url", [None, *ELSEWHERE])
+def test_only_local_urls_are_targets(url):
+    assert local_target(url) is None
+
+
+@pytest.mark.parametrize("url", LOCAL)
+def test_short_local_url_is_its_own_target(url):
+    assert local_target(url) == url
+
+
+@pytest.mark.parametrize(("return_to", "target"), LONG)
+def test_long_return_to_is_no_dead_end(browser, return_to, target):
+    response = browser.request("get", "/bff/login", {"return_to": return_to})
+    assert response.status_code == 302
+    query = QueryDict(response.headers["Location"].partition("?")[2])
+    assert query.dict() == ({} if target is None else {"next": target})
+
+
+@pytest.mark.parametrize("character", ["&", "%26", "/", "\u00fc"])
+def test_address_for_signing_in_fits_a_request_line(browser, character):
+    return_to = "/?" + character * 2_046
+    while len(iri_to_uri(return_to)) > 2_048:
+        return_to = return_to[: -len(character)]
+    response = browser.request("get", "/bff/login", {"return_to": return_to})
+    assert len(response.headers["Location"]) < 8_000
+    assert QueryDict(response.headers["Location"].partition("?")[2]).dict() == {"next": return_to}
 
 
 @pytest.mark.parametrize("return_to", LOCAL)

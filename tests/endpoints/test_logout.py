@@ -20,7 +20,7 @@ from bff_sessions.engine import SessionStore
 from bff_sessions.revocation import revoke_sessions
 from bff_sessions.stores import get_store
 from tests.endpoints.conftest import ISSUER, claims, id_token
-from tests.endpoints.test_login import ELSEWHERE, LOCAL
+from tests.endpoints.test_login import ELSEWHERE, LOCAL, LONG
 from tests.endpoints.test_user import of_django
 
 CALLBACK = "http://testserver/bff/logout/callback"
@@ -95,6 +95,16 @@ def test_a_page_of_this_site_may_be_named(browser, return_to):
     browser.sign_in()
     response = browser.sign_out(return_to=return_to)
     assert response.headers["Location"] == iri_to_uri(return_to)
+
+
+@pytest.mark.parametrize(("return_to", "target"), LONG)
+def test_long_return_to_is_shortened(browser, return_to, target):
+    browser.sign_in()
+    expected = iri_to_uri(target or "/")
+    assert browser.sign_out(return_to=return_to).headers["Location"] == expected
+    assert browser.row is None
+    callback = browser.request("get", "/bff/logout/callback", {"state": return_to})
+    assert callback.headers["Location"] == expected
 
 
 @pytest.mark.parametrize("return_to", [url for url in ELSEWHERE if "\ud800" not in url])
@@ -186,16 +196,113 @@ def test_the_browser_goes_on_to_the_provider(browser, provider):
 
 def test_without_id_token_and_without_return_to_neither_is_sent(browser, provider):
     browser.sign_in(claims(access_token="secret"))
-    assert split(browser.sign_out())[1] == {
+    query = split(browser.sign_out())[1]
+    assert query.pop("state")
+    assert query == {"client_id": "shop", "post_logout_redirect_uri": CALLBACK}
+
+
+@pytest.mark.parametrize("return_to", ["", "https://elsewhere.example/", "//elsewhere.example"])
+def test_random_state_leads_to_the_default_target(browser, provider, return_to):
+    states = set()
+    for _ in range(2):
+        browser.sign_in()
+        states.add(split(browser.sign_out(return_to=return_to))[1]["state"])
+    assert len(states) == 2
+    for state in states:
+        assert len(state) >= 20
+        assert "elsewhere" not in state
+        callback = browser.request("get", "/bff/logout/callback", {"state": state})
+        assert split(callback) == ("/", {})
+
+
+@pytest.mark.parametrize("size", [900, 2_100, 7_000, 8_100, 16_500, 200_000])
+def test_id_token_that_is_too_long_is_left_out(browser, provider, size):
+    browser.sign_in(claims(id_token="t" * size))
+    response = browser.sign_out(return_to="/bye")
+    location, query = split(response)
+    assert location == provider
+    assert query.pop("id_token_hint", None) == ("t" * size if size < 7_500 else None)
+    assert query == {
         "client_id": "shop",
         "post_logout_redirect_uri": CALLBACK,
+        "state": "/bye",
     }
+    assert len(response.headers["Location"]) <= 8_000
+    assert browser.row is None
 
 
-@pytest.mark.parametrize("return_to", ["https://elsewhere.example/", "//elsewhere.example"])
-def test_the_provider_is_not_told_of_an_address_elsewhere(browser, provider, return_to):
+def test_hint_is_left_out_before_return_to(browser, provider):
+    return_to = "/?" + 2_000 * "&"
+    browser.sign_in(claims(id_token="t" * 2_000))
+    query = split(browser.sign_out(return_to=return_to))[1]
+    assert "id_token_hint" not in query
+    assert query["state"] == return_to
+
+
+def test_return_to_is_left_out_where_the_endpoint_is_long(browser, provider, configure):
+    endpoint = f"{provider}?p={2_500 * 'p'}"
+    configure(PROVIDERS={ISSUER: {"CLIENT_ID": "shop", "END_SESSION_ENDPOINT": endpoint}})
+    browser.sign_in(claims(id_token="t"))
+    location, query = split(browser.sign_out(return_to="/?" + 2_000 * "&"))
+    assert location == provider
+    assert not query["state"].startswith("/")
+    assert query["client_id"] == "shop"
+
+
+@pytest.mark.parametrize("size", [8_000, 20_000])
+def test_endpoint_that_is_too_long_leads_home(browser, provider, configure, caplog, size):
+    endpoint = f"{provider}?p={size * 'p'}"
+    configure(PROVIDERS={ISSUER: {"CLIENT_ID": "shop", "END_SESSION_ENDPOINT": endpoint}})
+    browser.sign_in(claims(id_token="of alice"))
+    assert split(browser.sign_out(return_to="/bye")) == ("/bye", {})
+    assert browser.row is None
+    assert "not at the provider" in caplog.text
+    assert "of alice" not in caplog.text
+
+
+def end_of(browser, end):
+    """End the session of `browser` here; return the form that signs out."""
     browser.sign_in()
-    assert "state" not in split(browser.sign_out(return_to=return_to))[1]
+    token = browser.user()["csrf_token"]
+    if end == "revoked":
+        revoke_sessions(UserSessionsFilter(subject_id="alice"))
+    elif end == "anonymous":
+        browser.sign_in({"cart": [1]})
+    else:
+        del browser.client.cookies["sessionid"]
+    return urlencode({"csrfmiddlewaretoken": token, "return_to": "/bye"})
+
+
+@pytest.mark.parametrize("end", ["revoked", "anonymous", "without cookie"])
+def test_session_that_ended_here_ends_at_the_only_provider(browser, provider, end):
+    body = end_of(browser, end)
+    form = {"content_type": "application/x-www-form-urlencoded"}
+    assert split(browser.request("post", "/bff/logout", body, **form)) == (
+        provider,
+        {"client_id": "shop", "post_logout_redirect_uri": CALLBACK, "state": "/bye"},
+    )
+    if end == "anonymous":
+        assert SessionStore(browser.client.cookies["sessionid"].value)["cart"] == [1]
+
+
+@pytest.mark.parametrize("end", ["revoked", "anonymous", "without cookie"])
+@pytest.mark.parametrize("number", [0, 2])
+def test_without_a_single_provider_it_ends_here_only(browser, configure, end, number):
+    issuers = [f"https://idp{i}.example" for i in range(number)]
+    options = {"CLIENT_ID": "shop", "END_SESSION_ENDPOINT": f"{ISSUER}/logout"}
+    configure(PROVIDERS=dict.fromkeys(issuers, options))
+    body = end_of(browser, end)
+    form = {"content_type": "application/x-www-form-urlencoded"}
+    assert split(browser.request("post", "/bff/logout", body, **form)) == ("/bye", {})
+
+
+def test_only_provider_that_is_down_is_no_fault(browser, configure):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        issuer = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    configure(PROVIDERS={issuer: {"CLIENT_ID": "shop"}})
+    body = end_of(browser, "without cookie")
+    form = {"content_type": "application/x-www-form-urlencoded"}
+    assert split(browser.request("post", "/bff/logout", body, **form)) == ("/bye", {})
 
 
 @pytest.mark.parametrize("token", [None, 1, {"a": "b"}, ["x"]])

@@ -283,6 +283,32 @@ def test_a_content_security_policy_without_exceptions_is_enough(browser):
         assert not re.search(r'(href|src|action)="(?!/|static/)', browser.page)
 
 
+@pytest.mark.parametrize("installed", [False, True])
+def test_no_site_shows_the_pages_in_a_frame(browser, settings, installed):
+    settings.X_FRAME_OPTIONS = "SAMEORIGIN"
+    if installed:
+        clickjacking = "django.middleware.clickjacking.XFrameOptionsMiddleware"
+        settings.MIDDLEWARE = [clickjacking, *settings.MIDDLEWARE]
+    other = SessionFactory()
+    browser.sign_in()
+    paths = [LIST, OTHERS, path_of(browser.row), path_of(other)]
+    for path in paths:
+        response = browser.look(path)
+        assert response.status_code == 200
+        assert response["X-Frame-Options"] == "DENY"
+        # A project sets a policy of its own.
+        assert "Content-Security-Policy" not in response
+    browser.sign_in({"cart": [1]})
+    assert [browser.look(path)["X-Frame-Options"] for path in paths] == ["DENY"] * 4
+
+
+def test_pages_need_no_exception_from_login_required(browser, settings):
+    login_required = "django.contrib.auth.middleware.LoginRequiredMiddleware"
+    settings.MIDDLEWARE = [*settings.MIDDLEWARE, login_required]
+    browser.sign_in()
+    assert browser.look().status_code == 200
+
+
 def test_its_style_sheet_is_there(browser):
     from django.contrib.staticfiles.finders import AppDirectoriesFinder
 

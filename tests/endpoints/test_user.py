@@ -221,3 +221,32 @@ def test_statements(browser, django_assert_num_queries):
     browser.sign_in(of_django(User.objects.create(username="alice")))
     with django_assert_num_queries(2):
         browser.user()
+
+
+def act_as_bob(get_response):
+    """Middleware that lets operators act as bob, as django-impersonate does."""
+
+    def respond(request):
+        request.user = User.objects.get(username="bob")
+        return get_response(request)
+
+    return respond
+
+
+@pytest.mark.parametrize("is_active", [True, False])
+def test_claims_are_those_of_the_session_and_not_of_whom_it_acts_as(browser, settings, is_active):
+    operator = User.objects.create(username="operator")
+    User.objects.create(username="bob", first_name="Bob", is_active=is_active)
+    browser.sign_in(of_django(operator))
+    settings.MIDDLEWARE = [*settings.MIDDLEWARE, f"{__name__}.act_as_bob"]
+    claims = browser.user()["claims"]
+    assert claims == {"sub": str(operator.pk), "preferred_username": "operator"}
+
+
+def test_a_user_who_is_inactive_by_now_is_signed_out_also_while_acting(browser, settings):
+    operator = User.objects.create(username="operator")
+    User.objects.create(username="bob")
+    browser.sign_in(of_django(operator))
+    settings.MIDDLEWARE = [*settings.MIDDLEWARE, f"{__name__}.act_as_bob"]
+    User.objects.filter(pk=operator.pk).update(is_active=False)
+    assert browser.fetch("get", "/bff/user").status_code == 401

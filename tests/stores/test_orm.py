@@ -63,6 +63,14 @@ class TestOrmUserSessionStore(UserSessionStoreTests, TransactionTestCase):
         named = {name for name in (*UPDATED, "version", "key") if name in assignments}
         self.assertEqual(named, {"ticket", "version"})
 
+    def test_mysql_is_told_that_a_ticket_is_binary(self):
+        session = self.create()
+        with CaptureQueriesContext(connection) as captured:
+            self.store.overwrite_user_session(session, replace(session, ticket=b"\xff\xfe"))
+            self.store.create_user_session(make_session(ticket=b"\xff\xfe"))
+        for statement in captured:
+            self.assertEqual("_binary" in statement["sql"], connection.vendor == "mysql")
+
     # What clean-up asks the database for
 
     def test_clean_up_reads_nothing_of_what_it_removes(self):
