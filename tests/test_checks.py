@@ -500,6 +500,9 @@ def provide(settings, *, issuer=IDP, **options):
         {},
         {"CLIENT_SECRET": None},
         {"JWKS_URI": "https://keys.example/set?v=1", "TOKEN_ENDPOINT": None},
+        {"REVOCATION_ENDPOINT": None, "END_SESSION_ENDPOINT": None, "DISCOVERY_URL": None},
+        {"DISCOVERY_URL": "https://idp.example/policy/.well-known/openid-configuration?p=b2c"},
+        {"ALLOW_MISSING_EXP": True},
         {"ALGORITHMS": ["ES256"]},
         {"ALGORITHMS": ("EdDSA", "ES256K")},
         {"TOKEN_ENDPOINT_AUTH_METHOD": "client_secret_post"},
@@ -577,7 +580,15 @@ def test_an_allowance_that_is_none_is_e026(settings, allow):
     only_message("E026")
 
 
-@pytest.mark.parametrize("name", ["JWKS_URI", "TOKEN_ENDPOINT", "END_SESSION_ENDPOINT"])
+@pytest.mark.parametrize("allow", ["yes", 1, None])
+def test_switch_for_missing_exp_that_is_neither_true_nor_false_is_e035(settings, allow):
+    provide(settings, ALLOW_MISSING_EXP=allow)
+    assert "ALLOW_MISSING_EXP" in only_message("E035").msg
+
+
+@pytest.mark.parametrize(
+    "name", ["DISCOVERY_URL", "JWKS_URI", "TOKEN_ENDPOINT", "END_SESSION_ENDPOINT"]
+)
 @pytest.mark.parametrize("url", ["", "/token", "ftp://idp.example", 1])
 def test_an_endpoint_that_is_no_address_is_e027(settings, name, url):
     provide(settings, **{name: url})
@@ -591,6 +602,7 @@ def test_an_endpoint_that_is_no_address_is_e027(settings, name, url):
         {"issuer": "http://10.0.0.1"},
         {"JWKS_URI": "http://idp.example/keys"},
         {"REVOCATION_ENDPOINT": "http://localhost.example"},
+        {"DISCOVERY_URL": "http://idp.example/metadata"},
     ],
     ids=str,
 )

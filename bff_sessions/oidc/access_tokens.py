@@ -131,8 +131,8 @@ class _Access:
             tokens = self._read()
             if tokens.access_token is not None and (self._is_good(tokens) or self._is_news(tokens)):
                 return tokens.access_token
-            provider = self._find_provider(tokens)
-            if provider is None or tokens.refresh_token is None:
+            provider = yield from self._find_provider(tokens)
+            if provider is None:
                 if tokens.access_token is not None and tokens.seconds_left > 0:
                     return tokens.access_token
                 raise SignInRequired("The access token has expired and cannot be refreshed.")
@@ -177,6 +177,11 @@ class _Access:
             return conf.ACCESS_TOKEN_MARGIN
         return min(conf.ACCESS_TOKEN_MARGIN, tokens.expires_in / 5)
 
-    def _find_provider(self, tokens: Tokens) -> Provider | None:
+    def _find_provider(self, tokens: Tokens) -> Steps[Provider | None]:
+        """Find the provider that can refresh `tokens`; None if there is none."""
         issuer = tokens.issuer or identify(dict(self._session.items())).issuer
-        return None if issuer is None else get_provider(issuer)
+        provider = None if issuer is None else get_provider(issuer)
+        if provider is None or tokens.refresh_token is None:
+            return None
+        endpoint = yield Call(provider, "find_endpoint", ("token_endpoint",), {})
+        return None if endpoint is None else provider

@@ -48,14 +48,17 @@ def get_url(
             default target.
 
     Returns:
-        None, logged, if the provider has no ``end_session_endpoint``, or cannot be asked for it.
+        None if the provider has no ``end_session_endpoint``; or, logged, if it cannot be asked.
     """
     provider = get_providers()[issuer]
     try:
-        parts = urlsplit(provider.endpoint("end_session_endpoint"))
+        endpoint = provider.find_endpoint("end_session_endpoint")
     except ProviderUnavailable as error:
         logger.warning("A user signed out here but not at the provider. %s", error)
         return None
+    if endpoint is None:
+        return None
+    parts = urlsplit(endpoint)
     query = QueryDict(parts.query, mutable=True)
     query["client_id"] = provider.client_id
     query["post_logout_redirect_uri"] = post_logout_redirect_uri

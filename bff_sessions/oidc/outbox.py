@@ -35,7 +35,8 @@ __all__ = ["ahand_over", "connect", "for_expired_sessions", "hand_over"]
 
 logger = logging.getLogger("bff_sessions.oidc")
 
-# Seconds for which a request that has been answered goes on to keep its thread busy.
+# Seconds for which a request that has been answered begins to send; what it has begun to send keeps
+# its thread busy for 10 seconds at most.
 _MAX_SECONDS: Final = 5.0
 # Digests of what has been committed. Of the whole process, as a request may end in another thread
 # than the one it worked in: whichever ends next sends them. Where no request ever does, in a

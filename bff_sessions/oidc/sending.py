@@ -104,7 +104,7 @@ class _Sender:
             raise ImproperlyConfigured("The provider is not configured any more.")
         data = {"token": open_token(row), "token_type_hint": "refresh_token"}
         try:
-            if not provider.offers("revocation_endpoint"):
+            if provider.find_endpoint("revocation_endpoint") is None:
                 return Outcome.IRREVOCABLE
             response = provider.post("revocation_endpoint", data)
         except ProviderUnavailable as error:

@@ -390,7 +390,25 @@ def test_the_provider_is_asked_for_its_address(browser, discovered):
     assert query["id_token_hint"] == token
 
 
-@pytest.mark.parametrize("endpoint", [None, "", "javascript:alert(1)", "//elsewhere", 1])
+@pytest.mark.parametrize("endpoint", [None, ""])
+def test_provider_without_endpoint_leads_home_silently(browser, discovered, caplog, endpoint):
+    discovered["end_session_endpoint"] = endpoint
+    browser.sign_in(claims(issuer=discovered["issuer"], id_token="of alice"))
+    with caplog.at_level(logging.INFO, "bff_sessions.oidc"):
+        assert split(browser.sign_out(return_to="/bye")) == ("/bye", {})
+    assert browser.row is None
+    assert "not at the provider" not in caplog.text
+
+
+def test_provider_with_none_for_endpoint_leads_home(browser, configure, caplog):
+    configure(PROVIDERS={ISSUER: {"CLIENT_ID": "shop", "END_SESSION_ENDPOINT": None}})
+    browser.sign_in(claims(id_token="of alice"))
+    assert split(browser.sign_out(return_to="/bye")) == ("/bye", {})
+    assert browser.row is None
+    assert "not at the provider" not in caplog.text
+
+
+@pytest.mark.parametrize("endpoint", ["javascript:alert(1)", "//elsewhere", 1])
 def test_a_provider_without_address_leads_home(browser, discovered, caplog, endpoint):
     discovered["end_session_endpoint"] = endpoint
     browser.sign_in(claims(issuer=discovered["issuer"], id_token=OF_ALICE))

@@ -57,9 +57,5 @@ def clock(monkeypatch):
             self.now += seconds
 
     clock = Clock()
-    for module in ("bff_sessions.oidc.http", "bff_sessions.oidc.discovery"):
-        monkeypatch.setattr(f"{module}.time", clock)
-    monkeypatch.setattr("jwt.jwks_client.time", clock)
-    monkeypatch.setattr("jwt.jwk_set_cache.time", clock)
-    monkeypatch.setattr("jwt.api_jwk.time", clock)
+    monkeypatch.setattr("bff_sessions.oidc.http.time", clock)
     return clock

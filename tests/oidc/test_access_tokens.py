@@ -864,6 +864,27 @@ def test_what_cannot_be_refreshed_is_good_until_it_expires(provider, get, settin
     assert provider.requests == []
 
 
+@pytest.mark.parametrize("said_by", ["settings", "metadata"])
+def test_provider_without_token_endpoint_refreshes_nothing(
+    provider, get, settings, caplog, said_by
+):
+    options = {**provider.options, "DISCOVERY_URL": f"{provider.issuer}/nothing"}
+    if said_by == "settings":
+        options["TOKEN_ENDPOINT"] = None
+    else:
+        provider.answers["/nothing"] = 200, {}, {"issuer": provider.issuer}
+    settings.BFF_SESSIONS = {"PROVIDERS": {provider.issuer: options}}
+    data = provider.sign_in(expires_in=20)
+    assert get(start(**data)) == data["oidc"]["access_token"]
+    key = start(**provider.sign_in(expires_in=-1, sid="s2"))
+    with pytest.raises(SignInRequired) as caught:
+        get(key)
+    assert type(caught.value) is SignInRequired
+    assert kept(key).refresh_token is not None
+    assert paths(provider) == ([] if said_by == "settings" else ["/nothing"])
+    assert caplog.records == []
+
+
 def test_a_session_without_issuer_has_nowhere_to_refresh(provider, get):
     data = {"access_token": "a", "refresh_token": "r", "expires_at": 1}
     with pytest.raises(SignInRequired):

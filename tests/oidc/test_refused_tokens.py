@@ -171,6 +171,7 @@ KEY = {
     "RSA key that is for PS256 only": lambda p: p.token(
         key=KEYS["PS256"], headers={"kid": "PS256"}
     ),
+    "no kid, and several keys": lambda p: p.token(headers={"kid": ...}),
     "no kid, and no key for the algorithm": lambda p: p.token(
         algorithm="RS512", key=FORGED, headers={"kid": ...}
     ),
@@ -391,6 +392,45 @@ def test_only_the_algorithms_of_the_provider_are_taken(provider, configure, post
     with pytest.raises(LogoutTokenInvalid) as caught:
         verify_logout_token(provider.token(algorithm="RS256"))
     assert caught.value.reason is Reason.ALGORITHM
+
+
+@pytest.mark.parametrize("make", [EXPIRES[name] for name in EXPIRES if name != "absent"])
+def test_exp_must_be_right_also_where_it_may_be_missing(provider, configure, make):
+    configure(ALLOW_MISSING_EXP=True)
+    with pytest.raises(LogoutTokenInvalid) as caught:
+        verify_logout_token(make(provider))
+    assert caught.value.reason is Reason.EXPIRES
+    with pytest.raises(LogoutTokenInvalid) as caught:
+        verify_logout_token(provider.token(exp=now() - 61))
+    assert caught.value.reason is Reason.EXPIRED
+
+
+@pytest.mark.parametrize(
+    ("reason", "claims"),
+    [
+        (Reason.OUTDATED, {"iat": now() - 661}),
+        (Reason.PREMATURE, {"iat": now() + 3600}),
+        (Reason.ISSUED, {"iat": None}),
+        (Reason.ISSUED, {"iat": "1999999999"}),
+    ],
+    ids=str,
+)
+def test_without_exp_iat_must_be_right(provider, configure, reason, claims):
+    configure(ALLOW_MISSING_EXP=True)
+    verify_logout_token(provider.token(without=["exp"]))
+    with pytest.raises(LogoutTokenInvalid) as caught:
+        verify_logout_token(provider.token(without=["exp"], **claims))
+    assert caught.value.reason is reason
+
+
+def test_exp_may_be_missing_at_the_configured_provider_only(provider, another_provider, settings):
+    providers = settings.BFF_SESSIONS["PROVIDERS"]
+    providers[another_provider.issuer]["ALLOW_MISSING_EXP"] = True
+    settings.BFF_SESSIONS = {"PROVIDERS": providers}
+    verify_logout_token(another_provider.token(without=["exp"], aud="shop-2"))
+    with pytest.raises(LogoutTokenInvalid) as caught:
+        verify_logout_token(provider.token(without=["exp"]))
+    assert caught.value.reason is Reason.EXPIRES
 
 
 def test_age_and_leeway_can_be_set(provider, configure):

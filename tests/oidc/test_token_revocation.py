@@ -620,6 +620,30 @@ def test_without_a_revocation_endpoint_there_is_nothing_to_do(provider):
     assert not TokenRevocation.objects.exists()
 
 
+def test_none_for_revocation_endpoint_leaves_nothing_to_do(provider, settings, caplog):
+    sign_in(provider)
+    end_and_wait()
+    options = {**provider.options, "REVOCATION_ENDPOINT": None}
+    settings.BFF_SESSIONS = {"PROVIDERS": {provider.issuer: options}}
+    assert command() == "0 refresh tokens revoked, 1 without a revocation endpoint.\n"
+    assert not TokenRevocation.objects.exists()
+    assert provider.requests == []
+    assert caplog.records == []
+
+
+def test_provider_without_metadata_leaves_nothing_to_do(provider, settings, caplog):
+    for sid in ("phone", "laptop"):
+        sign_in(provider, sid=sid)
+    end_and_wait(2)
+    provider.answers["/.well-known/openid-configuration"] = 404, {}, ""
+    options = {**provider.options, "TOKEN_ENDPOINT": f"{provider.issuer}/token"}
+    settings.BFF_SESSIONS = {"PROVIDERS": {provider.issuer: options}}
+    assert command() == "0 refresh tokens revoked, 2 without a revocation endpoint.\n"
+    assert not TokenRevocation.objects.exists()
+    assert len(provider.requests) == 1
+    assert caplog.records == []
+
+
 def test_a_configured_endpoint_needs_no_discovery(provider, settings):
     sign_in(provider)
     end_and_wait()
