@@ -10,6 +10,7 @@ from typing import Any, cast
 
 from django.db import IntegrityError, connections, router, transaction
 from django.db.models import F, Field, Q, QuerySet
+from django.db.models.functions import Greatest
 from django.db.models.sql import DeleteQuery, InsertQuery, Query, UpdateQuery
 
 from bff_sessions.contract import (
@@ -152,7 +153,10 @@ class OrmUserSessionStore(UserSessionStore, UserSessionStoreCleanup):
         self, filter: UserSessionsFilter, *, cursor: str | None = None, limit: int = 100
     ) -> UserSessionsPage:
         paging = Paging(f"orm:{self.using}", cursor, limit)
-        rows = self._rows().filter(_live(), _matching(filter)).order_by("-created", "-id")
+        # The index of `created` serves no expression. With a bare column, PostgreSQL and MariaDB
+        # walk that index in search of a subject whose sessions may be the oldest of all.
+        newest_first = Greatest("created", "created").desc(), "-id"
+        rows = self._rows().filter(_live(), _matching(filter)).order_by(*newest_first)
         if (after := paging.after) is not None:
             is_older = Q(created__lt=after.created) | Q(id__lt=int.from_bytes(after.tie))
             rows = rows.filter(is_older, created__lte=after.created)
