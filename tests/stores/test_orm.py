@@ -63,6 +63,32 @@ class TestOrmUserSessionStore(UserSessionStoreTests, TransactionTestCase):
         named = {name for name in (*UPDATED, "version", "key") if name in assignments}
         self.assertEqual(named, {"ticket", "version"})
 
+    def test_page_is_one_statement_that_reads_no_ticket(self):
+        for age in range(3):
+            self.create(created=datetime.now(UTC) - timedelta(seconds=age))
+        filter = UserSessionsFilter(subject_id="alice")
+        cursor = None
+        for _ in range(2):
+            with CaptureQueriesContext(connection) as captured:
+                page = OrmUserSessionStore().query_user_sessions(filter, cursor=cursor, limit=2)
+            cursor = page.next_cursor
+            [statement] = captured
+            self.assertNotIn("ticket", statement["sql"])
+        self.assertIsNone(cursor)
+
+    def test_sessions_of_one_moment_are_listed_newest_row_first(self):
+        moment = datetime.now(UTC)
+        keys = [self.create(created=moment).key for _ in range(4)]
+        self.assertEqual([s.key for s in self.listed(1)], keys[::-1])
+
+    def test_cursor_of_another_database_is_refused(self):
+        self.create()
+        self.create()
+        filter = UserSessionsFilter(subject_id="alice")
+        cursor = OrmUserSessionStore().query_user_sessions(filter, limit=1).next_cursor
+        with self.assertRaises(ValueError):
+            OrmUserSessionStore(using="other").query_user_sessions(filter, cursor=cursor)
+
     # What clean-up asks the database for
 
     def test_clean_up_reads_nothing_of_what_it_removes(self):
