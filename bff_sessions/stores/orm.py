@@ -10,6 +10,7 @@ from typing import Any, cast
 
 from django.db import IntegrityError, connections, router, transaction
 from django.db.models import F, Field, Q, QuerySet
+from django.db.models.expressions import OrderBy
 from django.db.models.functions import Greatest
 from django.db.models.sql import DeleteQuery, InsertQuery, Query, UpdateQuery
 
@@ -153,10 +154,7 @@ class OrmUserSessionStore(UserSessionStore, UserSessionStoreCleanup):
         self, filter: UserSessionsFilter, *, cursor: str | None = None, limit: int = 100
     ) -> UserSessionsPage:
         paging = Paging(f"orm:{self.using}", cursor, limit)
-        # The index of `created` serves no expression. With a bare column, PostgreSQL and MariaDB
-        # walk that index in search of a subject whose sessions may be the oldest of all.
-        newest_first = Greatest("created", "created").desc(), "-id"
-        rows = self._rows().filter(_live(), _matching(filter)).order_by(*newest_first)
+        rows = self._rows().filter(_live(), _matching(filter)).order_by(*_newest_first(filter))
         if (after := paging.after) is not None:
             is_older = Q(created__lt=after.created) | Q(id__lt=int.from_bytes(after.tie))
             rows = rows.filter(is_older, created__lte=after.created)
@@ -329,6 +327,15 @@ def _matching(filter: UserSessionsFilter) -> Q:
     if filter.exclude_key is not None:
         wanted &= ~Q(key=filter.exclude_key)
     return wanted
+
+
+def _newest_first(filter: UserSessionsFilter) -> tuple[str | OrderBy, str]:
+    # The index of subjects has this order.
+    if filter.subject_id is not None and filter.partition is not ANY:
+        return "-created", "-id"
+    # With a bare column, PostgreSQL and MariaDB walk the index of `created` and look for sessions
+    # that may be the oldest of all. No index has this expression, so they take the user's.
+    return Greatest("created", "created").desc(), "-id"
 
 
 def _to_session(row: dict[str, Any]) -> UserSession:

@@ -76,6 +76,23 @@ class TestOrmUserSessionStore(UserSessionStoreTests, TransactionTestCase):
             self.assertNotIn("ticket", statement["sql"])
         self.assertIsNone(cursor)
 
+    @skipUnless(connection.vendor == "sqlite", "The others decide by what the table holds")
+    def test_page_is_found_by_an_index(self):
+        for criteria, index, sorts in (
+            ({"subject_id": "alice", "partition": "default"}, "bff_sessions_sign_ins", False),
+            ({"subject_id": "alice"}, "bff_sessions_sign_ins", True),
+            ({"session_id": "1"}, "bff_sessions_sid", True),
+            ({"user_id": "42"}, "bff_sessions_user", True),
+        ):
+            with CaptureQueriesContext(connection) as captured:
+                OrmUserSessionStore().query_user_sessions(UserSessionsFilter(**criteria))
+            with connection.cursor() as cursor:
+                cursor.execute(f"EXPLAIN QUERY PLAN {captured[0]['sql']}")
+                plan = str(cursor.fetchall())
+            with self.subTest(criteria=criteria):
+                self.assertIn(f"USING INDEX {index} ", plan)
+                self.assertEqual("TEMP B-TREE" in plan, sorts)
+
     def test_sessions_of_one_moment_are_listed_newest_row_first(self):
         moment = datetime.now(UTC)
         keys = [self.create(created=moment).key for _ in range(4)]
