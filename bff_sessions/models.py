@@ -107,7 +107,10 @@ class Session(models.Model):
         constraints = [models.UniqueConstraint(fields=["key"], name="bff_sessions_key")]
         # The selective column first.
         indexes = [
-            models.Index(fields=["subject_id", "partition"], name="bff_sessions_subject"),
+            # In the order in which the sessions of a subject are listed. No save moves it.
+            models.Index(
+                fields=["subject_id", "partition", "created", "id"], name="bff_sessions_sign_ins"
+            ),
             models.Index(fields=["session_id", "partition"], name="bff_sessions_sid"),
             models.Index(fields=["user_id"], name="bff_sessions_user"),
             models.Index(fields=["expires"], name="bff_sessions_expires"),
