@@ -96,6 +96,15 @@ def test_a_setting_ends_all_of_the_subject_whatever_is_named(
     assert left(provider) == ["tablet"]
 
 
+def test_subject_of_a_session_is_found_without_reading_tickets(provider, configure, post, sessions):
+    configure({"BACKCHANNEL_LOGOUT": {"ALL_SESSIONS": True}})
+    with CaptureQueriesContext(connection) as captured:
+        assert post(provider.token(without=["sub"])).status_code == 200
+    [look, *_] = [query["sql"] for query in captured if "subject_id" in query["sql"]]
+    assert look.startswith("SELECT")
+    assert "ticket" not in look
+
+
 def test_with_that_setting_a_session_of_nobody_is_nothing_to_do(
     provider, configure, post, sessions
 ):
