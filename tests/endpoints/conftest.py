@@ -6,8 +6,10 @@ import pytest
 from asgiref.sync import async_to_sync
 from django.test import AsyncClient, Client
 
+from bff_sessions.contract import UserSessionUpdate
 from bff_sessions.engine import SessionStore
 from bff_sessions.stores import get_store
+from bff_sessions.testing import altered
 
 ISSUER = "https://idp.example"
 
@@ -35,6 +37,11 @@ class Browser:
         session.save()
         self.client.cookies["sessionid"] = session.session_key
         return self
+
+    def let_have_begun(self, moment):
+        """Let the session have begun at `moment`."""
+        older = altered(self.row, created=moment)
+        get_store().update_user_session(older.key, UserSessionUpdate.of(older))
 
     @property
     def row(self):

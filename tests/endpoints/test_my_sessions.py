@@ -12,7 +12,6 @@ from django.test import Client
 from django.utils import translation
 
 from bff_sessions.contract import UserSessionsFilter
-from bff_sessions.models import Session
 from bff_sessions.revocation import revoke_sessions
 from bff_sessions.views import my_sessions, sessions
 from bff_sessions.views.my_sessions import ago
@@ -306,7 +305,7 @@ def shown_on(page):
 @pytest.mark.usefixtures("no_tickets")
 def test_list_is_paged_and_begins_with_the_current_session(browser, many):
     browser.sign_in()
-    Session.objects.filter(key=browser.row.key).update(created=moment(minutes=200))
+    browser.let_have_begun(moment(minutes=200))
     path, pages = LIST, []
     while path:
         assert browser.look(path).status_code == 200

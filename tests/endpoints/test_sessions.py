@@ -294,7 +294,7 @@ def test_session_of_any_page_can_be_ended(browser, many, revoked, monkeypatch):
 @pytest.mark.usefixtures("no_tickets")
 def test_current_session_may_be_on_any_page(browser, many):
     browser.sign_in()
-    Session.objects.filter(key=browser.row.key).update(created=ago(days=1))
+    browser.let_have_begun(ago(days=1))
     first = browser.fetch("get", "/bff/sessions").json()
     assert not any(one["current"] for one in first["sessions"])
     assert browser.delete("/bff/sessions/others").json() == {"ended": 250}
