@@ -27,7 +27,7 @@ from bff_sessions.protection import check_keys
 from bff_sessions.stores import get_store, load_store_class
 from bff_sessions.views.checks import check_endpoints
 
-__all__ = ["check_cookie", "check_installation", "check_settings"]
+__all__ = ["check_cookie", "check_installation", "check_middleware", "check_settings"]
 
 ENGINE = "bff_sessions.engine"
 
@@ -45,6 +45,23 @@ def check_installation(**kwargs: Any) -> Iterable[CheckMessage]:
             f"SESSION_ENGINE is {settings.SESSION_ENGINE!r}: bff_sessions keeps nothing.",
             hint=f"Set SESSION_ENGINE = {ENGINE!r}.",
             id="bff_sessions.W001",
+        )
+
+
+@register
+def check_middleware(**kwargs: Any) -> Iterable[CheckMessage]:
+    if not (apps.is_installed("bff_sessions") and _is_ours(settings.SESSION_ENGINE)):
+        return
+    from bff_sessions.engine.moves import can_follow
+
+    if not can_follow():
+        yield Warning(
+            "Requests that are in flight while another one moves their session are refused.",
+            hint=(
+                "Put 'bff_sessions.middleware.SessionMiddleware' into MIDDLEWARE, in the place "
+                "of Django's."
+            ),
+            id="bff_sessions.W008",
         )
 
 

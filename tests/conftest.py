@@ -28,6 +28,16 @@ def django_db_modify_db_settings(django_db_modify_db_settings, django_db_blocker
         pytest.exit(f"The database of the tests cannot be reached: {error}", returncode=1)
 
 
+OURS = "bff_sessions.middleware.SessionMiddleware"
+DJANGOS = "django.contrib.sessions.middleware.SessionMiddleware"
+
+
+@pytest.fixture
+def djangos_middleware(settings):
+    """Django's own session middleware, in the place of that of this package."""
+    settings.MIDDLEWARE = [DJANGOS if name == OURS else name for name in settings.MIDDLEWARE]
+
+
 class Calls:
     """Calls a session's methods, or their asynchronous twins."""
 

@@ -96,6 +96,12 @@ def test_an_empty_configuration_is_good(settings):
     assert messages() == []
 
 
+def test_middleware_that_refuses_requests_in_flight_is_w008(settings, djangos_middleware):
+    assert "bff_sessions.middleware.SessionMiddleware" in only_message("W008").hint
+    settings.SESSION_ENGINE = "django.contrib.sessions.backends.db"
+    assert [message.id for message in messages()] == ["bff_sessions.W001"]
+
+
 def test_a_missing_app_is_e001(settings):
     settings.INSTALLED_APPS = [app for app in settings.INSTALLED_APPS if app != "bff_sessions"]
     assert "INSTALLED_APPS" in only_message("E001").msg

@@ -20,17 +20,10 @@ from bff_sessions.engine.moves import can_follow
 from bff_sessions.models import Session
 from bff_sessions.protection import next_session_key
 from bff_sessions.revocation import revoke_sessions
+from tests.conftest import DJANGOS, OURS
 from tests.factories import UserFactory
 
-OURS = "bff_sessions.middleware.SessionMiddleware"
-DJANGOS = "django.contrib.sessions.middleware.SessionMiddleware"
 ALICE = {"oidc": {"iss": "https://idp.example", "sub": "alice", "sid": "s1"}}
-
-
-@pytest.fixture
-def ours(settings):
-    """The middleware of this package."""
-    settings.MIDDLEWARE = [OURS if name == DJANGOS else name for name in settings.MIDDLEWARE]
 
 
 @pytest.fixture
@@ -56,7 +49,7 @@ def current(sid="s1"):
     return open_row(row, SessionStore().serializer())[1]
 
 
-def test_save_follows_a_session_that_moved(ours, alice, calls):
+def test_save_follows_a_session_that_moved(alice, calls):
     mover, follower = loaded(alice), loaded(alice)
     mover["mover"] = 1
     calls.cycle_key(mover)
@@ -71,7 +64,7 @@ def test_save_follows_a_session_that_moved(ours, alice, calls):
     assert current()["follower"] == 2
 
 
-def test_cycle_key_of_a_follower_moves_nothing_more(ours, alice, calls):
+def test_cycle_key_of_a_follower_moves_nothing_more(alice, calls):
     mover, follower = loaded(alice), loaded(alice)
     calls.cycle_key(mover)
     calls.cycle_key(follower)
@@ -81,7 +74,7 @@ def test_cycle_key_of_a_follower_moves_nothing_more(ours, alice, calls):
     assert not mover.keeps_cookie_of_others
 
 
-def test_exclusive_follows_a_session_that_moved(ours, alice, request):
+def test_exclusive_follows_a_session_that_moved(alice, request):
     if "minimal" in request.node.name:
         pytest.skip("This store has no leases.")
     mover, follower = loaded(alice), loaded(alice)
@@ -91,7 +84,7 @@ def test_exclusive_follows_a_session_that_moved(ours, alice, request):
     assert loaded(mover.session_key)["follower"] == 1
 
 
-def test_renewal_follows_a_session_that_moved(ours, alice, settings, monkeypatch):
+def test_renewal_follows_a_session_that_moved(alice, settings, monkeypatch):
     mover, follower = loaded(alice), loaded(alice)
     mover.cycle_key()
     monkeypatch.setattr(SessionStore, "_is_due", lambda self: True)
@@ -99,6 +92,7 @@ def test_renewal_follows_a_session_that_moved(ours, alice, settings, monkeypatch
     assert follower.keeps_cookie_of_others
 
 
+@pytest.mark.usefixtures("djangos_middleware")
 def test_without_our_middleware_a_follower_is_refused(alice, calls):
     mover, follower = loaded(alice), loaded(alice)
     calls.cycle_key(mover)
@@ -110,7 +104,7 @@ def test_without_our_middleware_a_follower_is_refused(alice, calls):
     assert "follower" not in current()
 
 
-def test_nothing_follows_into_the_next_sign_in(ours, alice, calls):
+def test_nothing_follows_into_the_next_sign_in(alice, calls):
     late = loaded(alice)
     calls.flush(loaded(alice))
     again = SessionStore()
@@ -122,7 +116,7 @@ def test_nothing_follows_into_the_next_sign_in(ours, alice, calls):
     assert current() == ALICE
 
 
-def test_nothing_follows_a_revoked_session(ours, alice, calls):
+def test_nothing_follows_a_revoked_session(alice, calls):
     mover, late = loaded(alice), loaded(alice)
     calls.cycle_key(mover)
     revoke_sessions(UserSessionsFilter(subject_id="alice"))
@@ -132,7 +126,7 @@ def test_nothing_follows_a_revoked_session(ours, alice, calls):
     assert loaded(mover.session_key).session_key is None
 
 
-def test_sign_out_of_a_follower_ends_the_session(ours, alice, calls):
+def test_sign_out_of_a_follower_ends_the_session(alice, calls):
     mover, follower = loaded(alice), loaded(alice)
     calls.cycle_key(mover)
     calls.flush(follower)
@@ -227,9 +221,7 @@ def browser(settings, transactional_db):
 
 @pytest.fixture(params=[OURS, DJANGOS], ids=["ours", "djangos"])
 def middleware(request, settings):
-    settings.MIDDLEWARE = [
-        request.param if name == DJANGOS else name for name in settings.MIDDLEWARE
-    ]
+    settings.MIDDLEWARE = [request.param if name == OURS else name for name in settings.MIDDLEWARE]
     return request.param
 
 
@@ -296,7 +288,7 @@ def test_password_change_gives_its_key_to_no_other_request(browser, middleware):
     assert loaded(new)["_auth_user_id"]
 
 
-def test_password_change_leaves_the_browser_a_cookie_in_every_order(browser, ours):
+def test_password_change_leaves_the_browser_a_cookie_in_every_order(browser):
     answers = send(browser, "/password", *["/look"] * (NUMBER - 1))
     [new] = cookies_of(answers[:1])
     for order in itertools.islice(itertools.permutations(answers), 50):
@@ -304,7 +296,7 @@ def test_password_change_leaves_the_browser_a_cookie_in_every_order(browser, our
         assert cookie == new
 
 
-def test_writes_beside_a_password_change_count(browser, ours):
+def test_writes_beside_a_password_change_count(browser):
     # What looks at the user first may find the new password already, so this one does not.
     old = browser.cookies["sessionid"].value
     late = loaded(old)
@@ -315,7 +307,7 @@ def test_writes_beside_a_password_change_count(browser, ours):
     assert loaded(new)["late"] == 1
 
 
-def test_session_with_an_old_password_ends_soon(browser, ours):
+def test_session_with_an_old_password_ends_soon(browser):
     key = browser.cookies["sessionid"].value
     user = UserFactory._meta.model.objects.get(username="alice")
     user.set_password("new")

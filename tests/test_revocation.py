@@ -337,6 +337,7 @@ def browser(client):
 @pytest.mark.urls(__name__)
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("doing", ["write", "write in place", "cycle"])
+@pytest.mark.usefixtures("djangos_middleware")
 def test_a_request_in_flight_gets_400_and_brings_nothing_back(browser, way, doing):
     session_key = browser.cookies["sessionid"].value
     assert browser.get(f"/be-revoked/{way}/{doing}/").status_code == 400
@@ -357,6 +358,7 @@ def test_a_request_in_flight_that_only_reads_ends_as_it_began(browser, way):
 
 @pytest.mark.urls(__name__)
 @pytest.mark.parametrize("way", WAYS)
+@pytest.mark.usefixtures("djangos_middleware")
 def test_a_request_in_flight_that_renews_gets_400(browser, way, settings):
     settings.SESSION_SAVE_EVERY_REQUEST = True
     assert browser.get(f"/be-revoked/{way}/read/").status_code == 400
@@ -364,6 +366,7 @@ def test_a_request_in_flight_that_renews_gets_400(browser, way, settings):
 
 
 @pytest.mark.urls(__name__)
+@pytest.mark.usefixtures("djangos_middleware")
 def test_signing_in_again_in_a_revoked_request_does_not_revive_the_session(browser):
     session_key = browser.cookies["sessionid"].value
     assert browser.get("/be-revoked/filter/sign in again/").status_code == 400

@@ -110,6 +110,7 @@ def test_everywhere_at_once():
     assert [user_of(browser) for browser in browsers] == [""] * 3
 
 
+@pytest.mark.usefixtures("djangos_middleware")
 def test_a_request_in_flight_gets_a_400_and_nothing_comes_back():
     browser = Client()
     browser.get("/in/laptop")

@@ -80,7 +80,8 @@ def test_no_number_of_seconds_is_e075(settings, value):
 def test_nobody_who_hands_it_over_is_w070(settings):
     settings.BFF_SESSIONS = {"DEVICE": {}}
     settings.MIDDLEWARE = MIDDLEWARE
-    assert "bff_sessions.middleware.SessionMiddleware" in only_message("W070").hint
+    hints = {message.id: message.hint for message in messages()}
+    assert "bff_sessions.middleware.SessionMiddleware" in hints["bff_sessions.W070"]
     settings.MIDDLEWARE = ["shop.middleware.nope", "tests.device.test_checks.address_of"]
     assert "bff_sessions.W070" in [message.id for message in messages()]
     settings.MIDDLEWARE = ["tests.device.test_checks.Middleware", *MIDDLEWARE[1:]]
