@@ -77,9 +77,8 @@ def test_no_number_of_seconds_is_e075(settings, value):
     assert repr(value) in only_message("E075").msg
 
 
-def test_nobody_who_hands_it_over_is_w070(settings):
+def test_nobody_who_hands_it_over_is_w070(settings, djangos_middleware):
     settings.BFF_SESSIONS = {"DEVICE": {}}
-    settings.MIDDLEWARE = MIDDLEWARE
     hints = {message.id: message.hint for message in messages()}
     assert "bff_sessions.middleware.SessionMiddleware" in hints["bff_sessions.W070"]
     settings.MIDDLEWARE = ["shop.middleware.nope", "tests.device.test_checks.address_of"]
