@@ -25,6 +25,7 @@ __all__ = [
     "is_claims_key",
     "older_claims",
     "resolve_identity",
+    "sign_in_part",
 ]
 
 logger = logging.getLogger(__name__)
@@ -33,6 +34,8 @@ logger = logging.getLogger(__name__)
 _BINDING = "_bff_identity"
 # django.contrib.auth.SESSION_KEY; importing that package here would import models too early.
 AUTH_USER_ID = "_auth_user_id"
+# Of all keys of django.contrib.auth: what login() writes is one value.
+_AUTH_USER = "_auth_user_"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -183,6 +186,18 @@ def is_claims_key(key: object) -> bool:
 def has_several_sources(data: Mapping[str, Any]) -> bool:
     """Return whether more than one key of `data` can say who is signed in at a provider."""
     return (_BINDING in data) + (conf.CLAIMS_KEY in data) + (ID_TOKEN in data) > 1
+
+
+def sign_in_part(key: object) -> str | None:
+    """Return the name of the part of a sign-in that the session key `key` holds; None for others.
+
+    Two keys with the same name belong together: whoever writes one means all of them.
+    """
+    if key in (_BINDING, conf.CLAIMS_KEY):
+        return str(key)
+    if key in MOZILLA_TOKENS:
+        return ID_TOKEN
+    return _AUTH_USER if isinstance(key, str) and key.startswith(_AUTH_USER) else None
 
 
 def older_claims(data: Mapping[str, Any], before: Mapping[str, Any]) -> list[str]:
