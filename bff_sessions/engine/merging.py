@@ -46,9 +46,10 @@ def merge(
     before = serializer.loads(base)
     # As it will be read: JSON makes text of other keys, and lists of tuples.
     after = serializer.loads(serializer.dumps(mine))
-    part_of = _one_sign_in if _is_signed_in_anew(before, after, current) else _part_of
-    before, after, mine, current = (_fold(d, part_of) for d in (before, after, mine, current))
-    return _unfold(_merge(before, after, mine, current))
+    merged = _merge_parts(before, after, mine, current, _part_of)
+    if _mixes_sign_ins(before, after, current, merged):
+        merged = _merge_parts(before, after, mine, current, _one_sign_in)
+    return merged
 
 
 class Replaced:
@@ -108,12 +109,13 @@ def _one_sign_in(key: Any) -> Any:
     return _part_of(key) if sign_in_part(key) is None else _WHOLE
 
 
-def _is_signed_in_anew(
-    before: dict[str, Any], after: dict[str, Any], current: dict[str, Any]
+def _mixes_sign_ins(
+    before: dict[str, Any], after: dict[str, Any], current: dict[str, Any], merged: dict[str, Any]
 ) -> bool:
-    """Return whether both sides changed the sign-in, and one of them whose session it is.
+    """Return whether `merged` may hold parts of two sign-ins, a sign-out being one.
 
-    Parts of two sign-ins would make a third one that nobody did.
+    It does if both sides changed such parts and it is not the same sign-in throughout. Then a
+    refreshed token and a new password hash, for example, do not belong together.
     """
     was, mine, theirs = (
         {key: value for key, value in data.items() if sign_in_part(key) is not None}
@@ -121,8 +123,26 @@ def _is_signed_in_anew(
     )
     if is_same(was, mine) or is_same(was, theirs):
         return False
-    people = [identify(data) for data in (before, after, current)]
-    return len({(one.issuer, one.subject_id, one.session_id) for one in people}) > 1
+    return len({_sign_in_of(data) for data in (before, after, current, merged)}) > 1
+
+
+def _sign_in_of(data: dict[str, Any]) -> object:
+    try:
+        identity = identify(data)
+    except Exception:
+        return None  # The save that follows raises it.
+    return identity.issuer, identity.subject_id, identity.session_id
+
+
+def _merge_parts(
+    before: dict[Any, Any],
+    after: dict[Any, Any],
+    mine: dict[Any, Any],
+    current: dict[Any, Any],
+    part_of: Callable[[Any], Any],
+) -> dict[Any, Any]:
+    """See merge(). `part_of` says which keys are parts of one value."""
+    return _unfold(_merge(*(_fold(data, part_of) for data in (before, after, mine, current))))
 
 
 def _fold(data: dict[Any, Any], part_of: Callable[[Any], Any]) -> dict[Any, Any]:
