@@ -12,9 +12,13 @@ from uuid import UUID
 import pytest
 from django.contrib.auth.models import User
 from hypothesis import given
+from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from bff_sessions.engine.equality import is_same
+
+
+generated = hypothesis_settings(database=None, deadline=None)
 
 
 class Basket:
@@ -157,6 +161,7 @@ values = st.recursive(
 )
 
 
+@generated
 @given(values, values)
 def test_values_are_the_same_if_their_text_is(one, other):
     def text(value):

@@ -16,6 +16,7 @@ from cryptography.fernet import Fernet
 from django.contrib.sessions.serializers import JSONSerializer
 from django.test import override_settings
 from hypothesis import example, given
+from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from bff_sessions import bind_identity, conf
@@ -27,6 +28,8 @@ from bff_sessions.identity import identify
 from bff_sessions.oidc.tokens import _MOZILLA, Tokens, keep_tokens
 from bff_sessions.protection import store_key
 from bff_sessions.stores import get_store
+
+generated = hypothesis_settings(database=None, deadline=None)
 
 # Serializers whose bytes differ from call to call, or that take dictionaries only
 
@@ -205,6 +208,7 @@ def apply(data, changes):
     return data
 
 
+@generated
 @given(
     st.dictionaries(paths, json_scalars),
     st.dictionaries(paths, st.tuples(st.booleans(), json_scalars | st.just(REMOVED))),
@@ -218,12 +222,14 @@ def test_changes_of_different_paths_all_count(leaves, changes):
     assert is_same(merged(base, theirs, mine), both)
 
 
+@generated
 @given(sessions, sessions)
 def test_side_that_changed_nothing_has_no_say(base, changed):
     assert is_same(merged(base, deepcopy(base), changed), changed)
     assert is_same(merged(base, changed, deepcopy(base)), changed)
 
 
+@generated
 @given(sessions, sessions, sessions)
 def test_every_value_is_of_one_of_the_sides(base, mine, theirs):
     def check(base, mine, theirs, result):
@@ -414,6 +420,7 @@ signings = st.tuples(
 )
 
 
+@generated
 @given(signings, signings, signings)
 @example(
     (set(), "alice", "s1", 0, []),

@@ -112,10 +112,13 @@ def _one_sign_in(key: Any) -> Any:
 def _mixes_sign_ins(
     before: dict[str, Any], after: dict[str, Any], current: dict[str, Any], merged: dict[str, Any]
 ) -> bool:
-    """Return whether `merged` may hold parts of two sign-ins, a sign-out being one.
+    """Return whether `merged` may hold parts of two sign-ins, or of two sign-outs.
 
-    It does if both sides changed such parts and it is not the same sign-in throughout. Then a
-    refreshed token and a new password hash, for example, do not belong together.
+    It may if both sides changed such parts, and either of these holds:
+
+    - It is not the same sign-in throughout. Otherwise a refreshed token and a new password hash,
+      for example, belong together.
+    - Its tokens are those of neither side.
     """
     was, mine, theirs = (
         {key: value for key, value in data.items() if sign_in_part(key) is not None}
@@ -123,7 +126,9 @@ def _mixes_sign_ins(
     )
     if is_same(was, mine) or is_same(was, theirs):
         return False
-    return len({_sign_in_of(data) for data in (before, after, current, merged)}) > 1
+    if len({_sign_in_of(data) for data in (before, after, current, merged)}) > 1:
+        return True
+    return _tokens_of(merged) not in (_tokens_of(after), _tokens_of(current))
 
 
 def _sign_in_of(data: dict[str, Any]) -> object:
@@ -132,6 +137,13 @@ def _sign_in_of(data: dict[str, Any]) -> object:
     except Exception:
         return None  # The save that follows raises it.
     return identity.issuer, identity.subject_id, identity.session_id
+
+
+def _tokens_of(data: dict[str, Any]) -> object:
+    try:
+        return conf.load_callable("TOKENS")(data, None)
+    except Exception:
+        return None  # The view that needs the tokens gets the error.
 
 
 def _merge_parts(
