@@ -17,7 +17,6 @@ from hypothesis import strategies as st
 
 from bff_sessions.engine.equality import is_same
 
-
 generated = hypothesis_settings(database=None, deadline=None)
 
 
