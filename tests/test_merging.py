@@ -5,11 +5,13 @@ import json
 import marshal
 import pickle
 import random
+import re
 import secrets
 from base64 import urlsafe_b64encode
 from copy import deepcopy
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from cryptography.fernet import Fernet
@@ -184,6 +186,17 @@ def test_dictionaries_deeper_than_the_stack_merge():
     for _ in range(1900):
         data = data["a"]
     assert data == {"kept": 1, "one": 1, "two": 2}
+
+
+def test_table_in_the_docs_is_true():
+    page = Path(__file__).parent.parent / "docs" / "explanation" / "merging.md"
+    rows = re.findall(
+        r"^\| `(.*)` \| `(.*)` \| `(.*)` \| `(.*)` \|$", page.read_text(), re.MULTILINE
+    )
+    assert len(rows) == 2
+    for row in rows:
+        base, one, other, expected = map(json.loads, row)
+        assert merged(base, one, other) == merged(base, other, one) == expected
 
 
 json_scalars = st.sampled_from([None, True, 0, 1, 1.0, -0.0, float("nan"), "", "a", [], [1]])
