@@ -290,7 +290,11 @@ def test_part_stays_through_several_merges(any_store, calls, load):
         expected[f"theirs-{number}"] = number
         calls.change(key, states={**(load(key).get("states") or {}), f"theirs-{number}": number})
         calls.save(session)
-    del calls.get(session, "states")["mine-0"], expected["mine-0"]
+    states["later"] = 1
+    calls.save(session)
+    assert load(key) == {"states": expected | {"later": 1}, "other": 1}
+    del calls.get(session, "states")["later"], calls.get(session, "states")["mine-0"]
+    del expected["mine-0"]
     calls.save(session)
     assert load(key) == {"states": expected, "other": 1}
 
