@@ -12,6 +12,7 @@ from django.http import HttpRequest
 
 from bff_sessions import conf
 from bff_sessions.contract import check_text, is_moment
+from bff_sessions.equality import is_same
 from bff_sessions.id_tokens import ID_TOKEN, MOZILLA_TOKENS, read_claims
 
 __all__ = [
@@ -217,7 +218,7 @@ def older_claims(data: Mapping[str, Any], before: Mapping[str, Any]) -> list[str
     fresh = {
         key
         for key, person in now.items()
-        if was.get(key) != person or (is_other_user and data[key] != before.get(key))
+        if was.get(key) != person or (is_other_user and not is_same(data[key], before.get(key)))
     }
     people = {now[key] for key in fresh if now[key] is not None}
     if not (is_other_user or people):
@@ -228,7 +229,7 @@ def older_claims(data: Mapping[str, Any], before: Mapping[str, Any]) -> list[str
         older += [
             key
             for key in MOZILLA_TOKENS
-            if key != ID_TOKEN and key in data and data[key] == before.get(key)
+            if key != ID_TOKEN and key in data and is_same(data[key], before.get(key))
         ]
     return older
 

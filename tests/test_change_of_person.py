@@ -1,6 +1,7 @@
 """A session is of one person: claims of somebody who was signed in before do not stay."""
 
 import itertools
+import math
 
 import pytest
 from asgiref.sync import async_to_sync
@@ -103,6 +104,15 @@ def test_claims_of_before_go_when_a_user_signs_in(of_mallory, log_in, way):
     assert read_tokens(session) is None
     assert session.session_key != key
     assert SessionStore(key).get_user_session() is None
+
+
+def test_claims_that_hold_a_nan_go_when_a_user_signs_in(of_mallory):
+    """A NaN differs from itself, so these claims seemed to be written anew."""
+    key = of_mallory(lambda session, name: session.update(oidc=claims_of(name, score=math.nan)))
+    session = SessionStore(key)
+    login(request_with(session), UserFactory())
+    session.save()
+    assert "mallory" not in repr(dict(found(session.session_key)[0].items()))
 
 
 @logins()

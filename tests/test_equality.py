@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from bff_sessions.engine.equality import is_same
+from bff_sessions.equality import is_same
 
 generated = hypothesis_settings(database=None, deadline=None)
 
@@ -42,6 +42,16 @@ class Refuses:
         raise ValueError
 
     __hash__ = None
+
+
+class Named:
+    """Copied by the name of a variable."""
+
+    def __init__(self, name):
+        self.name = name
+
+    def __reduce__(self):
+        return self.name
 
 
 class Uncopied:
@@ -130,6 +140,7 @@ def test_copy_of_a_value_is_the_same(value):
         (nested(5000, 1), nested(5000, True)),
         (ring("a"), ring("b")),
         (Refuses(), Refuses()),
+        (Named("a"), Named("b")),
         (Uncopied("a"), Uncopied("b")),
         (int, str),
     ],

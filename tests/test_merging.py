@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 
 from bff_sessions import bind_identity, conf
 from bff_sessions.engine import SessionStore
-from bff_sessions.engine.equality import is_same
+from bff_sessions.equality import is_same
 from bff_sessions.engine.merging import merge
 from bff_sessions.id_tokens import MOZILLA_TOKENS
 from bff_sessions.identity import identify
@@ -389,6 +389,16 @@ def test_tokens_of_an_earlier_sign_in_do_not_outlive_a_sign_out():
     assert merged(base, {"cart": 1}, theirs) == {"cart": 1}
 
 
+def broken(*args):
+    raise ValueError
+
+
+@pytest.mark.parametrize("name", ["IDENTITY_RESOLVER", "TOKENS"])
+def test_merge_leaves_errors_of_the_project_to_the_save(settings, name):
+    settings.BFF_SESSIONS = {name: f"{__name__}.broken"}
+    assert merged({}, {"oidc": {"a": 1}}, {"oidc": {"b": 1}}) == {"oidc": {"a": 1}}
+
+
 ISSUER = "https://idp.example"
 
 
@@ -453,6 +463,11 @@ signings = st.tuples(
     ({"bind", "claims"}, "alice", "s1", 0, []),
     ({"claims"}, "alice", "s1", 1, ["_bff_identity"]),
     ({"bind"}, "alice", "s1", 2, ["oidc"]),
+)
+@example(
+    ({"mozilla", "claims with tokens"}, "alice", "s1", 0, []),
+    ({"claims"}, "alice", "s1", 1, []),
+    ({"claims with tokens"}, "alice", "s1", 2, LEAVES),
 )
 def test_sign_in_is_one_of_the_two_whole(first, mine, theirs):
     base = write({"cart": 1}, *first)

@@ -10,7 +10,6 @@ From the outside to the inside:
 - `rows`: from session data to a row of the store, and back;
 - `lifetimes`: how long a session lives;
 - `merging`: how the changes of two requests become one;
-- `equality`: whether two values of session data are the same;
 - `take_over`: sessions of the engine that was used before;
 - `steps`: how all of it is told once for synchronous and asynchronous callers.
 """
