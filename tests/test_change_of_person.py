@@ -108,7 +108,9 @@ def test_claims_of_before_go_when_a_user_signs_in(of_mallory, log_in, way):
 
 def test_claims_that_hold_a_nan_go_when_a_user_signs_in(of_mallory):
     """A NaN differs from itself, so these claims seemed to be written anew."""
-    key = of_mallory(lambda session, name: session.update(oidc=claims_of(name, score=math.nan)))
+    key = of_mallory(
+        lambda session, name: session.update({"oidc": claims_of(name, score=math.nan)})
+    )
     session = SessionStore(key)
     login(request_with(session), UserFactory())
     session.save()

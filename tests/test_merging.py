@@ -23,8 +23,8 @@ from hypothesis import strategies as st
 
 from bff_sessions import bind_identity, conf
 from bff_sessions.engine import SessionStore
-from bff_sessions.equality import is_same
 from bff_sessions.engine.merging import merge
+from bff_sessions.equality import is_same
 from bff_sessions.id_tokens import MOZILLA_TOKENS
 from bff_sessions.identity import identify
 from bff_sessions.oidc.tokens import _MOZILLA, Tokens, keep_tokens
