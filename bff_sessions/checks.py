@@ -109,6 +109,13 @@ def check_settings(**kwargs: Any) -> Iterable[CheckMessage]:
             hint="Name the key of the session that holds iss, sub and sid, for example 'oidc'.",
             id="bff_sessions.E016",
         )
+    if not _is_list_of_keys(conf.ATOMIC_KEYS):
+        yield Error(
+            "BFF_SESSIONS['ATOMIC_KEYS'] must be a list of session keys; it is "
+            f"{conf.ATOMIC_KEYS!r:.120}.",
+            hint="Name the keys as text, for example ['tokens'].",
+            id="bff_sessions.E017",
+        )
     yield from _check_partition()
     yield from _check_keys()
     yield from _check_lifetimes()
@@ -276,6 +283,12 @@ def _check_take_over() -> Iterable[CheckMessage]:
             hint="Give the engine that was in SESSION_ENGINE before, with its app installed.",
             id="bff_sessions.E060",
         )
+
+
+def _is_list_of_keys(value: object) -> bool:
+    if not isinstance(value, (list, tuple, set, frozenset)):
+        return False
+    return all(isinstance(key, str) and key for key in value)
 
 
 def _is_number(value: object) -> bool:

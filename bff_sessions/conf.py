@@ -26,6 +26,8 @@ IDENTITY_RESOLVER: str
 """Dotted path of a callable from session data (a dict) to an `Identity`."""
 CLAIMS_KEY: str
 """Session key of a mapping with the claims ``iss``, ``sub`` and perhaps ``sid``."""
+ATOMIC_KEYS: Collection[str]
+"""Session keys whose dictionaries never merge: each is one value, as token sets are."""
 RENEW_AFTER: float | None
 """Fraction of the lifetime, 0 to 1, after which a request that only reads renews the session; None:
 only a save does."""
@@ -73,6 +75,7 @@ DEFAULTS: Final[dict[str, Any]] = {
     "ENCRYPTION_KEYS": None,
     "IDENTITY_RESOLVER": "bff_sessions.identity.resolve_identity",
     "CLAIMS_KEY": "oidc",
+    "ATOMIC_KEYS": [],
     "RENEW_AFTER": None,
     "ABSOLUTE_LIFETIME": None,
     "MAX_SESSIONS_PER_SUBJECT": None,

@@ -12,6 +12,7 @@ from django.http import HttpRequest
 
 from bff_sessions import conf
 from bff_sessions.contract import check_text, is_moment
+from bff_sessions.equality import is_same
 from bff_sessions.id_tokens import ID_TOKEN, MOZILLA_TOKENS, read_claims
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "is_claims_key",
     "older_claims",
     "resolve_identity",
+    "sign_in_part",
 ]
 
 logger = logging.getLogger(__name__)
@@ -33,6 +35,8 @@ logger = logging.getLogger(__name__)
 _BINDING = "_bff_identity"
 # django.contrib.auth.SESSION_KEY; importing that package here would import models too early.
 AUTH_USER_ID = "_auth_user_id"
+# Of all keys of django.contrib.auth: what login() writes is one value.
+_AUTH_USER = "_auth_user_"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -185,6 +189,18 @@ def has_several_sources(data: Mapping[str, Any]) -> bool:
     return (_BINDING in data) + (conf.CLAIMS_KEY in data) + (ID_TOKEN in data) > 1
 
 
+def sign_in_part(key: object) -> str | None:
+    """Return the name of the part of a sign-in that the session key `key` holds; None for others.
+
+    Two keys with the same name belong together: whoever writes one means all of them.
+    """
+    if key in (_BINDING, conf.CLAIMS_KEY):
+        return str(key)
+    if key in MOZILLA_TOKENS:
+        return ID_TOKEN
+    return _AUTH_USER if isinstance(key, str) and key.startswith(_AUTH_USER) else None
+
+
 def older_claims(data: Mapping[str, Any], before: Mapping[str, Any]) -> list[str]:
     """Return the keys of `data` that hold claims of somebody who was signed in before.
 
@@ -202,7 +218,7 @@ def older_claims(data: Mapping[str, Any], before: Mapping[str, Any]) -> list[str
     fresh = {
         key
         for key, person in now.items()
-        if was.get(key) != person or (is_other_user and data[key] != before.get(key))
+        if was.get(key) != person or (is_other_user and not is_same(data[key], before.get(key)))
     }
     people = {now[key] for key in fresh if now[key] is not None}
     if not (is_other_user or people):
@@ -213,7 +229,7 @@ def older_claims(data: Mapping[str, Any], before: Mapping[str, Any]) -> list[str
         older += [
             key
             for key in MOZILLA_TOKENS
-            if key != ID_TOKEN and key in data and data[key] == before.get(key)
+            if key != ID_TOKEN and key in data and is_same(data[key], before.get(key))
         ]
     return older
 

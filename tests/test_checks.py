@@ -86,6 +86,7 @@ def test_a_good_configuration_is_silent(settings):
         "RENEW_AFTER": 0.5,
         "ABSOLUTE_LIFETIME": timedelta(hours=12),
         "MAX_SESSIONS_PER_SUBJECT": 3,
+        "ATOMIC_KEYS": ["tokens"],
         "IDENTITY_RESOLVER": "bff_sessions.identity.resolve_identity",
     }
     assert messages(deploy=True) == []
@@ -256,6 +257,18 @@ def test_a_claims_key_that_is_none_or_taken_is_e030(settings, key):
 
 def test_a_claims_key_of_ones_own_will_do(settings):
     settings.BFF_SESSIONS = {"CLAIMS_KEY": "claims"}
+    assert messages() == []
+
+
+@pytest.mark.parametrize("keys", ["tokens", None, 7, {"tokens": 1}, [""], ["tokens", 1], [["a"]]])
+def test_atomic_keys_must_be_a_list_of_keys(settings, keys):
+    settings.BFF_SESSIONS = {"ATOMIC_KEYS": keys}
+    assert "ATOMIC_KEYS" in only_message("E017").msg
+
+
+@pytest.mark.parametrize("keys", [[], ["tokens"], ("a", "b"), {"a"}, frozenset({"a"})])
+def test_any_collection_of_keys_is_good(settings, keys):
+    settings.BFF_SESSIONS = {"ATOMIC_KEYS": keys}
     assert messages() == []
 
 

@@ -86,7 +86,7 @@ class ExclusiveSession(SessionLifecycle):
         try:
             data = yield from self._get_data()
             known = self._known
-            if data if known is None else self.serializer().dumps(data) != known.plain:
+            if data if known is None else not self._holds(known, data):
                 yield from self._save(False)
         except Exception as error:  # Who is cancelled takes no more steps, see Block.around().
             yield from self._release(owner)

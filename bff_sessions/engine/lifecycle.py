@@ -53,6 +53,8 @@ class SessionLifecycle(SavingSession):
             if not no_load:
                 return (yield from self._load())
             self._session_cache = {}
+        for replaced in self._replaced:
+            replaced.follow(self.serializer())
         return self._session_cache
 
     def _save(self, must_create: bool) -> Steps[None]:

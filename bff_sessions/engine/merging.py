@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol
 
-__all__ = ["Serializer", "merge"]
+from bff_sessions import conf
+from bff_sessions.equality import is_same
+from bff_sessions.identity import identify, sign_in_part
+
+__all__ = ["Replaced", "Serializer", "is_same_data", "merge"]
+
+_MISSING = object()
+# Begins the key of what is one value though it has several keys. No serializer gives such a key.
+_WHOLE = object()
 
 
 class Serializer(Protocol):
@@ -14,28 +23,210 @@ class Serializer(Protocol):
     def loads(self, data: bytes) -> Any: ...
 
 
+def is_same_data(plain: bytes, other: bytes, serializer: Serializer) -> bool:
+    """Return whether two serialized dictionaries hold the same.
+
+    Equal bytes do. Different bytes may: a serializer may compress, encrypt or salt.
+    """
+    return plain == other or is_same(serializer.loads(plain), serializer.loads(other))
+
+
 def merge(
     base: bytes, mine: dict[str, Any], current: dict[str, Any], serializer: Serializer
 ) -> dict[str, Any]:
-    """`current` with what happened between `base` and `mine`, top-level key by top-level key.
+    """Return `current` with what changed between `base` and `mine`, key by key.
 
-    A key that both changed has my value. A value changed in place counts as changed. Where my
-    value stays, it stays the same object: somebody may hold a part of it and go on.
+    Dictionaries that both sides hold merge in turn. Any other value that both changed is mine.
+    Where my value stays, it stays the same object: the request may hold a part of it and go on.
 
     Args:
         base: serialized data of the session as it was before my changes.
+        current: data as the serializer read it.
     """
-    dumps = serializer.dumps
     before = serializer.loads(base)
     # As it will be read: JSON makes text of other keys, and lists of tuples.
-    after = serializer.loads(dumps(mine))
-    merged = {name: value for name, value in current.items() if name in after or name not in before}
-    for name, value in after.items():
-        own = mine.get(name, value)
-        # By their bytes: to Python 1, 1.0 and True are equal. Read once and twice, as a set
-        # may change its order when it is read.
-        was = dumps(before[name]) if name in before else None
-        is_mine = was not in (dumps(value), dumps(own))
-        if is_mine or (name in current and dumps(current[name]) == was):
-            merged[name] = own
+    after = serializer.loads(serializer.dumps(mine))
+    merged = _merge_parts(before, after, mine, current, _part_of)
+    if _mixes_sign_ins(before, after, current, merged):
+        merged = _merge_parts(before, after, mine, current, _one_sign_in)
     return merged
+
+
+class Replaced:
+    """The dictionaries of a request in whose place a merge has put new ones.
+
+    The request may hold an old one and go on to change it, so its changes count. The merge does
+    not write into the old one: it may be a constant of the project.
+    """
+
+    def __init__(self, old: dict[str, Any], new: dict[str, Any], serializer: Serializer) -> None:
+        self._old = old
+        self._new = new
+        # What the old ones held when they were last looked at.
+        self._plain = serializer.dumps(old)
+
+    @classmethod
+    def find(
+        cls,
+        mine: dict[str, Any],
+        current: dict[str, Any],
+        merged: dict[str, Any],
+        serializer: Serializer,
+    ) -> list[Replaced]:
+        """Return what merge() put in the place of dictionaries of `mine`, if anything."""
+        new = {
+            name: value
+            for name, value in merged.items()
+            if isinstance(mine.get(name), dict)
+            and isinstance(value, dict)
+            and value is not mine[name]
+            and value is not current.get(name)
+        }
+        old = {name: mine[name] for name in new}
+        return [cls(old, new, serializer)] if new else []
+
+    def follow(self, serializer: Serializer) -> None:
+        """Apply what changed in the old ones since onto the new ones."""
+        merged = merge(self._plain, self._old, self._new, serializer)
+        for name, value in self._new.items():
+            content = dict(merged[name])
+            value.clear()
+            value.update(content)
+        self._plain = serializer.dumps(self._old)
+
+
+# What is one value
+
+
+def _part_of(key: Any) -> Any:
+    """Return the name of the value that `key` is a part of, if that is never merged inside."""
+    part = sign_in_part(key)
+    return key if part is None and key in conf.ATOMIC_KEYS else part
+
+
+def _one_sign_in(key: Any) -> Any:
+    """See _part_of(). All that says who is signed in is one value."""
+    return _part_of(key) if sign_in_part(key) is None else _WHOLE
+
+
+def _mixes_sign_ins(
+    before: dict[str, Any], after: dict[str, Any], current: dict[str, Any], merged: dict[str, Any]
+) -> bool:
+    """Return whether `merged` may hold parts of two sign-ins, or of two sign-outs.
+
+    It may if both sides changed such parts, and either of these holds:
+
+    - It is not the same sign-in throughout. Otherwise a refreshed token and a new password hash,
+      for example, belong together.
+    - Its tokens are those of neither side.
+    """
+    was, mine, theirs = (
+        {key: value for key, value in data.items() if sign_in_part(key) is not None}
+        for data in (before, after, current)
+    )
+    if is_same(was, mine) or is_same(was, theirs):
+        return False
+    if len({_sign_in_of(data) for data in (before, after, current, merged)}) > 1:
+        return True
+    return _tokens_of(merged) not in (_tokens_of(after), _tokens_of(current))
+
+
+def _sign_in_of(data: dict[str, Any]) -> object:
+    try:
+        identity = identify(data)
+    except Exception:
+        return None  # The save that follows raises it.
+    return identity.issuer, identity.subject_id, identity.session_id
+
+
+def _tokens_of(data: dict[str, Any]) -> object:
+    try:
+        return conf.load_callable("TOKENS")(data, None)
+    except Exception:
+        return None  # The view that needs the tokens gets the error.
+
+
+def _merge_parts(
+    before: dict[Any, Any],
+    after: dict[Any, Any],
+    mine: dict[Any, Any],
+    current: dict[Any, Any],
+    part_of: Callable[[Any], Any],
+) -> dict[Any, Any]:
+    """See merge(). `part_of` says which keys are parts of one value."""
+    return _unfold(_merge(*(_fold(data, part_of) for data in (before, after, mine, current))))
+
+
+def _fold(data: dict[Any, Any], part_of: Callable[[Any], Any]) -> dict[Any, Any]:
+    """Return `data` with each value that has parts as one: a list, since lists do not merge."""
+    folded: dict[Any, Any] = {}
+    for key, value in data.items():
+        part = part_of(key)
+        if part is None:
+            folded[key] = value
+        else:
+            folded.setdefault((_WHOLE, part), [{}])[0][key] = value
+    return folded
+
+
+def _unfold(folded: dict[Any, Any]) -> dict[Any, Any]:
+    data: dict[Any, Any] = {}
+    for key, value in folded.items():
+        if isinstance(key, tuple) and key[:1] == (_WHOLE,):
+            data |= value[0]
+        else:
+            data[key] = value
+    return data
+
+
+# Key by key
+
+
+class _Node(NamedTuple):
+    """A dictionary that both sides hold."""
+
+    before: dict[Any, Any]
+    after: dict[Any, Any]
+    mine: Any
+    current: dict[Any, Any]
+    merged: dict[Any, Any]
+    parent: int
+    key: Any
+
+
+def _merge(
+    before: dict[Any, Any], after: dict[Any, Any], mine: Any, current: dict[Any, Any]
+) -> dict[Any, Any]:
+    # A list instead of recursion: data may be deeper than Python's stack.
+    nodes = [_Node(before, after, mine, current, {}, -1, None)]
+    theirs: set[int] = set()
+    for number, node in enumerate(nodes):  # It grows.
+        for key in {**node.current, **node.after}:
+            was = node.before.get(key, _MISSING)
+            now, there = node.after.get(key, _MISSING), node.current.get(key, _MISSING)
+            own = node.mine.get(key, now) if isinstance(node.mine, dict) else now
+            if _merges(now) and _merges(there) and (was is _MISSING or _merges(was)):
+                # Two requests that begin a dictionary at the same time both add to it.
+                node.merged[key] = own
+                was = {} if was is _MISSING else was
+                nodes.append(_Node(was, now, own, there, {}, number, key))
+            elif not is_same(was, now):
+                if now is not _MISSING:
+                    node.merged[key] = own
+            elif is_same(was, there):
+                node.merged[key] = own
+            else:
+                theirs.add(number)
+                if there is not _MISSING:
+                    node.merged[key] = there
+    # Where nothing is theirs, my own object stays.
+    for number in range(len(nodes) - 1, 0, -1):
+        if number in theirs:
+            node = nodes[number]
+            nodes[node.parent].merged[node.key] = node.merged
+            theirs.add(node.parent)
+    return nodes[0].merged
+
+
+def _merges(value: Any) -> bool:
+    return type(value) is dict and all(isinstance(key, str) for key in value)

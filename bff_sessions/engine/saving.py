@@ -18,7 +18,7 @@ from django.contrib.sessions.backends.base import CreateError, SessionBase
 from bff_sessions import conf
 from bff_sessions.contract import UserSession, UserSessionsFilter
 from bff_sessions.engine import lifetimes, moves
-from bff_sessions.engine.merging import merge
+from bff_sessions.engine.merging import Replaced, is_same_data, merge
 from bff_sessions.engine.moves import can_follow, has_hash
 from bff_sessions.engine.rows import Known, compose, is_other_subject, is_session_key, open_row
 from bff_sessions.engine.signing_in import (
@@ -87,6 +87,8 @@ class SavingSession(SessionBase):
         self._moved_to: str | None = None
         # user_logged_out was sent: the user wants the session to end.
         self.signs_out = False
+        # Parts of its data that merges have replaced, and that this request may still hold.
+        self._replaced: list[Replaced] = []
 
     @property
     def modified(self) -> bool:
@@ -279,7 +281,9 @@ class SavingSession(SessionBase):
             if base.row.subject_id is not None and is_other_subject(base.row, row):
                 raise SessionMissing  # Signed out meanwhile, and by no flush().
             if not self._replaces:
-                self._set_data(merge(base.plain, self._session_cache, current, self.serializer()))
+                mine, serializer = self._session_cache.copy(), self.serializer()
+                self._set_data(merge(base.plain, mine, current, serializer))
+                self._replaced += Replaced.find(mine, current, self._session_cache, serializer)
         self._saved, self._pending = Known(cast(str, self._session_key), row, plain), None
         return has_moved
 
@@ -350,7 +354,12 @@ class SavingSession(SessionBase):
         saved = self._saved
         if saved is None or self._replaces or not is_current(saved.row.ticket):
             return False
-        return bool(self.serializer().dumps(data) == saved.plain)
+        return self._holds(saved, data)
+
+    def _holds(self, known: Known, data: dict[str, Any]) -> bool:
+        """Return whether `data` is what the row holds."""
+        serializer = self.serializer()
+        return is_same_data(serializer.dumps(data), known.plain, serializer)
 
     def _open(self, row: UserSession) -> tuple[bytes, dict[str, Any]] | None:
         return open_row(row, self.serializer())
