@@ -9,6 +9,8 @@ class BffSessionsConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
+        from bff_sessions.engine import moves
         from bff_sessions.oidc import outbox
 
+        moves.connect()
         outbox.connect()

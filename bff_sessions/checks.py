@@ -14,7 +14,6 @@ from django.conf import settings
 from django.core.cache import caches
 from django.core.cache.backends.dummy import DummyCache
 from django.core.cache.backends.locmem import LocMemCache
-from django.core.cache.backends.redis import RedisCache
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from django.core.exceptions import ImproperlyConfigured
 
@@ -181,10 +180,12 @@ def _check_cache() -> Iterable[CheckMessage]:
             id="bff_sessions.W005",
         )
     location = settings.CACHES[conf.CACHE].get("LOCATION", "")
-    servers = re.split("[;,]", location) if isinstance(location, str) else location
-    if isinstance(cache, RedisCache) and len(servers) > 1:
+    is_list = isinstance(location, (list, tuple))
+    servers = list(map(str, location)) if is_list else re.split("[;,]", str(location))
+    # Only servers like Redis are named by URLs; several of memcached share the keys.
+    if len(servers) > 1 and all("://" in server for server in servers):
         yield Warning(
-            f"The cache {conf.CACHE!r} reads from replicas, which hear of a revocation late.",
+            f"The cache {conf.CACHE!r} may read from replicas, which hear of a revocation late.",
             hint="Give one LOCATION, the server that is written to.",
             id="bff_sessions.W006",
         )

@@ -10,14 +10,16 @@ from __future__ import annotations
 
 import enum
 import hashlib
+import heapq
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime
 from typing import Final, Protocol, TypeGuard
 
 from asgiref.sync import sync_to_async
 
+from bff_sessions.cursors import Position, read_cursor, write_cursor
 from bff_sessions.exceptions import SessionChanged, SessionMissing
 
 __all__ = [
@@ -27,13 +29,16 @@ __all__ = [
     "AnyType",
     "DeletedSession",
     "Device",
+    "Paging",
     "UserSession",
     "UserSessionStore",
     "UserSessionStoreCleanup",
     "UserSessionUpdate",
     "UserSessionsFilter",
+    "UserSessionsPage",
     "WithoutTickets",
     "bound_values",
+    "iterate_user_sessions",
 ]
 
 # OpenID Connect Core 1.0, 2: sub "MUST NOT exceed 255 ASCII characters in length".
@@ -120,7 +125,7 @@ class UserSession:
     expires: datetime | None
     """From this moment on the session is absent; None means never. Aware, UTC."""
     ticket: bytes = field(repr=False)
-    """The encrypted session data; opaque to a store."""
+    """The encrypted session data; opaque to a store. Empty in a `UserSessionsPage`."""
     version: int = 1
     """Counts saves: each update adds one."""
     user_agent: str | None = None
@@ -321,6 +326,53 @@ class UserSessionsFilter:
         )
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class UserSessionsPage:
+    """Some of the sessions that match a filter. Lists carry no tickets."""
+
+    sessions: list[UserSession]
+    """Each with an empty ticket."""
+    next_cursor: str | None
+    """What the next call of query_user_sessions() continues from; None on the last page."""
+
+
+class Paging:
+    """The arguments of query_user_sessions(), checked, and the page that they ask for.
+
+    Args:
+        store: a name for the store; a cursor of another store is refused.
+        cursor: where the previous page ended; None for the first page.
+        limit: the most sessions on the page.
+
+    Raises:
+        ValueError: if `cursor` is not a cursor of this store, or `limit` is not 1 to 1,000.
+    """
+
+    def __init__(self, store: str, cursor: str | None, limit: int) -> None:
+        if limit not in range(1, 1001):
+            raise ValueError(f"limit must be a whole number from 1 to 1,000; it is {limit!r}.")
+        self._store = store
+        self._limit = limit
+        self.after = None if cursor is None else read_cursor(store, cursor)
+        """The position after which the page begins; None for the first page."""
+
+    @property
+    def rows(self) -> int:
+        """The sessions to read: one more than the page shows says whether another page follows."""
+        return self._limit + 1
+
+    def page(self, found: Iterable[tuple[Position, UserSession]]) -> UserSessionsPage:
+        """Return the newest of `found` that follow the cursor, in order and without tickets."""
+        following = (one for one in found if self.after is None or one[0] < self.after)
+        newest = heapq.nlargest(self.rows, following, key=lambda one: one[0])
+        shown = newest[: self._limit]
+        has_more = len(newest) > len(shown)
+        return UserSessionsPage(
+            sessions=[replace(session, ticket=b"") for _, session in shown],
+            next_cursor=write_cursor(self._store, shown[-1][0]) if has_more else None,
+        )
+
+
 class UserSessionStore(ABC):
     """Keeps sessions. Implement the six verbs; the others have a correct default.
 
@@ -328,6 +380,17 @@ class UserSessionStore(ABC):
     twin only where the store is natively asynchronous. Cancelling the awaiting task leaves a
     write complete or absent, never half done. Stores are shared by all threads.
     """
+
+    @property
+    def scope(self) -> str:
+        """Tells apart the places between which one store instance switches.
+
+        A multi-tenant site may lead one store to another database or schema with each request.
+        What was read in one scope is not served in another: the cache in front of a store binds
+        its copies to the scope in which it read them. Override this if your store switches. It
+        is read with every load, and must not run a statement. Default: one place.
+        """
+        return ""
 
     @abstractmethod
     def get_user_session(self, key: str) -> UserSession | None:
@@ -382,7 +445,10 @@ class UserSessionStore(ABC):
 
     @abstractmethod
     def get_user_sessions(self, filter: UserSessionsFilter) -> list[UserSession]:
-        """The live sessions that match, newest renewal first."""
+        """The live sessions that match, newest renewal first, all at once and with tickets.
+
+        To list sessions, query_user_sessions() needs less memory.
+        """
 
     async def aget_user_sessions(self, filter: UserSessionsFilter) -> list[UserSession]:
         """See get_user_sessions()."""
@@ -399,6 +465,34 @@ class UserSessionStore(ABC):
     async def adelete_user_sessions(self, filter: UserSessionsFilter) -> list[DeletedSession]:
         """See delete_user_sessions()."""
         return await sync_to_async(self.delete_user_sessions)(filter)
+
+    def query_user_sessions(
+        self, filter: UserSessionsFilter, *, cursor: str | None = None, limit: int = 100
+    ) -> UserSessionsPage:
+        """Return a page of the live sessions that match, newest sign-in first, without tickets.
+
+        Follow `next_cursor` until it is None to see every session that lives meanwhile exactly
+        once. It does not matter which sessions begin, end, are renewed or move to another key. A
+        session that another identity signs in to counts as a new one.
+
+        The default calls get_user_sessions() for each page, and so reads all tickets.
+
+        Args:
+            cursor: the `next_cursor` of the page before; None for the first page. It holds no key
+                and no secret, so that it may stand in a URL.
+            limit: the most sessions on the page, 1 to 1,000.
+
+        Raises:
+            ValueError: if `cursor` is not one of this store, or `limit` is out of range.
+        """
+        paging = Paging(f"{type(self).__module__}.{type(self).__qualname__}", cursor, limit)
+        return paging.page(_in_order(self.get_user_sessions(filter)))
+
+    async def aquery_user_sessions(
+        self, filter: UserSessionsFilter, *, cursor: str | None = None, limit: int = 100
+    ) -> UserSessionsPage:
+        """See query_user_sessions()."""
+        return await sync_to_async(self.query_user_sessions)(filter, cursor=cursor, limit=limit)
 
     def rekey_user_session(self, key: str, session: UserSession, *, if_version: int) -> int:
         """Move the session under `key` to ``session.key``, overwrite it, return the new version.
@@ -550,6 +644,25 @@ class UserSessionStore(ABC):
     async def aon_commit(self, callback: Callable[[], None]) -> None:
         """See on_commit()."""
         await sync_to_async(self.on_commit)(callback)
+
+
+def iterate_user_sessions(
+    store: UserSessionStore, filter: UserSessionsFilter
+) -> Iterator[UserSession]:
+    """Yield all live sessions that match, as query_user_sessions() does, in bounded memory."""
+    cursor = None
+    while True:
+        page = store.query_user_sessions(filter, cursor=cursor, limit=500)
+        yield from page.sessions
+        cursor = page.next_cursor
+        if cursor is None:
+            return
+
+
+def _in_order(sessions: Iterable[UserSession]) -> Iterator[tuple[Position, UserSession]]:
+    """Yield each session with its position, for a store that numbers none."""
+    for session in sessions:
+        yield Position(session.created, session.public_id.encode()), session
 
 
 class WithoutTickets:

@@ -7,6 +7,7 @@ from django.contrib.sessions.backends.base import UpdateError
 
 __all__ = [
     "BffSessionsError",
+    "ClientMisconfigured",
     "ProviderUnavailable",
     "SessionBusy",
     "SessionChanged",
@@ -53,8 +54,17 @@ class TicketUnreadable(BffSessionsError):
 class ProviderUnavailable(BffSessionsError):
     """The identity provider did not answer as it has to; it may do so later."""
 
-    retry_after: float | None = None
-    """In how many seconds, if it said so."""
+    def __init__(self, *args: object, retry_after: float | None = None) -> None:
+        super().__init__(*args)
+        self.retry_after = retry_after
+        """In how many seconds, if it said so."""
+
+
+class ClientMisconfigured(ProviderUnavailable):
+    """The provider does not accept this site as its client: an operator must mend that.
+
+    The client ID or secret, the authentication method, or what the client may do there is wrong.
+    """
 
 
 class SignInRequired(BffSessionsError):

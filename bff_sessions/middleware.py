@@ -5,11 +5,13 @@ In MIDDLEWARE, "bff_sessions.middleware.SessionMiddleware" takes the place of Dj
 
 from __future__ import annotations
 
+from django.conf import settings
 from django.contrib.sessions import middleware
 from django.contrib.sessions.exceptions import SessionInterrupted
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 
 from bff_sessions.device.noting import note_device
+from bff_sessions.engine import SessionStore
 from bff_sessions.exceptions import SessionConflict, SignInRequired
 from bff_sessions.views.endpoint import error
 from bff_sessions.views.login import login_url
@@ -25,6 +27,10 @@ class SessionMiddleware(middleware.SessionMiddleware):
     The cookie stays: it may be a newer one by now, of a sign-in in another tab.
     """
 
+    keeps_cookie_of_others = True
+    """Another request has moved the session and sent the browser its new key: this one does not
+    overwrite it. Tells the engine that such a request can go on."""
+
     def process_response(self, request: HttpRequest, response: HttpResponse) -> HttpResponse:
         try:
             response = super().process_response(request, response)
@@ -32,6 +38,8 @@ class SessionMiddleware(middleware.SessionMiddleware):
             if _is_conflict(interrupted):
                 raise
             return session_ended(request)
+        if isinstance(request.session, SessionStore) and request.session.keeps_cookie_of_others:
+            response.cookies.pop(settings.SESSION_COOKIE_NAME, None)
         note_device(request)
         return response
 

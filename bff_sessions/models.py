@@ -109,7 +109,10 @@ class Session(models.Model):
         constraints = [models.UniqueConstraint(fields=["key"], name="bff_sessions_key")]
         # The selective column first.
         indexes = [
-            models.Index(fields=["subject_id", "partition"], name="bff_sessions_subject"),
+            # In the order in which the sessions of a subject are listed. No save moves it.
+            models.Index(
+                fields=["subject_id", "partition", "created", "id"], name="bff_sessions_sign_ins"
+            ),
             models.Index(fields=["session_id", "partition"], name="bff_sessions_sid"),
             models.Index(fields=["user_id"], name="bff_sessions_user"),
             models.Index(fields=["expires"], name="bff_sessions_expires"),
@@ -251,9 +254,13 @@ class TokenRevocationQuerySet(models.QuerySet["TokenRevocation"]):
         row.attempts, row.due = attempts, due
         return bool(unclaimed.update(attempts=attempts, due=due))
 
-    def put_off(self, row: TokenRevocation, due: datetime) -> None:
-        """Let `row`, which has been claimed, be sent again at `due`, unless the lease was lost."""
-        self.filter(pk=row.pk, attempts=row.attempts).update(due=due)
+    def put_off(self, row: TokenRevocation, due: datetime) -> bool:
+        """Let `row`, which has been claimed, be sent again at `due`.
+
+        Returns:
+            False if the lease was lost: another process has claimed the row, or removed it.
+        """
+        return bool(self.filter(pk=row.pk, attempts=row.attempts).update(due=due))
 
     def remove(self, row: TokenRevocation) -> None:
         """Forget `row`, which has been sent or given up."""

@@ -10,6 +10,7 @@ whose row was altered.
 from __future__ import annotations
 
 import hashlib
+import hmac
 import json
 import os
 from collections.abc import Sequence
@@ -26,7 +27,7 @@ from django.utils.encoding import force_bytes
 from bff_sessions import conf
 from bff_sessions.exceptions import TicketUnreadable
 
-__all__ = ["check_keys", "is_current", "protect", "store_key", "unprotect"]
+__all__ = ["check_keys", "is_current", "next_session_key", "protect", "store_key", "unprotect"]
 
 _FORMAT = b"\x02"
 _KEY_ID_SIZE = 8
@@ -51,6 +52,15 @@ def store_key(partition: str, session_key: str) -> str:
 @lru_cache(maxsize=16)
 def _begin_store_key(partition: str) -> hashlib._Hash:
     return hashlib.sha256(_length_prefixed(b"bff_sessions store key", partition))
+
+
+def next_session_key(session_key: str, sign_in_id: str) -> str:
+    """Return the session key that follows `session_key`, the same for every request that asks.
+
+    Only who knows the newest master key can tell it: neither the old cookie nor the store will do.
+    """
+    message = _length_prefixed(session_key, sign_in_id)
+    return hmac.digest(_masters()[0].step, message, "sha256").hex()[:40]
 
 
 def protect(data: bytes, *, key: str, partition: str, bound: Bound = ()) -> bytes:
@@ -98,9 +108,10 @@ class _Master:
     """What is derived from one master key (RFC 5869)."""
 
     def __init__(self, secret: bytes) -> None:
-        # Two purposes, two derivations: the key id is public, the other one is not.
+        # Each purpose has a derivation of its own: the key id is public, the others are not.
         self.header = _FORMAT + _derive(secret, b"bff_sessions key id", _KEY_ID_SIZE)
         self.secret = _derive(secret, b"bff_sessions ticket", 32)
+        self.step = _derive(secret, b"bff_sessions next session key", 32)
 
 
 # The request that loaded a session is about to save it. What is kept here opens no more than the

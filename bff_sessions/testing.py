@@ -12,7 +12,9 @@ threads, and a refused write ends the transaction around it.
 from __future__ import annotations
 
 import functools
+import random
 import threading
+from base64 import urlsafe_b64decode
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -29,6 +31,7 @@ from bff_sessions.contract import (
     Device,
     UserSession,
     UserSessionsFilter,
+    UserSessionsPage,
     UserSessionStore,
     UserSessionStoreCleanup,
     UserSessionUpdate,
@@ -36,8 +39,9 @@ from bff_sessions.contract import (
 )
 from bff_sessions.exceptions import SessionChanged, SessionExists, SessionMissing
 from bff_sessions.protection import protect, unprotect
+from bff_sessions.stores.memory import InMemoryUserSessionStore
 
-__all__ = ["UserSessionStoreTests", "altered", "make_session"]
+__all__ = ["UserSessionStoreTests", "altered", "make_session", "sealed"]
 
 
 def make_session(**fields: Any) -> UserSession:
@@ -59,6 +63,12 @@ def make_session(**fields: Any) -> UserSession:
     return UserSession(**defaults | fields)
 
 
+def sealed(session: UserSession, data: bytes) -> UserSession:
+    """Return `session` with a ticket that holds `data` and opens."""
+    ticket = protect(data, key=session.key, partition=session.partition, bound=session.bound)
+    return replace(session, ticket=ticket)
+
+
 def altered(session: UserSession, **fields: Any) -> UserSession:
     """Return `session` with other `fields`, and its ticket bound to them.
 
@@ -70,9 +80,7 @@ def altered(session: UserSession, **fields: Any) -> UserSession:
     data = unprotect(
         session.ticket, key=session.key, partition=session.partition, bound=session.bound
     )
-    new = replace(session, **fields)
-    ticket = protect(data, key=new.key, partition=new.partition, bound=new.bound)
-    return replace(new, ticket=ticket)
+    return sealed(replace(session, **fields), data)
 
 
 def _ago(seconds: float) -> datetime:
@@ -449,6 +457,147 @@ class UserSessionStoreTests(_Mixin):
         session = self.create()
         self.assertEqual(self.found(subject_id="alice", session_id=" "), {session.key})
 
+    # query in pages
+
+    def pages(self, limit: int = 2, **criteria: Any) -> Iterator[UserSessionsPage]:
+        """Yield the pages of a query for `criteria`, alice's by default, one after the other."""
+        filter = UserSessionsFilter(**criteria or {"subject_id": "alice"})
+        cursor = None
+        while True:
+            page = self.store.query_user_sessions(filter, cursor=cursor, limit=limit)
+            self.assertLessEqual(len(page.sessions), limit)
+            yield page
+            cursor = page.next_cursor
+            if cursor is None:
+                return
+
+    def listed(self, limit: int = 2, **criteria: Any) -> list[UserSession]:
+        """Return the sessions of all pages()."""
+        return [session for page in self.pages(limit, **criteria) for session in page.sessions]
+
+    def test_pages_list_newest_sign_in_first(self) -> None:
+        ages = (30, 10, 50, 20, 40)
+        keys = {age: self.create(created=_ago(age), renewed=_ago(60 - age)).key for age in ages}
+        expected = [keys[age] for age in sorted(ages)]
+        for limit in (1, 2, 4, 5, 6, 1000):
+            with self.subTest(limit=limit):
+                self.assertEqual([s.key for s in self.listed(limit)], expected)
+
+    def test_pages_list_sessions_as_they_are_without_tickets(self) -> None:
+        session = self.create(expires=None)
+        self.store.note_device(session.key, seen=_ago(5), device=Device(address="192.0.2.0/24"))
+        self.store.update_user_session(session.key, self.update_of(session, user_id="43"))
+        current = self.store.get_user_session(session.key)
+        self.assertEqual(self.listed(), [replace(current, ticket=b"")])
+
+    def test_pages_list_live_sessions_that_match(self) -> None:
+        mine, other = self.create(user_id="7"), self.create(issuer=None)
+        self.create(expires=_ago(1))
+        self.create(subject_id="bob")
+        for criteria, expected in (
+            ({"subject_id": "alice"}, {mine.key, other.key}),
+            ({"subject_id": "alice", "exclude_key": mine.key}, {other.key}),
+            ({"subject_id": "alice", "issuer": None}, {other.key}),
+            ({"user_id": "7"}, {mine.key}),
+            ({"session_id": mine.session_id}, {mine.key}),
+            ({"subject_id": "Alice"}, set()),
+        ):
+            with self.subTest(criteria=criteria):
+                found = [session.key for session in self.listed(1, **criteria)]
+                self.assertEqual(sorted(found), sorted(expected))
+
+    def test_last_page_has_no_cursor(self) -> None:
+        self.assertEqual(list(self.pages()), [UserSessionsPage(sessions=[], next_cursor=None)])
+        for _ in range(4):
+            self.create()
+        self.assertEqual([len(page.sessions) for page in self.pages(2)], [2, 2])
+        self.assertEqual([len(page.sessions) for page in self.pages(3)], [3, 1])
+
+    def test_page_limit_must_be_1_to_1000(self) -> None:
+        filter = UserSessionsFilter(subject_id="alice")
+        for limit in (-1, 0, 1001, 10**30):
+            with self.subTest(limit=limit), self.assertRaises(ValueError):
+                self.store.query_user_sessions(filter, limit=limit)
+
+    def test_cursor_that_no_page_of_the_store_had_is_refused(self) -> None:
+        filter = UserSessionsFilter(subject_id="alice")
+        elsewhere = InMemoryUserSessionStore()
+        for _ in range(2):
+            elsewhere.create_user_session(self.create())
+        cursor = self.store.query_user_sessions(filter, limit=1).next_cursor
+        foreign = elsewhere.query_user_sessions(filter, limit=1).next_cursor
+        altered = [
+            cursor[:n] + ("A" if cursor[n] != "A" else "B") + cursor[n + 1 :]
+            for n in range(len(cursor))
+        ]
+        shorter_and_longer = [cursor[:-1], cursor[1:], cursor + "A", cursor + "=", f" {cursor}\n"]
+        garbage = ["", " ", "0", "None", "%00", "\0", "\ud800", "\u00e9", "=" * 4, "A" * 10_000]
+        for refused in [foreign, *altered, *shorter_and_longer, *garbage]:
+            with self.subTest(cursor=refused), self.assertRaises(ValueError):
+                self.store.query_user_sessions(filter, cursor=refused)
+
+    def test_cursor_holds_nothing_of_the_session(self) -> None:
+        session = self.create(ticket=b"secret ticket")
+        self.create(created=_ago(10))
+        page = next(self.pages(1))
+        self.assertEqual([listed.key for listed in page.sessions], [session.key])
+        cursor = page.next_cursor or ""
+        self.assertRegex(cursor, r"\A[\w.~-]+\Z")
+        content = urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
+        for secret in (session.key, session.session_id or "", "secret", "alice"):
+            self.assertNotIn(secret, cursor)
+            self.assertNotIn(secret.encode(), content)
+        for digits in (session.key, session.session_id or ""):
+            self.assertNotIn(bytes.fromhex(digits), content)
+
+    def test_pages_show_each_session_once_whatever_happens_meanwhile(self) -> None:
+        for seed in range(6):
+            with self.subTest(seed=seed):
+                self._walk_and_change(random.Random(seed))
+            self.store.delete_user_sessions(UserSessionsFilter(subject_id="alice"))
+
+    def _walk_and_change(self, chance: random.Random) -> None:
+        # Few moments, so that several sessions have the same.
+        moments = [_ago(age) for age in (10, 20, 30)]
+        keys: dict[str | None, str] = {}
+
+        def create() -> None:
+            moment = chance.choice([*moments, _ago(0)])
+            session = self.create(created=moment, renewed=moment)
+            keys[session.session_id] = session.key
+
+        def change() -> None:
+            session_id = chance.choice([*keys])
+            session = self.store.get_user_session(keys[session_id])
+            renewed = datetime.now(UTC)
+            match chance.choice(["create", "touch", "save", "move", "move", "end", "expire"]):
+                case "create":
+                    create()
+                case "touch":
+                    self.store.touch_user_session(session.key, renewed=renewed, expires=None)
+                case "save":
+                    update = self.update_of(session, ticket=b"new", renewed=renewed)
+                    self.store.update_user_session(session.key, update)
+                case "move":
+                    moved = replace(session, key=token_hex(32), renewed=renewed)
+                    self.store.rekey_user_session(session.key, moved, if_version=session.version)
+                    keys[session_id] = moved.key
+                case "end" if len(keys) > 1:
+                    self.store.delete_user_session(keys.pop(session_id))
+                case "expire" if len(keys) > 1:
+                    update = self.update_of(session, expires=_ago(1))
+                    self.store.update_user_session(keys.pop(session_id), update)
+
+        for _ in range(12):
+            create()
+        initial, seen = set(keys), []
+        for page in self.pages(limit=chance.randint(1, 3)):
+            seen += [session.session_id for session in page.sessions]
+            for _ in range(chance.randint(0, 3)):
+                change()
+        self.assertEqual(len(seen), len(set(seen)))
+        self.assertEqual((initial & set(keys)) - set(seen), set())
+
     # rekey
 
     def test_a_rekeyed_session_moves_with_everything(self) -> None:
@@ -532,6 +681,63 @@ class UserSessionStoreTests(_Mixin):
         called: list[int] = []
         self.store.on_commit(lambda: called.append(1))
         self.assertEqual(called, [1])
+
+    # What a ticket is bound to
+
+    def create_sealed(self, **fields: Any) -> UserSession:
+        """Add a session whose ticket is a real one, and return it."""
+        session = sealed(make_session(**fields), b"the data")
+        self.store.create_user_session(session)
+        return session
+
+    def check_opens(self, session: UserSession | DeletedSession | None) -> None:
+        """Fail unless the ticket of `session`, which the store returned, opens."""
+        assert session is not None
+        data = unprotect(
+            session.ticket, key=session.key, partition=session.partition, bound=session.bound
+        )
+        self.assertEqual(data, b"the data")
+
+    def test_a_ticket_opens_after_every_verb(self) -> None:
+        old = self.create_sealed()
+        self.check_opens(self.store.get_user_session(old.key))
+        now = datetime.now(UTC)
+        self.store.touch_user_session(old.key, renewed=now, expires=now + timedelta(hours=2))
+        self.store.note_device(old.key, seen=now, device=Device(user_agent="Firefox"))
+        self.check_opens(self.store.get_user_session(old.key))
+        read = self.store.get_user_session(old.key)
+        changed = altered(read, subject_id="bob", session_id=None, sign_in_id=token_hex(16))
+        self.store.update_user_session(old.key, UserSessionUpdate.of(changed))
+        read = self.store.get_user_session(old.key)
+        self.check_opens(read)
+        self.store.overwrite_user_session(read, altered(read, issuer=None, user_id="7"))
+        read = self.store.get_user_session(old.key)
+        self.check_opens(read)
+        moved = altered(read, key=token_hex(32), created=_ago(100))
+        self.store.rekey_user_session(read.key, moved, if_version=read.version)
+        self.check_opens(self.store.get_user_session(moved.key))
+        for session in self.store.get_user_sessions(UserSessionsFilter(subject_id="bob")):
+            self.check_opens(session)
+        [deleted] = self.store.delete_user_sessions(UserSessionsFilter(subject_id="bob"))
+        self.check_opens(deleted)
+
+    def test_a_ticket_opens_though_its_session_has_a_lease(self) -> None:
+        key = self.create_sealed().key
+        try:
+            self.store.acquire_lease(key, "owner", 60)
+        except NotImplementedError:
+            self.skipTest("This store has no leases.")
+        self.check_opens(self.store.get_user_session(key))
+        self.store.release_lease(key, "owner")
+        self.check_opens(self.store.get_user_session(key))
+
+    def test_a_ticket_opens_after_clean_up(self) -> None:
+        self.needs_cleanup()
+        self.create_sealed(expires=_ago(1))
+        told: list[DeletedSession] = []
+        self.store.delete_expired_sessions(on_deleted=told.extend)
+        self.assertEqual(len(told), 1)
+        self.check_opens(told[0])
 
     # Signed out is out
 

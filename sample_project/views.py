@@ -15,7 +15,7 @@ def home(request):
         return redirect("sign-in")
     context = {
         "current": current,
-        "sessions": store.get_user_sessions(UserSessionsFilter.of_subject(current)),
+        "sessions": store.query_user_sessions(UserSessionsFilter.of_subject(current)).sessions,
         "is_at_provider": bool(settings.OIDC) and current.issuer == settings.OIDC["ISSUER"],
     }
     return render(request, "sample_project/home.html", context)

@@ -42,6 +42,13 @@ class Calls:
 
         return call
 
+    def set(self, session, name, value):
+        """Set a key of the session."""
+        if self.is_async:
+            async_to_sync(session.aset)(name, value)
+        else:
+            session[name] = value
+
     def change(self, session_key, **values):
         """What a request does that sets some keys of the session."""
         session = SessionStore(session_key)

@@ -4,6 +4,7 @@ import re
 
 import pytest
 from django.contrib.admin.models import DELETION, LogEntry
+from django.contrib.messages.storage.base import BaseStorage
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -298,3 +299,15 @@ def test_nothing_ends_by_get(operator):
     row = SessionFactory()
     operator.get(LIST, choose([row], post="yes"))
     assert row in left()
+
+
+def test_message_that_fails_fails_no_action(operator, monkeypatch, caplog):
+    def fail(self, *args, **kwargs):
+        raise RuntimeError("secret")
+
+    row = SessionFactory()
+    monkeypatch.setattr(BaseStorage, "add", fail)
+    assert operator.post(LIST, choose([row], post="yes")).status_code == 302
+    assert row not in left()
+    assert "RuntimeError" in caplog.text
+    assert "secret" not in caplog.text

@@ -7,14 +7,17 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from django.core.cache import cache
-from django.db import connection
+from django.core.cache.backends.locmem import LocMemCache
+from django.db import connection, connections
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import translation
 
 from bff_sessions.admin import charts, figures
 from bff_sessions.admin.overview import _days, _hours
-from bff_sessions.models import Session
+from bff_sessions.contract import UserSessionUpdate
+from bff_sessions.stores import get_store
+from bff_sessions.testing import altered
 from tests.factories import SessionFactory, UserFactory, ago
 from tests.test_admin import LIST, OVERVIEW, browser_of, operator
 
@@ -35,9 +38,9 @@ def context(operator):
     """What the page is made of; without the operator's own session."""
 
     def get():
-        Session.objects.filter(user_id=operator.session["_auth_user_id"]).update(
-            created=ago(days=99), expires=ago(days=-1)
-        )
+        row = operator.session.get_user_session()
+        older = altered(row, created=ago(days=99), expires=ago(days=-1))
+        get_store().update_user_session(row.key, UserSessionUpdate.of(older))
         response = operator.get(OVERVIEW)
         assert response.status_code == 200
         return response.context
@@ -181,6 +184,91 @@ def test_figures_are_kept_for_a_minute_and_the_page_says_so(operator):
     assert not any("COUNT(" in query["sql"] for query in captured)
     cache.clear()
     assert "<dd>3</dd>" in operator.get(OVERVIEW).content.decode()
+
+
+class BrokenCache(LocMemCache):
+    """Fails with each verb of `fails`, drops what is written, or answers `answer`."""
+
+    fails = ()
+    drops = False
+    answer = None
+
+    def get(self, key, default=None, version=None):
+        if "get" in self.fails:
+            raise ConnectionError("redis://:secret@10.0.0.1")
+        return self.answer or super().get(key, default, version)
+
+    def set(self, key, value, timeout=None, version=None):
+        if "set" in self.fails:
+            raise ConnectionError("redis://:secret@10.0.0.1")
+        if not self.drops:
+            super().set(key, value, timeout, version)
+
+
+@pytest.fixture
+def broken(settings, monkeypatch):
+    settings.CACHES = {"default": {"BACKEND": f"{__name__}.BrokenCache", "LOCATION": "broken"}}
+    yield lambda **how: [monkeypatch.setattr(BrokenCache, *item) for item in how.items()]
+    monkeypatch.undo()
+    cache.clear()
+
+
+@pytest.mark.parametrize("fails", [("get", "set"), ("get",), ("set",)], ids=str)
+def test_cache_that_fails_does_not_fail_the_overview(operator, broken, caplog, fails):
+    broken(fails=fails)
+    for number in (1, 2):
+        text = operator.get(OVERVIEW).content.decode()
+        assert f"<dd>{number}</dd>" in text
+        assert re.search(r"Counted at \d\d:\d\d:\d\d\.\s", text)
+        assert "kept for" not in text
+        SessionFactory()
+    ours = [record for record in caplog.records if record.name == "bff_sessions.admin"]
+    assert {record.levelname for record in ours} == {"WARNING"}
+    assert "ConnectionError" in caplog.text
+    assert "secret" not in caplog.text
+
+
+def test_overview_does_not_claim_that_a_dropped_write_is_kept(operator, broken):
+    broken(drops=True)
+    text = operator.get(OVERVIEW).content.decode()
+    assert "Counted at" in text
+    assert "kept for" not in text
+
+
+@pytest.mark.parametrize("answer", ["text", 7, (1, 2), (1, 2, 3), [1], {"a": 1}], ids=repr)
+def test_garbage_in_the_cache_is_counted_afresh(operator, broken, answer):
+    broken(answer=answer)
+    assert "<dd>1</dd>" in operator.get(OVERVIEW).content.decode()
+
+
+def test_tenants_do_not_see_each_others_figures(operator):
+    wrapper = connections["default"]
+    wrapper.schema_name = "a"
+    try:
+        assert "<dd>1</dd>" in operator.get(OVERVIEW).content.decode()
+        SessionFactory()
+        assert "<dd>1</dd>" in operator.get(OVERVIEW).content.decode()
+        wrapper.schema_name = "b"
+        assert "<dd>2</dd>" in operator.get(OVERVIEW).content.decode()
+    finally:
+        del wrapper.schema_name
+
+
+def test_figures_of_other_spans_are_others():
+    now = datetime.now(UTC)
+    hour, spans = timedelta(hours=1), [(now, now)]
+    assert figures.kept("now", spans, 60, lambda: 1).result == 1
+    assert figures.kept("now", spans, 60, lambda: 2).result == 1
+    # Of the same beginning, as in two time zones of which one changes its clock.
+    assert figures.kept("now", [(now, now + hour)], 60, lambda: 3).result == 3
+
+
+@pytest.mark.parametrize("numbers", [[0], [0, 0], [-1], [-1, 0], [-1, 1], [10**18, 1]], ids=str)
+def test_odd_numbers_have_charts(numbers):
+    named = [("a", number) for number in numbers]
+    assert [bar.number for bar in charts.shares(named).bars] == numbers
+    bars = charts.columns(named, mark_every=6).bars
+    assert all(0 <= bar.height <= charts.HEIGHT for bar in bars)
 
 
 def test_an_empty_table_is_no_fault():

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from django.apps import apps
+from django.core.cache.backends.base import BaseCache
 from django.core.checks import ERROR, run_checks
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import call_command
@@ -23,6 +24,13 @@ from bff_sessions.stores.orm import OrmUserSessionStore
 ROOT = Path(__file__).parent.parent
 GOOD_KEYS = ["a good key of more than 32 characters", "another key of more than 32 characters"]
 not_callable = "not callable"
+
+
+class OtherRedis(BaseCache):
+    """A cache of another package that takes several servers, as django-redis does."""
+
+    def __init__(self, server, params):
+        super().__init__(params)
 
 
 class SmallerMemory(InMemoryUserSessionStore):
@@ -448,9 +456,18 @@ def test_a_cache_of_one_process_is_w005_except_while_developing(cached, settings
     "location",
     ["redis://a:6379,redis://b:6379", "redis://a:6379;redis://b:6379", ["redis://a", "redis://b"]],
 )
-def test_a_cache_with_replicas_is_w006(cached, settings, location):
-    settings.CACHES = {"default": {"BACKEND": REDIS, "LOCATION": location}}
+@pytest.mark.parametrize("backend", [REDIS, f"{__name__}.OtherRedis"])
+def test_a_cache_with_replicas_is_w006(cached, settings, location, backend):
+    settings.CACHES = {"default": {"BACKEND": backend, "LOCATION": location}}
     assert "'default'" in only_message("W006").msg
+
+
+@pytest.mark.parametrize(
+    "location", ["127.0.0.1:1,127.0.0.1:2", ["unix:/a", "unix:/b"], Path("/tmp/a,b"), Path("/tmp")]
+)
+def test_location_without_urls_is_not_w006(cached, settings, location):
+    settings.CACHES = {"default": {"BACKEND": f"{__name__}.OtherRedis", "LOCATION": location}}
+    assert messages() == []
 
 
 def test_memory_behind_the_cache_is_w002_except_while_developing(cached, settings):
@@ -483,6 +500,9 @@ def provide(settings, *, issuer=IDP, **options):
         {},
         {"CLIENT_SECRET": None},
         {"JWKS_URI": "https://keys.example/set?v=1", "TOKEN_ENDPOINT": None},
+        {"REVOCATION_ENDPOINT": None, "END_SESSION_ENDPOINT": None, "DISCOVERY_URL": None},
+        {"DISCOVERY_URL": "https://idp.example/policy/.well-known/openid-configuration?p=b2c"},
+        {"ALLOW_MISSING_EXP": True},
         {"ALGORITHMS": ["ES256"]},
         {"ALGORITHMS": ("EdDSA", "ES256K")},
         {"TOKEN_ENDPOINT_AUTH_METHOD": "client_secret_post"},
@@ -560,7 +580,15 @@ def test_an_allowance_that_is_none_is_e026(settings, allow):
     only_message("E026")
 
 
-@pytest.mark.parametrize("name", ["JWKS_URI", "TOKEN_ENDPOINT", "END_SESSION_ENDPOINT"])
+@pytest.mark.parametrize("allow", ["yes", 1, None])
+def test_switch_for_missing_exp_that_is_neither_true_nor_false_is_e035(settings, allow):
+    provide(settings, ALLOW_MISSING_EXP=allow)
+    assert "ALLOW_MISSING_EXP" in only_message("E035").msg
+
+
+@pytest.mark.parametrize(
+    "name", ["DISCOVERY_URL", "JWKS_URI", "TOKEN_ENDPOINT", "END_SESSION_ENDPOINT"]
+)
 @pytest.mark.parametrize("url", ["", "/token", "ftp://idp.example", 1])
 def test_an_endpoint_that_is_no_address_is_e027(settings, name, url):
     provide(settings, **{name: url})
@@ -574,6 +602,7 @@ def test_an_endpoint_that_is_no_address_is_e027(settings, name, url):
         {"issuer": "http://10.0.0.1"},
         {"JWKS_URI": "http://idp.example/keys"},
         {"REVOCATION_ENDPOINT": "http://localhost.example"},
+        {"DISCOVERY_URL": "http://idp.example/metadata"},
     ],
     ids=str,
 )

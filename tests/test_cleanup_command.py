@@ -15,7 +15,7 @@ from django.db import DatabaseError, connection, connections
 
 from bff_sessions.contract import ANY, UserSessionStore
 from bff_sessions.engine import SessionStore
-from bff_sessions.models import Session
+from bff_sessions.models import Logout, LogoutQuerySet, Session
 from bff_sessions.stores import get_store
 from bff_sessions.stores.memory import InMemoryUserSessionStore
 from bff_sessions.stores.orm import OrmUserSessionStore
@@ -264,6 +264,27 @@ def test_no_batch_begins_after_the_time_is_over(recorded, monkeypatch):
 
 
 @pytest.mark.django_db
+@pytest.mark.parametrize(("limit", "logouts_left", "sessions_left"), [(7, 2, 5), (19, 0, 4)])
+def test_logouts_and_sessions_share_the_time(
+    recorded, settings, monkeypatch, limit, logouts_left, sessions_left
+):
+    clock = Clock()
+    for module in ("stores.batches", "management.commands.cleanup_sessions"):
+        monkeypatch.setattr(f"bff_sessions.{module}.time", clock)
+    for owner, name in ((OrmUserSessionStore, "_lock"), (LogoutQuerySet, "delete_expired")):
+        monkeypatch.setattr(owner, name, clock.taking(3, getattr(owner, name)))
+    providers = {"https://idp.example": {"CLIENT_ID": "shop"}}
+    settings.BFF_SESSIONS = settings.BFF_SESSIONS | {"PROVIDERS": providers}
+    moments = dict.fromkeys(["issued", "received", "expires"], datetime.now(UTC))
+    Logout.objects.bulk_create(Logout(token=str(number), **moments) for number in range(5))
+    SessionFactory.create_batch(5, expired=True)
+    # Each batch takes 3 seconds, also the one that finds nothing.
+    cleanup("--batch-size", "1", "--max-seconds", str(limit))
+    assert Logout.objects.count() == logouts_left
+    assert Session.objects.count() == sessions_left
+
+
+@pytest.mark.django_db
 def test_no_rest_is_longer_than_the_time_that_is_left(monkeypatch):
     clock = Clock()
     monkeypatch.setattr("bff_sessions.stores.batches.time", clock)
@@ -403,6 +424,38 @@ def test_without_tqdm_there_is_no_progress_bar(monkeypatch):
     err = Terminal()
     assert cleanup(stderr=err) == "1 expired session removed.\n"
     assert err.getvalue() == ""
+
+
+class GoneTerminal(Terminal):
+    def write(self, text):
+        raise BrokenPipeError
+
+
+class BrokenBar:
+    """A bar of tqdm that can be drawn and not moved."""
+
+    def __init__(self, **options):
+        pass
+
+    def update(self, number):
+        raise RuntimeError
+
+    close = update
+
+
+@pytest.mark.django_db
+def test_clean_up_goes_on_when_the_terminal_is_gone():
+    SessionFactory.create_batch(3, expired=True)
+    assert cleanup(stderr=GoneTerminal()) == "3 expired sessions removed.\n"
+    assert not Session.objects.exists()
+
+
+@pytest.mark.django_db
+def test_clean_up_goes_on_without_a_bar_that_fails(monkeypatch):
+    monkeypatch.setattr("tqdm.tqdm", BrokenBar)
+    SessionFactory.create_batch(3, expired=True)
+    assert cleanup(stderr=Terminal()) == "3 expired sessions removed.\n"
+    assert not Session.objects.exists()
 
 
 # What it refuses

@@ -195,6 +195,23 @@ NO_TOKENS = [
     f"h.{encode(bytes([255]))}.s",
     f"h.{encode('1' * 5000)}.s",
     "h.\u00e9.s",
+    *(
+        f"{header}.{claims}.s"
+        for loose in (
+            lambda text: f"{encode(text + ' ' * ((1 - len(text)) % 3))}==",
+            *(
+                lambda text, e=encoding: encode(text.encode(e))
+                for encoding in ("utf-8-sig", "utf-16", "utf-16-le", "utf-32", "utf-32-be")
+            ),
+            lambda text: encode(f'{{"sub": "eve", "sub": "eve", {text[1:]}'),
+        )
+        for header, claims in (
+            (encode('{"alg": "RS256"}'), loose(json.dumps(CLAIMS))),
+            (loose('{"alg": "RS256"}'), encode(json.dumps(CLAIMS))),
+        )
+    ),
+    id_token(CLAIMS) + "==",
+    id_token({**CLAIMS, "sub": ">>>???"}).replace("-", "+").replace("_", "/"),
     id_token(CLAIMS).encode(),
     {"iss": "https://idp.example"},
     7,

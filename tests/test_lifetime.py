@@ -13,7 +13,8 @@ from bff_sessions.engine import SessionStore
 from bff_sessions.revocation import revoke_sessions
 from bff_sessions.signals import sessions_revoked
 from bff_sessions.stores import get_store
-from bff_sessions.testing import altered
+from bff_sessions.stores.orm import OrmUserSessionStore
+from bff_sessions.testing import altered, make_session
 
 ALICES = UserSessionsFilter(subject_id="alice")
 WEEK = timedelta(weeks=1)
@@ -280,19 +281,47 @@ def test_signing_in_once_too_often_ends_the_oldest(configure, calls, load):
     assert told == ["s0", "s1"]
 
 
+def test_sessions_within_the_limit_stay(configure, calls, load):
+    configure(MAX_SESSIONS_PER_SUBJECT=5)
+    keys = [calls.start(**alice(f"s{n}")).session_key for n in range(6)]
+    assert [load(key) is not None for key in keys] == [False] + [True] * 5
+
+
+def test_oldest_sessions_end_first_without_reading_tickets(configure, calls, monkeypatch):
+    configure(MAX_SESSIONS_PER_SUBJECT=3)
+    store = get_store()
+    sessions = [
+        make_session(created=datetime.now(UTC) - timedelta(seconds=age)) for age in range(1, 511)
+    ]
+    for session in sessions:
+        store.create_user_session(session)
+    monkeypatch.setattr(OrmUserSessionStore, "get_user_sessions", None)
+    told = []
+
+    def receiver(sessions, **kwargs):
+        told.extend(session.session_id for session in sessions)
+
+    sessions_revoked.connect(receiver)
+    try:
+        calls.start(**alice("new"))
+    finally:
+        sessions_revoked.disconnect(receiver)
+    assert told == [session.session_id for session in reversed(sessions[2:])]
+
+
 def test_of_two_that_sign_in_at_the_same_moment_one_stays(configure, calls, load, monkeypatch):
     configure(MAX_SESSIONS_PER_SUBJECT=1)
     store, others = get_store(), []
-    look = store.get_user_sessions
+    look = store.query_user_sessions
 
-    def sign_in_and_look(filter):
+    def sign_in_and_look(filter, **page):
         if not others:  # Between what the first one writes and what it finds.
             others.append(SessionStore())
             others[0].update(alice(sid=None))
             others[0].save()
-        return look(filter)
+        return look(filter, **page)
 
-    monkeypatch.setattr(store, "get_user_sessions", sign_in_and_look)
+    monkeypatch.setattr(store, "query_user_sessions", sign_in_and_look)
     first = calls.start(**alice(sid=None)).session_key
     assert [load(key) is not None for key in (first, others[0].session_key)] == [False, True]
 

@@ -310,7 +310,7 @@ def test_the_front_end_asks_for_what_there_is():
     told = re.findall(r"^\| `(GET|POST|DELETE) (bff/[^?`]+)", README, re.MULTILINE)
     for _, path in told:
         assert resolve(f"/{path.replace('<public_id>', 'x')}").app_name == "bff_sessions"
-    assert len(told) == 6
+    assert len(set(told)) == 6
 
 
 def test_the_cookies_satisfy_the_checks(settings):

@@ -1,3 +1,5 @@
+from dataclasses import fields
+
 import pytest
 from asgiref.sync import async_to_sync
 from django.contrib.auth import get_user, login
@@ -67,7 +69,7 @@ def broken_async_receiver():
 
 
 def deleted(row):
-    names = ("key", "partition", "issuer", "subject_id", "session_id", "user_id", "ticket")
+    names = [field.name for field in fields(DeletedSession)]
     return DeletedSession(**{name: getattr(row, name) for name in names})
 
 

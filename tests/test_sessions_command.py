@@ -2,9 +2,12 @@
 
 import io
 import json
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from bff_sessions.contract import UserSessionsFilter
 from bff_sessions.stores import get_store
@@ -153,3 +156,75 @@ def test_a_store_that_cannot_be_imported_is_told_in_a_line(settings):
     settings.BFF_SESSIONS = {"STORE": "no.such.Store"}
     with pytest.raises(CommandError, match="cannot be imported"):
         sessions_command("list", "--subject", "alice")
+
+
+@pytest.fixture
+def many():
+    """250 more sessions of alice's, in the order of their sign-in."""
+    now = datetime.now(UTC)
+    made = [
+        make_session(
+            session_id=f"m{age:03}",
+            created=now - timedelta(minutes=age),
+            issuer="https://idp.example" + "/long" * (age == 180),
+        )
+        for age in range(1, 251)
+    ]
+    for session in made:
+        get_store().create_user_session(session)
+    return made
+
+
+@pytest.fixture
+def pages_of_100(monkeypatch):
+    store = type(get_store())
+    monkeypatch.setattr(store, "get_user_sessions", None)
+    query = store.query_user_sessions
+    monkeypatch.setattr(
+        store,
+        "query_user_sessions",
+        lambda *args, **kwargs: query(*args, **kwargs | {"limit": 100}),
+    )
+
+
+@pytest.mark.usefixtures("pages_of_100")
+def test_list_shows_all_pages_newest_sign_in_first(many):
+    header, *lines = sessions_command("list", "--subject", "alice").splitlines()
+    assert header.split() == HEADER
+    shown = [line.split()[1] for line in lines]
+    assert set(shown[:3]) == {"s1", "s2", "s3"}
+    assert shown[3:] == [session.session_id for session in many]
+
+
+@pytest.mark.usefixtures("pages_of_100")
+@pytest.mark.parametrize("verb", ["list", "show"])
+@pytest.mark.parametrize(("subject", "number"), [("alice", 253), ("bob", 1), ("nobody", 0)])
+def test_json_of_many_pages_is_one_array(many, verb, subject, number):
+    text = sessions_command(verb, "--subject", subject, "--json")
+    listed = json.loads(text)
+    assert text == json.dumps(listed, indent=2) + "\n"
+    assert len({session["public_id"] for session in listed}) == number
+
+
+@pytest.mark.usefixtures("pages_of_100")
+def test_end_shows_100_and_how_many_more(many, monkeypatch):
+    answer(monkeypatch, "n\n")
+    out, err = io.StringIO(), io.StringIO()
+    with pytest.raises(CommandError, match="No session was ended"):
+        call_command("sessions", "end", "--subject", "alice", stdout=out, stderr=err)
+    header, *lines = err.getvalue().splitlines()
+    assert header.split() == HEADER
+    assert len(lines) == 102
+    assert lines[100:] == ["... and 153 more.", "End these 253 sessions? [y/N] "]
+    assert out.getvalue() == ""
+
+
+@pytest.mark.usefixtures("pages_of_100")
+def test_list_begins_before_the_last_page_is_read(many):
+    class Closed(io.StringIO):
+        def write(self, text):
+            raise BrokenPipeError
+
+    with CaptureQueriesContext(connection) as captured, pytest.raises(BrokenPipeError):
+        call_command("sessions", "list", "--subject", "alice", stdout=Closed())
+    assert len(captured) == 1

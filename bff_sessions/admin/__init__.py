@@ -11,6 +11,7 @@ statements does not depend on the number of rows.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
@@ -41,6 +42,8 @@ from bff_sessions.models import Session
 from bff_sessions.revocation import revoke_session
 
 __all__ = ["SessionAdmin"]
+
+logger = logging.getLogger("bff_sessions.admin")
 
 
 @admin.register(Session)
@@ -162,6 +165,13 @@ class SessionAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
             return None
         response: HttpResponse | None = super().response_action(request, queryset, *args, **kwargs)
         return response
+
+    def message_user(self, request: HttpRequest, *args: Any, **kwargs: Any) -> None:
+        """Show a message if that is possible: what it tells of has been done."""
+        try:
+            super().message_user(request, *args, **kwargs)
+        except Exception as error:
+            logger.warning("A message could not be shown: %s", type(error).__name__)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False

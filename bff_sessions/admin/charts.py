@@ -62,7 +62,7 @@ def columns(numbers: Sequence[tuple[str, int]], *, mark_every: int) -> Chart:
     bars = []
     for index, (label, number) in enumerate(numbers):
         # One pixel for what is little, so that it differs from nothing.
-        height = max(round(HEIGHT * number / most), 1) if number else 0
+        height = max(round(HEIGHT * number / most), 1) if number > 0 else 0
         bars.append(
             Bar(
                 label=label,
@@ -80,7 +80,7 @@ def columns(numbers: Sequence[tuple[str, int]], *, mark_every: int) -> Chart:
 
 def shares(numbers: Sequence[tuple[str, int]]) -> Chart:
     """Bars below each other, as wide as their share of the whole."""
-    total = sum(number for _label, number in numbers)
+    total = sum(number for _label, number in numbers) or 1
     bars = [
         Bar(label=label, number=number, width=_percent(100 * number / total))
         for label, number in numbers

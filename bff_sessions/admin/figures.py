@@ -5,20 +5,24 @@ On PostgreSQL that needs a table that is vacuumed now and then, as autovacuum do
 
 from __future__ import annotations
 
+import hashlib
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from django.core.cache import cache
 from django.db import connections, router
 from django.db.models import QuerySet
 
 from bff_sessions.models import Session
+from bff_sessions.stores.scopes import scope_of
 
 __all__ = [
     "SAMPLE",
     "Counted",
+    "Kept",
     "Span",
     "count_begun",
     "count_by_group",
@@ -27,11 +31,14 @@ __all__ = [
     "recent_partitions",
 ]
 
+logger = logging.getLogger("bff_sessions.admin")
+
 SAMPLE: Final = 20_000
 """Sign-ins, the newest, that are told apart by partition and issuer."""
 _RECENT: Final = 10_000
 _EXPIRED: Final = 100_000
-_PREFIX: Final = "bff_sessions.admin."
+# What is cached has a format: another one needs another number.
+_PREFIX: Final = "bff_sessions.admin.2."
 
 T = TypeVar("T")
 Span = tuple[datetime, datetime]
@@ -50,14 +57,51 @@ class Counted:
     """Sessions that began in each of the spans that were asked for, and are still there."""
 
 
-def kept(name: str, seconds: int, call: Callable[[], T]) -> tuple[T, datetime]:
-    """The result of `call` and when it was made, from Django's cache if it is there."""
-    name = f"{_PREFIX}{_using()}.{name}"
-    found: tuple[T, datetime] | None = cache.get(name)
-    if found is None:
-        found = call(), datetime.now(UTC)
-        cache.set(name, found, seconds)
-    return found
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Kept(Generic[T]):
+    """A result, and when it was made."""
+
+    result: T
+    counted_at: datetime
+    is_kept: bool
+    """Whether Django's cache holds it for the next viewer."""
+
+
+def kept(name: str, spans: Sequence[Span], seconds: int, call: Callable[[], T]) -> Kept[T]:
+    """Return the result of `call` from Django's cache, or make it.
+
+    A cache that fails costs three statements and a line in the log, not the page.
+
+    Args:
+        spans: what the result counts. Each database, schema and list of spans has its own.
+        seconds: how long it is kept.
+    """
+    moments = [scope_of(_using()), *(str(moment.timestamp()) for span in spans for moment in span)]
+    name = f"{_PREFIX}{name}.{hashlib.sha256(' '.join(moments).encode()).hexdigest()}"
+    try:
+        found = cache.get(name)
+    except Exception as error:
+        _report(error)
+        return Kept(result=call(), counted_at=datetime.now(UTC), is_kept=False)
+    if isinstance(found, tuple) and len(found) == 2 and isinstance(found[1], datetime):
+        return Kept(result=found[0], counted_at=found[1], is_kept=True)
+    result, counted_at = call(), datetime.now(UTC)
+    try:
+        cache.set(name, (result, counted_at), seconds)
+        # Not all caches say that they fail.
+        is_kept = cache.get(name) is not None
+    except Exception as error:
+        _report(error)
+        is_kept = False
+    return Kept(result=result, counted_at=counted_at, is_kept=is_kept)
+
+
+def _report(error: Exception) -> None:
+    # The name only: the text may hold the address of the cache, with its password.
+    logger.warning(
+        "The cache 'default' fails (%s): the figures of the overview are counted for each view.",
+        type(error).__name__,
+    )
 
 
 def count_now(spans: Sequence[Span]) -> Counted:

@@ -39,17 +39,13 @@ def overview(model_admin: SessionAdmin, request: HttpRequest) -> HttpResponse:
     zone = timezone.get_current_timezone()
     now = datetime.now(zone)
     hours, days = list(_hours(now)), list(_days(now, zone))
-    # The figures are those of these spans.
-    name = f"{int(days[0][0].timestamp())}"
-    (counted, groups), counted_at = figures.kept(
-        f"now.{int(hours[0][0].timestamp())}.{name}",
-        _KEPT_NOW,
-        lambda: (figures.count_now([*hours, days[-1]]), figures.count_by_group()),
+    current, past = [*hours, days[-1]], days[:-1]
+    fresh = figures.kept(
+        "now", current, _KEPT_NOW, lambda: (figures.count_now(current), figures.count_by_group())
     )
-    closed, closed_at = figures.kept(
-        f"days.{name}", _KEPT_DAYS, lambda: figures.count_begun(days[:-1])
-    )
-    begun = [*closed, counted.begun[-1]]
+    closed = figures.kept("days", past, _KEPT_DAYS, lambda: figures.count_begun(past))
+    counted, groups = fresh.result
+    begun = [*closed.result, counted.begun[-1]]
     context: dict[str, Any] = {
         **model_admin.admin_site.each_context(request),
         "title": gettext("Sessions: overview"),
@@ -57,8 +53,10 @@ def overview(model_admin: SessionAdmin, request: HttpRequest) -> HttpResponse:
         "counted": counted,
         "live": charts.grouped(counted.live),
         "expired": charts.grouped(counted.expired),
-        "counted_at": _local(counted_at),
-        "closed_at": _local(closed_at),
+        "counted_at": _local(fresh.counted_at),
+        "is_kept": fresh.is_kept,
+        "closed_at": _local(closed.counted_at),
+        "is_closed_kept": closed.is_kept,
         "height": charts.HEIGHT,
         "hours": charts.columns(
             [

@@ -26,8 +26,17 @@ def note_device(request: HttpRequest) -> None:
     """Remember that the session of the request was used, and with what, once in a while.
 
     Only where somebody is signed in, and only what the request has loaded already. A request
-    whose session does not slide, a page that polls, is nobody's use of it.
+    whose session does not slide, a page that polls, is nobody's use of it. Raises nothing: the
+    answer is ready, and does not fail for want of this.
     """
+    try:
+        _note_device(request)
+    except Exception as error:
+        # The name only: the text may hold keys.
+        logger.warning("When a session was seen could not be kept: %s", type(error).__name__)
+
+
+def _note_device(request: HttpRequest) -> None:
     options = get_device_options()
     session = request.session
     if options is None or not isinstance(session, SessionStore):
@@ -42,22 +51,27 @@ def note_device(request: HttpRequest) -> None:
         return
     device = device_of(request, options)
     is_known = device == Device(user_agent=current.user_agent, address=current.address)
-    try:
-        get_store().note_device(
-            current.key, seen=now, if_seen=seen, device=None if is_known else device
-        )
-    except Exception as error:
-        # The answer is ready, and nobody should be refused it for want of this.
-        logger.warning("When a session was seen could not be kept: %s", type(error).__name__)
+    get_store().note_device(
+        current.key, seen=now, if_seen=seen, device=None if is_known else device
+    )
 
 
 def device_of(request: HttpRequest, options: DeviceOptions) -> Device:
     """What there is to keep of whoever sent the request."""
     user_agent = request.headers.get("User-Agent", "") if options.user_agent else ""
-    address = None
-    if options.address is not None:
-        address = _to_address(load_address_of(options)(request), is_whole=options.address == "full")
-    return Device(user_agent=_to_text(user_agent), address=address)
+    return Device(user_agent=_to_text(user_agent), address=_address_of(request, options))
+
+
+def _address_of(request: HttpRequest, options: DeviceOptions) -> str | None:
+    if options.address is None:
+        return None
+    try:
+        value = load_address_of(options)(request)
+        return _to_address(value, is_whole=options.address == "full")
+    except Exception as error:
+        # Nor is the address of the last request that of this one.
+        logger.warning("The address of a request is unknown: %s", type(error).__name__)
+        return None
 
 
 def _to_text(user_agent: str) -> str | None:

@@ -73,9 +73,9 @@ class ExclusiveSession(SessionLifecycle):
                 if (yield Shielded(self._acquire(owner, seconds))):
                     break
             except SessionMissing:
-                if self._known is not None:
-                    raise SessionInterrupted("The session has ended.") from None
-                break  # A key that came with the request and is nobody's.
+                if self._known is None:
+                    break  # A key that came with the request and is nobody's.
+                yield from self._follow_or_end()
             left = deadline - time.monotonic()
             if left <= 0:
                 raise SessionBusy("The session was in use for too long.")
@@ -87,6 +87,19 @@ class ExclusiveSession(SessionLifecycle):
             else:
                 yield from self._catch_up()
         except (SessionMissing, SessionConflict):
+            raise SessionInterrupted("The session has ended.") from None
+
+    def _follow_or_end(self) -> Steps[None]:
+        """Find the session where another request has moved it to.
+
+        Raises:
+            SessionInterrupted: if it has ended.
+        """
+        try:
+            row = yield from self._follow()
+        except SessionMissing:
+            row = None
+        if row is None:
             raise SessionInterrupted("The session has ended.") from None
 
     def _end_exclusive(self, owner: str) -> Steps[None]:

@@ -11,11 +11,12 @@ from django.contrib.sessions.exceptions import SessionInterrupted
 
 from bff_sessions import conf
 from bff_sessions.contract import UserSessionsFilter
-from bff_sessions.engine import lifetimes
+from bff_sessions.engine import lifetimes, moves
 from bff_sessions.engine.merging import merge
+from bff_sessions.engine.moves import GRACE, has_hash
 from bff_sessions.engine.rows import Known
 from bff_sessions.engine.saving import SavingSession
-from bff_sessions.engine.steps import Steps, call, move_here
+from bff_sessions.engine.steps import Call, Steps, call, move_here
 from bff_sessions.exceptions import SessionConflict, SessionMissing
 from bff_sessions.protection import store_key
 
@@ -66,7 +67,10 @@ class SessionLifecycle(SavingSession):
         if self._session_key is None:
             raise UpdateError("The session has ended.")
         if not self.slide and self._pending is None and self._is_unchanged(data):
-            return  # SESSION_SAVE_EVERY_REQUEST saves this, too, though it is no use of it.
+            # SESSION_SAVE_EVERY_REQUEST saves this, too, though it is no use of it. Another request
+            # may have moved the session, and sent its cookie.
+            self._leaves_cookie = True
+            return
         try:
             if self._is_due() and self._is_unchanged(data):
                 yield from self._renew(data)
@@ -78,11 +82,18 @@ class SessionLifecycle(SavingSession):
             raise UpdateError("The session has ended.") from None
 
     def _renew(self, data: dict[str, Any]) -> Steps[None]:
-        """Let the session live on, without writing its ticket. If it has ended, so be it."""
+        """Let the session live on, without writing its ticket. If it has ended, so be it.
+
+        Raises:
+            SessionMissing: if another request has moved it to a key that this one cannot follow.
+        """
         saved = cast(Known, self._saved)
         now = datetime.now(UTC)
         expires = self._expires(data, now, self._get_limit())
-        yield call("touch_user_session", saved.row.key, renewed=now, expires=expires)
+        if not (yield call("touch_user_session", saved.row.key, renewed=now, expires=expires)):
+            # The middleware is about to send the cookie, which must not be that of before.
+            yield from self._follow()
+            return
         self._saved = saved._replace(row=replace(saved.row, renewed=now, expires=expires))
 
     def _create(self) -> Steps[None]:
@@ -118,7 +129,7 @@ class SessionLifecycle(SavingSession):
         session_key = session_key or self._session_key
         if session_key is None or (is_own and self._unreadable):
             return False
-        key = store_key(conf.PARTITION, session_key)
+        key = self.store_key if is_own else store_key(conf.PARTITION, session_key)
         deleted: bool = yield call("delete_user_session", key)
         if not deleted and conf.TAKE_OVER is not None:
             yield move_here(session_key)
@@ -127,6 +138,17 @@ class SessionLifecycle(SavingSession):
 
     def _flush(self) -> Steps[None]:
         row = None if self._known is None else self._known.row
+        if row is not None and (yield from self._has_old_password()):
+            # Django's get_user() found that out. The request that has changed the password is about
+            # to move the session, and to save the new hash: it must find it.
+            expires = datetime.now(UTC) + GRACE
+            if row.is_live(expires):
+                yield call(
+                    "touch_user_session", self.store_key, renewed=row.renewed, expires=expires
+                )
+            self._forget()
+            self._leaves_cookie = True
+            return
         if row is None and not self._unreadable:
             row = yield from self._read()
             self._unreadable = row is not None and self._open(row) is None
@@ -137,9 +159,21 @@ class SessionLifecycle(SavingSession):
         if self._saved is not None and self._saved.session_key != self._session_key:
             # It was moved in a transaction that may yet be rolled back, or was.
             yield from self._delete(self._saved.session_key)
+        self._forget()
+
+    def _forget(self) -> None:
+        """Begin a new and empty session."""
         self.clear()
         self._session_key = None
         self._start_afresh()
+
+    def _has_old_password(self) -> Steps[bool]:
+        """Return whether the user has another password since this session was written."""
+        data = self._session_cache
+        if self.signs_out or not has_hash(data):
+            return False
+        keys: str | None = yield Call(moves, "keys_of_hash", (data,), {})
+        return keys == "none"
 
     def _exists(self, session_key: str | None) -> Steps[bool]:
         if session_key is None or not self._validate_session_key(session_key):

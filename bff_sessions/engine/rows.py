@@ -13,7 +13,7 @@ from bff_sessions.engine import lifetimes
 from bff_sessions.engine.merging import Serializer
 from bff_sessions.exceptions import TicketUnreadable
 from bff_sessions.identity import Identity
-from bff_sessions.protection import protect, store_key, unprotect
+from bff_sessions.protection import protect, unprotect
 
 __all__ = ["Known", "compose", "is_other_subject", "is_session_key", "open_row"]
 
@@ -49,7 +49,7 @@ def open_row(row: UserSession, serializer: Serializer) -> tuple[bytes, dict[str,
 
 
 def compose(
-    session_key: str,
+    key: str,
     plain: bytes,
     identity: Identity,
     old: UserSession | None,
@@ -57,8 +57,7 @@ def compose(
     now: datetime,
     expires: datetime,
 ) -> UserSession:
-    """The row that holds the serialized data `plain` after `old`."""
-    key = store_key(conf.PARTITION, session_key)
+    """The row that holds the serialized data `plain` under the store key `key`, after `old`."""
     session_id = identity.session_id
     if session_id is None and identity.subject_id is not None:
         # Not derived from the key, so that showing it gives nothing away.

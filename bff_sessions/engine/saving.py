@@ -12,12 +12,14 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, cast
 
+from django.conf import settings
 from django.contrib.sessions.backends.base import CreateError, SessionBase
 
 from bff_sessions import conf
-from bff_sessions.contract import UserSession
-from bff_sessions.engine import lifetimes
+from bff_sessions.contract import UserSession, UserSessionsFilter
+from bff_sessions.engine import lifetimes, moves
 from bff_sessions.engine.merging import merge
+from bff_sessions.engine.moves import can_follow, has_hash
 from bff_sessions.engine.rows import Known, compose, is_other_subject, is_session_key, open_row
 from bff_sessions.engine.signing_in import (
     changes_hands,
@@ -27,7 +29,7 @@ from bff_sessions.engine.signing_in import (
     signs_in,
     warn_without_provider,
 )
-from bff_sessions.engine.steps import Steps, call, move_here
+from bff_sessions.engine.steps import Call, Steps, call, move_here
 from bff_sessions.exceptions import (
     SessionChanged,
     SessionConflict,
@@ -42,7 +44,7 @@ from bff_sessions.identity import (
     older_claims,
 )
 from bff_sessions.oidc.sign_in import end_if_logged_out
-from bff_sessions.protection import is_current, store_key
+from bff_sessions.protection import is_current, next_session_key, store_key
 
 __all__ = ["SavingSession"]
 
@@ -64,6 +66,8 @@ class SavingSession(SessionBase):
         super().__init__(session_key)
         # Somebody else may know this key, so that nobody is to be signed in under it.
         self._arrived_key = self._session_key
+        # The cookie that the browser has is good, or another request sees to it.
+        self._leaves_cookie = False
         self._start_afresh()
 
     def _start_afresh(self) -> None:
@@ -78,6 +82,11 @@ class SavingSession(SessionBase):
         # Its data, serialized, as this request found it, or when the user last changed: claims that
         # have not changed since are older.
         self._found: bytes | None = None
+        # The store key under which the session is now, if another request moved it and this one
+        # does not know the session key.
+        self._moved_to: str | None = None
+        # user_logged_out was sent: the user wants the session to end.
+        self.signs_out = False
 
     @property
     def modified(self) -> bool:
@@ -90,8 +99,15 @@ class SavingSession(SessionBase):
         self._modified = value
 
     @property
+    def keeps_cookie_of_others(self) -> bool:
+        """Whether the answer to this request must not set or delete the session cookie."""
+        return self._leaves_cookie or self._moved_to is not None
+
+    @property
     def store_key(self) -> str | None:
         """Under what the store keeps the session; None before the first save."""
+        if self._moved_to is not None:
+            return self._moved_to
         return None if self._session_key is None else store_key(conf.PARTITION, self._session_key)
 
     # Reading and writing the row
@@ -107,7 +123,8 @@ class SavingSession(SessionBase):
 
     def _insert(self, session_key: str, data: dict[str, Any]) -> Steps[None]:
         identity = identify(data)
-        new = self._compose(session_key, data, identity, None)
+        key = store_key(conf.PARTITION, session_key)
+        new = self._compose(session_key, key, data, identity, None)
         yield from self._before(identity, new.row, None)
         try:
             yield call("create_user_session", new.row)
@@ -121,6 +138,8 @@ class SavingSession(SessionBase):
     def _update(self, data: dict[str, Any], *, move: bool) -> Steps[bool]:
         """Write `data` over the row; under a new key if `move`, or if it changes hands.
 
+        If another request has moved the session meanwhile, it is written where it is now.
+
         Returns:
             False if nothing was written, because the row is one that does not open.
 
@@ -129,10 +148,12 @@ class SavingSession(SessionBase):
             SessionConflict: if it kept changing, or does not open any more.
         """
         is_caught_up = self._saved is not None and self._pending is None
+        step_key = (yield from self._get_step_key(data)) if move else None
         tried = None
         for attempt in range(_MAX_TRIES):
             if not (is_caught_up or self._unreadable):
-                yield from self._catch_up()
+                has_moved = yield from self._catch_up(step_key)
+                move = move and not has_moved
             if self._unreadable:
                 return False
             old = cast(Known, self._known).row
@@ -141,20 +162,26 @@ class SavingSession(SessionBase):
                 break
             tried = old.version
             identity = self._identify(data, old)
-            session_key = cast(str, self._session_key)
+            session_key, key = cast(str, self._session_key), cast(str, self.store_key)
             if move or (session_key == self._arrived_key and changes_hands(old, identity)):
-                session_key = self._get_new_session_key()
-            new = self._compose(session_key, data, identity, old)
+                session_key = step_key or self._get_new_session_key()
+                key = store_key(conf.PARTITION, session_key)
+            new = self._compose(session_key, key, data, identity, old)
             yield from self._before(identity, new.row, old)
             try:
                 version = yield call("overwrite_user_session", old, new.row)
+            except SessionMissing:
+                if self._pending is not None:
+                    raise
+                is_caught_up = False  # Perhaps it is somewhere else.
+                continue
             except SessionChanged:
                 is_caught_up = False
                 if attempt:  # Most races are between two: the second try needs no pause.
                     yield random.uniform(0, min(0.002 * 2**attempt, 0.25))
                 continue
             if new.row.key != old.key:
-                self._session_key, self.modified = session_key, True
+                self._session_key, self._moved_to, self.modified = session_key, None, True
             self._replaces = False
             if version != new.row.version:  # A store may count as it likes.
                 new = new._replace(row=replace(new.row, version=version))
@@ -176,14 +203,57 @@ class SavingSession(SessionBase):
             yield from end_oldest(row)
             yield from end_if_logged_out(row, identity.auth_time)
 
-    def _catch_up(self) -> Steps[None]:
+    def _get_step_key(self, data: dict[str, Any]) -> Steps[str | None]:
+        """Return the new session key, if it is Django that moves the session, for a new SECRET_KEY.
+
+        Every request of a page does that at its first look at the user, so all of them move it to
+        the same key.
+        """
+        known = self._known
+        if known is None or not (settings.SECRET_KEY_FALLBACKS and has_hash(data)):
+            return None
+        if (yield Call(moves, "keys_of_hash", (data,), {})) != "fallback":
+            return None
+        return next_session_key(known.session_key, known.row.sign_in_id)
+
+    def _follow(self, step_key: str | None = None) -> Steps[UserSession | None]:
+        """Return the session where another request has moved it to; None if it has ended.
+
+        Raises:
+            SessionMissing: if it lives on where this request cannot follow, see can_follow().
+        """
+        known = self._known
+        # No filter names an anonymous session.
+        if known is None or known.row.session_id is None:
+            return None
+        found = yield call("get_user_sessions", UserSessionsFilter.of_session(known.row))
+        for row in found:
+            # Also the same subject and session ID at the provider may have signed in anew.
+            if row.sign_in_id != known.row.sign_in_id or self._open(row) is None:
+                continue
+            if step_key is not None and row.key == store_key(conf.PARTITION, step_key):
+                self._session_key, self._moved_to, self.modified = step_key, None, True
+                return cast(UserSession, row)
+            if not can_follow():
+                raise SessionMissing
+            self._moved_to = row.key
+            return cast(UserSession, row)
+        return None
+
+    def _catch_up(self, step_key: str | None = None) -> Steps[bool]:
         """Take over the row as it is now, and apply what changed here onto its data.
+
+        Returns:
+            Whether another request has moved it to another key.
 
         Raises:
             SessionMissing, SessionConflict: as _update().
         """
-        row = yield from self._read()
+        row, has_moved = (yield from self._read()), False
         pending = self._pending
+        if row is None and pending is None:
+            row = yield from self._follow(step_key)
+            has_moved = row is not None
         if pending is not None:
             if self._saved is not None and self._saved.session_key != pending.session_key:
                 if row is None:
@@ -191,9 +261,9 @@ class SavingSession(SessionBase):
                     self._session_key = self._saved.session_key
                     row = yield from self._read()
             elif row is None:
-                return  # Expired or rolled back: the conditional write will tell.
+                return False  # Expired or rolled back: the conditional write will tell.
             if row is not None and row.ticket == pending.row.ticket:
-                return  # Still ours.
+                return False  # Still ours.
         if row is None:
             raise SessionMissing
         # A pending save that is not there any more was rolled back, so it is no base.
@@ -203,7 +273,7 @@ class SavingSession(SessionBase):
             if base is not None:
                 raise SessionConflict("The session cannot be opened any more.")
             self._unreadable = True
-            return
+            return False
         plain, current = opened
         if base is not None:
             if base.row.subject_id is not None and is_other_subject(base.row, row):
@@ -211,6 +281,7 @@ class SavingSession(SessionBase):
             if not self._replaces:
                 self._set_data(merge(base.plain, self._session_cache, current, self.serializer()))
         self._saved, self._pending = Known(cast(str, self._session_key), row, plain), None
+        return has_moved
 
     @property
     def _known(self) -> Known | None:
@@ -219,7 +290,7 @@ class SavingSession(SessionBase):
 
     def _keep(self, known: Known) -> Steps[None]:
         """Remember what was written, for committed as soon as it is."""
-        self._pending = known
+        self._pending, self._leaves_cookie = known, False
 
         def committed() -> None:
             if self._pending is known:
@@ -285,13 +356,18 @@ class SavingSession(SessionBase):
         return open_row(row, self.serializer())
 
     def _compose(
-        self, session_key: str, data: dict[str, Any], identity: Identity, old: UserSession | None
+        self,
+        session_key: str,
+        key: str,
+        data: dict[str, Any],
+        identity: Identity,
+        old: UserSession | None,
     ) -> Known:
         """The row that holds `data` after `old`."""
         now = datetime.now(UTC)
         plain: bytes = self.serializer().dumps(data)
         expires = self._expires(data, now, lifetimes.limit_of(identity, old, now))
-        row = compose(session_key, plain, identity, old, now=now, expires=expires)
+        row = compose(key, plain, identity, old, now=now, expires=expires)
         return Known(session_key, row, plain)
 
     # How long it lives

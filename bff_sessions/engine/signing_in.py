@@ -7,7 +7,7 @@ from collections.abc import Callable
 from datetime import datetime
 
 from bff_sessions import conf
-from bff_sessions.contract import UserSession, UserSessionsFilter
+from bff_sessions.contract import UserSession, UserSessionsFilter, UserSessionsPage
 from bff_sessions.engine.rows import is_other_subject
 from bff_sessions.engine.steps import Steps, call, revoke
 from bff_sessions.identity import Identity
@@ -46,10 +46,12 @@ def replace_others(
 ) -> Steps[None]:
     """End what the same session at the provider has elsewhere: signing in replaces."""
     others = UserSessionsFilter.of_session(row, exclude_key=None if old is None else old.key)
-    for other in (yield call("get_user_sessions", others)):
+    for _, key in (yield from _ages(others)):
+        # Lists carry no tickets, and one ticket at a time is enough.
+        other: UserSession | None = yield call("get_user_session", key)
         # Not what a host with the wrong key cannot open.
-        if can_open(other):
-            yield call("delete_user_session", other.key)
+        if other is not None and can_open(other):
+            yield call("delete_user_session", key)
 
 
 def end_oldest(row: UserSession) -> Steps[None]:
@@ -57,12 +59,12 @@ def end_oldest(row: UserSession) -> Steps[None]:
     limit = conf.MAX_SESSIONS_PER_SUBJECT
     if limit is None:
         return
-    others = UserSessionsFilter.of_subject(row, exclude_key=row.key)
-    found: list[UserSession] = yield call("get_user_sessions", others)
+    others = yield from _ages(UserSessionsFilter.of_subject(row, exclude_key=row.key))
     # Its own among them: of two that sign in at the same moment, whoever finds the other, the later
     # one stays.
-    for oldest in sorted([*found, row], key=_age)[: len(found) + 1 - limit]:
-        yield revoke(oldest.key)
+    ages = sorted([*others, (row.created, row.key)])
+    for _, key in ages[: max(0, len(ages) - limit)]:
+        yield revoke(key)
 
 
 def warn_without_provider(row: UserSession) -> None:
@@ -79,8 +81,16 @@ def warn_without_provider(row: UserSession) -> None:
         )
 
 
-def _age(row: UserSession) -> tuple[datetime, str]:
-    return row.created, row.key
+def _ages(filter: UserSessionsFilter) -> Steps[list[tuple[datetime, str]]]:
+    """Return `created` and store key of all live sessions that match; nothing else is kept."""
+    ages: list[tuple[datetime, str]] = []
+    cursor = None
+    while True:
+        page: UserSessionsPage = yield call("query_user_sessions", filter, cursor=cursor, limit=500)
+        ages += [(session.created, session.key) for session in page.sessions]
+        cursor = page.next_cursor
+        if cursor is None:
+            return ages
 
 
 def _triple(row: UserSession) -> tuple[str | None, str | None, str | None]:

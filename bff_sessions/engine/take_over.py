@@ -28,6 +28,7 @@ from bff_sessions.engine import lifetimes
 from bff_sessions.engine.rows import compose, is_session_key
 from bff_sessions.exceptions import SessionExists
 from bff_sessions.identity import identify
+from bff_sessions.protection import store_key
 from bff_sessions.stores import get_store
 
 __all__ = ["NotMoved", "OldEngine", "atake_over", "take_over"]
@@ -108,7 +109,8 @@ class OldEngine:
         except Exception as error:
             # Without the error's own text: it may quote the data.
             raise NotMoved(f"unreadable: {type(error).__name__}") from None
-        return compose(old.session_key, plain, identity, None, now=now, expires=expires)
+        key = store_key(conf.PARTITION, old.session_key)
+        return compose(key, plain, identity, None, now=now, expires=expires)
 
     @sensitive_variables()
     def move(self, pairs: Sequence[tuple[AbstractBaseSession, UserSession]]) -> int:

@@ -7,7 +7,8 @@ import signal
 import threading
 from argparse import ArgumentTypeError
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import partial
 from typing import Any
 
 from django.core.management.base import BaseCommand
@@ -44,18 +45,33 @@ def progress(
     command: BaseCommand, count: Callable[[], int], *, quiet: bool
 ) -> Iterator[Callable[[int], Any] | None]:
     """A bar that advances by what it is called with, where there is a terminal to show it and tqdm
-    to draw it; else None, and nothing is counted."""
-    try:
-        from tqdm import tqdm
-    except ImportError:
-        quiet = True
-    if quiet or not command.stderr.isatty():
+    to draw it; else None, and nothing is counted. A bar that fails stops, and the work goes on."""
+    bar = None if quiet else _open_bar(command, count)
+    if bar is None:
         yield None
         return
-    # The stream itself: command.stderr ends and colours each write as a message of its own.
-    stream: Any = command.stderr._out
-    with tqdm(total=count(), unit=" sessions", file=stream) as bar:
-        yield bar.update
+    try:
+        yield partial(_advance, bar)
+    finally:
+        with suppress(Exception):
+            bar.close()
+
+
+def _open_bar(command: BaseCommand, count: Callable[[], int]) -> Any:
+    # A terminal that has gone, for example, or a table that cannot be counted.
+    with suppress(Exception):
+        from tqdm import tqdm
+
+        if command.stderr.isatty():
+            # The stream itself: command.stderr ends and colours each write as its own message.
+            stream: Any = command.stderr._out
+            return tqdm(total=count(), unit=" sessions", file=stream)
+    return None
+
+
+def _advance(bar: Any, number: int) -> None:
+    with suppress(Exception):
+        bar.update(number)
 
 
 @contextmanager

@@ -22,7 +22,7 @@ from bff_sessions.exceptions import (
 from bff_sessions.identity import identify
 from bff_sessions.oidc import outbox
 from bff_sessions.oidc.providers import Provider, get_provider
-from bff_sessions.oidc.refreshing import RefreshRefused, is_other_subject, refresh
+from bff_sessions.oidc.refreshing import OtherSubject, RefreshRefused, refresh
 from bff_sessions.oidc.tokens import Tokens, read_tokens
 
 __all__ = ["aget_access_token", "get_access_token"]
@@ -47,8 +47,10 @@ def get_access_token(request: HttpRequest, *, margin: float | None = None) -> st
 
     Raises:
         SignInRequired: if the session has no access token, or one that expired and cannot be
-            refreshed.
-        SignInEnded: if the provider refuses to refresh it: nobody is signed in any more.
+            refreshed, or not before the user has signed in again. The session stays as it is.
+        SignInEnded: if its refresh token is not good any more: nobody is signed in any more.
+        ClientMisconfigured: if it has expired and the provider does not accept this site as a
+            client. The session stays as it is.
         ProviderUnavailable: if it has expired and the provider does not answer as it has to.
             The session stays as it is.
         SessionBusy: if it has expired and another request refreshes it for too long.
@@ -91,9 +93,9 @@ class _Access:
             # A refresh token that was sent is spent, so what came for it must be saved.
             token: str = yield Shielded(self._refresh_in(block))
             return token
-        except (SessionBusy, ProviderUnavailable) as error:
-            tokens = self._read()
-            if tokens.access_token is None or tokens.seconds_left <= 0:
+        except (SessionBusy, ProviderUnavailable, SignInRequired) as error:
+            tokens = None if isinstance(error, SignInEnded) else read_tokens(self._session)
+            if tokens is None or tokens.access_token is None or tokens.seconds_left <= 0:
                 raise
             if not isinstance(error, SessionBusy):
                 logger.warning("An access token is not refreshed yet. %s", error)
@@ -115,29 +117,34 @@ class _Access:
 
     def _refresh(self) -> Steps[str]:
         """Have a good token, alone with the session."""
+        refusal = stored = None
         for _ in range(2):
             tokens = self._read()
             if tokens.access_token is not None and (self._is_good(tokens) or self._is_news(tokens)):
                 return tokens.access_token
-            provider = self._find_provider(tokens)
-            if provider is None or tokens.refresh_token is None:
+            provider = yield from self._find_provider(tokens)
+            if provider is None:
                 if tokens.access_token is not None and tokens.seconds_left > 0:
                     return tokens.access_token
                 raise SignInRequired("The access token has expired and cannot be refreshed.")
+            signed_in = self._session.get(conf.CLAIMS_KEY)
             try:
-                self._new = yield from refresh(provider, tokens)
-            except RefreshRefused:
+                self._new = yield from refresh(provider, tokens, signed_in)
+            except RefreshRefused as error:
                 # Perhaps whoever had the session before lost it by being slow, and was done yet.
-                stored = read_tokens((yield Call(self._session, "load", (), {})))
+                refusal, stored = error, read_tokens((yield Call(self._session, "load", (), {})))
                 if stored is None or stored.refresh_token == tokens.refresh_token:
                     break
                 read_tokens(self._session, stored)
                 continue
-            if is_other_subject(tokens, self._new, self._session.get(conf.CLAIMS_KEY)):
+            except OtherSubject:
                 logger.error("%s refreshed a token with one of somebody else.", provider.issuer)
+                refusal = None
                 break
             read_tokens(self._session, self._new)
             return self._new.access_token or ""
+        if refusal is not None and stored is not None and not refusal.is_final:
+            raise SignInRequired(f"The user has to sign in again. {refusal}")
         yield Call(auth, "logout", (self._request,), {})
         raise SignInEnded("The provider does not go on with the session.")
 
@@ -161,9 +168,14 @@ class _Access:
             return conf.ACCESS_TOKEN_MARGIN
         return min(conf.ACCESS_TOKEN_MARGIN, tokens.expires_in / 5)
 
-    def _find_provider(self, tokens: Tokens) -> Provider | None:
+    def _find_provider(self, tokens: Tokens) -> Steps[Provider | None]:
+        """Find the provider that can refresh `tokens`; None if there is none."""
         issuer = tokens.issuer or identify(dict(self._session.items())).issuer
-        return None if issuer is None else get_provider(issuer)
+        provider = None if issuer is None else get_provider(issuer)
+        if provider is None or tokens.refresh_token is None:
+            return None
+        endpoint = yield Call(provider, "find_endpoint", ("token_endpoint",), {})
+        return None if endpoint is None else provider
 
 
 def _lives_on(error: SessionInterrupted) -> bool:

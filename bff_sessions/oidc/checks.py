@@ -37,9 +37,11 @@ AUTH_METHODS: Final = ("client_secret_basic", "client_secret_post")
 OPTIONS: Final = (
     "CLIENT_ID",
     "CLIENT_SECRET",
+    "DISCOVERY_URL",
     *ENDPOINTS,
     "ALGORITHMS",
     "TOKEN_ENDPOINT_AUTH_METHOD",
+    "ALLOW_MISSING_EXP",
     "ALLOW_HTTP",
 )
 # Asymmetric ones only: with HMAC whoever knows the public key, or the client secret, could sign.
@@ -116,14 +118,21 @@ def _check_provider(issuer: Any, options: dict[str, Any]) -> Iterator[CheckMessa
             hint="Leave it out, unless a network of your own leads to the provider.",
             id="bff_sessions.E026",
         )
-    for option, url in [("", issuer), *[(key, options.get(key)) for key in ENDPOINTS]]:
+    if not isinstance(options.get("ALLOW_MISSING_EXP", False), bool):
+        yield Error(
+            f"{name}['ALLOW_MISSING_EXP'] must be True or False.",
+            hint="Leave it out, unless the provider's logout tokens have no exp.",
+            id="bff_sessions.E035",
+        )
+    addresses = ("DISCOVERY_URL", *ENDPOINTS)
+    for option, url in [("", issuer), *[(key, options.get(key)) for key in addresses]]:
         place = f"{name}['{option}']" if option else name
         if url is None:
             continue
         if not is_url(url):
             yield Error(
                 f"{place} is no address: {url!r:.120}.",
-                hint="Give an absolute URL, or leave it out: the provider tells.",
+                hint="Give an absolute URL, or None if the provider has none; or leave it out.",
                 id="bff_sessions.E027",
             )
         elif allow_http is not True and not is_secure(url):

@@ -2,42 +2,53 @@
 
 from __future__ import annotations
 
-import threading
-import time
 from typing import Any
 
 from bff_sessions.exceptions import ProviderUnavailable
-from bff_sessions.oidc.http import MAX_AGE, Source, get_json
+from bff_sessions.oidc.http import NotFound, Source, get_json
 
-__all__ = ["Discovery"]
+__all__ = ["Discovery", "get_default_url"]
+
+
+def get_default_url(issuer: str) -> str:
+    """Return the address of the provider's metadata, unless the site names another one."""
+    # 4: "any terminating / MUST be removed prior to appending /.well-known/...".
+    return issuer.removesuffix("/") + "/.well-known/openid-configuration"
 
 
 class Discovery:
-    """The provider's configuration document, kept for `MAX_AGE`."""
+    """The provider's metadata.
 
-    def __init__(self, issuer: str) -> None:
+    Args:
+        url: where it is; None: the provider has none.
+        may_be_missing: whether nothing at `url` means that the provider has none. Otherwise it is a
+            fault, as without metadata nothing would be known of the provider.
+    """
+
+    def __init__(self, issuer: str, url: str | None, *, may_be_missing: bool) -> None:
         self._issuer = issuer
+        self._url = url
+        self._may_be_missing = may_be_missing
         self._source = Source(self._read)
-        self._lock = threading.Lock()
-        self._document: dict[str, Any] = {}
-        self._until = float("-inf")
 
     def get(self) -> dict[str, Any]:
-        """The document.
+        """Return it; empty if the provider has none.
 
         Raises:
-            ProviderUnavailable: if it cannot be had, or is somebody else's.
+            ProviderUnavailable: if it cannot be read, or is that of another issuer.
         """
-        with self._lock:
-            if time.monotonic() >= self._until:
-                self._document = self._source.fetch()
-                self._until = time.monotonic() + MAX_AGE
-            return self._document
+        return {} if self._url is None else self._source.get()
 
     def _read(self) -> dict[str, Any]:
-        # 4: "any terminating / MUST be removed prior to appending /.well-known/...".
-        document = get_json(self._issuer.removesuffix("/") + "/.well-known/openid-configuration")
+        try:
+            document = get_json(self._url or "")
+        except NotFound:
+            if not self._may_be_missing:
+                raise
+            return {}
         # 4.3: "MUST exactly match the issuer value used".
         if document.get("issuer") != self._issuer:
             raise ProviderUnavailable("The provider's configuration names another issuer.")
+        # It has metadata: nothing at its address is a fault from now on.
+        self._may_be_missing = False
         return document

@@ -48,14 +48,17 @@ def get_url(
             default target.
 
     Returns:
-        None, logged, if the provider has no ``end_session_endpoint``, or cannot be asked for it.
+        None if the provider has no ``end_session_endpoint``; or, logged, if it cannot be asked.
     """
     provider = get_providers()[issuer]
     try:
-        parts = urlsplit(provider.endpoint("end_session_endpoint"))
+        endpoint = provider.find_endpoint("end_session_endpoint")
     except ProviderUnavailable as error:
         logger.warning("A user signed out here but not at the provider. %s", error)
         return None
+    if endpoint is None:
+        return None
+    parts = urlsplit(endpoint)
     query = QueryDict(parts.query, mutable=True)
     query["client_id"] = provider.client_id
     query["post_logout_redirect_uri"] = post_logout_redirect_uri
@@ -81,12 +84,13 @@ def get_url(
 
 @sensitive_variables()
 def find_id_token(data: Mapping[str, Any], issuer: str) -> str | None:
-    """The id token in the session data that this issuer gave, and no other."""
+    """Return the id token in the session data that this issuer gave; None if it cannot be read."""
     claims = data.get(conf.CLAIMS_KEY)
     if isinstance(claims, Mapping) and claims.get("iss") == issuer:
         token = claims.get("id_token")
-        return token if isinstance(token, str) else None
+    else:
+        token = data.get(ID_TOKEN)
+    # RP-Initiated Logout 1.0, 2: an encrypted id token is not a hint as it is.
     with suppress(ValueError):
-        if read_claims(data.get(ID_TOKEN)).get("iss") == issuer:
-            return str(data[ID_TOKEN])
+        return str(token) if read_claims(token).get("iss") == issuer else None
     return None

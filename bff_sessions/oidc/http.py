@@ -7,26 +7,43 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC
 from email.utils import parsedate_to_datetime
-from typing import Any, Final
+from typing import Any, Final, Generic, TypeVar
 
 import requests
 from django.views.decorators.debug import sensitive_variables
-from urllib3.exceptions import HTTPError
+from requests.adapters import HTTPAdapter
 
 from bff_sessions.exceptions import ProviderUnavailable
+from bff_sessions.oidc.deadlines import hold, time_left, time_limit
+from bff_sessions.oidc.exchange import run_in_time
 
-__all__ = ["MAX_AGE", "Response", "Source", "get_json", "post_form"]
+__all__ = [
+    "MAX_AGE",
+    "NotFound",
+    "Response",
+    "Source",
+    "asks_to_wait",
+    "get_json",
+    "post_form",
+]
 
-# Seconds to connect, and between two pieces of an answer, which has twice as long to be whole. A
-# logout waits for this.
+_T = TypeVar("_T")
+
+# Seconds for one wait: to connect, or for the next piece of an answer. Everything together, from
+# the name server to the end of the answer, takes twice as long at most. A logout waits for this.
 TIMEOUT: Final = 2.0
 # Seconds for which a provider that did not answer is not asked again.
 PAUSE_AFTER_FAILURE: Final = 10.0
+# Seconds after which something that is kept, and does not suffice, is read once more.
+COOLDOWN: Final = 30.0
 # Seconds for which what a provider says of itself and its keys are kept.
 MAX_AGE: Final = 3600.0
 # Bytes. Large providers' keys are about 10,000.
 _MAX_SIZE: Final = 256 * 1024
+# Seconds. A number of 400 digits would be infinite, which nobody can wait for.
+_MAX_RETRY_AFTER: Final = 366 * 24 * 60 * 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +66,8 @@ class Response:
             ProviderUnavailable: if that is no JSON object.
         """
         try:
-            value = json.loads(self.content)
+            # RFC 8259, 8.1: UTF-8; a byte order mark may be ignored. Given bytes, json guesses.
+            value = json.loads(self.content.decode("utf-8-sig"))
         except (ValueError, RecursionError):
             value = None
         if not isinstance(value, dict):
@@ -57,15 +75,27 @@ class Response:
         return value
 
 
+class NotFound(ProviderUnavailable):
+    """The provider says that it has nothing at an address."""
+
+
+def asks_to_wait(status: int) -> bool:
+    """Return whether an answer of this status says nothing but "later"."""
+    # RFC 9110, 15.5.9 and 15.6; RFC 8470, 5.2; RFC 6585, 4.
+    return status in (408, 425, 429) or status >= 500
+
+
 def get_json(url: str) -> dict[str, Any]:
-    """The JSON object at `url`.
+    """Return the JSON object at `url`.
 
     Raises:
-        ProviderUnavailable: if there is none, for whatever reason.
+        NotFound: if there is nothing at `url`: status 404 or 410.
+        ProviderUnavailable: if there is no JSON object, for any other reason.
     """
     response = _send("GET", url, headers={"Accept": "application/json"})
     if response.status_code != 200:
-        raise ProviderUnavailable(f"The provider answered with status {response.status_code}.")
+        kind = NotFound if response.status_code in (404, 410) else ProviderUnavailable
+        raise kind(f"The provider answered with status {response.status_code}.")
     return response.json()
 
 
@@ -85,30 +115,37 @@ def post_form(
 
     Raises:
         ProviderUnavailable: if nobody answers, or somebody who has to be asked again later:
-            status 429 and from 500. With ``retry_after``, if it says when.
+            see asks_to_wait(). With ``retry_after``, if it says when.
     """
     headers = {"Accept": "application/json"}
     if authorization is not None:
         headers["Authorization"] = authorization
     response = _send("POST", url, headers=headers, data=dict(data), timeout=timeout)
-    status = response.status_code
-    if status == 429 or status >= 500:
-        error = ProviderUnavailable(f"The provider answered with status {status}.")
-        error.retry_after = response.retry_after
-        raise error
+    if asks_to_wait(response.status_code):
+        raise ProviderUnavailable(
+            f"The provider answered with status {response.status_code}.",
+            retry_after=response.retry_after,
+        )
     return response
 
 
 @sensitive_variables()
-def _send(method: str, url: str, *, timeout: float | None = None, **kwargs: Any) -> Response:
+def _send(method: str, url: str, *, timeout: float | None = None, **options: Any) -> Response:
     if timeout is None:
         timeout = TIMEOUT
-    # The timeout is for each piece of an answer, of which there could be many.
-    deadline = time.monotonic() + 2 * timeout
-    try:
-        with requests.request(
-            method, url, timeout=timeout, allow_redirects=False, stream=True, auth=_as_is, **kwargs
-        ) as response:
+    seconds = min(2 * timeout, time_left())
+    if seconds <= 0:
+        raise ProviderUnavailable("The provider answers too slowly.")
+    deadline = time.monotonic() + seconds
+
+    @sensitive_variables()
+    def exchange(adapter: HTTPAdapter) -> Response:
+        with requests.Session() as session:
+            request = session.prepare_request(requests.Request(method, url, auth=_as_is, **options))
+            # Proxies and certificate authorities.
+            environment: Any = session.merge_environment_settings(request.url, {}, True, None, None)
+        # Not by the session, which would read all that a redirect has for a body.
+        with adapter.send(request, timeout=timeout, **environment) as response:
             if response.is_redirect:
                 raise ProviderUnavailable("The provider redirects, which is not followed.")
             content = b""
@@ -121,19 +158,20 @@ def _send(method: str, url: str, *, timeout: float | None = None, **kwargs: Any)
                     raise ProviderUnavailable("The provider answers too slowly.")
             retry_after = _to_seconds(response.headers.get("Retry-After", ""))
             return Response(response.status_code, content, retry_after)
-    except (requests.RequestException, HTTPError, UnicodeError) as error:
-        # Without the error's own text and cause: they hold the address, and what was posted.
-        raise ProviderUnavailable(
-            f"The provider cannot be reached: {type(error).__name__}."
-        ) from None
+
+    return run_in_time(exchange, seconds)
 
 
 def _to_seconds(retry_after: str) -> float | None:
     """RFC 9110, 10.2.3: a number of seconds, or a date."""
     try:
         if retry_after.isdecimal():
-            return float(retry_after)
-        return max(0.0, parsedate_to_datetime(retry_after).timestamp() - time.time())
+            return min(float(retry_after), _MAX_RETRY_AFTER)
+        moment = parsedate_to_datetime(retry_after)
+        # 5.6.7: each format means UTC; the one of asctime() does not say so.
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=UTC)
+        return max(0.0, moment.timestamp() - time.time())
     except (ValueError, OverflowError):
         return None
 
@@ -143,30 +181,58 @@ def _as_is(request: requests.PreparedRequest) -> requests.PreparedRequest:
     return request
 
 
-class Source:
-    """Something that is read from the provider: by one thread at a time, and not again soon after
-    it failed.
+class Source(Generic[_T]):
+    """Something that a provider says. One thread at a time reads it, and not soon after a failure.
 
     Args:
         read: reads it; may raise `ProviderUnavailable`.
     """
 
-    def __init__(self, read: Callable[[], dict[str, Any]]) -> None:
+    def __init__(self, read: Callable[[], _T]) -> None:
         self._read = read
         self._lock = threading.Lock()
-        self._failed = float("-inf")
+        self._kept: tuple[_T, float] | None = None
+        self._failed = self._looked_again = float("-inf")
 
-    def fetch(self) -> dict[str, Any]:
-        """It, as it is now.
+    @property
+    def is_fresh(self) -> bool:
+        """Whether get() need not ask the provider."""
+        return self._kept is not None and time.monotonic() - self._kept[1] < MAX_AGE
+
+    def get(self, suffices: Callable[[_T], bool] = lambda value: True) -> _T:
+        """Return it as it was less than `MAX_AGE` ago, or is now. Twice `TIMEOUT` at most.
+
+        Args:
+            suffices: decides about what is kept; if it returns False, it is read again, once in
+                `COOLDOWN` at most. The first reading does not count for that, so that what comes
+                right after it is found.
 
         Raises:
-            ProviderUnavailable: if there is nothing, or there was nothing a moment ago.
+            ProviderUnavailable: if it cannot be read, or could not a moment ago; or if it does not
+                suffice and was read again too short a time ago, with ``retry_after``.
         """
-        with self._lock:
-            if time.monotonic() - self._failed < PAUSE_AFTER_FAILURE:
-                raise ProviderUnavailable("The provider did not answer well a moment ago.")
-            try:
-                return self._read()
-            except ProviderUnavailable:
-                self._failed = time.monotonic()
-                raise
+        kept = self._kept
+        if kept is not None and self.is_fresh and suffices(kept[0]):
+            return kept[0]
+        with time_limit(2 * TIMEOUT), hold(self._lock):
+            kept = self._kept
+            if kept is None or not self.is_fresh:
+                kept = self._fetch()
+            if not suffices(kept[0]):
+                if time.monotonic() - self._looked_again < COOLDOWN:
+                    error = ProviderUnavailable("The provider was asked too short a time ago.")
+                    error.retry_after = COOLDOWN
+                    raise error
+                kept = self._fetch()
+                self._looked_again = time.monotonic()
+            return kept[0]
+
+    def _fetch(self) -> tuple[_T, float]:
+        if time.monotonic() - self._failed < PAUSE_AFTER_FAILURE:
+            raise ProviderUnavailable("The provider did not answer well a moment ago.")
+        try:
+            self._kept = kept = (self._read(), time.monotonic())
+        except ProviderUnavailable:
+            self._failed = time.monotonic()
+            raise
+        return kept

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
-from jwt import PyJWK, PyJWKClient, PyJWKClientError, PyJWKSet
+from jwt import PyJWK, PyJWKSet
 from jwt.exceptions import PyJWTError
 
 from bff_sessions.exceptions import ProviderUnavailable
-from bff_sessions.oidc.http import MAX_AGE, Source, get_json
+from bff_sessions.oidc.http import Source, get_json
 
 __all__ = ["SigningKeys"]
 
@@ -20,88 +21,108 @@ logger = logging.getLogger("bff_sessions.logout")
 _OF_RSA: Final = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512")
 
 
-class SigningKeys(PyJWKClient):
-    """Keeps the keys for `MAX_AGE`, and looks again for one that it does not know.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _KeySet:
+    number: int
+    """How many keys the provider may sign with."""
+    keys: Sequence[PyJWK]
+    """Those that can be used, once for each algorithm."""
 
-    For unknown key ids it asks the provider once in 30 seconds at most, which is PyJWT's doing.
-    The first fetch does not count, so that a key that comes right after it is found.
-
-    Args:
-        issuer: the provider.
-        uri: tells where its keys are; may raise `ProviderUnavailable`.
-    """
-
-    def __init__(self, issuer: str, uri: Callable[[], str]) -> None:
-        super().__init__(issuer, lifespan=MAX_AGE)
-        self._source = Source(lambda: _read(uri()))
-        self._lock = threading.Lock()
-        self._prefetch = threading.Lock()
-        self._fetches = 0
-
-    def fetch_data(self) -> dict[str, Any]:
-        # Not PyJWT's own, which reads answers of any length and tries again after each failure.
-        fetched = self._source.fetch()
-        self._fetches += 1
-        return fetched
+    def has(self, key_id: str) -> bool:
+        return any(key.key_id == key_id for key in self.keys)
 
     def find(self, key_id: str | None, algorithm: str) -> PyJWK | None:
-        """The key of that id that may have signed with `algorithm`; None if there is none.
-
-        Without an id, the only key for `algorithm`: OpenID Connect Core 1.0, 10.1 asks for ids
-        only where there are several.
-
-        Raises:
-            ProviderUnavailable: if the keys cannot be had; or if the id is unknown and the provider
-                was asked too short a time ago to ask once more: it may be that of a new key.
-        """
-        with self._lock:
-            if key_id is not None:
-                before = self._fetches
-                try:
-                    self.get_signing_key(key_id)  # Looks again.
-                except PyJWKClientError:
-                    if self._fetches > before:
-                        return None
-                    error = ProviderUnavailable("Its keys were asked for a moment ago.")
-                    error.retry_after = self.cooldown_duration
-                    raise error from None
-            fitting = [
-                key
-                for key in self.get_jwk_set().keys
-                if key.algorithm_name == algorithm
-                and key.public_key_use in (None, "sig")
-                and key_id in (None, key.key_id)
-            ]
+        # OpenID Connect Core 1.0, 10.1: "If there are multiple keys in the referenced JWK Set
+        # document, a kid value MUST be provided in the JOSE Header."
+        if key_id is None and self.number > 1:
+            return None
+        fitting = [
+            key
+            for key in self.keys
+            if key.algorithm_name == algorithm and key_id in (None, key.key_id)
+        ]
         return fitting[0] if len(fitting) == 1 else None
 
+
+class SigningKeys:
+    """Finds the provider's keys, and looks again for one that it does not know.
+
+    Args:
+        find_uri: returns where they are; None if the provider has none. May raise
+            `ProviderUnavailable`.
+    """
+
+    def __init__(self, find_uri: Callable[[], str | None]) -> None:
+        self._find_uri = find_uri
+        self._source = Source(self._read)
+        self._prefetch = threading.Lock()
+
+    def find(self, key_id: str | None, algorithm: str) -> PyJWK | None:
+        """Return the key of that ID that may have signed with `algorithm`; None if there is none.
+
+        Without an ID, return the provider's only key, if it fits `algorithm`. Return None also if
+        two keys fit: which of them signed cannot be decided.
+
+        Raises:
+            ProviderUnavailable: if the keys cannot be read; or if the ID is unknown and the
+                provider was asked too short a time ago to ask it again. The ID may be that of a
+                new key.
+        """
+        keys = self._source.get(lambda keys: keys is None or key_id is None or keys.has(key_id))
+        return None if keys is None else keys.find(key_id, algorithm)
+
     def prefetch(self) -> None:
-        """Have the keys at hand, if nobody is looking for them already. Without waiting."""
-        is_fresh = self.jwk_set_cache is not None and self.jwk_set_cache.get() is not None
-        if is_fresh or not self._prefetch.acquire(blocking=False):
+        """Read the keys in a thread, without waiting, unless they are known or being read."""
+        if self._source.is_fresh or not self._prefetch.acquire(blocking=False):
             return
-        threading.Thread(target=self._prefetch_now, name="bff_sessions keys", daemon=True).start()
+        thread = threading.Thread(target=self._prefetch_now, name="bff_sessions keys", daemon=True)
+        try:
+            thread.start()
+        except BaseException:
+            self._prefetch.release()  # Or no later sign-in tries again.
+            raise
 
     def _prefetch_now(self) -> None:
         try:
-            with self._lock:
-                self.get_jwk_set()
+            self._source.get()
         except ProviderUnavailable as error:
             # Nobody needs them yet; who does will say so.
             logger.info("The keys of a provider could not be fetched in advance: %s", error)
+        except Exception as error:
+            logger.warning(
+                "The keys of a provider could not be fetched in advance: %s", type(error).__name__
+            )
         finally:
             self._prefetch.release()
 
+    def _read(self) -> _KeySet | None:
+        uri = self._find_uri()
+        if uri is None:
+            return None
+        document = get_json(uri)
+        try:
+            return _to_key_set([key for key in document["keys"] if isinstance(key, dict)])
+        except (PyJWTError, LookupError, TypeError, ValueError):
+            raise ProviderUnavailable("The provider's key set has no usable key.") from None
 
-def _read(uri: str) -> dict[str, Any]:
-    try:
-        document = {"keys": list(_spell_out(get_json(uri)["keys"]))}
-        PyJWKSet.from_dict(document)
-    except (PyJWTError, LookupError, TypeError, ValueError, AttributeError):
-        raise ProviderUnavailable("The provider's key set has no key of use.") from None
-    return document
+
+def _to_key_set(keys: Sequence[dict[str, Any]]) -> _KeySet:
+    signing = [key for key in keys if _may_sign(key)]
+    if keys and not signing:
+        return _KeySet(number=0, keys=())
+    usable = PyJWKSet.from_dict({"keys": list(_spell_out(signing))})
+    return _KeySet(number=len(signing), keys=usable.keys)
 
 
-def _spell_out(keys: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+def _may_sign(key: dict[str, Any]) -> bool:
+    """RFC 7517, 4.2 and 4.3: a key without ``use`` and ``key_ops`` is for every use."""
+    uses = key.get("key_ops")
+    return key.get("use") in (None, "sig") and (
+        uses is None or (isinstance(uses, list) and "verify" in uses)
+    )
+
+
+def _spell_out(keys: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     """Let every key name its algorithm, which PyJWT takes it for good for then, and no other."""
     for key in keys:
         if key.get("kty") == "RSA" and "alg" not in key:

@@ -58,6 +58,7 @@ def end_sessions(token: LogoutToken) -> int:
 
 
 def _find_subject(token: LogoutToken) -> str | None:
-    """Whose the session is that `token` names."""
+    """Return the subject of the session that `token` names; None if there is no such session."""
     named = UserSessionsFilter(issuer=token.issuer, session_id=token.session_id)
-    return next((session.subject_id for session in get_store().get_user_sessions(named)), None)
+    page = get_store().query_user_sessions(named, limit=1)
+    return page.sessions[0].subject_id if page.sessions else None

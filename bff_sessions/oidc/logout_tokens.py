@@ -13,6 +13,7 @@ from django.views.decorators.debug import sensitive_variables
 
 from bff_sessions.contract import check_text, is_moment
 from bff_sessions.exceptions import BffSessionsError
+from bff_sessions.jws import read_jws
 from bff_sessions.oidc.options import LogoutOptions, get_logout_options
 from bff_sessions.oidc.providers import Provider, get_provider
 
@@ -73,7 +74,7 @@ class LogoutToken:
     issued_at: datetime
     """The ``iat`` claim. Aware, UTC."""
     expires_at: datetime
-    """The ``exp`` claim. Aware, UTC."""
+    """The ``exp`` claim, or when the token is outdated if it has none. Aware, UTC."""
 
 
 @sensitive_variables()
@@ -90,24 +91,34 @@ def verify_logout_token(token: str) -> LogoutToken:
         ImproperlyConfigured: as get_provider().
     """
     options = get_logout_options()
-    try:
-        unverified = jwt.decode_complete(token, options={"verify_signature": False})
-    except (jwt.InvalidTokenError, ValueError, RecursionError):
-        raise LogoutTokenInvalid(Reason.MALFORMED) from None
-    header, claims = unverified["header"], unverified["payload"]
+    header, claims = _read(token)
     _check_type(header.get("typ", "JWT"), options)
     provider = _get_provider(claims.get("iss"), header.get("alg"))
     _check_signature(token, header, provider)
     _check_claims(claims, provider)
-    _check_times(claims, options)
+    _check_times(claims, provider, options)
+    # Without exp, iat and MAX_AGE say how long it is good for, and so must be remembered.
+    expires = claims["exp"] if "exp" in claims else claims["iat"] + options.max_age
     return LogoutToken(
         issuer=provider.issuer,
         subject_id=_text(claims, "sub", Reason.SUBJECT),
         session_id=_text(claims, "sid", Reason.SESSION),
         jti=claims["jti"],
         issued_at=datetime.fromtimestamp(claims["iat"], UTC),
-        expires_at=datetime.fromtimestamp(claims["exp"], UTC),
+        expires_at=datetime.fromtimestamp(expires, UTC),
     )
+
+
+@sensitive_variables()
+def _read(token: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    try:
+        # PyJWT also reads padding, a byte order mark, UTF-16 and repeated names.
+        header, claims = read_jws(token)
+        # PyJWT refuses headers that it does not understand, such as ``crit``.
+        jwt.decode_complete(token, options={"verify_signature": False})
+    except (jwt.InvalidTokenError, ValueError, RecursionError):
+        raise LogoutTokenInvalid(Reason.MALFORMED) from None
+    return header, claims
 
 
 def _check_type(type_: object, options: LogoutOptions) -> None:
@@ -161,19 +172,25 @@ def _check_claims(claims: dict[str, Any], provider: Provider) -> None:
         raise LogoutTokenInvalid(Reason.NOBODY)
 
 
-def _check_times(claims: dict[str, Any], options: LogoutOptions) -> None:
+def _check_times(claims: dict[str, Any], provider: Provider, options: LogoutOptions) -> None:
     now, leeway = time.time(), options.leeway
-    expires, issued = claims.get("exp"), claims.get("iat")
-    if not is_moment(expires):
-        raise LogoutTokenInvalid(Reason.EXPIRES)
+    issued = claims.get("iat")
+    if "exp" in claims or not provider.allow_missing_exp:
+        _check_expiry(claims.get("exp"), now - leeway)
     if not is_moment(issued):
         raise LogoutTokenInvalid(Reason.ISSUED)
-    if expires <= now - leeway:
-        raise LogoutTokenInvalid(Reason.EXPIRED)
     if issued > now + leeway:
         raise LogoutTokenInvalid(Reason.PREMATURE)
-    if issued < now - leeway - options.max_age:
+    # At that very moment the token may be forgotten, too.
+    if issued <= now - leeway - options.max_age:
         raise LogoutTokenInvalid(Reason.OUTDATED)
+
+
+def _check_expiry(expires: object, earliest: float) -> None:
+    if not is_moment(expires):
+        raise LogoutTokenInvalid(Reason.EXPIRES)
+    if expires <= earliest:
+        raise LogoutTokenInvalid(Reason.EXPIRED)
 
 
 def _text(claims: dict[str, Any], name: str, reason: Reason) -> str | None:

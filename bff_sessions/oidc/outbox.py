@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
@@ -26,6 +26,7 @@ from bff_sessions.oidc.options import RevocationOptions, get_revocation_options
 from bff_sessions.oidc.sealing import seal_token
 from bff_sessions.oidc.tokens import Tokens, tokens_of
 from bff_sessions.signals import sessions_revoked
+from bff_sessions.stores.scopes import scope_of
 
 if TYPE_CHECKING:
     from bff_sessions.models import TokenRevocation
@@ -34,12 +35,14 @@ __all__ = ["ahand_over", "connect", "for_expired_sessions", "hand_over"]
 
 logger = logging.getLogger("bff_sessions.oidc")
 
-# Seconds for which a request that has been answered goes on to keep its thread busy.
+# Seconds for which a request that has been answered begins to send; what it has begun to send keeps
+# its thread busy for 10 seconds at most.
 _MAX_SECONDS: Final = 5.0
 # Digests of what has been committed. Of the whole process, as a request may end in another thread
 # than the one it worked in: whichever ends next sends them. Where no request ever does, in a
-# command for one, what is more waits for revoke_tokens.
-_pending: Final = deque[str](maxlen=100)
+# command for one, what is more waits for revoke_tokens. Each with the alias and the scope of its
+# row: another tenant's request would not find it, and lose it.
+_pending: Final = deque[tuple[str, str, str]](maxlen=100)
 
 
 @sensitive_variables()
@@ -108,39 +111,49 @@ def _write(rows: list[TokenRevocation], after_response: bool) -> None:
     outbox = TokenRevocation.objects.current()
     outbox.add(rows)
     if after_response:
-        digests = [row.digest for row in rows]
-        transaction.on_commit(lambda: _pending.extend(digests), using=outbox.db)
+        scope = scope_of(outbox.db)
+        pending = [(outbox.db, scope, row.digest) for row in rows]
+        transaction.on_commit(lambda: _pending.extend(pending), using=outbox.db)
 
 
 # After the response
 
 
 def _send_pending(**kwargs: Any) -> None:
-    digests = list(_take_pending())
-    if not digests:
-        return
     try:
-        from bff_sessions.models import TokenRevocation
-        from bff_sessions.oidc.sending import send
-
-        rows = TokenRevocation.objects.current().filter(digest__in=digests)
-        try:
-            send(rows, max_seconds=_MAX_SECONDS)
-        finally:
-            # Django has done that already when it comes to us. Not in a TestCase, which lives in
-            # a transaction.
-            if not connections[rows.db].in_atomic_block:
-                connections[rows.db].close_if_unusable_or_obsolete()
+        for using, digests in _take_pending().items():
+            _send(using, digests)
     except Exception as error:
         logger.error("Tokens were not revoked after the response: %s.", type(error).__name__)
 
 
-def _take_pending() -> Iterator[str]:
-    while True:
+def _send(using: str, digests: list[str]) -> None:
+    from bff_sessions.models import TokenRevocation
+    from bff_sessions.oidc.sending import send
+
+    try:
+        rows = TokenRevocation.objects.using(using).filter(digest__in=digests)
+        send(rows, max_seconds=_MAX_SECONDS)
+    finally:
+        # Django has done that already when it comes to us. Not in a TestCase, which lives in
+        # a transaction.
+        if not connections[using].in_atomic_block:
+            connections[using].close_if_unusable_or_obsolete()
+
+
+def _take_pending() -> dict[str, list[str]]:
+    """Take what is in the places to which this thread is connected now, by alias."""
+    taken: dict[str, list[str]] = {}
+    for _ in range(len(_pending)):
         try:
-            yield _pending.popleft()
+            using, scope, digest = _pending.popleft()
         except IndexError:
-            return
+            break  # Another thread was quicker.
+        if scope == scope_of(using):
+            taken.setdefault(using, []).append(digest)
+        else:
+            _pending.append((using, scope, digest))
+    return taken
 
 
 def _receive(*, sessions: list[DeletedSession], **kwargs: Any) -> None:

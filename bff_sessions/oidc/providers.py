@@ -18,7 +18,8 @@ from bff_sessions import conf
 from bff_sessions.exceptions import ProviderUnavailable
 from bff_sessions.oidc.addresses import is_secure, is_url
 from bff_sessions.oidc.checks import DEFAULT_ALGORITHMS, ENDPOINTS, check_providers
-from bff_sessions.oidc.discovery import Discovery
+from bff_sessions.oidc.deadlines import time_limit
+from bff_sessions.oidc.discovery import Discovery, get_default_url
 from bff_sessions.oidc.http import Response, post_form
 from bff_sessions.oidc.keys import SigningKeys
 
@@ -38,12 +39,16 @@ class Provider:
     """Under which this site is registered there."""
     client_secret: str | None = field(default=None, repr=False)
     """None for a public client."""
-    endpoints: Mapping[str, str] = field(default_factory=dict, hash=False)
-    """Configured addresses by their names in the discovery document."""
+    discovery_url: str | None
+    """Where its metadata is; None: it has none."""
+    endpoints: Mapping[str, str | None] = field(default_factory=dict, hash=False)
+    """Configured addresses by their names in the metadata; None: it has no such endpoint."""
     algorithms: tuple[str, ...] = DEFAULT_ALGORITHMS
     """With which it may sign."""
     auth_method: str | None = None
     """``client_secret_basic`` or ``client_secret_post``; None: what the provider prefers."""
+    allow_missing_exp: bool = False
+    """Whether its logout tokens may be without ``exp``."""
     allow_http: bool = False
     """Whether its addresses may be http:// also where that is not this machine."""
 
@@ -54,52 +59,54 @@ class Provider:
             issuer=issuer,
             client_id=options["CLIENT_ID"],
             client_secret=options.get("CLIENT_SECRET"),
-            endpoints={name.lower(): options[name] for name in ENDPOINTS if options.get(name)},
+            discovery_url=options.get("DISCOVERY_URL", get_default_url(issuer)),
+            endpoints={name.lower(): options[name] for name in ENDPOINTS if name in options},
             algorithms=tuple(options.get("ALGORITHMS", DEFAULT_ALGORITHMS)),
             auth_method=options.get("TOKEN_ENDPOINT_AUTH_METHOD"),
+            allow_missing_exp=options.get("ALLOW_MISSING_EXP", False),
             allow_http=options.get("ALLOW_HTTP", False),
         )
 
     @cached_property
     def keys(self) -> SigningKeys:
         """With which it signs."""
-        return SigningKeys(self.issuer, lambda: self.endpoint("jwks_uri"))
+        return SigningKeys(lambda: self.find_endpoint("jwks_uri"))
 
     @cached_property
     def discovery(self) -> Discovery:
         """What it says of itself."""
-        return Discovery(self.issuer)
+        may_be_missing = any(url is not None for url in self.endpoints.values())
+        return Discovery(self.issuer, self.discovery_url, may_be_missing=may_be_missing)
 
-    def endpoint(self, name: str) -> str:
-        """The address of an endpoint: the configured one, or what the provider says.
+    def find_endpoint(self, name: str) -> str | None:
+        """Return the address of an endpoint: the configured one, or what the provider says.
 
         Args:
-            name: as in the discovery document, ``token_endpoint`` for example.
+            name: as in the metadata, ``token_endpoint`` for example.
+
+        Returns:
+            None if the provider has no such endpoint, which does not change soon.
 
         Raises:
-            ProviderUnavailable: if neither names one that can be trusted.
+            ProviderUnavailable: if the provider cannot be asked now, or names an address that
+                cannot be trusted.
         """
         if name in self.endpoints:
             return self.endpoints[name]
-        url = str(self.discovery.get().get(name))
+        url = self.discovery.get().get(name)
+        if url is None or url == "":
+            return None
         if not is_url(url):
-            raise ProviderUnavailable(f"The provider {self.issuer} has no {name}.")
+            raise ProviderUnavailable(f"The {name} of the provider {self.issuer} is not a URL.")
         # This machine is for a provider on it: another one shall not have us call its services.
         is_here = url.startswith("https://") or not self.issuer.startswith("https://")
         if not (self.allow_http or (is_secure(url) and is_here)):
             raise ProviderUnavailable(f"The {name} of the provider {self.issuer} is not https.")
-        return url
+        return str(url)
 
-    def offers(self, name: str) -> bool:
-        """Whether the provider has that endpoint.
-
-        Args:
-            name: as for endpoint().
-
-        Raises:
-            ProviderUnavailable: if it cannot be asked.
-        """
-        return name in self.endpoints or bool(self.discovery.get().get(name))
+    async def afind_endpoint(self, name: str) -> str | None:
+        """See find_endpoint()."""
+        return await sync_to_async(self.find_endpoint, thread_sensitive=False)(name)
 
     @sensitive_variables()
     def post(
@@ -109,24 +116,29 @@ class Provider:
 
         Args:
             endpoint: its name, as for endpoint().
-            timeout: in seconds.
+            timeout: in seconds, for one wait. Everything together, with the question where the
+                endpoint is, takes twice as long at most.
 
         Returns:
-            What it answers, good or bad (``status_code`` below 500, ``json()``).
+            What it answers, good or bad (``status_code``, ``json()``), unless it asks to wait.
 
         Raises:
-            ProviderUnavailable: if nobody answers, or somebody who wants to be asked later.
+            ProviderUnavailable: if nobody answers, or somebody who wants to be asked later; or if
+                there is no such endpoint, which find_endpoint() says first.
         """
-        url = self.endpoint(endpoint)
-        if self.client_secret is None:
-            return post_form(url, {**data, "client_id": self.client_id}, timeout=timeout)
-        if self._authenticates_by_form(endpoint):
-            credentials = {"client_id": self.client_id, "client_secret": self.client_secret}
-            return post_form(url, {**data, **credentials}, timeout=timeout)
-        # Each of them form-encoded first, so that the colon is the one between them.
-        pair = f"{quote_plus(self.client_id)}:{quote_plus(self.client_secret)}"
-        authorization = f"Basic {base64.b64encode(pair.encode()).decode()}"
-        return post_form(url, data, authorization=authorization, timeout=timeout)
+        with time_limit(2 * timeout):
+            url = self.find_endpoint(endpoint)
+            if url is None:
+                raise ProviderUnavailable(f"The provider {self.issuer} has no {endpoint}.")
+            if self.client_secret is None:
+                return post_form(url, {**data, "client_id": self.client_id}, timeout=timeout)
+            if self._authenticates_by_form(endpoint):
+                credentials = {"client_id": self.client_id, "client_secret": self.client_secret}
+                return post_form(url, {**data, **credentials}, timeout=timeout)
+            # Each of them form-encoded first, so that the colon is the one between them.
+            pair = f"{quote_plus(self.client_id)}:{quote_plus(self.client_secret)}"
+            authorization = f"Basic {base64.b64encode(pair.encode()).decode()}"
+            return post_form(url, data, authorization=authorization, timeout=timeout)
 
     @sensitive_variables()
     async def apost(

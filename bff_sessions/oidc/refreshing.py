@@ -2,47 +2,61 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 
+from django.views.decorators.debug import sensitive_variables
+
+from bff_sessions.contract import is_moment
 from bff_sessions.engine.steps import Call, Steps
 from bff_sessions.exceptions import ProviderUnavailable
 from bff_sessions.id_tokens import read_claims
 from bff_sessions.oidc.http import Response
 from bff_sessions.oidc.providers import Provider
+from bff_sessions.oidc.refusals import Meaning, Refusal
 from bff_sessions.oidc.tokens import Tokens
+from bff_sessions.reports import report_once
 
-__all__ = ["RefreshRefused", "is_other_subject", "refresh"]
+__all__ = ["OtherSubject", "RefreshRefused", "refresh"]
+
+logger = logging.getLogger("bff_sessions.oidc")
 
 # Seconds for which a provider that did not answer is not waited for once more by this process.
 _PAUSE: Final = 5.0
 _failed: dict[str, float] = {}
-# RFC 6749, 5.2. Any other text of the provider stays out of the log.
-_INVALID_GRANT: Final = "invalid_grant"
-_ERRORS: Final = frozenset(
-    {
-        _INVALID_GRANT,
-        "invalid_request",
-        "invalid_client",
-        "unauthorized_client",
-        "unsupported_grant_type",
-        "invalid_scope",
-    }
-)
+# Both together name a subject: OpenID Connect Core 1.0, 2.
+_SUBJECT: Final = ("iss", "sub")
 
 
 class RefreshRefused(Exception):
-    """The refresh token has expired, was revoked or has been used."""
+    """The provider refuses to refresh with this refresh token."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__(f"The provider answered with {refusal}.")
+        self.is_final = refusal.meaning is Meaning.ENDED
+        """Whether the refresh token has expired, was revoked or has been used. If not, the user
+        has to do something at the provider first, and it may be good again afterwards."""
 
 
-def refresh(provider: Provider, old: Tokens) -> Steps[Tokens]:
-    """What the provider gives for the refresh token of `old`.
+class OtherSubject(Exception):
+    """The provider gave tokens of another subject."""
+
+
+def refresh(provider: Provider, old: Tokens, signed_in: object) -> Steps[Tokens]:
+    """Return what the provider gives for the refresh token of `old`.
+
+    Args:
+        signed_in: the claims that the session holds of who signed in, beside the id token.
 
     Raises:
-        RefreshRefused: if it is not good any more.
+        RefreshRefused: if the provider does not refresh with it.
+        OtherSubject: if the answer names another subject than `old` or `signed_in`.
+        ClientMisconfigured: if the provider does not accept this site as a client.
         ProviderUnavailable: for whatever else the provider does, or does not.
     """
     data = {"grant_type": "refresh_token", "refresh_token": old.refresh_token or ""}
@@ -56,25 +70,25 @@ def refresh(provider: Provider, old: Tokens) -> Steps[Tokens]:
         raise
     _failed.pop(provider.issuer, None)
     if answer.ok:
-        return _to_tokens(answer, old, asked, provider.issuer)
-    if (error := _error(answer)) == _INVALID_GRANT:
-        raise RefreshRefused
-    raise ProviderUnavailable(f"The provider refreshes no tokens: {error}.")
+        return _to_tokens(answer, old, asked, provider.issuer, signed_in)
+    refusal = Refusal.of(answer)
+    if refusal.meaning in (Meaning.ENDED, Meaning.REFUSED):
+        raise RefreshRefused(refusal)
+    if refusal.meaning is Meaning.WAIT:
+        _failed[provider.issuer] = time.monotonic()
+    raise refusal.to_error(provider.issuer)
 
 
-def _to_tokens(answer: Response, old: Tokens, asked: datetime, issuer: str) -> Tokens:
+@sensitive_variables()
+def _to_tokens(
+    answer: Response, old: Tokens, asked: datetime, issuer: str, signed_in: object
+) -> Tokens:
     """RFC 6749, 5.1, after `old`: what the provider does not give anew stays."""
     given = answer.json()
     access_token = given.get("access_token")
     if not (isinstance(access_token, str) and access_token):
         raise ProviderUnavailable("The provider's answer has no access token.")
-    expires_in: float | None
-    expires_at: datetime | None
-    try:
-        expires_in = float(given.get("expires_in") or old.expires_in or "")
-        expires_at = asked + timedelta(seconds=expires_in)
-    except (TypeError, ValueError, OverflowError):
-        expires_in = expires_at = None  # It is RECOMMENDED only.
+    expires_in = _choose_lifetime(given.get("expires_in"), old.expires_in, issuer)
 
     def text(name: str, before: str | None) -> str | None:
         value = given.get(name)
@@ -84,43 +98,77 @@ def _to_tokens(answer: Response, old: Tokens, asked: datetime, issuer: str) -> T
         old,
         access_token=access_token,
         refresh_token=text("refresh_token", old.refresh_token),
-        id_token=text("id_token", old.id_token),
-        expires_at=expires_at,
+        id_token=_choose_id_token(given.get("id_token"), old.id_token, signed_in, issuer),
+        expires_at=None if expires_in is None else asked + timedelta(seconds=expires_in),
         expires_in=expires_in,
         scope=text("scope", old.scope),
         issuer=issuer,
     )
 
 
-def is_other_subject(old: Tokens, new: Tokens, signed_in: object) -> bool:
-    """OpenID Connect Core 1.0, 12.2: ``iss`` and ``sub`` MUST stay what they were.
+def _choose_lifetime(given: object, before: float | None, issuer: str) -> float | None:
+    if not given:
+        return before  # It is RECOMMENDED only.
+    # Some providers send the number as a text.
+    with suppress(ValueError):
+        given = float(given) if isinstance(given, str) else given
+    if is_moment(given):
+        return float(given)
+    report_once(
+        logger,
+        logging.WARNING,
+        "expires_in",
+        issuer,
+        "%s does not say in seconds how long its access tokens are good for (expires_in).",
+    )
+    return before
 
-    Args:
-        signed_in: the claims that are kept of who signed in, where the id token is not.
+
+@sensitive_variables()
+def _choose_id_token(
+    given: object, before: str | None, signed_in: object, issuer: str
+) -> str | None:
+    """Return the id token that the session keeps from now on.
+
+    The identity resolver may read it, so one that does not say whose it is does not replace one
+    that does.
+
+    Raises:
+        OtherSubject: OpenID Connect Core 1.0, 12.2: ``iss`` and ``sub`` MUST stay what they were.
     """
-    if new.id_token is None or old.id_token == new.id_token:
-        return False
+    if not given or given == before:
+        return before
     # 3.1.3.7, 6: it comes from the provider itself, so TLS stands for the signature.
-    was = signed_in if old.id_token is None else _claims(old.id_token)
-    now = _claims(new.id_token)
-    if not (isinstance(was, Mapping) and was.get("iss") and was.get("sub")):
-        return False
-    return now is None or any(now.get(name) != was[name] for name in ("iss", "sub"))
+    now, earlier = _claims(given), _claims(before)
+    was = earlier if _names_subject(earlier) else signed_in
+    if now is not None and _names_subject(was) and _names_another(now, was):
+        raise OtherSubject
+    if _names_subject(now):
+        return str(given)
+    report_once(
+        logger,
+        logging.WARNING,
+        "id_token",
+        issuer,
+        "%s refreshes with an id token that cannot be read or has no iss and sub. It is neither "
+        "compared nor kept; the one of the sign-in stays. An encrypted one cannot be read.",
+    )
+    return before
 
 
-def _claims(id_token: str) -> dict[str, Any] | None:
+def _names_subject(claims: object) -> TypeGuard[Mapping[str, Any]]:
+    return isinstance(claims, Mapping) and all(
+        isinstance(claims.get(name), str) and claims[name].strip() for name in _SUBJECT
+    )
+
+
+def _names_another(now: Mapping[str, Any], was: Mapping[str, Any]) -> bool:
+    # A claim that is left out names nobody else.
+    return any(now.get(name) and now[name] != was[name] for name in _SUBJECT)
+
+
+def _claims(id_token: object) -> dict[str, Any] | None:
     try:
         return read_claims(id_token)
     except ValueError:
         return None
-
-
-def _error(answer: Response) -> str:
-    """RFC 6749, 5.2."""
-    try:
-        error = answer.json().get("error")
-    except ProviderUnavailable:
-        error = None
-    if isinstance(error, str) and error in _ERRORS:
-        return error
-    return f"status {answer.status_code}"

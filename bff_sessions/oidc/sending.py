@@ -18,7 +18,9 @@ from bff_sessions.exceptions import BffSessionsError, ProviderUnavailable
 from bff_sessions.models import TokenRevocation, TokenRevocationQuerySet
 from bff_sessions.oidc.options import RevocationOptions, get_revocation_options
 from bff_sessions.oidc.providers import get_provider
+from bff_sessions.oidc.refusals import Meaning, Refusal
 from bff_sessions.oidc.sealing import open_token
+from bff_sessions.reports import report_once
 
 __all__ = ["Outcome", "send"]
 
@@ -32,6 +34,8 @@ _LAST_PAUSE: Final = 60 * 60
 # What a provider may ask for at most.
 _LONGEST_PAUSE: Final = 24 * 60 * 60
 _BATCH: Final = 100
+# RFC 7009, 2.2.1: the provider does not revoke tokens of this type, now or later.
+_UNSUPPORTED: Final = "unsupported_token_type"
 
 
 class Outcome(enum.Enum):
@@ -39,6 +43,7 @@ class Outcome(enum.Enum):
     PUT_OFF = "put off"
     GIVEN_UP = "given up"
     IRREVOCABLE = "without a revocation endpoint"
+    UNSUPPORTED = "of a type that the provider does not revoke"
     TAKEN = "sent by another process"
 
 
@@ -99,18 +104,26 @@ class _Sender:
             raise ImproperlyConfigured("The provider is not configured any more.")
         data = {"token": open_token(row), "token_type_hint": "refresh_token"}
         try:
-            if not provider.offers("revocation_endpoint"):
+            if provider.find_endpoint("revocation_endpoint") is None:
                 return Outcome.IRREVOCABLE
             response = provider.post("revocation_endpoint", data)
         except ProviderUnavailable as error:
             self._down[row.issuer] = error
             raise
         # 2.2: also for a token that is invalid by now. Nothing else is a promise.
-        if response.status_code != 200:
-            refusal = ProviderUnavailable(f"It answered with status {response.status_code}.")
-            refusal.retry_after = response.retry_after
-            raise refusal
-        return Outcome.REVOKED
+        if response.status_code == 200:
+            return Outcome.REVOKED
+        refusal = Refusal.of(response)
+        if refusal.meaning is Meaning.REFUSED and refusal.code == _UNSUPPORTED:
+            report_once(
+                logger, logging.WARNING, _UNSUPPORTED, row.issuer, "%s revokes no refresh tokens."
+            )
+            return Outcome.UNSUPPORTED
+        unavailable = refusal.to_error(row.issuer)
+        # The others would fare alike; and a client that fails too often may be locked out.
+        if refusal.meaning in (Meaning.WAIT, Meaning.CLIENT):
+            self._down[row.issuer] = unavailable
+        raise unavailable
 
     def _put_off(self, row: TokenRevocation, reason: str, retry_after: float | None) -> Outcome:
         now = datetime.now(UTC)
@@ -126,6 +139,7 @@ class _Sender:
         pause = min(_FIRST_PAUSE * 2 ** min(row.attempts - 1, 20), _LAST_PAUSE)
         # Not all at once when the provider is back.
         pause = max(random.uniform(pause / 2, pause), min(retry_after or 0, _LONGEST_PAUSE))
-        self._rows.put_off(row, now + timedelta(seconds=pause))
+        if not self._rows.put_off(row, now + timedelta(seconds=pause)):
+            return Outcome.TAKEN
         logger.warning("A refresh token is not revoked at %s yet. %s", row.issuer, reason)
         return Outcome.PUT_OFF

@@ -60,9 +60,13 @@ def _prefetch_keys(issuer: str) -> None:
         from bff_sessions.oidc.providers import get_provider
 
         provider = get_provider(issuer)
+        if provider is not None:
+            provider.keys.prefetch()
     except (ImportError, ImproperlyConfigured) as error:
         # What the system checks say, too; and no reason to let nobody sign in.
         logger.error("Logouts of %s cannot be verified. %s", issuer, error)
-    else:
-        if provider is not None:
-            provider.keys.prefetch()
+    except Exception as error:
+        # No thread can be started, for example. The first logout fetches the keys.
+        logger.warning(
+            "The keys of %s could not be fetched in advance: %s", issuer, type(error).__name__
+        )

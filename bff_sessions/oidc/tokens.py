@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -15,9 +17,15 @@ from django.views.decorators.debug import sensitive_variables
 
 from bff_sessions import conf
 from bff_sessions.contract import DeletedSession, is_moment
+from bff_sessions.id_tokens import ID_TOKEN, read_claims
+from bff_sessions.identity import identify
+from bff_sessions.oidc import lasuite
 from bff_sessions.protection import unprotect
+from bff_sessions.reports import report_once
 
 __all__ = ["Tokens", "keep_tokens", "read_tokens", "tokens_of"]
+
+logger = logging.getLogger("bff_sessions.oidc")
 
 # mozilla-django-oidc's own names. Its 5.0 keeps no refresh token and not when the access token
 # expires: "oidc_id_token_expiration" is when it signs in silently once more.
@@ -26,6 +34,18 @@ _MOZILLA = {
     "refresh_token": "oidc_refresh_token",
     "id_token": "oidc_id_token",
     "expires_at": "oidc_token_expiration",
+}
+
+_REPORTS = {
+    "refresh_token": (
+        "A refresh token of %s in a session cannot be read, so it is neither used nor revoked. "
+        "Is OIDC_STORE_REFRESH_TOKEN_KEY the key that encrypted it? If your project has a format "
+        "of its own, name a function that reads it in BFF_SESSIONS['TOKENS']."
+    ),
+    "expires_at": (
+        "When an access token of %s expires cannot be read, so it is not refreshed. Keep the "
+        "seconds since 1970, or name a function that reads it in BFF_SESSIONS['TOKENS']."
+    ),
 }
 
 
@@ -65,7 +85,11 @@ def keep_tokens(data: Any, new: Tokens | None = None) -> Tokens | None:
 
     A mapping under BFF_SESSIONS["CLAIMS_KEY"] with the names that Authlib uses (access_token,
     refresh_token, id_token, expires_at as seconds since 1970, expires_in, scope) and ``iss``; else
-    what mozilla-django-oidc keeps.
+    what mozilla-django-oidc keeps, with a refresh token that is encrypted as by django-lasuite if
+    OIDC_STORE_REFRESH_TOKEN_KEY is set.
+
+    A value that cannot be read counts as absent, and is reported once. If it is the refresh token,
+    it stays where it is until there is a new one.
 
     Args:
         data: session data: a dictionary, or the loaded session itself.
@@ -73,30 +97,47 @@ def keep_tokens(data: Any, new: Tokens | None = None) -> Tokens | None:
 
     Returns:
         What is kept there; None if there is neither an access token nor a refresh token.
+
+    Raises:
+        ImproperlyConfigured: if `new` is to be kept and OIDC_STORE_REFRESH_TOKEN_KEY is not a
+            Fernet key.
     """
     kept = data.get(conf.CLAIMS_KEY)
-    if isinstance(kept, Mapping) and _to_tokens(kept) is not None:
-        if new is not None:
-            # Another object, so that the session notices.
-            data[conf.CLAIMS_KEY] = kept = {**kept, **_to_values(new)}
-        return _to_tokens(kept)
-    tokens = _to_tokens({name: data.get(key) for name, key in _MOZILLA.items()})
+    tokens = _to_tokens(kept, data, lasuite.read_plain) if isinstance(kept, Mapping) else None
+    if tokens is not None:
+        if new is None:
+            return tokens
+        # Another object, so that the session notices.
+        data[conf.CLAIMS_KEY] = kept = {**kept, **_to_values(new, tokens)}
+        return _to_tokens(kept, data, lasuite.read_plain)
+    kept = {name: data.get(key) for name, key in _MOZILLA.items()}
+    tokens = _to_tokens(kept, data, lasuite.decrypt)
     if tokens is None or new is None:
         return tokens
-    values = _to_values(new)
+    values = _to_values(new, tokens)
+    if new.refresh_token is not None:
+        values["refresh_token"] = lasuite.encrypt(new.refresh_token)
     for name, key in _MOZILLA.items():
-        if values[name] is not None:
+        if values.get(name) is not None:
             data[key] = values[name]
-        else:
+        elif name in values:
             data.pop(key, None)
     return new
 
 
-def _to_tokens(kept: Mapping[str, Any]) -> Tokens | None:
-    access_token, refresh_token = _text(kept.get("access_token")), _text(kept.get("refresh_token"))
+@sensitive_variables()
+def _to_tokens(kept: Mapping[str, Any], data: Any, decrypt: Callable[[str], str]) -> Tokens | None:
+    """Read what is `kept` in session data."""
+    access_token, refresh_token = _text(kept.get("access_token")), None
+    try:
+        refresh_token = _decrypt(kept.get("refresh_token"), decrypt)
+    except ValueError:
+        _report(logging.ERROR, "refresh_token", kept, data)
     if access_token is None and refresh_token is None:
         return None
     scope, expires_at = kept.get("scope"), _number(kept.get("expires_at"))
+    if expires_at is None and not _is_absent(kept.get("expires_at")):
+        _report(logging.WARNING, "expires_at", kept, data)
     if isinstance(scope, (list, tuple)):
         scope = " ".join(map(str, scope))
     return Tokens(
@@ -110,9 +151,37 @@ def _to_tokens(kept: Mapping[str, Any]) -> Tokens | None:
     )
 
 
-def _to_values(tokens: Tokens) -> dict[str, Any]:
+@sensitive_variables()
+def _decrypt(value: object, decrypt: Callable[[str], str]) -> str | None:
+    if _is_absent(value):
+        return None
+    if not isinstance(value, str):
+        raise ValueError("The token is not a text.")
+    return _text(decrypt(value))
+
+
+def _report(level: int, name: str, kept: Mapping[str, Any], data: Any) -> None:
+    issuer, others = _text(kept.get("iss")), dict(data.items())
+    id_token = others.pop(ID_TOKEN, None)
+    if issuer is None:
+        with suppress(ValueError):
+            issuer = _text(read_claims(id_token).get("iss"))
+    if issuer is None:
+        # The resolver may be the project's own, and a report must not fail a request. The default
+        # one logs an id token that it cannot read, each time.
+        with suppress(Exception):
+            issuer = identify(others).issuer
+    report_once(logger, level, name, issuer, _REPORTS[name])
+
+
+def _is_absent(value: object) -> bool:
+    return value is None or (isinstance(value, str) and not value.strip())
+
+
+def _to_values(tokens: Tokens, before: Tokens) -> dict[str, Any]:
+    """Return what to keep of `tokens` in place of `before`."""
     expires_at = tokens.expires_at
-    return {
+    values = {
         "access_token": tokens.access_token,
         "refresh_token": tokens.refresh_token,
         "id_token": tokens.id_token,
@@ -120,6 +189,9 @@ def _to_values(tokens: Tokens) -> dict[str, Any]:
         "expires_in": tokens.expires_in,
         "scope": tokens.scope,
     }
+    if tokens.refresh_token is None and before.refresh_token is None:
+        del values["refresh_token"]  # One may be there that cannot be read.
+    return values
 
 
 def _text(value: object) -> str | None:

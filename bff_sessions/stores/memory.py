@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import secrets
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
@@ -13,12 +15,15 @@ from bff_sessions.contract import (
     AnyType,
     DeletedSession,
     Device,
+    Paging,
     UserSession,
     UserSessionsFilter,
+    UserSessionsPage,
     UserSessionStore,
     UserSessionStoreCleanup,
     UserSessionUpdate,
 )
+from bff_sessions.cursors import Position
 from bff_sessions.exceptions import SessionChanged, SessionExists, SessionMissing
 from bff_sessions.stores.batches import delete_in_batches
 
@@ -33,6 +38,11 @@ class InMemoryUserSessionStore(UserSessionStore, UserSessionStoreCleanup):
     def __init__(self) -> None:
         self._sessions: dict[str, UserSession] = {}
         self._leases: dict[str, tuple[str, datetime]] = {}
+        # The number of a session stays when it moves to another key.
+        self._numbers: dict[str, int] = {}
+        self._new_numbers = itertools.count(1)
+        # Another process, or this one after a restart, numbers other sessions alike.
+        self._name = f"memory:{secrets.token_hex(8)}"
         self._lock = threading.RLock()
 
     def get_user_session(self, key: str) -> UserSession | None:
@@ -44,6 +54,7 @@ class InMemoryUserSessionStore(UserSessionStore, UserSessionStoreCleanup):
             if session.key in self._sessions:
                 raise SessionExists
             self._sessions[session.key] = session
+            self._numbers[session.key] = next(self._new_numbers)
 
     def update_user_session(
         self, key: str, update: UserSessionUpdate, *, if_version: int | None = None
@@ -63,6 +74,7 @@ class InMemoryUserSessionStore(UserSessionStore, UserSessionStoreCleanup):
             del self._sessions[key]
             noted = {name: getattr(old, name) for name in _NOTED}
             self._sessions[session.key] = replace(session, version=version, **noted)
+            self._numbers[session.key] = self._numbers.pop(key)
             if key in self._leases:
                 self._leases[session.key] = self._leases.pop(key)
             return version
@@ -117,6 +129,18 @@ class InMemoryUserSessionStore(UserSessionStore, UserSessionStoreCleanup):
             found = [s for s in self._sessions.values() if s.is_live(now) and filter.matches(s)]
         return sorted(found, key=lambda session: session.renewed, reverse=True)
 
+    def query_user_sessions(
+        self, filter: UserSessionsFilter, *, cursor: str | None = None, limit: int = 100
+    ) -> UserSessionsPage:
+        paging = Paging(self._name, cursor, limit)
+        now = datetime.now(UTC)
+        with self._lock:
+            return paging.page(
+                (Position(session.created, self._numbers[key].to_bytes(8)), session)
+                for key, session in self._sessions.items()
+                if session.is_live(now) and filter.matches(session)
+            )
+
     def delete_user_sessions(self, filter: UserSessionsFilter) -> list[DeletedSession]:
         with self._lock:
             found = [s for s in self._sessions.values() if filter.matches(s)]
@@ -165,6 +189,7 @@ class InMemoryUserSessionStore(UserSessionStore, UserSessionStoreCleanup):
 
     def _remove(self, key: str) -> UserSession | None:
         self._leases.pop(key, None)
+        self._numbers.pop(key, None)
         return self._sessions.pop(key, None)
 
     def _get_at(self, key: str, if_version: int | None) -> UserSession:

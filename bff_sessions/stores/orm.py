@@ -10,6 +10,8 @@ from typing import Any, cast
 
 from django.db import IntegrityError, connections, router, transaction
 from django.db.models import F, Field, Q, QuerySet
+from django.db.models.expressions import OrderBy
+from django.db.models.functions import Greatest
 from django.db.models.sql import DeleteQuery, InsertQuery, Query, UpdateQuery
 
 from bff_sessions.contract import (
@@ -18,22 +20,27 @@ from bff_sessions.contract import (
     AnyType,
     DeletedSession,
     Device,
+    Paging,
     UserSession,
     UserSessionsFilter,
+    UserSessionsPage,
     UserSessionStore,
     UserSessionStoreCleanup,
     UserSessionUpdate,
     WithoutTickets,
 )
+from bff_sessions.cursors import Position
 from bff_sessions.exceptions import SessionChanged, SessionExists, SessionMissing
 from bff_sessions.models import Session
 from bff_sessions.stores.batches import EXCLUSIVE, SHARED, delete_in_batches
 from bff_sessions.stores.compiled import Slot, Statement
 from bff_sessions.stores.expired import ExpiredRows
+from bff_sessions.stores.scopes import scope_of
 
 __all__ = ["OrmUserSessionStore"]
 
 _SESSION = tuple(f.name for f in fields(UserSession))
+_LISTED = tuple(name for name in _SESSION if name != "ticket")
 _DELETED = tuple(f.name for f in fields(DeletedSession))
 
 # Rows that one statement removes at most: SQLite bounds the parameters of a statement.
@@ -57,6 +64,11 @@ class OrmUserSessionStore(UserSessionStore, UserSessionStoreCleanup):
     def using(self) -> str:
         """Alias of the database that holds the sessions."""
         return router.db_for_write(Session) if self._using is None else self._using
+
+    @property
+    def scope(self) -> str:
+        """Alias, database and schema of the connection that is used now."""
+        return scope_of(self.using)
 
     def get_user_session(self, key: str) -> UserSession | None:
         row = _GET.fetch(self.using, key=key)
@@ -143,6 +155,17 @@ class OrmUserSessionStore(UserSessionStore, UserSessionStoreCleanup):
     def get_user_sessions(self, filter: UserSessionsFilter) -> list[UserSession]:
         rows = self._rows().filter(_live(), _matching(filter)).order_by("-renewed", "-id")
         return [_to_session(row) for row in rows.values(*_SESSION)]
+
+    def query_user_sessions(
+        self, filter: UserSessionsFilter, *, cursor: str | None = None, limit: int = 100
+    ) -> UserSessionsPage:
+        paging = Paging(f"orm:{self.using}", cursor, limit)
+        rows = self._rows().filter(_live(), _matching(filter)).order_by(*_newest_first(filter))
+        if (after := paging.after) is not None:
+            is_older = Q(created__lt=after.created) | Q(id__lt=int.from_bytes(after.tie))
+            rows = rows.filter(is_older, created__lte=after.created)
+        found = rows.values("id", *_LISTED)[: paging.rows]
+        return paging.page((_position_of(row), _to_listed(row)) for row in found)
 
     def delete_user_sessions(self, filter: UserSessionsFilter) -> list[DeletedSession]:
         matching = self._rows().filter(_matching(filter)).values_list("key", flat=True)
@@ -312,9 +335,26 @@ def _matching(filter: UserSessionsFilter) -> Q:
     return wanted
 
 
+def _newest_first(filter: UserSessionsFilter) -> tuple[str | OrderBy, str]:
+    # The index of subjects has this order.
+    if filter.subject_id is not None and filter.partition is not ANY:
+        return "-created", "-id"
+    # With a bare column, PostgreSQL and MariaDB walk the index of `created` and look for sessions
+    # that may be the oldest of all. No index has this expression, so they take the user's.
+    return Greatest("created", "created").desc(), "-id"
+
+
 def _to_session(row: dict[str, Any]) -> UserSession:
     row["ticket"] = bytes(row["ticket"])  # A view of it, with some drivers.
     return UserSession(**row)
+
+
+def _to_listed(row: dict[str, Any]) -> UserSession:
+    return UserSession(**{name: row[name] for name in _LISTED}, ticket=b"")
+
+
+def _position_of(row: dict[str, Any]) -> Position:
+    return Position(row["created"], row["id"].to_bytes(8))
 
 
 def _to_deleted(row: dict[str, Any]) -> DeletedSession:

@@ -6,6 +6,7 @@ in ``templates/bff_sessions``, to be overridden.
 
 from __future__ import annotations
 
+import logging
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -21,11 +22,19 @@ from bff_sessions import conf
 from bff_sessions.contract import UserSession, UserSessionsFilter
 from bff_sessions.device.words import in_words
 from bff_sessions.revocation import revoke_sessions
-from bff_sessions.views.endpoint import endpoint, signed_in, url_of
+from bff_sessions.views.endpoint import endpoint, url_of
 from bff_sessions.views.login import login_url
-from bff_sessions.views.sessions import sessions_beside
+from bff_sessions.views.sessions import (
+    PAGE,
+    find_session,
+    page_of,
+    sessions_beside,
+    still_signed_in,
+)
 
 __all__ = ["end_my_session", "end_other_sessions", "my_sessions"]
+
+logger = logging.getLogger("bff_sessions.views")
 
 # Whole phrases, as "2 days" alone may be another word in other languages than in "2 days ago".
 # Those of django.contrib.humanize are translated only where it is installed.
@@ -42,20 +51,28 @@ _AGO: Final[dict[str, Any]] = {
 @xframe_options_deny
 @endpoint("my-sessions", "GET", "HEAD", needs_header=False)
 def my_sessions(request: HttpRequest) -> HttpResponse:
-    current = signed_in(request)
-    found = sessions_beside(current)
-    if current is None or not found:
+    current = still_signed_in(request)
+    if current is None:
         return sign_in(request)
-    shown = [describe(session, current) for session in found]
+    after = request.GET.get("after")
+    # The current session comes first, on the first page only.
+    leading = [current] if after is None else []
+    try:
+        others = page_of(current, after=after, limit=PAGE - len(leading), exclude_key=current.key)
+    except ValueError:
+        # A link from before the store was replaced: begin again.
+        return HttpResponseRedirect(url_of(request, "my-sessions"))
+    shown = [describe(session, current) for session in [*leading, *others.sessions]]
     for session in shown:
         session["end_url"] = url_of(request, "end-my-session", public_id=session["public_id"])
-    # The one at hand first; the others stay newest renewal first.
-    shown.sort(key=lambda session: not session["is_current"])
     return show(
         request,
         "my_sessions",
         sessions=shown,
         end_others_url=url_of(request, "end-other-sessions"),
+        has_others=bool(others.sessions),
+        after=after,
+        next=others.next_cursor,
         logout_url=url_of(request, "logout") if "logout" in conf.ENDPOINTS else None,
     )
 
@@ -64,11 +81,10 @@ def my_sessions(request: HttpRequest) -> HttpResponse:
 @endpoint("my-sessions", "GET", "HEAD", "POST", needs_header=False)
 def end_my_session(request: HttpRequest, *, public_id: str) -> HttpResponse:
     """Asks, and does it when the answer is posted."""
-    current = signed_in(request)
-    found = sessions_beside(current)
-    if current is None or not found:
+    current = still_signed_in(request)
+    if current is None:
         return sign_in(request)
-    chosen = next((session for session in found if session.public_id == public_id), None)
+    chosen = find_session(current, public_id)
     if chosen is None:
         # Of somebody else, made up, or ended meanwhile, perhaps by a second click: no telling.
         return back_to_list(request, messages.INFO, _("That session has ended already."))
@@ -86,12 +102,12 @@ def end_my_session(request: HttpRequest, *, public_id: str) -> HttpResponse:
 @endpoint("my-sessions", "GET", "HEAD", "POST", needs_header=False)
 def end_other_sessions(request: HttpRequest) -> HttpResponse:
     """See end_my_session()."""
-    current = signed_in(request)
-    found = sessions_beside(current)
-    if current is None or not found:
+    current = still_signed_in(request)
+    if current is None:
         return sign_in(request)
     if request.method != "POST":
-        return show(request, "end_other_sessions", number=len(found) - 1)
+        number = sum(session.key != current.key for session in sessions_beside(current))
+        return show(request, "end_other_sessions", number=number)
     ended = revoke_sessions(UserSessionsFilter.of_subject(current, exclude_key=current.key))
     text = ngettext("%(number)d session has ended.", "%(number)d sessions have ended.", ended)
     return back_to_list(request, messages.SUCCESS, text % {"number": ended})
@@ -127,8 +143,11 @@ def sign_in(request: HttpRequest) -> HttpResponse:
 
 
 def back_to_list(request: HttpRequest, level: int, text: str) -> HttpResponse:
-    # Without the messages framework the list itself tells.
-    messages.add_message(request, level, text, fail_silently=True)
+    # Without the messages framework, or where it fails, the list itself says what has ended.
+    try:
+        messages.add_message(request, level, text, fail_silently=True)
+    except Exception as error:
+        logger.warning("A message could not be shown: %s", type(error).__name__)
     return HttpResponseRedirect(url_of(request, "my-sessions"))
 
 

@@ -2,67 +2,128 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import Any
+from itertools import takewhile
+from typing import Any, Final
 
 from django.contrib import auth
 from django.http import HttpRequest, HttpResponse, JsonResponse
 
-from bff_sessions.contract import UserSession, UserSessionsFilter
+from bff_sessions.contract import (
+    UserSession,
+    UserSessionsFilter,
+    UserSessionsPage,
+    iterate_user_sessions,
+)
 from bff_sessions.engine.lifetimes import end_of, is_over
 from bff_sessions.revocation import revoke_sessions
 from bff_sessions.stores import get_store
 from bff_sessions.views.endpoint import endpoint, error, not_signed_in, signed_in
 
-__all__ = ["others", "session", "sessions"]
+__all__ = [
+    "PAGE",
+    "find_session",
+    "others",
+    "page_of",
+    "session",
+    "sessions",
+    "sessions_beside",
+    "still_signed_in",
+]
+
+
+# Sessions on one page, of people and of programs.
+PAGE: Final = 100
 
 
 @endpoint("sessions", "GET", "HEAD")
 def sessions(request: HttpRequest) -> HttpResponse:
-    current = signed_in(request)
-    found = sessions_beside(current)
-    if current is None or not found:
+    current = still_signed_in(request)
+    if current is None:
         return not_signed_in()
-    return JsonResponse({"sessions": [describe(session, current) for session in found]})
+    try:
+        page = page_of(current, after=request.GET.get("after"))
+    except ValueError:
+        return error(400, "invalid_cursor", "after must be the next of the page before.")
+    return JsonResponse(
+        {
+            "sessions": [describe(session, current) for session in page.sessions],
+            "next": page.next_cursor,
+        }
+    )
 
 
 @endpoint("sessions", "DELETE")
 def session(request: HttpRequest, *, public_id: str) -> HttpResponse:
-    current = signed_in(request)
-    found = sessions_beside(current)
-    if current is None or not found:
+    current = still_signed_in(request)
+    if current is None:
         return not_signed_in()
-    ended = [session for session in found if session.public_id == public_id]
-    if not ended:
+    chosen = find_session(current, public_id)
+    if chosen is None:
         return error(404, "session_not_found", "You have no session of this public_id.")
     # By its session id, which it keeps if it moves to a new key meanwhile.
-    revoke_sessions(UserSessionsFilter.of_session(ended[0]))
-    if ended[0].session_id == current.session_id:
+    revoke_sessions(UserSessionsFilter.of_session(chosen))
+    if chosen.session_id == current.session_id:
         auth.logout(request)
     return HttpResponse(status=204)
 
 
 @endpoint("sessions", "DELETE")
 def others(request: HttpRequest) -> HttpResponse:
-    current = signed_in(request)
-    if current is None or not sessions_beside(current):
+    current = still_signed_in(request)
+    if current is None:
         return not_signed_in()
     elsewhere = UserSessionsFilter.of_subject(current, exclude_key=current.key)
     return JsonResponse({"ended": revoke_sessions(elsewhere)})
 
 
-def sessions_beside(current: UserSession | None) -> list[UserSession]:
-    """The live sessions of the same subject, newest renewal first; none if `current` has ended."""
+def still_signed_in(request: HttpRequest) -> UserSession | None:
+    """Return the session of the signed-in user, without its ticket; None if it has ended.
+
+    Asks the store: the session may come from a cache, or have ended since the request came in.
+    """
+    current = signed_in(request)
     if current is None:
-        return []
+        return None
+    same = iterate_user_sessions(get_store(), UserSessionsFilter.of_session(current))
+    here = next((session for session in same if session.key == current.key), None)
+    return None if here is None or is_over(here, datetime.now(UTC)) else here
+
+
+def sessions_beside(current: UserSession) -> Iterator[UserSession]:
+    """Yield all live sessions of the same subject, newest sign-in first and without tickets."""
     now = datetime.now(UTC)
-    found = [
-        session
-        for session in get_store().get_user_sessions(UserSessionsFilter.of_subject(current))
-        if not is_over(session, now)
-    ]
-    # Where a cache served it, or since the request came in.
-    return found if any(session.key == current.key for session in found) else []
+    found = iterate_user_sessions(get_store(), UserSessionsFilter.of_subject(current))
+    # The sessions whose absolute lifetime is over signed in first, so they come last.
+    return takewhile(lambda session: not is_over(session, now), found)
+
+
+def find_session(current: UserSession, public_id: str) -> UserSession | None:
+    """Return the live session of the same subject that has this public ID, if there is one."""
+    return next((s for s in sessions_beside(current) if s.public_id == public_id), None)
+
+
+def page_of(
+    current: UserSession,
+    *,
+    after: str | None,
+    limit: int = PAGE,
+    exclude_key: str | None = None,
+) -> UserSessionsPage:
+    """Return a page of sessions_beside().
+
+    Raises:
+        ValueError: if `after` is not the `next_cursor` of a page.
+    """
+    now = datetime.now(UTC)
+    page = get_store().query_user_sessions(
+        UserSessionsFilter.of_subject(current, exclude_key=exclude_key), cursor=after, limit=limit
+    )
+    shown = [session for session in page.sessions if not is_over(session, now)]
+    # After a session whose absolute lifetime is over follow only sessions that are over, too.
+    is_last = len(shown) < len(page.sessions)
+    return UserSessionsPage(sessions=shown, next_cursor=None if is_last else page.next_cursor)
 
 
 def describe(session: UserSession, current: UserSession) -> dict[str, Any]:

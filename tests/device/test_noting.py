@@ -277,6 +277,61 @@ def test_a_store_that_fails_fails_no_request_and_names_no_secret(device, monkeyp
     assert SessionStore(key).store_key not in caplog.text
 
 
+def raises(request):
+    raise RuntimeError(request.COOKIES["sessionid"])
+
+
+async def is_asynchronous(request):
+    return "203.0.113.77"
+
+
+class Odd(str):
+    """Text that cannot even be read as an address."""
+
+    def __str__(self):
+        raise RuntimeError
+
+    __contains__ = split = __str__
+
+
+def answers(value):
+    return lambda request: value
+
+
+bytes_of, list_of, odd_of = map(answers, (b"203.0.113.77", ["203.0.113.77"], Odd("203.0.113.77")))
+
+
+@pytest.mark.django_db
+@pytest.mark.filterwarnings("ignore:coroutine")
+@pytest.mark.parametrize(
+    "name", ["raises", "is_asynchronous", "bytes_of", "list_of", "odd_of", "missing"]
+)
+def test_address_of_that_fails_fails_no_request(device, caplog, name):
+    device(ADDRESS="full", ADDRESS_OF=f"{__name__}.{name}")
+    key = sign_in()
+    send(key)
+    # The rest is kept.
+    assert kept(key) == (FIREFOX, None, True)
+    assert key not in caplog.text
+
+
+@pytest.mark.django_db
+def test_address_of_that_raises_is_a_warning(device, caplog):
+    device(ADDRESS="full", ADDRESS_OF=f"{__name__}.raises")
+    send(sign_in())
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert "RuntimeError" in caplog.text
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("options", [{"UNKNOWN": 1}, {"SEEN_EVERY": "often"}], ids=str)
+def test_wrong_options_fail_no_request(device, options):
+    device(**options)
+    key = sign_in()
+    send(key)
+    send(key)
+
+
 @pytest.mark.django_db
 def test_asynchronous_views_are_noted_too(device):
     device()
@@ -371,6 +426,25 @@ def test_known_user_agents_have_words():
     assert in_words("curl/8.0") == "curl"
     assert in_words("nonsense") is None
     assert in_words(None) is None
+
+
+@pytest.mark.parametrize("error", [RuntimeError, ImportError, RecursionError])
+def test_parser_that_raises_leaves_no_words(monkeypatch, caplog, error):
+    def parse(user_agent):
+        raise error(user_agent)
+
+    monkeypatch.setattr("ua_parser.parse", parse)
+    assert in_words(FIREFOX) is None
+    assert error.__name__ in caplog.text
+    assert "Firefox" not in caplog.text
+
+
+def test_parser_that_cannot_be_found_leaves_no_words(monkeypatch):
+    def find_spec(name):
+        raise ValueError(f"{name}.__spec__ is None")
+
+    monkeypatch.setattr("bff_sessions.device.words.find_spec", find_spec)
+    assert in_words(FIREFOX) is None
 
 
 def test_without_ua_parser_there_are_no_words(monkeypatch):

@@ -177,14 +177,17 @@ def test_a_host_with_a_wrong_key_lets_the_browser_forget_its_cookie(browser, set
     assert get_store().get_user_session(row.key) == row
 
 
+OF_ALICE = id_token(iss=ISSUER, sub="alice")
+
+
 def test_the_browser_goes_on_to_the_provider(browser, provider):
-    browser.sign_in(claims(id_token="of alice"))
+    browser.sign_in(claims(id_token=OF_ALICE))
     response = browser.sign_out(return_to="/shop?a=1&b=2")
     assert split(response) == (
         provider,
         {
             "client_id": "shop",
-            "id_token_hint": "of alice",
+            "id_token_hint": OF_ALICE,
             "post_logout_redirect_uri": CALLBACK,
             "state": "/shop?a=1&b=2",
         },
@@ -217,11 +220,12 @@ def test_random_state_leads_to_the_default_target(browser, provider, return_to):
 
 @pytest.mark.parametrize("size", [900, 2_100, 7_000, 8_100, 16_500, 200_000])
 def test_id_token_that_is_too_long_is_left_out(browser, provider, size):
-    browser.sign_in(claims(id_token="t" * size))
+    token = f"{OF_ALICE}{'t' * (size - len(OF_ALICE))}"
+    browser.sign_in(claims(id_token=token))
     response = browser.sign_out(return_to="/bye")
     location, query = split(response)
     assert location == provider
-    assert query.pop("id_token_hint", None) == ("t" * size if size < 7_500 else None)
+    assert query.pop("id_token_hint", None) == (token if size < 7_500 else None)
     assert query == {
         "client_id": "shop",
         "post_logout_redirect_uri": CALLBACK,
@@ -305,9 +309,26 @@ def test_only_provider_that_is_down_is_no_fault(browser, configure):
     assert split(browser.request("post", "/bff/logout", body, **form)) == ("/bye", {})
 
 
-@pytest.mark.parametrize("token", [None, 1, {"a": "b"}, ["x"]])
-def test_what_is_no_id_token_is_not_sent(browser, provider, token):
-    browser.sign_in(claims(id_token=token))
+@pytest.mark.parametrize(
+    "token",
+    [
+        None,
+        1,
+        {"a": "b"},
+        ["x"],
+        "of alice",
+        OF_ALICE + "==",
+        # A JWE has five parts. RP-Initiated Logout 1.0, 2: it must be decrypted first.
+        f"{OF_ALICE}.dGFn.dGFn",
+        "gAAAAABl" + "x" * 80,
+        id_token(iss="https://other.example", sub="alice"),
+    ],
+)
+@pytest.mark.parametrize("place", ["claims", "mozilla-django-oidc"])
+def test_what_is_no_id_token_is_not_sent(browser, provider, token, place):
+    binding = {"_bff_identity": {"iss": ISSUER, "sub": "alice", "sid": "s1"}}
+    in_session = claims(id_token=token) if place == "claims" else {"oidc_id_token": token}
+    browser.sign_in(in_session | binding)
     assert "id_token_hint" not in split(browser.sign_out())[1]
 
 
@@ -332,8 +353,8 @@ def test_the_id_token_of_mozilla_django_oidc_goes_to_its_issuer_only(browser, pr
 
 def test_the_id_token_is_found_where_the_project_keeps_it(browser, provider, configure, settings):
     configure(CLAIMS_KEY="id_claims", PROVIDERS=settings.BFF_SESSIONS["PROVIDERS"])
-    browser.sign_in({"id_claims": claims(id_token="of alice")["oidc"]})
-    assert split(browser.sign_out())[1]["id_token_hint"] == "of alice"
+    browser.sign_in({"id_claims": claims(id_token=OF_ALICE)["oidc"]})
+    assert split(browser.sign_out())[1]["id_token_hint"] == OF_ALICE
 
 
 def test_neither_sid_nor_secret_is_told(browser, provider):
@@ -362,28 +383,47 @@ def test_who_signed_in_elsewhere_signs_out_here(browser, provider, issuer):
 
 def test_the_provider_is_asked_for_its_address(browser, discovered):
     discovered["end_session_endpoint"] = f"{discovered['issuer']}/session/end"
-    browser.sign_in(claims(issuer=discovered["issuer"], id_token="of alice"))
+    token = id_token(iss=discovered["issuer"], sub="alice")
+    browser.sign_in(claims(issuer=discovered["issuer"], id_token=token))
     location, query = split(browser.sign_out())
     assert location == discovered["end_session_endpoint"]
-    assert query["id_token_hint"] == "of alice"
+    assert query["id_token_hint"] == token
 
 
-@pytest.mark.parametrize("endpoint", [None, "", "javascript:alert(1)", "//elsewhere", 1])
-def test_a_provider_without_address_leads_home(browser, discovered, caplog, endpoint):
+@pytest.mark.parametrize("endpoint", [None, ""])
+def test_provider_without_endpoint_leads_home_silently(browser, discovered, caplog, endpoint):
     discovered["end_session_endpoint"] = endpoint
     browser.sign_in(claims(issuer=discovered["issuer"], id_token="of alice"))
+    with caplog.at_level(logging.INFO, "bff_sessions.oidc"):
+        assert split(browser.sign_out(return_to="/bye")) == ("/bye", {})
+    assert browser.row is None
+    assert "not at the provider" not in caplog.text
+
+
+def test_provider_with_none_for_endpoint_leads_home(browser, configure, caplog):
+    configure(PROVIDERS={ISSUER: {"CLIENT_ID": "shop", "END_SESSION_ENDPOINT": None}})
+    browser.sign_in(claims(id_token="of alice"))
+    assert split(browser.sign_out(return_to="/bye")) == ("/bye", {})
+    assert browser.row is None
+    assert "not at the provider" not in caplog.text
+
+
+@pytest.mark.parametrize("endpoint", ["javascript:alert(1)", "//elsewhere", 1])
+def test_a_provider_without_address_leads_home(browser, discovered, caplog, endpoint):
+    discovered["end_session_endpoint"] = endpoint
+    browser.sign_in(claims(issuer=discovered["issuer"], id_token=OF_ALICE))
     with caplog.at_level(logging.WARNING, "bff_sessions.oidc"):
         assert split(browser.sign_out(return_to="/bye")) == ("/bye", {})
     assert browser.row is None
     assert "not at the provider" in caplog.text
-    assert "of alice" not in caplog.text
+    assert OF_ALICE not in caplog.text
 
 
 def test_a_provider_that_is_down_keeps_no_session_alive(browser, configure, caplog):
     with socket.create_server(("127.0.0.1", 0)) as listener:
         issuer = f"http://127.0.0.1:{listener.getsockname()[1]}"
     configure(PROVIDERS={issuer: {"CLIENT_ID": "shop"}})
-    browser.sign_in(claims(issuer=issuer, id_token="of alice"))
+    browser.sign_in(claims(issuer=issuer, id_token=OF_ALICE))
     key = browser.client.cookies["sessionid"].value
     assert split(browser.sign_out(return_to="/bye")) == ("/bye", {})
     assert has_ended(browser, key)

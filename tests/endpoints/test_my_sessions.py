@@ -5,21 +5,30 @@ from datetime import UTC, datetime, timedelta
 from html import unescape
 
 import pytest
+from django.contrib.messages.storage.base import BaseStorage
 from django.core.files.storage import storages
 from django.db import connection
 from django.test import Client
 from django.utils import translation
 
 from bff_sessions.contract import UserSessionsFilter
+from bff_sessions.models import Session
 from bff_sessions.revocation import revoke_sessions
-from bff_sessions.views import my_sessions
+from bff_sessions.views import my_sessions, sessions
 from bff_sessions.views.my_sessions import ago
 from tests.endpoints.conftest import Browser, claims, is_error
-from tests.endpoints.test_sessions import alive, public_id_of, revoked, strangers
+from tests.endpoints.test_sessions import (
+    alive,
+    many,
+    no_tickets,
+    public_id_of,
+    revoked,
+    strangers,
+)
 from tests.factories import SessionFactory
 from tests.factories import ago as moment
 
-__all__ = ["revoked", "strangers"]
+__all__ = ["many", "no_tickets", "revoked", "strangers"]
 
 LIST = "/bff/my-sessions"
 OTHERS = "/bff/my-sessions/others/end"
@@ -94,8 +103,8 @@ def test_last_seen_is_the_last_that_is_known_of(browser):
         r"Last seen</dt><dd><time [^>]*>([^<]*)<", browser.page.replace("\xa0", " ")
     ) == [
         "just now",
-        "5 minutes ago",
         "4 days ago",
+        "5 minutes ago",
     ]
 
 
@@ -220,13 +229,14 @@ def test_a_request_whose_session_is_revoked_on_its_way_sees_and_ends_nothing(
     other = SessionFactory()
     browser.sign_in()
     path = path_of(other) if what == "one" else what
-    list_sessions = my_sessions.sessions_beside
+    load = sessions.signed_in
 
-    def revoked_meanwhile(current):
+    def revoked_meanwhile(request):
+        current = load(request)
         revoke_sessions(UserSessionsFilter(session_id="s1"))
-        return list_sessions(current)
+        return current
 
-    monkeypatch.setattr(my_sessions, "sessions_beside", revoked_meanwhile)
+    monkeypatch.setattr(sessions, "signed_in", revoked_meanwhile)
     assert browser.look(path)["Location"] == SIGN_IN
     assert all(alive([other]))
 
@@ -240,6 +250,20 @@ def test_the_page_works_without_messages_and_without_logout(browser, settings, c
     assert "Sign out" not in browser.page
     assert browser.answer(path_of(other)).status_code == 302
     assert browser.look().status_code == 200
+
+
+def test_message_that_fails_fails_no_sign_out(browser, monkeypatch, caplog):
+    def fail(self, *args, **kwargs):
+        raise RuntimeError("secret")
+
+    other = SessionFactory()
+    browser.sign_in()
+    monkeypatch.setattr(BaseStorage, "add", fail)
+    assert browser.answer(path_of(other)).status_code == 302
+    assert not any(alive([other]))
+    assert browser.answer(OTHERS).status_code == 302
+    assert "RuntimeError" in caplog.text
+    assert "secret" not in caplog.text
 
 
 def test_the_pages_can_be_switched_off(browser, configure):
@@ -262,15 +286,71 @@ def test_statements_do_not_grow_with_the_sessions(browser, django_assert_num_que
         browser.sign_in()
         other, *_ = SessionFactory.create_batch(number - 1, user_agent=FIREFOX)
         path = path_of(other)
-        with django_assert_num_queries(2):
+        # Load, ask whether it has ended, list.
+        with django_assert_num_queries(3):
             browser.look()
         assert browser.page.count('<li class="session') == number
-        with django_assert_num_queries(2):
+        with django_assert_num_queries(3):
             browser.look(path)
         token = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', browser.page)[1]
-        # Load and list; the revocation: find, lock, read and delete in a transaction, look again.
-        with django_assert_num_queries(8 if connection.features.has_select_for_update else 9):
+        # Load, ask, find; the revocation: find, lock, read and delete in a transaction, look again.
+        with django_assert_num_queries(9 if connection.features.has_select_for_update else 10):
             browser.client.post(path, {"csrfmiddlewaretoken": token})
+
+
+def shown_on(page):
+    """Public IDs of the sessions on `page` that can be ended."""
+    return re.findall(r"my-sessions/(\w{32})/end", page)
+
+
+@pytest.mark.usefixtures("no_tickets")
+def test_list_is_paged_and_begins_with_the_current_session(browser, many):
+    browser.sign_in()
+    Session.objects.filter(key=browser.row.key).update(created=moment(minutes=200))
+    path, pages = LIST, []
+    while path:
+        assert browser.look(path).status_code == 200
+        pages.append(browser.page)
+        following = re.search(r'rel="next" href="(\?after=[^"]*)"', browser.page)
+        path = following and LIST + following[1]
+    assert [page.count('<li class="session') for page in pages] == [100, 100, 51]
+    assert ["This browser" in page for page in pages] == [True, False, False]
+    assert pages[0].index("This browser") < pages[0].index("Another browser")
+    assert [one for page in pages for one in shown_on(page)] == [public_id_of(row) for row in many]
+    for page in pages:
+        assert "Your latest sign-ins come first." in page
+        assert OTHERS in page
+    assert [f'href="{LIST}">First page' in page for page in pages] == [False, True, True]
+
+
+def test_list_of_one_page_has_no_links_to_others(browser):
+    SessionFactory.create_batch(99)
+    browser.sign_in()
+    browser.look()
+    assert browser.page.count('<li class="session') == 100
+    assert "You have 100 sessions." in browser.page
+    assert "<nav" not in browser.page
+
+
+@pytest.mark.parametrize("after", ["", "x", "%00", "%C3%A9", "A" * 32])
+def test_garbage_for_a_cursor_leads_to_the_first_page(browser, after):
+    browser.sign_in()
+    response = browser.look(f"{LIST}?after={after}")
+    assert (response.status_code, response["Location"]) == (302, LIST)
+
+
+@pytest.mark.usefixtures("no_tickets")
+def test_session_of_any_page_can_be_ended(browser, many, revoked):
+    browser.sign_in()
+    assert browser.answer(path_of(many[-1]))["Location"] == LIST
+    assert revoked == [many[-1].key]
+
+
+@pytest.mark.usefixtures("no_tickets")
+def test_end_all_others_counts_all_pages(browser, many):
+    browser.sign_in()
+    browser.look(OTHERS)
+    assert "250 sessions will end." in browser.page
 
 
 def test_a_content_security_policy_without_exceptions_is_enough(browser):
@@ -343,6 +423,10 @@ def test_the_page_speaks_german(browser):
         assert '<html lang="de">' in browser.page
         browser.look(OTHERS)
         assert "1 Sitzung wird beendet." in browser.page
+        SessionFactory.create_batch(100)
+        browser.look()
+        for text in ("Ihre letzten Anmeldungen stehen zuerst.", "Nächste Seite", "Seiten"):
+            assert text in browser.page
 
 
 def test_moments_in_words():

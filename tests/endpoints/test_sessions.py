@@ -8,12 +8,13 @@ from django.db import connection
 
 from bff_sessions.contract import UserSessionsFilter, UserSessionUpdate
 from bff_sessions.engine import SessionStore
+from bff_sessions.models import Session
 from bff_sessions.revocation import revoke_sessions
 from bff_sessions.signals import sessions_revoked
 from bff_sessions.stores import get_store
 from bff_sessions.views import sessions
 from tests.endpoints.conftest import claims, is_error
-from tests.factories import SessionFactory
+from tests.factories import SessionFactory, ago
 
 
 @pytest.fixture
@@ -124,16 +125,16 @@ def test_a_session_that_has_moved_to_a_new_key_meanwhile_ends(open_browser, monk
     phone = open_browser().sign_in(claims(session_id="phone"))
     laptop = open_browser().sign_in(claims(session_id="laptop"))
     public_id = phone.row.public_id
-    list_sessions = sessions.sessions_beside
+    find = sessions.find_session
 
-    def and_then_the_phone_moves(current):
-        found = list_sessions(current)
+    def and_then_the_phone_moves(current, public_id):
+        found = find(current, public_id)
         session = SessionStore(phone.client.cookies["sessionid"].value)
         session.cycle_key()
         phone.client.cookies["sessionid"] = session.session_key
         return found
 
-    monkeypatch.setattr(sessions, "sessions_beside", and_then_the_phone_moves)
+    monkeypatch.setattr(sessions, "find_session", and_then_the_phone_moves)
     assert laptop.delete(f"/bff/sessions/{public_id}").status_code == 204
     assert phone.row is None
     assert laptop.row is not None
@@ -217,6 +218,106 @@ def test_local_users_are_told_apart_from_subjects_of_a_provider(browser):
     assert [row.key for row in sessions.sessions_beside(browser.row)] == [browser.row.key]
 
 
+@pytest.fixture
+def many(db):
+    """250 more sessions of alice's, newest sign-in first."""
+    made = [SessionFactory.build(created=ago(minutes=age)) for age in range(1, 251)]
+    Session.objects.bulk_create(made)
+    return made
+
+
+@pytest.fixture
+def no_tickets(monkeypatch):
+    """Fails what reads tickets to list sessions."""
+    monkeypatch.setattr(type(get_store()), "get_user_sessions", None)
+
+
+@pytest.mark.usefixtures("no_tickets")
+def test_sessions_are_listed_in_pages_of_100(browser, many):
+    browser.sign_in()
+    shown, query, sizes = [], "", []
+    while True:
+        answer = browser.fetch("get", f"/bff/sessions{query}").json()
+        assert answer.keys() == {"sessions", "next"}
+        shown += answer["sessions"]
+        sizes.append(len(answer["sessions"]))
+        if answer["next"] is None:
+            break
+        query = f"?after={answer['next']}"
+    assert sizes == [100, 100, 51]
+    assert shown[0]["current"]
+    assert [one["public_id"] for one in shown[1:]] == [public_id_of(row) for row in many]
+
+
+@pytest.mark.parametrize(
+    "after", ["", "x", "%00", "%C3%A9", "A" * 32, "None", "null", "1", "' OR 1=1", "A" * 3000]
+)
+def test_garbage_for_a_cursor_is_400(browser, after):
+    browser.sign_in()
+    assert is_error(browser.fetch("get", f"/bff/sessions?after={after}"), 400, "invalid_cursor")
+
+
+def test_altered_cursor_is_400(browser, many):
+    browser.sign_in()
+    cursor = browser.fetch("get", "/bff/sessions").json()["next"]
+    for altered in (cursor[:-1], cursor[::-1], cursor.swapcase(), cursor + "A"):
+        response = browser.fetch("get", f"/bff/sessions?after={altered}")
+        assert is_error(response, 400, "invalid_cursor")
+
+
+def test_cursor_of_one_subject_shows_nothing_of_it_to_another(browser, open_browser, many):
+    cursor = browser.sign_in().fetch("get", "/bff/sessions").json()["next"]
+    bob = open_browser().sign_in(claims(subject_id="bob"))
+    answer = bob.fetch("get", f"/bff/sessions?after={cursor}").json()
+    assert answer == {"sessions": [], "next": None}
+
+
+def test_pages_end_at_the_absolute_lifetime(browser, many, configure):
+    configure(ABSOLUTE_LIFETIME=timedelta(minutes=150, seconds=30))
+    browser.sign_in()
+    first = browser.fetch("get", "/bff/sessions").json()
+    last = browser.fetch("get", f"/bff/sessions?after={first['next']}").json()
+    assert (len(first["sessions"]), len(last["sessions"])) == (100, 51)
+    assert last["next"] is None
+    path = "/bff/sessions/{}".format
+    assert browser.delete(path(public_id_of(many[150]))).status_code == 404
+    assert browser.delete(path(public_id_of(many[149]))).status_code == 204
+
+
+@pytest.mark.usefixtures("no_tickets")
+def test_session_of_any_page_can_be_ended(browser, many, revoked, monkeypatch):
+    browser.sign_in()
+    assert browser.delete(f"/bff/sessions/{public_id_of(many[-1])}").status_code == 204
+    assert revoked == [many[-1].key]
+
+
+@pytest.mark.usefixtures("no_tickets")
+def test_current_session_may_be_on_any_page(browser, many):
+    browser.sign_in()
+    Session.objects.filter(key=browser.row.key).update(created=ago(days=1))
+    first = browser.fetch("get", "/bff/sessions").json()
+    assert not any(one["current"] for one in first["sessions"])
+    assert browser.delete("/bff/sessions/others").json() == {"ended": 250}
+    (only,) = browser.fetch("get", "/bff/sessions").json()["sessions"]
+    assert only["current"]
+
+
+def test_another_session_of_the_same_sid_is_not_taken_for_the_current_one(browser, monkeypatch):
+    browser.sign_in()
+    row = browser.row
+    SessionFactory(session_id=row.session_id, created=ago(seconds=-60))
+    assert len(browser.fetch("get", "/bff/sessions").json()["sessions"]) == 2
+    load = sessions.signed_in
+
+    def ended_meanwhile(request):
+        current = load(request)
+        get_store().delete_user_session(row.key)
+        return current
+
+    monkeypatch.setattr(sessions, "signed_in", ended_meanwhile)
+    assert is_error(browser.fetch("get", "/bff/sessions"), 401, "not_signed_in")
+
+
 def test_an_endless_session_has_no_end(browser):
     browser.sign_in()
     row = browser.row
@@ -231,12 +332,13 @@ def test_statements_do_not_grow_with_the_sessions(browser, django_assert_num_que
     for number in (1, 30):
         other, *_ = SessionFactory.create_batch(number)
         path = f"/bff/sessions/{public_id_of(other)}"
-        with django_assert_num_queries(2):
+        # Load, ask whether it has ended, list.
+        with django_assert_num_queries(3):
             browser.fetch("get", "/bff/sessions")
-        # Load and list; the revocation: find, read with a lock and delete in a transaction, look
+        # Load and ask; the revocation: find, read with a lock and delete in a transaction, look
         # again. SQLite has one lock, which is a statement of its own.
         statements = 9 if connection.vendor == "sqlite" else 8
-        with django_assert_num_queries(statements):
+        with django_assert_num_queries(statements + 1):  # Find the session.
             browser.fetch("delete", path, headers)
         SessionFactory()
         with django_assert_num_queries(statements):

@@ -1,7 +1,14 @@
 import pytest
 
+from bff_sessions import reports
 from bff_sessions.oidc.providers import get_provider
 from tests.oidc.provider import CLIENT_ID, LocalProvider
+
+
+@pytest.fixture(autouse=True)
+def nothing_reported(monkeypatch):
+    """No other test has reported a fault."""
+    monkeypatch.setattr(reports, "_reported", {})
 
 
 @pytest.fixture
@@ -50,9 +57,5 @@ def clock(monkeypatch):
             self.now += seconds
 
     clock = Clock()
-    for module in ("bff_sessions.oidc.http", "bff_sessions.oidc.discovery"):
-        monkeypatch.setattr(f"{module}.time", clock)
-    monkeypatch.setattr("jwt.jwks_client.time", clock)
-    monkeypatch.setattr("jwt.jwk_set_cache.time", clock)
-    monkeypatch.setattr("jwt.api_jwk.time", clock)
+    monkeypatch.setattr("bff_sessions.oidc.http.time", clock)
     return clock

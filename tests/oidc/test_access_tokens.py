@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 import subprocess
 import sys
 import threading
@@ -12,6 +13,7 @@ from datetime import UTC, datetime
 
 import pytest
 from asgiref.sync import async_to_sync
+from cryptography.fernet import Fernet
 from django.contrib.auth.models import AnonymousUser
 from django.contrib.sessions.exceptions import SessionInterrupted
 from django.core.exceptions import ImproperlyConfigured
@@ -27,6 +29,7 @@ from bff_sessions.contract import UserSessionsFilter
 from bff_sessions.engine import SessionStore
 from bff_sessions.exceptions import (
     BffSessionsError,
+    ClientMisconfigured,
     ProviderUnavailable,
     SessionBusy,
     SessionConflict,
@@ -151,19 +154,66 @@ def test_a_new_id_token_is_kept(provider, get):
     assert (kept(key).id_token, kept(key).refresh_token) == (new, "r2")
 
 
-@pytest.mark.parametrize("keeps_id_token", [True, False])
-@pytest.mark.parametrize("claims", [{"sub": "bob"}, {"iss": "https://else.example"}, None])
-def test_tokens_of_somebody_else_end_the_sign_in(provider, get, claims, keeps_id_token):
+@pytest.mark.parametrize("old", ["readable", "encrypted", None])
+@pytest.mark.parametrize(
+    "claims", [{"sub": "bob"}, {"iss": "https://else.example"}, {"sub": "bob", "iss": None}]
+)
+def test_tokens_of_somebody_else_end_the_sign_in(provider, get, claims, old):
+    """Also if the old id token cannot be read: the session knows who signed in."""
     data = provider.sign_in(expires_in=-1)
-    if not keeps_id_token:
-        data["oidc"]["id_token"] = None
+    if old != "readable":
+        data["oidc"]["id_token"] = old and ENCRYPTED
     key = start(**data)
     ours = {"iss": provider.issuer, "sub": "alice"}
-    new = "no.id.token" if claims is None else make_id_token(**ours | claims)
-    answer_with(provider, {"access_token": "a2", "id_token": new})
+    answer_with(provider, {"access_token": "a2", "id_token": make_id_token(**ours | claims)})
     with pytest.raises(SignInEnded):
         get(key)
     assert kept(key) is None
+
+
+# A JWE has five parts: RFC 7516, 3.1.
+ENCRYPTED = f"{make_id_token(sub='bob').replace('.', '.secret-0.')}.c2VjcmV0"
+UNREADABLE = {
+    "encrypted": f"{ENCRYPTED}Nw",
+    "not a token": "secret-1.secret-2.secret-3",
+    "padded": make_id_token(sub="bob") + "==",
+    "an object": {"sub": "bob"},
+    "without iss": make_id_token(sub="alice"),
+    "without sub": make_id_token(nonce="n"),
+}
+
+
+@pytest.mark.parametrize("old", ["readable", "encrypted", None])
+@pytest.mark.parametrize("new", UNREADABLE.values(), ids=UNREADABLE)
+def test_unreadable_id_token_is_neither_compared_nor_kept(provider, get, caplog, old, new):
+    data = provider.sign_in(expires_in=-1)
+    if old != "readable":
+        data["oidc"]["id_token"] = old and ENCRYPTED
+    key = start(**data)
+    answer_with(provider, {"access_token": "a2", "id_token": new, "expires_in": 300})
+    assert get(key) == "a2"
+    assert kept(key).id_token == data["oidc"]["id_token"]
+    answer_with(provider, {"access_token": "a3", "id_token": new, "expires_in": 300})
+    assert get(key, margin=400) == "a3"
+    (record,) = caplog.records
+    assert record.levelno == logging.WARNING
+    assert provider.issuer in record.getMessage()
+    assert not any(part in caplog.text for part in str(new).split(".") if len(part) > 2)
+
+
+def test_unreadable_id_token_does_not_hide_whose_session_it_is(provider, get):
+    """mozilla-django-oidc's id token is what the identity resolver reads."""
+    given = provider.sign_in()["oidc"]
+    key = start(
+        oidc_id_token=given["id_token"],
+        oidc_access_token=given["access_token"],
+        oidc_refresh_token=given["refresh_token"],
+        oidc_token_expiration=time.time() - 1,
+    )
+    answer_with(provider, {"access_token": "a2", "id_token": ENCRYPTED})
+    assert get(key) == "a2"
+    assert SessionStore(key)["oidc_id_token"] == given["id_token"]
+    assert revoke_sessions(ALICES) == 1
 
 
 def test_an_old_id_token_that_cannot_be_read_tells_nothing(provider, get):
@@ -208,19 +258,22 @@ def test_where_nobody_knows_when_it_expires_it_stays(provider, get):
     assert get(start(**data)) == data["oidc"]["access_token"]
 
 
-@pytest.mark.parametrize("given", [{}, {"expires_in": "soon"}, {"expires_in": 1e300}])
-def test_an_answer_may_leave_out_how_long_it_is_good_for(provider, get, given):
+@pytest.mark.parametrize("given", [None, "soon", 1e300, -1, True, "NaN", ["300"], "9" * 5000])
+def test_an_answer_may_leave_out_how_long_it_is_good_for(provider, get, given, caplog):
     key = start(**provider.sign_in(expires_in=-1))
-    answer_with(provider, {"access_token": "a2", **given})
+    answer_with(provider, {"access_token": "a2", "expires_in": given})
     assert get(key) == "a2"
     assert kept(key).expires_at is None
+    # "Unknown" means "good for ever", so an answer that is not understood is reported.
+    assert [record.levelname for record in caplog.records] == ["WARNING"] * (given is not None)
 
 
-def test_what_was_said_of_its_lifetime_before_holds_on(provider, get):
+@pytest.mark.parametrize("given", [{}, {"expires_in": "soon"}])
+def test_what_was_said_of_its_lifetime_before_holds_on(provider, get, given):
     data = provider.sign_in(expires_in=-1)
     data["oidc"]["expires_in"] = 100
     key = start(**data)
-    answer_with(provider, {"access_token": "a2"})
+    answer_with(provider, {"access_token": "a2", **given})
     get(key)
     assert 95 <= kept(key).seconds_left <= 100
 
@@ -597,6 +650,123 @@ def test_the_middleware_answers_who_has_to_sign_in(provider, settings, accept, s
     assert response.cookies["sessionid"]["max-age"] == 0
 
 
+# Refused until the user has signed in again
+
+SIGN_IN = [
+    (400, "interaction_required"),
+    (400, "login_required"),
+    (400, "consent_required"),
+    (403, "mfa_required"),
+    (401, "insufficient_user_authentication"),
+    (400, "invalid_request"),
+    (409, "secret-7"),
+]
+
+
+@pytest.mark.parametrize(("status", "code"), SIGN_IN)
+def test_other_refusals_ask_for_sign_in_and_end_nothing(provider, get, caplog, status, code):
+    caplog.set_level("DEBUG")
+    data = provider.sign_in(expires_in=-1)
+    key = start(cart="full", **data)
+    answer_with(provider, {"error": code, "error_description": "secret-8"}, status=status)
+    for _ in range(2):
+        request = request_of(key)
+        with pytest.raises(SignInRequired) as caught:
+            get(request)
+        assert not isinstance(caught.value, SignInEnded)
+        assert dict(request.session.items()) == {"cart": "full", **data}
+    assert kept(key).refresh_token == data["oidc"]["refresh_token"]
+    assert paths(provider).count("/token") == 2
+    assert not TokenRevocation.objects.exists()
+    assert "secret" not in f"{caplog.text}{caught.value}"
+    # The user has done what the provider wanted, with another application perhaps.
+    provider.answers.clear()
+    assert provider.is_valid(get(key))
+
+
+@pytest.mark.parametrize(("status", "code"), SIGN_IN)
+def test_good_access_token_is_returned_though_refresh_is_refused(provider, get, status, code):
+    data = provider.sign_in(expires_in=20)
+    key = start(**data)
+    answer_with(provider, {"error": code}, status=status)
+    assert get(key) == data["oidc"]["access_token"]
+    assert paths(provider).count("/token") == 1
+
+
+def test_token_that_another_request_refreshed_wins_over_a_refusal(provider, get):
+    key = start(**provider.sign_in(expires_in=-1))
+
+    def other_is_quicker(form):
+        new = {"access_token": "a2", "refresh_token": "r2", "expires_at": time.time() + 300}
+        session = SessionStore(key)
+        session["oidc"] = {**session["oidc"], **new}
+        session.save()
+        connection.close()
+
+    provider.before["/token"] = other_is_quicker
+    answer_with(provider, {"error": "login_required"}, status=400)
+    assert get(key) == "a2"
+
+
+def test_session_whose_token_kept_changing_is_not_ended(provider, get):
+    key = start(**provider.sign_in(expires_in=-1))
+
+    def other_is_quicker(form):
+        session = SessionStore(key)
+        session["oidc"] = {**session["oidc"], "refresh_token": f"r{len(provider.requests)}"}
+        session.save()
+        connection.close()
+
+    provider.before["/token"] = other_is_quicker
+    answer_with(provider, {"error": "login_required"}, status=400)
+    with pytest.raises(SignInRequired) as caught:
+        get(key)
+    assert not isinstance(caught.value, SignInEnded)
+    assert kept(key) is not None
+
+
+@pytest.mark.parametrize("code", ["invalid_grant", "token_inactive"])
+def test_refresh_token_that_is_not_good_any_more_ends_the_session(provider, get, code):
+    key = start(**provider.sign_in(expires_in=20))
+    answer_with(provider, {"error": code}, status=401)
+    with pytest.raises(SignInEnded):
+        get(key)
+    assert kept(key) is None
+
+
+@pytest.mark.parametrize(("accept", "status"), [("application/json", 401), ("text/html", 302)])
+def test_the_middleware_leads_to_sign_in_and_leaves_the_cookie(provider, settings, accept, status):
+    settings.ROOT_URLCONF = __name__
+    settings.MIDDLEWARE = ["bff_sessions.middleware.SessionMiddleware"]
+    client = Client(headers={"Accept": accept})
+    client.cookies["sessionid"] = key = start(**provider.sign_in(expires_in=-1))
+    answer_with(provider, {"error": "interaction_required"}, status=400)
+    assert client.get("/call").status_code == status
+    assert client.cookies["sessionid"].value == key
+    assert kept(key) is not None
+
+
+# A site that the provider does not accept as its client
+
+
+@pytest.mark.parametrize(
+    "code", ["invalid_client", "unauthorized_client", "unsupported_grant_type", "invalid_scope"]
+)
+def test_misconfigured_client_is_an_error_and_signs_nobody_out(provider, get, caplog, code):
+    good, expired = (provider.sign_in(expires_in=seconds, sid=str(seconds)) for seconds in (20, -1))
+    good_key, expired_key = start(**good), start(**expired)
+    answer_with(provider, {"error": code}, status=401)
+    with pytest.raises(ClientMisconfigured):
+        get(expired_key)
+    (record,) = [record for record in caplog.records if record.levelno == logging.ERROR]
+    assert provider.issuer in record.getMessage()
+    assert code in record.getMessage()
+    assert get(good_key) == good["oidc"]["access_token"]
+    assert kept(expired_key).refresh_token == expired["oidc"]["refresh_token"]
+    provider.answers.clear()
+    assert provider.is_valid(get(expired_key))
+
+
 # A provider that is away
 
 
@@ -604,6 +774,15 @@ FAULTS = [
     (500, {}, "oops"),
     (503, {"Retry-After": "120"}, {}),
     (429, {}, {}),
+    (408, {}, {"error": "invalid_grant"}),
+    (425, {}, {"error": "login_required"}),
+    (429, {}, {"error": "invalid_client"}),
+    (500, {}, {"error": "invalid_grant"}),
+    (400, {}, {"error": "temporarily_unavailable"}),
+    (403, {}, {"error": "slow_down"}),
+    (400, {}, {"error": "server_error"}),
+    (403, {}, "<h1>Blocked</h1>"),
+    (400, {}, {"error": {"code": "invalid_grant"}}),
     (302, {"Location": "https://elsewhere.example"}, {}),
     (401, {}, {"error": "invalid_client"}),
     (400, {}, {"error": "unauthorized_client"}),
@@ -643,8 +822,21 @@ def test_a_provider_that_nobody_reaches_signs_nobody_out(settings, get, monkeypa
     assert kept(key).refresh_token == data["oidc"]["refresh_token"]
 
 
-def test_a_provider_that_does_not_answer_is_not_waited_for_again_at_once(provider, get):
-    answer_with(provider, {}, status=500)
+@pytest.mark.parametrize(
+    ("status", "body"), [(503, {}), (425, {}), (429, {}), (400, {"error": "slow_down"})]
+)
+def test_retry_after_of_the_provider_is_kept(provider, get, status, body):
+    answer_with(provider, body, status=status, headers={"Retry-After": "120"})
+    with pytest.raises(ProviderUnavailable) as caught:
+        get(start(**provider.sign_in(expires_in=-1)))
+    assert caught.value.retry_after == 120
+
+
+@pytest.mark.parametrize(("status", "body"), [(500, {}), (400, {"error": "slow_down"})])
+def test_a_provider_that_does_not_answer_is_not_waited_for_again_at_once(
+    provider, get, status, body
+):
+    answer_with(provider, body, status=status)
     key = start(**provider.sign_in(expires_in=-1))
     for _ in range(3):
         with pytest.raises(ProviderUnavailable):
@@ -670,6 +862,27 @@ def test_what_cannot_be_refreshed_is_good_until_it_expires(provider, get, settin
         with pytest.raises(SignInRequired):
             get(start(**provider.sign_in(expires_in=-1, **change)))
     assert provider.requests == []
+
+
+@pytest.mark.parametrize("said_by", ["settings", "metadata"])
+def test_provider_without_token_endpoint_refreshes_nothing(
+    provider, get, settings, caplog, said_by
+):
+    options = {**provider.options, "DISCOVERY_URL": f"{provider.issuer}/nothing"}
+    if said_by == "settings":
+        options["TOKEN_ENDPOINT"] = None
+    else:
+        provider.answers["/nothing"] = 200, {}, {"issuer": provider.issuer}
+    settings.BFF_SESSIONS = {"PROVIDERS": {provider.issuer: options}}
+    data = provider.sign_in(expires_in=20)
+    assert get(start(**data)) == data["oidc"]["access_token"]
+    key = start(**provider.sign_in(expires_in=-1, sid="s2"))
+    with pytest.raises(SignInRequired) as caught:
+        get(key)
+    assert type(caught.value) is SignInRequired
+    assert kept(key).refresh_token is not None
+    assert paths(provider) == ([] if said_by == "settings" else ["/nothing"])
+    assert caplog.records == []
 
 
 def test_a_session_without_issuer_has_nowhere_to_refresh(provider, get):
@@ -705,6 +918,64 @@ def test_the_tokens_of_mozilla_django_oidc(provider, get):
     assert session["oidc_refresh_token"] in provider.refresh_tokens
     assert "oidc_id_token" not in session
     assert get(key) == token
+
+
+def start_as_lasuite(provider, refresh_token, seconds):
+    given = provider.sign_in()["oidc"]
+    return start(
+        oidc_access_token=given["access_token"],
+        oidc_id_token=given["id_token"],
+        oidc_refresh_token=refresh_token or given["refresh_token"],
+        oidc_token_expiration=time.time() + seconds,
+    )
+
+
+def test_the_tokens_of_django_lasuite(provider, get, settings):
+    cipher = Fernet(key := Fernet.generate_key())
+    settings.OIDC_STORE_REFRESH_TOKEN_KEY = key
+    given = provider._issue("alice")
+    refresh_token = cipher.encrypt(given["refresh_token"].encode()).decode()
+    session_key = start_as_lasuite(provider, refresh_token, -1)
+    assert provider.is_valid(get(session_key))
+    assert provider.refreshed == [given["refresh_token"]]
+    now = SessionStore(session_key)["oidc_refresh_token"]
+    assert cipher.decrypt(now).decode() in provider.refresh_tokens
+
+
+def test_refused_token_that_another_encryption_hides_is_the_same(provider, get, settings):
+    """Two encryptions of one token differ, so the tokens are compared."""
+    cipher = Fernet(key := Fernet.generate_key())
+    settings.OIDC_STORE_REFRESH_TOKEN_KEY = key
+    session_key = start_as_lasuite(provider, cipher.encrypt(b"r1").decode(), -1)
+
+    def encrypt_again(form):
+        session = SessionStore(session_key)
+        session["oidc_refresh_token"] = cipher.encrypt(b"r1").decode()
+        session.save()
+        connection.close()
+
+    provider.before["/token"] = encrypt_again
+    with pytest.raises(SignInEnded):
+        get(session_key)
+    assert paths(provider).count("/token") == 1
+
+
+def test_unreadable_refresh_token_is_not_sent_and_ends_nothing(provider, get, caplog):
+    ciphertext = Fernet(Fernet.generate_key()).encrypt(b"r1").decode()
+    good, expired = (start_as_lasuite(provider, ciphertext, seconds) for seconds in (20, -1))
+    for _ in range(2):
+        assert get(good) == SessionStore(good)["oidc_access_token"]
+        with pytest.raises(SignInRequired) as caught:
+            get(expired)
+        assert not isinstance(caught.value, SignInEnded)
+    assert "/token" not in paths(provider)
+    assert SessionStore(expired)["oidc_refresh_token"] == ciphertext
+    (record,) = caplog.records
+    assert record.levelno == logging.ERROR
+    assert provider.issuer in record.getMessage()
+    # Nor is it revoked.
+    assert revoke_sessions(ALICES) == 2
+    assert not TokenRevocation.objects.exists()
 
 
 def elsewhere(data, new=None):

@@ -152,8 +152,13 @@ GOOD = {
     "iat within the age": lambda p: p.token(iat=int(time.time()) - 500),
     "a subject of 255 characters": lambda p: p.token(sub="ü" * 255, without=["sid"]),
     "a long jti": lambda p: p.token(jti="ü" * 1000),
-    "no kid, and one key that fits": lambda p: p.token(algorithm="ES384", headers={"kid": ...}),
+    "no kid, and one key": lambda p: with_one_key(p).token(headers={"kid": ...}),
 }
+
+
+def with_one_key(provider):
+    provider.keys = [key for key in provider.keys if key["kid"] == "RS256"]
+    return provider
 
 
 @pytest.mark.parametrize("make", GOOD.values(), ids=GOOD)
@@ -272,7 +277,48 @@ def test_it_is_remembered_for_as_long_as_somebody_may_be_signing_in(provider, po
     assert Logout.objects.get().expires >= before + timedelta(minutes=2)
 
 
+# Providers whose tokens have no exp
+
+
+def test_without_exp_its_age_counts(provider, configure, post, sessions):
+    configure(ALLOW_MISSING_EXP=True)
+    assert post(provider.token(without=["exp"], iat=int(time.time()) - 500)).status_code == 200
+    assert left(provider) == ["phone", "tablet"]
+
+
+@pytest.mark.parametrize("max_age", [0, 600, 86_400])
+def test_without_exp_it_is_remembered_until_it_is_outdated(provider, configure, post, max_age):
+    options = {"MAX_AGE": max_age, "LEEWAY": 300}
+    configure({"BACKCHANNEL_LOGOUT": options}, ALLOW_MISSING_EXP=True)
+    issued = int(time.time()) - 60
+    token = provider.token(without=["exp"], iat=issued)
+    assert post(token).status_code == 200
+    expires = Logout.objects.get().expires
+    assert expires == datetime.fromtimestamp(issued + max_age + 300, UTC)
+    assert description(post(token)) == "The logout token has been used already."
+
+
+def test_without_exp_it_is_refused_once_it_may_be_forgotten(provider, configure, post, monkeypatch):
+    configure(ALLOW_MISSING_EXP=True)
+    token = provider.token(without=["exp"])
+    assert post(token).status_code == 200
+    expires = Logout.objects.get().expires.timestamp()
+    monkeypatch.setattr("bff_sessions.oidc.logout_tokens.time.time", lambda: expires - 1)
+    assert description(post(token)) == "The logout token has been used already."
+    Logout.objects.all().delete()
+    monkeypatch.setattr("bff_sessions.oidc.logout_tokens.time.time", lambda: expires)
+    assert description(post(token)) == "The logout token was issued too long ago."
+
+
 # Failures of ours
+
+
+def test_without_keys_of_the_provider_it_is_refused(provider, configure, post, sessions):
+    configure(JWKS_URI=None)
+    for _ in range(3):
+        assert "key that the provider does not have" in description(post(provider.token()))
+    assert left(provider) == ["laptop", "phone", "tablet"]
+    assert provider.requests == []
 
 
 def test_a_provider_that_is_down_is_no_fault_of_the_token(provider, post, sessions):

@@ -59,12 +59,36 @@ def signed(token, change):
 
 def raw(provider, header, payload):
     """Whatever it is, well signed."""
-    text = f"{encode(header)}.{encode(payload)}"
+    return sign(f"{encode(header)}.{encode(payload)}")
+
+
+def sign(text):
     signature = jwt.get_algorithm_by_name("RS256").sign(text.encode(), KEYS["RS256"])
     return f"{text}.{encode(signature)}"
 
 
 HEADER = {"alg": "RS256", "kid": "RS256"}
+
+
+def padded(content):
+    """A segment of JSON with two characters of padding."""
+    text = json.dumps(content)
+    return f"{encode(text.encode() + b' ' * ((1 - len(text)) % 3))}=="
+
+
+def twice(content, name):
+    """An object that names a member twice, with the same value."""
+    return f'{{"{name}": {json.dumps(content[name])}, {json.dumps(content)[1:]}'.encode()
+
+
+# What PyJWT reads although the specifications do not allow it, in header or payload.
+LOOSE = {
+    "padded": padded,
+    **{
+        encoding: lambda content, e=encoding: encode(json.dumps(content).encode(e))
+        for encoding in ("utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-be")
+    },
+}
 
 # Not a token
 MALFORMED = {
@@ -88,6 +112,20 @@ MALFORMED = {
     "kid is null": lambda p: p.token(headers={"kid": None}),
     "a critical extension": lambda p: p.token(headers={"crit": ["exp"], "exp": 1}),
     "an empty crit": lambda p: p.token(headers={"crit": []}),
+    **{
+        f"header is {name}": lambda p, f=spoil: sign(f"{f(HEADER)}.{encode(p.claims())}")
+        for name, spoil in LOOSE.items()
+    },
+    **{
+        f"payload is {name}": lambda p, f=spoil: sign(f"{encode(HEADER)}.{f(p.claims())}")
+        for name, spoil in LOOSE.items()
+    },
+    "padded signature": lambda p: p.token() + "==",
+    "plain base64": lambda p: sign(
+        f"{encode(HEADER)}.{encode(p.claims(sub='>>>???')).translate({45: 43, 95: 47})}"
+    ),
+    "header names alg twice": lambda p: raw(p, twice(HEADER, "alg"), p.claims()),
+    "payload names sub twice": lambda p: raw(p, HEADER, twice(p.claims(), "sub")),
     "payload is not encoded (b64)": lambda p: p.token(headers={"b64": False, "crit": ["b64"]}),
 }
 ALGORITHM = {
@@ -133,6 +171,7 @@ KEY = {
     "RSA key that is for PS256 only": lambda p: p.token(
         key=KEYS["PS256"], headers={"kid": "PS256"}
     ),
+    "no kid, and several keys": lambda p: p.token(headers={"kid": ...}),
     "no kid, and no key for the algorithm": lambda p: p.token(
         algorithm="RS512", key=FORGED, headers={"kid": ...}
     ),
@@ -353,6 +392,44 @@ def test_only_the_algorithms_of_the_provider_are_taken(provider, configure, post
     with pytest.raises(LogoutTokenInvalid) as caught:
         verify_logout_token(provider.token(algorithm="RS256"))
     assert caught.value.reason is Reason.ALGORITHM
+
+
+@pytest.mark.parametrize("make", [EXPIRES[name] for name in EXPIRES if name != "absent"])
+def test_exp_must_be_right_also_where_it_may_be_missing(provider, configure, make):
+    configure(ALLOW_MISSING_EXP=True)
+    with pytest.raises(LogoutTokenInvalid) as caught:
+        verify_logout_token(make(provider))
+    assert caught.value.reason is Reason.EXPIRES
+    with pytest.raises(LogoutTokenInvalid) as caught:
+        verify_logout_token(provider.token(exp=now() - 61))
+    assert caught.value.reason is Reason.EXPIRED
+
+
+@pytest.mark.parametrize(
+    ("reason", "issued"),
+    [
+        (Reason.OUTDATED, lambda: now() - 661),
+        (Reason.PREMATURE, lambda: now() + 3600),
+        (Reason.ISSUED, lambda: None),
+        (Reason.ISSUED, lambda: "1999999999"),
+    ],
+)
+def test_without_exp_iat_must_be_right(provider, configure, reason, issued):
+    configure(ALLOW_MISSING_EXP=True)
+    verify_logout_token(provider.token(without=["exp"]))
+    with pytest.raises(LogoutTokenInvalid) as caught:
+        verify_logout_token(provider.token(without=["exp"], iat=issued()))
+    assert caught.value.reason is reason
+
+
+def test_exp_may_be_missing_at_the_configured_provider_only(provider, another_provider, settings):
+    providers = settings.BFF_SESSIONS["PROVIDERS"]
+    providers[another_provider.issuer]["ALLOW_MISSING_EXP"] = True
+    settings.BFF_SESSIONS = {"PROVIDERS": providers}
+    verify_logout_token(another_provider.token(without=["exp"], aud="shop-2"))
+    with pytest.raises(LogoutTokenInvalid) as caught:
+        verify_logout_token(provider.token(without=["exp"]))
+    assert caught.value.reason is Reason.EXPIRES
 
 
 def test_age_and_leeway_can_be_set(provider, configure):

@@ -3,6 +3,7 @@
 import threading
 import time
 from contextlib import contextmanager
+from unittest import mock
 from urllib.parse import urlencode
 
 import pytest
@@ -205,6 +206,28 @@ def test_wrong_settings_let_people_sign_in(provider, settings, calls, caplog):
     settings.BFF_SESSIONS = {"PROVIDERS": {provider.issuer: {"CLIENT_ID": None}}}
     assert is_signed_in(sign_in(calls, claims_of(provider)))
     assert "CLIENT_ID" in caplog.text
+
+
+@pytest.mark.parametrize("error", [RuntimeError("can't start new thread"), MemoryError()], ids=repr)
+def test_sign_in_goes_on_without_a_thread(provider, monkeypatch, caplog, error):
+    calls = Calls(is_async=False)  # An asynchronous one has a thread itself.
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", mock.Mock(side_effect=error))
+        assert is_signed_in(sign_in(calls, claims_of(provider)))
+    assert type(error).__name__ in caplog.text
+    # The next one tries again.
+    sign_in(calls, claims_of(provider, sid="phone"))
+    with get_provider(provider.issuer).keys._prefetch:
+        pass
+    assert "/keys" in provider.requests
+
+
+def test_sign_in_goes_on_whatever_prefetching_raises(provider, calls, monkeypatch, caplog):
+    fault = mock.Mock(side_effect=LookupError("secret"))
+    monkeypatch.setattr("bff_sessions.oidc.providers.get_provider", fault)
+    assert is_signed_in(sign_in(calls, claims_of(provider)))
+    assert "LookupError" in caplog.text
+    assert "secret" not in caplog.text
 
 
 # Both at the same time, in threads

@@ -14,11 +14,13 @@ from email.utils import format_datetime
 
 import pytest
 from asgiref.sync import async_to_sync
+from cryptography.fernet import Fernet
 from django.contrib.sessions.management.commands import clearsessions
 from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.core.signals import request_finished
 from django.db import DatabaseError, connection, connections, transaction
+from django.db.models import F
 from django.http import HttpResponse
 from django.test import AsyncClient, Client
 from django.urls import include, path
@@ -246,6 +248,37 @@ def test_other_requests_send_nothing(provider, django_assert_num_queries):
         request_finished.send(sender=None)
 
 
+def test_request_of_another_tenant_leaves_tokens_pending(provider):
+    wrapper = connections["default"]
+    wrapper.schema_name = "a"
+    try:
+        token = sign_in(provider)
+        revoke_sessions(ALICES)
+        wrapper.schema_name = "b"
+        request_finished.send(sender=None)
+        assert provider.revoked == []
+        wrapper.schema_name = "a"
+        request_finished.send(sender=None)
+        assert provider.revoked == [token]
+    finally:
+        del wrapper.schema_name
+
+
+def test_failure_after_the_lease_was_lost_is_not_reported(provider, caplog):
+    sign_in(provider)
+    end_and_wait()
+    rows = TokenRevocation.objects.current()
+
+    def lose_the_lease(form):
+        rows.update(attempts=F("attempts") + 1)  # In the thread of the provider.
+        connections.close_all()
+
+    provider.before["/revocation"] = lose_the_lease
+    provider.answers["/revocation"] = (503, {}, b"")
+    assert send(rows) == {Outcome.TAKEN: 1}
+    assert "not revoked" not in caplog.text
+
+
 # Which tokens
 
 
@@ -296,6 +329,31 @@ def test_nothing_is_written_down_without_refresh_token_or_provider(provider):
     start(**provider.sign_in(iss="https://else.example", sid="s3"))
     end_and_wait(3)
     assert not TokenRevocation.objects.exists()
+
+
+def sign_in_as_lasuite(provider, refresh_token):
+    given = provider.sign_in()["oidc"]
+    return start(oidc_id_token=given["id_token"], oidc_refresh_token=refresh_token)
+
+
+def test_refresh_token_of_django_lasuite_is_revoked(provider, settings):
+    settings.OIDC_STORE_REFRESH_TOKEN_KEY = key = Fernet.generate_key()
+    client = Client()
+    client.cookies["sessionid"] = sign_in_as_lasuite(provider, Fernet(key).encrypt(b"r1").decode())
+    assert client.post("/bff/logout").status_code == 302
+    assert provider.revoked == ["r1"]
+
+
+def test_unreadable_refresh_token_is_not_sent_and_reported_once(provider, caplog):
+    ciphertext = Fernet(Fernet.generate_key()).encrypt(b"r1").decode()
+    for _ in range(2):
+        sign_in_as_lasuite(provider, ciphertext)
+    end_and_wait(2)
+    assert not TokenRevocation.objects.exists()
+    (record,) = caplog.records
+    assert (record.name, record.levelno) == ("bff_sessions.oidc", logging.ERROR)
+    assert provider.issuer in record.getMessage()
+    assert ciphertext not in caplog.text
 
 
 def test_the_issuer_may_be_that_of_the_session(provider):
@@ -495,6 +553,7 @@ def test_it_is_put_off_for_longer_each_time(provider, attempts, at_least, at_mos
         ("date", 7000),
         ("1", None),
         ("99999999999", 24 * 60 * 60),
+        ("9" * 400, 24 * 60 * 60),
         ("soon", None),
         ("Sun, 99 Nov 9999 99:99:99 GMT", None),
     ],
@@ -561,6 +620,30 @@ def test_without_a_revocation_endpoint_there_is_nothing_to_do(provider):
     assert not TokenRevocation.objects.exists()
 
 
+def test_none_for_revocation_endpoint_leaves_nothing_to_do(provider, settings, caplog):
+    sign_in(provider)
+    end_and_wait()
+    options = {**provider.options, "REVOCATION_ENDPOINT": None}
+    settings.BFF_SESSIONS = {"PROVIDERS": {provider.issuer: options}}
+    assert command() == "0 refresh tokens revoked, 1 without a revocation endpoint.\n"
+    assert not TokenRevocation.objects.exists()
+    assert provider.requests == []
+    assert caplog.records == []
+
+
+def test_provider_without_metadata_leaves_nothing_to_do(provider, settings, caplog):
+    for sid in ("phone", "laptop"):
+        sign_in(provider, sid=sid)
+    end_and_wait(2)
+    provider.answers["/.well-known/openid-configuration"] = 404, {}, ""
+    options = {**provider.options, "TOKEN_ENDPOINT": f"{provider.issuer}/token"}
+    settings.BFF_SESSIONS = {"PROVIDERS": {provider.issuer: options}}
+    assert command() == "0 refresh tokens revoked, 2 without a revocation endpoint.\n"
+    assert not TokenRevocation.objects.exists()
+    assert len(provider.requests) == 1
+    assert caplog.records == []
+
+
 def test_a_configured_endpoint_needs_no_discovery(provider, settings):
     sign_in(provider)
     end_and_wait()
@@ -608,11 +691,83 @@ def test_one_that_is_refused_does_not_stop_the_others(provider):
     end_and_wait(3)
 
     def refuse_the_first(form):
-        provider.answers["/revocation"] = 400, {}, {"error": "unsupported_token_type"}
+        provider.answers["/revocation"] = 400, {}, {"error": "invalid_request"}
         provider.before["/revocation"] = lambda form: provider.answers.clear()
 
     provider.before["/revocation"] = refuse_the_first
     assert command() == "2 refresh tokens revoked, 1 put off.\n"
+
+
+CLIENT_FAULTS = [
+    "invalid_client",
+    "unauthorized_client",
+    "unsupported_grant_type",
+    "invalid_scope",
+]
+
+
+@pytest.mark.parametrize("code", CLIENT_FAULTS)
+def test_misconfigured_client_is_an_error_and_retried(provider, caplog, code):
+    tokens = [sign_in(provider, sid=sid) for sid in "ab"]
+    end_and_wait(2)
+    provider.answers["/revocation"] = 401, {}, {"error": code}
+    assert command() == "0 refresh tokens revoked, 2 put off.\n"
+    (record,) = [record for record in caplog.records if record.levelno == logging.ERROR]
+    assert provider.issuer in record.getMessage()
+    assert code in record.getMessage()
+    # A client that fails too often may be locked out.
+    assert paths(provider).count("/revocation") == 1
+    provider.answers.clear()
+    make_due()
+    assert command() == "2 refresh tokens revoked.\n"
+    assert sorted(provider.revoked) == sorted(tokens)
+
+
+@pytest.mark.parametrize("status", [400, 401, 403])
+def test_unsupported_token_type_is_final_and_reported_once(provider, caplog, status):
+    for sid in "ab":
+        sign_in(provider, sid=sid)
+    end_and_wait(2)
+    provider.answers["/revocation"] = status, {}, {"error": "unsupported_token_type"}
+    assert command() == (
+        "0 refresh tokens revoked, 2 of a type that the provider does not revoke.\n"
+    )
+    assert not TokenRevocation.objects.exists()
+    (record,) = caplog.records
+    assert record.levelno == logging.WARNING
+    assert provider.issuer in record.getMessage()
+
+
+WAITS = [
+    (503, {"error": "unsupported_token_type"}),
+    (408, {}),
+    (425, {}),
+    (429, {"error": "invalid_client"}),
+    (400, {"error": "temporarily_unavailable"}),
+    (403, {"error": "slow_down"}),
+]
+
+
+@pytest.mark.parametrize(("status", "body"), WAITS)
+def test_busy_provider_is_asked_once_and_later(provider, caplog, status, body):
+    for sid in "ab":
+        sign_in(provider, sid=sid)
+    end_and_wait(2)
+    provider.answers["/revocation"] = status, {"Retry-After": "7000"}, body
+    assert command() == "0 refresh tokens revoked, 2 put off.\n"
+    assert paths(provider).count("/revocation") == 1
+    assert {record.levelno for record in caplog.records} == {logging.WARNING}
+    for row in TokenRevocation.objects.all():
+        assert 6990 <= (row.due - datetime.now(UTC)).total_seconds() <= 7000
+
+
+def test_unknown_error_code_is_not_logged(provider, caplog):
+    caplog.set_level(logging.DEBUG)
+    sign_in(provider)
+    end_and_wait()
+    provider.answers["/revocation"] = 400, {}, {"error": "secret-7"}
+    assert "1 put off" in command()
+    assert "secret-7" not in caplog.text
 
 
 # Each of them once
@@ -640,8 +795,9 @@ def test_who_lost_the_lease_does_not_put_off_what_another_has(provider):
     assert not rows.claim(late, timedelta(seconds=60))
     other = rows.get()
     assert rows.claim(other, timedelta(seconds=60))
-    rows.put_off(slow, datetime.now(UTC))
+    assert rows.put_off(slow, datetime.now(UTC)) is False
     assert rows.get().due > datetime.now(UTC)
+    assert rows.put_off(other, datetime.now(UTC)) is True
 
 
 def test_what_another_has_taken_meanwhile_is_skipped(provider):

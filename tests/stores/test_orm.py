@@ -71,6 +71,49 @@ class TestOrmUserSessionStore(UserSessionStoreTests, TransactionTestCase):
         for statement in captured:
             self.assertEqual("_binary" in statement["sql"], connection.vendor == "mysql")
 
+    def test_page_is_one_statement_that_reads_no_ticket(self):
+        for age in range(3):
+            self.create(created=datetime.now(UTC) - timedelta(seconds=age))
+        filter = UserSessionsFilter(subject_id="alice")
+        cursor = None
+        for _ in range(2):
+            with CaptureQueriesContext(connection) as captured:
+                page = OrmUserSessionStore().query_user_sessions(filter, cursor=cursor, limit=2)
+            cursor = page.next_cursor
+            [statement] = captured
+            self.assertNotIn("ticket", statement["sql"])
+        self.assertIsNone(cursor)
+
+    @skipUnless(connection.vendor == "sqlite", "The others decide by what the table holds")
+    def test_page_is_found_by_an_index(self):
+        for criteria, index, sorts in (
+            ({"subject_id": "alice", "partition": "default"}, "bff_sessions_sign_ins", False),
+            ({"subject_id": "alice"}, "bff_sessions_sign_ins", True),
+            ({"session_id": "1"}, "bff_sessions_sid", True),
+            ({"user_id": "42"}, "bff_sessions_user", True),
+        ):
+            with CaptureQueriesContext(connection) as captured:
+                OrmUserSessionStore().query_user_sessions(UserSessionsFilter(**criteria))
+            with connection.cursor() as cursor:
+                cursor.execute(f"EXPLAIN QUERY PLAN {captured[0]['sql']}")
+                plan = str(cursor.fetchall())
+            with self.subTest(criteria=criteria):
+                self.assertIn(f"USING INDEX {index} ", plan)
+                self.assertEqual("TEMP B-TREE" in plan, sorts)
+
+    def test_sessions_of_one_moment_are_listed_newest_row_first(self):
+        moment = datetime.now(UTC)
+        keys = [self.create(created=moment).key for _ in range(4)]
+        self.assertEqual([s.key for s in self.listed(1)], keys[::-1])
+
+    def test_cursor_of_another_database_is_refused(self):
+        self.create()
+        self.create()
+        filter = UserSessionsFilter(subject_id="alice")
+        cursor = OrmUserSessionStore().query_user_sessions(filter, limit=1).next_cursor
+        with self.assertRaises(ValueError):
+            OrmUserSessionStore(using="other").query_user_sessions(filter, cursor=cursor)
+
     # What clean-up asks the database for
 
     def test_clean_up_reads_nothing_of_what_it_removes(self):

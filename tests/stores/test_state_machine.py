@@ -135,6 +135,21 @@ class StoreMachine(RuleBasedStateMachine):
         assert {session.key: session for session in found} == {s.key: s for s in expected}
         assert found == sorted(found, key=lambda session: session.renewed, reverse=True)
 
+    @rule(criteria=filters, limit=st.sampled_from([1, 2, 3, 1000]))
+    def query_pages(self, criteria, limit):
+        found, cursor = [], None
+        while True:
+            page = self.store.query_user_sessions(criteria, cursor=cursor, limit=limit)
+            assert len(page.sessions) <= limit
+            found += page.sessions
+            cursor = page.next_cursor
+            if cursor is None:
+                break
+        expected = [s for s in self.model.values() if self.live(s) and criteria.matches(s)]
+        assert {s.key: s for s in found} == {s.key: replace(s, ticket=b"") for s in expected}
+        assert len(found) == len(expected)
+        assert found == sorted(found, key=lambda session: session.created, reverse=True)
+
     @rule(criteria=filters)
     def delete_many(self, criteria):
         deleted = self.store.delete_user_sessions(criteria)

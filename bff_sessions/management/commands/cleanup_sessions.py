@@ -81,6 +81,7 @@ class Command(BaseCommand):
     def _clean_up(self, cleanup: UserSessionStoreCleanup, options: dict[str, Any]) -> None:
         dry_run, quiet = options["dry_run"], options["verbosity"] == 0
         partition = ANY if options["partition"] is None else options["partition"]
+        max_seconds: float | None = options["max_seconds"]
 
         def count() -> int:
             return cleanup.delete_expired_sessions(dry_run=True, partition=partition)
@@ -90,22 +91,25 @@ class Command(BaseCommand):
             if dry_run:
                 removed = count()
             else:
-                with progress(self, count, quiet=quiet) as advance:
-                    removed = cleanup.delete_expired_sessions(
-                        batch_size=options["batch_size"],
-                        max_seconds=options["max_seconds"],
-                        sleep=options["sleep"],
-                        partition=partition,
-                        on_deleted=_both(advance, for_expired_sessions()),
-                        should_stop=stop.is_set,
-                    )
                 if conf.PROVIDERS:
-                    # What nobody needs to know any more of logouts: few, and nothing to tell of.
+                    # What nobody needs to know any more of logouts. First, as they are few: after
+                    # sessions that take all of the time, it would never be their turn.
                     delete_in_batches(
                         Logout.objects.current().delete_expired,
                         batch_size=options["batch_size"],
                         max_seconds=options["max_seconds"],
                         sleep=options["sleep"],
+                        should_stop=stop.is_set,
+                    )
+                    if max_seconds is not None:
+                        max_seconds = max(0.0, max_seconds - (time.monotonic() - started))
+                with progress(self, count, quiet=quiet) as advance:
+                    removed = cleanup.delete_expired_sessions(
+                        batch_size=options["batch_size"],
+                        max_seconds=max_seconds,
+                        sleep=options["sleep"],
+                        partition=partition,
+                        on_deleted=_both(advance, for_expired_sessions()),
                         should_stop=stop.is_set,
                     )
         if not quiet:

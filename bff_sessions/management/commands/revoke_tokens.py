@@ -57,8 +57,8 @@ class Command(BaseCommand):
             counts = [_tokens(outcomes[Outcome.REVOKED]) + " revoked"]
             counts += [
                 f"{outcomes[outcome]} {outcome.value}"
-                for outcome in (Outcome.PUT_OFF, Outcome.GIVEN_UP, Outcome.IRREVOCABLE)
-                if outcomes[outcome]
+                for outcome in Outcome
+                if outcomes[outcome] and outcome not in (Outcome.REVOKED, Outcome.TAKEN)
             ]
             if stop.is_set():
                 early = " Stopped by a signal."

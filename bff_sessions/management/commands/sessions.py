@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import json
 from argparse import ArgumentParser
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
 from datetime import datetime
+from itertools import islice
+from textwrap import indent
 from typing import Any, Final
 
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError
 
-from bff_sessions.contract import ANY, UserSession, UserSessionsFilter
+from bff_sessions.contract import (
+    ANY,
+    UserSession,
+    UserSessionsFilter,
+    iterate_user_sessions,
+)
 from bff_sessions.revocation import revoke_sessions
 from bff_sessions.stores import get_store
 
@@ -27,6 +34,8 @@ _FIELDS: Final = (
     "renewed",
     "expires",
 )
+# Sessions that the question of `end` shows, and that a part of a table has.
+_SHOWN: Final = 100
 _COLUMNS: Final = ("subject_id", "session_id", "issuer", "user_id", "partition", "renewed")
 
 
@@ -54,52 +63,76 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         try:
             filter = _filter(options)
-            sessions = get_store().get_user_sessions(filter)
+            found = iterate_user_sessions(get_store(), filter)
         except (ImproperlyConfigured, ValueError) as error:
             raise CommandError(str(error)) from None
         if options["verb"] == "end":
-            self._end(filter, sessions, options)
+            self._end(filter, found, options)
         elif options["json"]:
-            self._write_json([_to_dict(session) for session in sessions])
+            self._write_array(_to_dict(session) for session in found)
         elif options["verb"] == "show":
-            for session in sessions:
+            for session in found:
                 for name, value in _to_dict(session).items():
                     self.stdout.write(f"{name:<11} {_to_text(value)}")
                 self.stdout.write("")
         else:
-            self._write_table(sessions)
+            self._write_table(found)
 
     def _end(
-        self, filter: UserSessionsFilter, sessions: Sequence[UserSession], options: dict[str, Any]
+        self, filter: UserSessionsFilter, found: Iterator[UserSession], options: dict[str, Any]
     ) -> None:
-        if len(sessions) > 1 and not options["yes"]:
-            self._write_table(sessions, to=self.stderr)
-            try:
-                # To the terminal: what is piped on is the answer alone.
-                self.stderr.write(f"End these {len(sessions)} sessions? [y/N] ", ending="")
-                self.stderr.flush()
-                answer = input()
-            except EOFError:
-                raise CommandError("Nobody is there to ask: give --yes.") from None
-            if answer.strip().lower() not in ("y", "yes"):
-                raise CommandError("No session was ended.")
+        if not options["yes"]:
+            self._ask(found)
         ended = revoke_sessions(filter)
         if options["json"]:
-            self._write_json({"ended": ended})
+            self.stdout.write(json.dumps({"ended": ended}, indent=2))
         elif options["verbosity"]:
             self.stdout.write(f"{ended} {'session' if ended == 1 else 'sessions'} ended.")
 
-    def _write_table(self, sessions: Sequence[UserSession], to: Any = None) -> None:
-        rows = [list(_COLUMNS)]
-        for session in sessions:
-            rows.append([_to_text(_to_dict(session)[name]) for name in _COLUMNS])
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        for row in rows if sessions else []:
-            cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
-            (to or self.stdout).write("  ".join(cells).rstrip())
+    def _ask(self, found: Iterator[UserSession]) -> None:
+        """Ask whether to end the sessions, if there are several.
 
-    def _write_json(self, value: Any) -> None:
-        self.stdout.write(json.dumps(value, indent=2))
+        Raises:
+            CommandError: unless the answer is yes.
+        """
+        shown = list(islice(found, _SHOWN))
+        more = sum(1 for _ in found)
+        if len(shown) < 2:
+            return
+        # To the terminal: what is piped on is the answer alone.
+        self._write_table(shown, to=self.stderr)
+        if more:
+            self.stderr.write(f"... and {more} more.")
+        try:
+            self.stderr.write(f"End these {len(shown) + more} sessions? [y/N] ", ending="")
+            self.stderr.flush()
+            answer = input()
+        except EOFError:
+            raise CommandError("Nobody is there to ask: give --yes.") from None
+        if answer.strip().lower() not in ("y", "yes"):
+            raise CommandError("No session was ended.")
+
+    def _write_table(self, sessions: Iterable[UserSession], to: Any = None) -> None:
+        rows = ([_to_text(_to_dict(session)[name]) for name in _COLUMNS] for session in sessions)
+        widths = [0] * len(_COLUMNS)
+        head = [list(_COLUMNS)]
+        # In parts, each of which is as wide as it must be: the last session is not known yet.
+        while part := list(islice(rows, _SHOWN)):
+            for row in [*head, *part]:
+                widths = [max(known, len(cell)) for known, cell in zip(widths, row, strict=True)]
+            for row in [*head, *part]:
+                cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
+                (to or self.stdout).write("  ".join(cells).rstrip())
+            head = []
+
+    def _write_array(self, values: Iterable[Any]) -> None:
+        """Write the array that json.dumps() would return, one value at a time."""
+        before = "["
+        for value in values:
+            text = indent(json.dumps(value, indent=2), "  ")
+            self.stdout.write(f"{before}\n{text}", ending="")
+            before = ","
+        self.stdout.write("[]" if before == "[" else "\n]")
 
 
 def _filter(options: dict[str, Any]) -> UserSessionsFilter:

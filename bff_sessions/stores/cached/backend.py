@@ -9,7 +9,9 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from django.core.cache import BaseCache, caches
-from django.core.cache.backends.db import DatabaseCache
+from django.core.cache.backends.dummy import DummyCache
+from django.core.cache.backends.filebased import FileBasedCache
+from django.core.cache.backends.locmem import LocMemCache
 from django.core.cache.backends.redis import RedisCache, RedisCacheClient
 
 __all__ = ["Cache"]
@@ -20,6 +22,10 @@ logger = logging.getLogger("bff_sessions.cache")
 _PAUSE = 1.0
 # ... and the log does not say the same again.
 _QUIET = 60.0
+# Caches whose set_many() raises if it has not written everything. (Nothing is ever served from a
+# dummy.) Any other may hide a fault: DatabaseCache does, and so do django-redis with
+# IGNORE_EXCEPTIONS, pymemcache with ignore_exc, and perhaps a subclass of these.
+_RAISE_FAULTS = (LocMemCache, FileBasedCache, DummyCache)
 # The attribute of a cache that holds its client: both end together.
 _CLIENT = "_bff_sessions_client"
 
@@ -49,12 +55,18 @@ class Cache:
             return None
 
     def set(self, values: dict[str, int], lifetime: int) -> bool:
-        """Write all `values`, for `lifetime` seconds. Whether they are there now."""
+        """Write all `values` for `lifetime` seconds. Return whether that is certain.
+
+        If not, and the cache is not away, it holds others: another writer may have been later.
+        """
         try:
-            return _set_many(self._cache, values, lifetime)
+            is_written = _set_many(self._cache, values, lifetime)
         except Exception as error:
             self._fail(error)
             return False
+        if is_written is None:
+            self._pause()
+        return bool(is_written)
 
     def add(self, name: str, value: bytes, lifetime: int, *, replaces: bool) -> None:
         """Write `value` unless something is there; if `replaces`, what is there goes first."""
@@ -84,8 +96,11 @@ class Cache:
     def _cache(self) -> BaseCache:
         return caches[self.alias]  # The one of this thread.
 
-    def _fail(self, error: Exception) -> None:
+    def _pause(self) -> None:
         self._away_until = time.monotonic() + _PAUSE
+
+    def _fail(self, error: Exception) -> None:
+        self._pause()
         self.say(
             logging.WARNING,
             "The cache %r fails (%s): sessions are read from the store.",
@@ -117,13 +132,15 @@ def _keeps_one_pool(cache: Any) -> bool:
     return classes == (RedisCache, RedisCacheClient) and len(cache._servers) == 1
 
 
-def _set_many(cache: BaseCache, values: dict[str, int], lifetime: int) -> bool:
-    if not isinstance(cache, DatabaseCache):
-        return not cache.set_many(values, lifetime)
-    # It keeps errors of the database to itself: for one, that somebody else has just added the
-    # same. Then the second try finds it there and changes it.
-    for _ in range(2):
-        cache.set_many(values, lifetime)
-        if cache.get_many(values) == values:
-            return True
-    return False
+def _set_many(cache: BaseCache, values: dict[str, int], lifetime: int) -> bool | None:
+    """Write `values`. Return True if it is certain that the cache holds them, None if it fails.
+
+    A fault that the cache hides looks like success, so what it holds is read back, but for
+    classes that are known to raise. False: it holds others, perhaps of a writer that was later.
+    """
+    if cache.set_many(values, lifetime):
+        return None  # The names that it could not write.
+    if type(cache) in _RAISE_FAULTS or _keeps_one_pool(cache):
+        return True
+    found = cache.get_many(values)
+    return found == values if found else None

@@ -6,7 +6,7 @@ import hashlib
 import json
 from dataclasses import fields
 from datetime import datetime
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from bff_sessions.contract import UserSession
 from bff_sessions.exceptions import TicketUnreadable
@@ -16,16 +16,19 @@ __all__ = ["Entry", "entry_name", "mark_name", "names_of", "open_entry", "seal_e
 
 # The format of an entry is part of its name.
 _PREFIX: Final = "bff_sessions:1:"
+_PREFIX_BYTES: Final = _PREFIX.encode()
 # Where a ticket has the name of its partition. No partition has a name with NUL in it.
 _PURPOSE: Final = "cache\0"
 
-_HEAD = tuple(f.name for f in fields(UserSession) if f.name not in ("key", "ticket"))
 _MOMENTS = ("created", "renewed", "expires", "last_seen")
+_OTHERS = tuple(f.name for f in fields(UserSession) if f.name not in ("key", "ticket", *_MOMENTS))
+# Every warm load decodes one: without what json.loads() does before and after.
+_decode = json.JSONDecoder().raw_decode
 
 
 def entry_name(key: str) -> str:
     # The cache does not get to know the store's key.
-    return _PREFIX + hashlib.sha256(_PREFIX.encode() + key.encode()).hexdigest()
+    return _PREFIX + hashlib.sha256(_PREFIX_BYTES + key.encode()).hexdigest()
 
 
 def names_of(key: str) -> tuple[str, str]:
@@ -46,28 +49,38 @@ class Entry(NamedTuple):
     """The mark that was there before the store was asked."""
     moment: float
     """When that was, in seconds since the epoch."""
+    scope: str
+    """Where the session was read, see `UserSessionStore.scope`."""
 
 
 def seal_entry(entry: Entry) -> bytes:
-    """Encrypt `entry`, bound to its session: nothing of it can be read."""
+    """Encrypt `entry`, bound to its session and scope: nothing of it can be read."""
     session = entry.session
-    values = [getattr(session, name) for name in _HEAD]
+    values = [getattr(session, name) for name in (*_MOMENTS, *_OTHERS)]
     head = json.dumps([entry.mark, entry.moment, *values], default=datetime.isoformat).encode()
-    return protect(head + b"\0" + session.ticket, key=session.key, partition=_PURPOSE)
+    return protect(head + b"\0" + session.ticket, key=session.key, partition=_PURPOSE + entry.scope)
 
 
-def open_entry(sealed: object, key: str) -> Entry | None:
-    """What seal_entry() made of the session `key`; None if it is another host's or release's."""
+def open_entry(sealed: object, key: str, scope: str) -> Entry | None:
+    """Return what seal_entry() made of the session `key` in `scope`.
+
+    None for what does not open: an entry of another scope, host or release.
+    """
     try:
         if not isinstance(sealed, bytes):
             raise TypeError
-        head, _, ticket = unprotect(sealed, key=key, partition=_PURPOSE).partition(b"\0")
-        mark, moment, *values = json.loads(head.decode())  # Of bytes it would guess the encoding.
-        known: dict[str, Any] = dict(zip(_HEAD, values, strict=True))
-        for name in _MOMENTS:
-            if known[name] is not None:
-                known[name] = datetime.fromisoformat(known[name])
-        session = UserSession(key=key, ticket=ticket, **known)
+        plain = unprotect(sealed, key=key, partition=_PURPOSE + scope)
+        head, _, ticket = plain.partition(b"\0")
+        (mark, moment, created, renewed, expires, seen, *others), _ = _decode(head.decode())
+        session = UserSession(
+            key=key,
+            ticket=ticket,
+            created=datetime.fromisoformat(created),
+            renewed=datetime.fromisoformat(renewed),
+            expires=None if expires is None else datetime.fromisoformat(expires),
+            last_seen=None if seen is None else datetime.fromisoformat(seen),
+            **dict(zip(_OTHERS, others, strict=True)),
+        )
     except (TicketUnreadable, TypeError, ValueError):
         return None
-    return Entry(session=session, mark=mark, moment=moment)
+    return Entry(session, mark, moment, scope)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import threading
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Final
 
 from bff_sessions.stores.cached.backend import Cache
@@ -27,6 +27,14 @@ def is_closed(mark: object) -> bool:
     return mark is not None and (type(mark) is not int or mark == _CLOSED)
 
 
+def _tombstone() -> int:
+    return _CLOSED
+
+
+def _number() -> int:
+    return secrets.randbits(62) + 1
+
+
 class Marks:
     """The marks of all sessions.
 
@@ -42,11 +50,11 @@ class Marks:
 
     def close(self, keys: Collection[str]) -> bool:
         """Whether that could be written. If not, it is tried again when there is an occasion."""
-        return self._mark(keys, _CLOSED)
+        return self._mark(keys, _tombstone)
 
     def number(self, key: str) -> bool:
         """Give the last write its number. Whether it could be written, see close()."""
-        return self._mark([key], secrets.randbits(62) + 1)
+        return self._mark([key], _number)
 
     def is_owed(self, key: str) -> bool:
         """Whether the cache does not know what this process has written."""
@@ -56,10 +64,10 @@ class Marks:
             self._pay()
         return key in self._owed
 
-    def _mark(self, keys: Collection[str], mark: int) -> bool:
+    def _mark(self, keys: Collection[str], make: Callable[[], int]) -> bool:
         if not keys:
             return True
-        if self._write(keys, mark):
+        if self._write(keys, make):
             if self._owed:
                 self._pay()
             return True
@@ -69,9 +77,15 @@ class Marks:
                 del self._owed[key]
         return False
 
-    def _write(self, keys: Collection[str], mark: int) -> bool:
+    def _write(self, keys: Collection[str], make: Callable[[], int]) -> bool:
         lifetime = int(self.max_stale) + _LONGEST_REQUEST
-        return self._cache.set({mark_name(key): mark for key in keys}, lifetime)
+        for _ in range(2):
+            # A number anew for each try: what was read beside the first one may have ended since.
+            if self._cache.set({mark_name(key): make() for key in keys}, lifetime):
+                return True
+            if self._cache.is_away:
+                break
+        return False
 
     def _pay(self) -> None:
         """Try again to write the marks that could not be written, while that is of use."""
@@ -79,7 +93,7 @@ class Marks:
         with self._lock:
             self._owed = {key: end for key, end in self._owed.items() if end > now}
             owed = dict(self._owed)
-        if owed and self._write(owed, _CLOSED):
+        if owed and self._write(owed, _tombstone):
             with self._lock:
                 for key, end in owed.items():
                     if self._owed.get(key) == end:

@@ -27,25 +27,27 @@ class Reader:
         self._cache = cache
         self._marks = marks
         self._max_stale = marks.max_stale
-        self._distrusted: dict[str, float] = {}
+        # By scope and key: a copy of a tenant has sessions of the same keys.
+        self._distrusted: dict[tuple[str, str], float] = {}
 
     def read(self, key: str) -> UserSession | None:
+        scope = self._inner.scope
         # The mark last: where this is not one step, it must be the younger of the two.
         names = names_of(key)
-        is_to_be_asked = not (self._marks.is_owed(key) or self._is_distrusted(key))
+        is_to_be_asked = not (self._marks.is_owed(key) or self._is_distrusted(scope, key))
         found = self._cache.get(names) if is_to_be_asked else None
         if found is None:
             return self._inner.get_user_session(key)
         sealed, mark = map(found.get, names)
         if is_closed(mark):
             return self._inner.get_user_session(key)
-        entry = None if sealed is None else open_entry(sealed, key)
+        entry = None if sealed is None else open_entry(sealed, key, scope)
         if entry is not None and self._is_good(entry, mark):
             return entry.session
         moment = time.time()
         session = self._inner.get_user_session(key)
         if session is not None:
-            entry = Entry(session=session, mark=mark, moment=moment)
+            entry = Entry(session=session, mark=mark, moment=moment, scope=scope)
             self._fill(entry, replaces=sealed is not None)
         return session
 
@@ -55,14 +57,16 @@ class Reader:
         for other, end in list(self._distrusted.items()):
             if end <= now:
                 self._distrusted.pop(other, None)
-        self._distrusted[key] = now + seconds
+        self._distrusted[self._inner.scope, key] = now + seconds
 
     def trust(self, key: str) -> None:
         """End what distrust() began."""
-        self._distrusted.pop(key, None)
+        self._distrusted.pop((self._inner.scope, key), None)
 
-    def _is_distrusted(self, key: str) -> bool:
-        return self._distrusted.get(key, 0.0) > time.monotonic()
+    def _is_distrusted(self, scope: str, key: str) -> bool:
+        if not self._distrusted:
+            return False
+        return self._distrusted.get((scope, key), 0.0) > time.monotonic()
 
     def _is_good(self, entry: Entry, mark: int | None) -> bool:
         age = time.time() - entry.moment

@@ -13,8 +13,10 @@ from bff_sessions.contract import (
     Device,
     UserSession,
     UserSessionsFilter,
+    UserSessionsPage,
     UserSessionStore,
     UserSessionUpdate,
+    iterate_user_sessions,
 )
 from bff_sessions.stores import load_store_class
 from bff_sessions.stores.cached.backend import Cache
@@ -54,11 +56,21 @@ class CachedUserSessionStore(UserSessionStore, CachedCleanup):
         """Alias of the database that holds the sessions; None where that is not for Django."""
         return getattr(self._inner, "using", None)
 
+    @property
+    def scope(self) -> str:
+        """See UserSessionStore.scope."""
+        return self._inner.scope
+
     def get_user_session(self, key: str) -> UserSession | None:
         return self._reader.read(key)
 
     def get_user_sessions(self, filter: UserSessionsFilter) -> list[UserSession]:
         return self._inner.get_user_sessions(filter)
+
+    def query_user_sessions(
+        self, filter: UserSessionsFilter, *, cursor: str | None = None, limit: int = 100
+    ) -> UserSessionsPage:
+        return self._inner.query_user_sessions(filter, cursor=cursor, limit=limit)
 
     def create_user_session(self, session: UserSession) -> None:
         self._inner.create_user_session(session)
@@ -112,7 +124,7 @@ class CachedUserSessionStore(UserSessionStore, CachedCleanup):
             return self._inner.delete_user_session(key)
 
     def delete_user_sessions(self, filter: UserSessionsFilter) -> list[DeletedSession]:
-        keys = {session.key for session in self._inner.get_user_sessions(filter)}
+        keys = {session.key for session in iterate_user_sessions(self._inner, filter)}
         # Also those that are expected and not returned: a batch may fail after others went.
         with self._writer.ending(keys):
             deleted = self._inner.delete_user_sessions(filter)

@@ -82,6 +82,7 @@ class SteppedStore:
 
     def __init__(self, memory):
         self.memory = memory
+        self.scope = memory.scope
 
     def __getattr__(self, verb):
         def step(*args, **kwargs):

@@ -40,7 +40,7 @@ def test_a_lease_whose_holder_died_is_forgotten(ours, warm, clock):
     clock.seconds = 11
     assert is_warm(ours, warm.key)
     ours.acquire_lease(other.key, "one", 10)
-    assert list(ours._reader._distrusted) == [other.key]
+    assert list(ours._reader._distrusted) == [("", other.key)]
 
 
 def test_who_gets_no_lease_of_an_ended_session_is_not_served_it(ours, warm, inner):

@@ -50,3 +50,11 @@ def test_what_is_read_is_what_django_reads(redis, alias, clients):
             front._away_until = 0.0
             assert front.get(names) == (None if clients else expected)
     assert get_client.call_count == clients
+
+
+@pytest.mark.parametrize(("alias", "reads"), [("default", 0), ("several", 1), ("own", 1)])
+def test_write_is_read_back_unless_the_class_raises(redis, alias, reads):
+    cache = caches[alias]
+    with mock.patch.object(type(cache), "get_many", return_value={}) as get_many:
+        assert Cache(alias).set({"number": 7}, 60) is (reads == 0)
+    assert get_many.call_count == reads

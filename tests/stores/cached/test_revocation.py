@@ -7,6 +7,7 @@ from unittest import mock
 import pytest
 from asgiref.sync import async_to_sync
 
+from bff_sessions.contract import UserSessionsPage
 from bff_sessions.testing import make_session
 from tests.stores.cached.support import (
     ALICES,
@@ -157,9 +158,16 @@ def test_what_was_read_too_long_ago_does_not_get_into_the_cache(ours, warm, cach
     assert not cache._cache
 
 
+def test_delete_reads_no_tickets_to_find_keys(ours, theirs, warm):
+    with mock.patch.object(ours._inner, "get_user_sessions", side_effect=AssertionError):
+        ours.delete_user_sessions(ALICES)
+    assert theirs.get_user_session(warm.key) is None
+
+
 def test_a_delete_tells_of_what_it_did_not_expect(ours, theirs, warm):
     # For example a session that was created, or read, after the look for them.
-    with mock.patch.object(ours._inner, "get_user_sessions", return_value=[]):
+    nothing = UserSessionsPage(sessions=[], next_cursor=None)
+    with mock.patch.object(ours._inner, "query_user_sessions", return_value=nothing):
         ours.delete_user_sessions(ALICES)
     assert theirs.get_user_session(warm.key) is None
 

@@ -4,7 +4,7 @@ from django.db import migrations
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("bff_sessions", "0005_device"),
+        ("bff_sessions", "0006_list_order"),
     ]
 
     operations = [

@@ -1,0 +1,59 @@
+"""Cursors: text, fit for a URL, that says where a page of sessions ended.
+
+A cursor holds a moment and a tie-breaker, no key and no secret, and grants nothing. Its checksum
+finds a cursor that was altered or that another store wrote; it is not a signature.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from datetime import UTC, datetime, timedelta
+from typing import Final, NamedTuple
+
+__all__ = ["Position", "read_cursor", "write_cursor"]
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND: Final = timedelta(microseconds=1)
+# Bytes of the checksum, and of the moment after it.
+_SIZE: Final = 8
+
+
+class Position(NamedTuple):
+    """The place of a session in the order of sign-ins. Positions compare like that order."""
+
+    created: datetime
+    """``UserSession.created``, to the microsecond."""
+    tie: bytes
+    """Orders sessions with the same `created`. It never changes while the session lives."""
+
+
+def write_cursor(store: str, position: Position) -> str:
+    """Return the cursor of a page that ends with the session at `position`.
+
+    Args:
+        store: a name for the store; no other store reads the cursor.
+    """
+    moment = (position.created - _EPOCH) // _MICROSECOND
+    content = moment.to_bytes(_SIZE, signed=True) + position.tie
+    checksum = hashlib.sha256(f"bff_sessions cursor:{store}\0".encode() + content).digest()
+    return urlsafe_b64encode(checksum[:_SIZE] + content).rstrip(b"=").decode()
+
+
+def read_cursor(store: str, cursor: str) -> Position:
+    """Return the position that write_cursor() was given.
+
+    Raises:
+        ValueError: if `cursor` is anything else than what write_cursor() returned for `store`.
+    """
+    try:
+        content = urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))[_SIZE:]
+        moment = int.from_bytes(content[:_SIZE], signed=True)
+        position = Position(_EPOCH + moment * _MICROSECOND, content[_SIZE:])
+        # Base64 has several spellings of the same bytes: only the one that was written counts.
+        is_valid = write_cursor(store, position) == cursor
+    except (OverflowError, TypeError, ValueError):
+        is_valid = False
+    if not is_valid:
+        raise ValueError("cursor must be the next_cursor of a page of this store.")
+    return position

@@ -1,0 +1,88 @@
+"""What a request does whose session another request has moved to a new key meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from functools import cache
+from typing import Any, Final
+
+from asgiref.sync import sync_to_async
+from django.conf import settings
+from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY, load_backend
+from django.contrib.auth.signals import user_logged_out
+from django.core.signals import setting_changed
+from django.http import HttpRequest
+from django.utils.crypto import constant_time_compare
+from django.utils.module_loading import import_string
+
+__all__ = ["GRACE", "akeys_of_hash", "can_follow", "connect", "has_hash", "keys_of_hash"]
+
+GRACE: Final = timedelta(seconds=10)
+"""How long a session stays for the request that has just changed the user's password."""
+
+
+@cache
+def can_follow() -> bool:
+    """Return whether a request may go on with a session that moved to a key it does not know.
+
+    Django's session middleware would send the browser the key of before, which is dead, and so
+    sign it out. A middleware that does not has the attribute ``keeps_cookie_of_others``.
+    """
+    return any(map(_keeps_cookie, settings.MIDDLEWARE))
+
+
+def _keeps_cookie(path: str) -> bool:
+    try:
+        return bool(getattr(import_string(path), "keeps_cookie_of_others", False))
+    except ImportError:
+        return False  # Django reports it when the server starts.
+
+
+def has_hash(data: Mapping[str, Any]) -> bool:
+    """Return whether `data` holds a hash by which Django tells an old password from a new one."""
+    return bool(data.get(HASH_SESSION_KEY)) and SESSION_KEY in data
+
+
+def keys_of_hash(data: Mapping[str, Any]) -> str | None:
+    """Return which of Django's keys made the hash of the user's password in session data.
+
+    Returns:
+        "current", "fallback" after SECRET_KEY was rotated, "none" if the password is another one
+        by now; None if there is no such user any more.
+    """
+    path = str(data.get(BACKEND_SESSION_KEY))
+    if path not in settings.AUTHENTICATION_BACKENDS:
+        return None
+    user: Any = load_backend(path).get_user(data[SESSION_KEY])
+    if not hasattr(user, "get_session_auth_hash"):
+        return None
+    known = data[HASH_SESSION_KEY]
+    if constant_time_compare(known, user.get_session_auth_hash()):
+        return "current"
+    hashes = user.get_session_auth_fallback_hash()
+    return "fallback" if any(constant_time_compare(known, each) for each in hashes) else "none"
+
+
+async def akeys_of_hash(data: Mapping[str, Any]) -> str | None:
+    """See keys_of_hash()."""
+    return await sync_to_async(keys_of_hash)(data)
+
+
+def connect() -> None:
+    """Tell sessions that a user signs out from sessions of which Django forgets the user."""
+    user_logged_out.connect(_sign_out, dispatch_uid="bff_sessions.engine.moves")
+
+
+def _sign_out(*, request: HttpRequest, **kwargs: Any) -> None:
+    session: Any = getattr(request, "session", None)
+    if hasattr(session, "signs_out"):
+        session.signs_out = True
+
+
+def _forget(*, setting: str, **kwargs: Any) -> None:
+    if setting == "MIDDLEWARE":
+        can_follow.cache_clear()
+
+
+setting_changed.connect(_forget, dispatch_uid="bff_sessions.engine.moves")

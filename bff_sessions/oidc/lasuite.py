@@ -1,0 +1,73 @@
+"""The refresh token as django-lasuite keeps it: encrypted with OIDC_STORE_REFRESH_TOKEN_KEY.
+
+Read in its `lasuite.oidc_login.backends`, version 0.1.0, which takes one Fernet key.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import Any, Final
+
+from cryptography.fernet import Fernet, InvalidToken
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+from django.views.decorators.debug import sensitive_variables
+
+__all__ = ["decrypt", "encrypt", "read_plain"]
+
+# The version 0x80 and the first bytes of 64 bits with the time, which are 0 until 2106:
+# https://github.com/fernet/spec/blob/master/Spec.md
+_FERNET: Final = re.compile(r"gAAAAA[A-Za-z0-9_-]+={0,2}")
+
+
+def read_plain(value: str) -> str:
+    """Return `value`.
+
+    Raises:
+        ValueError: if it looks like a Fernet token, perhaps a damaged one.
+    """
+    if _FERNET.fullmatch(value):
+        raise ValueError("The token is encrypted.")
+    return value
+
+
+@sensitive_variables()
+def decrypt(value: str) -> str:
+    """Return the token that encrypt() was given. Without a key, as read_plain().
+
+    Raises:
+        ValueError: if the token cannot be read. The text does not quote it.
+    """
+    try:
+        cipher = _get_cipher()
+        return read_plain(value) if cipher is None else cipher.decrypt(value.encode()).decode()
+    except (ImproperlyConfigured, InvalidToken, ValueError):
+        raise ValueError("The token cannot be decrypted.") from None
+
+
+@sensitive_variables()
+def encrypt(token: str) -> str:
+    """Return `token` as django-lasuite keeps it; `token` itself if there is no key.
+
+    Raises:
+        ImproperlyConfigured: if the key is not a Fernet key.
+    """
+    cipher = _get_cipher()
+    return token if cipher is None else cipher.encrypt(token.encode()).decode()
+
+
+@sensitive_variables()
+def _get_cipher() -> Fernet | None:
+    key = getattr(settings, "OIDC_STORE_REFRESH_TOKEN_KEY", None)
+    if not key:
+        return None
+    try:
+        return _make_cipher(key)
+    except (TypeError, ValueError):
+        raise ImproperlyConfigured("OIDC_STORE_REFRESH_TOKEN_KEY must be a Fernet key.") from None
+
+
+@lru_cache(maxsize=2)
+def _make_cipher(key: Any) -> Fernet:
+    return Fernet(key)

@@ -1,0 +1,44 @@
+"""Log lines for faults that would otherwise be repeated by every request."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import Any, Final
+
+from django.core.signals import setting_changed
+
+__all__ = ["report_once"]
+
+# A process meets a handful. The bound is for issuers that are never the same.
+_MAX: Final = 1000
+_reported: dict[tuple[str, str | None], None] = {}
+_lock = threading.Lock()
+
+
+def report_once(
+    logger: logging.Logger, level: int, fault: str, issuer: str | None, message: str
+) -> None:
+    """Log `message`, unless this process has logged this fault of this issuer.
+
+    Args:
+        fault: names the kind of fault.
+        issuer: the provider; None if it is unknown.
+        message: has one ``%s``, for the issuer.
+    """
+    with _lock:
+        if (fault, issuer) in _reported:
+            return
+        if len(_reported) >= _MAX:
+            del _reported[next(iter(_reported))]
+        _reported[fault, issuer] = None
+    logger.log(level, message, issuer or "an unknown provider")
+
+
+def _forget(**kwargs: Any) -> None:
+    with _lock:
+        _reported.clear()
+
+
+# Another setting may mend a fault or cause it.
+setting_changed.connect(_forget, dispatch_uid="bff_sessions.reports")

@@ -1,0 +1,18 @@
+"""Tells apart the places that one database alias stands for."""
+
+from __future__ import annotations
+
+from django.db import connections
+
+__all__ = ["scope_of"]
+
+
+def scope_of(using: str) -> str:
+    """Return alias, database and schema of the connection `using`, without connecting.
+
+    django-tenants and django-tenant-schemas name the current schema in ``schema_name``. Other
+    libraries let one alias lead to another database by a new ``settings_dict["NAME"]``.
+    """
+    connection = connections[using]
+    schema = getattr(connection, "schema_name", None) or ""
+    return f"{using}\0{connection.settings_dict['NAME']}\0{schema}"

@@ -1,0 +1,350 @@
+"""Requests of one session, one of which moves it to a new key while the others are on their way."""
+
+import itertools
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+
+import pytest
+from django.contrib.auth import login, logout, update_session_auth_hash
+from django.contrib.sessions.backends.base import UpdateError
+from django.contrib.sessions.exceptions import SessionInterrupted
+from django.db import connection
+from django.http import HttpResponse
+from django.test import Client
+from django.urls import path
+
+from bff_sessions.contract import UserSessionsFilter
+from bff_sessions.engine import SessionStore
+from bff_sessions.engine.moves import can_follow
+from bff_sessions.models import Session
+from bff_sessions.protection import next_session_key
+from bff_sessions.revocation import revoke_sessions
+from tests.factories import UserFactory
+
+OURS = "bff_sessions.middleware.SessionMiddleware"
+DJANGOS = "django.contrib.sessions.middleware.SessionMiddleware"
+ALICE = {"oidc": {"iss": "https://idp.example", "sub": "alice", "sid": "s1"}}
+
+
+@pytest.fixture
+def ours(settings):
+    """The middleware of this package."""
+    settings.MIDDLEWARE = [OURS if name == DJANGOS else name for name in settings.MIDDLEWARE]
+
+
+@pytest.fixture
+def alice(any_store):
+    session = SessionStore()
+    session.update(ALICE)
+    session.save()
+    return session.session_key
+
+
+def loaded(session_key):
+    session = SessionStore(session_key)
+    session.get("")
+    return session
+
+
+def current(sid="s1"):
+    """The data of alice's session, wherever it is."""
+    from bff_sessions.engine.rows import open_row
+    from bff_sessions.stores import get_store
+
+    [row] = get_store().get_user_sessions(UserSessionsFilter(session_id=sid))
+    return open_row(row, SessionStore().serializer())[1]
+
+
+def test_save_follows_a_session_that_moved(ours, alice, calls):
+    mover, follower = loaded(alice), loaded(alice)
+    mover["mover"] = 1
+    calls.cycle_key(mover)
+    calls.set(follower, "follower", 1)
+    calls.save(follower)
+    assert current() == {**ALICE, "mover": 1, "follower": 1}
+    assert follower.keeps_cookie_of_others
+    assert follower.store_key == mover.store_key
+    # It goes on from there.
+    calls.set(follower, "follower", 2)
+    calls.save(follower)
+    assert current()["follower"] == 2
+
+
+def test_cycle_key_of_a_follower_moves_nothing_more(ours, alice, calls):
+    mover, follower = loaded(alice), loaded(alice)
+    calls.cycle_key(mover)
+    calls.cycle_key(follower)
+    calls.set(follower, "follower", 1)
+    calls.save(follower)
+    assert loaded(mover.session_key)["follower"] == 1
+    assert not mover.keeps_cookie_of_others
+
+
+def test_exclusive_follows_a_session_that_moved(ours, alice, request):
+    if "minimal" in request.node.name:
+        pytest.skip("This store has no leases.")
+    mover, follower = loaded(alice), loaded(alice)
+    mover.cycle_key()
+    with follower.exclusive():
+        follower["follower"] = 1
+    assert loaded(mover.session_key)["follower"] == 1
+
+
+def test_renewal_follows_a_session_that_moved(ours, alice, settings, monkeypatch):
+    mover, follower = loaded(alice), loaded(alice)
+    mover.cycle_key()
+    monkeypatch.setattr(SessionStore, "_is_due", lambda self: True)
+    follower.save()
+    assert follower.keeps_cookie_of_others
+
+
+def test_without_our_middleware_a_follower_is_refused(alice, calls):
+    mover, follower = loaded(alice), loaded(alice)
+    calls.cycle_key(mover)
+    calls.set(follower, "follower", 1)
+    with pytest.raises(UpdateError):
+        calls.save(follower)
+    with pytest.raises(SessionInterrupted):
+        calls.cycle_key(follower)
+    assert "follower" not in current()
+
+
+def test_nothing_follows_into_the_next_sign_in(ours, alice, calls):
+    late = loaded(alice)
+    calls.flush(loaded(alice))
+    again = SessionStore()
+    again.update(ALICE)  # The same issuer, subject and sid.
+    again.save()
+    calls.set(late, "late", 1)
+    with pytest.raises(UpdateError):
+        calls.save(late)
+    assert current() == ALICE
+
+
+def test_nothing_follows_a_revoked_session(ours, alice, calls):
+    mover, late = loaded(alice), loaded(alice)
+    calls.cycle_key(mover)
+    revoke_sessions(UserSessionsFilter(subject_id="alice"))
+    calls.set(late, "late", 1)
+    with pytest.raises(UpdateError):
+        calls.save(late)
+    assert loaded(mover.session_key).session_key is None
+
+
+def test_sign_out_of_a_follower_ends_the_session(ours, alice, calls):
+    mover, follower = loaded(alice), loaded(alice)
+    calls.cycle_key(mover)
+    calls.flush(follower)
+    assert loaded(mover.session_key).session_key is None
+
+
+def test_sign_in_id_survives_moves_and_no_sign_in(any_store, calls):
+    session = SessionStore()
+    session["cart"] = 1
+    session.save()
+    ids = [session.get_user_session().sign_in_id]
+    session.cycle_key()
+    assert session.get_user_session().sign_in_id == ids[0]
+    session.update(ALICE)
+    session.save()
+    ids.append(session.get_user_session().sign_in_id)
+    public_id = session.get_user_session().public_id
+    calls.cycle_key(session)
+    assert session.get_user_session().sign_in_id == ids[1]
+    assert session.get_user_session().public_id == public_id
+    session["oidc"] = {**ALICE["oidc"], "sid": "s2"}
+    session.save()
+    ids.append(session.get_user_session().sign_in_id)
+    session.flush()
+    session.update(ALICE)
+    session.save()
+    ids.append(session.get_user_session().sign_in_id)
+    assert len(set(ids)) == 4
+
+
+# Through the middleware, as Django moves sessions
+
+NUMBER = 6
+
+
+class Together:
+    """Lets requests wait for each other once all have loaded the session."""
+
+    def __init__(self):
+        self.barrier = threading.Barrier(NUMBER)
+
+    def __call__(self, request):
+        request.session.get("x")
+        self.barrier.wait(10)
+
+
+together = Together()
+
+
+def look(request):
+    together(request)
+    return HttpResponse(request.user.username)
+
+
+def write(request):
+    together(request)
+    name = request.user.username
+    request.session[f"written {request.GET['n']}"] = 1
+    return HttpResponse(name)
+
+
+def change_password(request):
+    together(request)
+    user = request.user
+    user.set_password("new")
+    user.save()
+    update_session_auth_hash(request, user)
+    return HttpResponse(user.username)
+
+
+def sign_out(request):
+    logout(request)
+    return HttpResponse()
+
+
+urlpatterns = [
+    path("look", look),
+    path("write", write),
+    path("password", change_password),
+    path("sign-out", sign_out),
+]
+
+
+@pytest.fixture
+def browser(settings, transactional_db):
+    settings.ROOT_URLCONF = __name__
+    together.barrier.reset()
+    client = Client()
+    client.force_login(UserFactory(username="alice"))
+    return client
+
+
+@pytest.fixture(params=[OURS, DJANGOS], ids=["ours", "djangos"])
+def middleware(request, settings):
+    settings.MIDDLEWARE = [
+        request.param if name == DJANGOS else name for name in settings.MIDDLEWARE
+    ]
+    return request.param
+
+
+def send(browser, *paths):
+    """The answers to all at once, each sent with the cookie that the browser has now."""
+    cookie = {"cookie": f"sessionid={browser.cookies['sessionid'].value}"}
+
+    def request(path):
+        try:
+            return Client(headers=cookie, raise_request_exception=False).get(path)
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(len(paths)) as pool:
+        return list(pool.map(request, paths))
+
+
+def rotate(settings):
+    settings.SECRET_KEY_FALLBACKS = [settings.SECRET_KEY]
+    settings.SECRET_KEY = "another key that is only for tests, and long enough"
+
+
+def cookies_of(answers):
+    """The session cookies that the answers set; None for one that an answer deletes."""
+    set_cookies = [a.cookies["sessionid"] for a in answers if "sessionid" in a.cookies]
+    return [cookie.value if cookie["max-age"] != 0 else None for cookie in set_cookies]
+
+
+def test_new_secret_key_refuses_no_request(browser, middleware, settings):
+    rotate(settings)
+    paths = [f"/write?n={n}" for n in range(NUMBER)]
+    answers = send(browser, *paths)
+    assert [(a.status_code, a.content) for a in answers] == [(200, b"alice")] * NUMBER
+    # In whatever order they come, the browser has the new cookie.
+    [cookie] = set(cookies_of(answers))
+    assert cookie != browser.cookies["sessionid"].value
+    assert len(cookies_of(answers)) == NUMBER
+    session = loaded(cookie)
+    assert {f"written {n}" for n in range(NUMBER)} <= set(session.keys())
+    assert Session.objects.count() == 1
+
+
+def test_key_after_a_new_secret_key_is_a_secret_of_the_server(browser, middleware, settings):
+    old = browser.cookies["sessionid"].value
+    row = loaded(old).get_user_session()
+    guess = next_session_key(old, row.sign_in_id)  # With the key of before.
+    rotate(settings)
+    answers = send(browser, *["/look"] * NUMBER)
+    assert guess not in cookies_of(answers)
+    assert {next_session_key(old, row.sign_in_id)} == set(cookies_of(answers))
+
+
+def test_password_change_gives_its_key_to_no_other_request(browser, middleware):
+    old = browser.cookies["sessionid"].value
+    answers = send(browser, "/password", *["/look"] * (NUMBER - 1))
+    changed, *others = answers
+    assert changed.status_code == 200
+    [new] = cookies_of([changed])
+    assert new not in (None, old)
+    # Whoever sent the others has no cookie that lives.
+    assert new not in cookies_of(others)
+    for cookie in {old, *cookies_of(others)} - {None}:
+        assert not loaded(cookie).get("_auth_user_id")
+    assert loaded(new)["_auth_user_id"]
+
+
+def test_password_change_leaves_the_browser_a_cookie_in_every_order(browser, ours):
+    answers = send(browser, "/password", *["/look"] * (NUMBER - 1))
+    [new] = cookies_of(answers[:1])
+    for order in itertools.islice(itertools.permutations(answers), 50):
+        [cookie] = cookies_of(order)
+        assert cookie == new
+
+
+def test_writes_beside_a_password_change_count(browser, ours):
+    # What looks at the user first may find the new password already, so this one does not.
+    old = browser.cookies["sessionid"].value
+    late = loaded(old)
+    answers = send(browser, "/password", *["/look"] * (NUMBER - 1))
+    late["late"] = 1
+    late.save()
+    [new] = cookies_of(answers[:1])
+    assert loaded(new)["late"] == 1
+
+
+def test_session_with_an_old_password_ends_soon(browser, ours):
+    key = browser.cookies["sessionid"].value
+    user = UserFactory._meta.model.objects.get(username="alice")
+    user.set_password("new")
+    user.save()
+    session = loaded(key)
+    together.barrier = threading.Barrier(1)
+    try:
+        assert browser.get("/look").content == b""
+    finally:
+        together.barrier = threading.Barrier(NUMBER)
+    row = Session.objects.get(key=session.store_key)
+    assert (row.expires - datetime.now(UTC)).total_seconds() <= 10
+
+
+def test_sign_out_deletes_the_session_at_once(browser, middleware):
+    browser.get("/sign-out")
+    assert not Session.objects.exists()
+
+
+def test_signing_in_as_somebody_else_deletes_the_session_at_once(browser):
+    key = browser.cookies["sessionid"].value
+    session = loaded(key)
+    request = type("Request", (), {"session": session, "META": {}})()
+    login(request, UserFactory())
+    assert loaded(key).session_key is None
+
+
+def test_middleware_that_is_no_class_cannot_follow(settings):
+    settings.MIDDLEWARE = ["nope.nope", f"{__name__}.rotate", DJANGOS]
+    assert not can_follow()
+    settings.MIDDLEWARE = [OURS]
+    assert can_follow()

@@ -1,0 +1,59 @@
+"""Faults that are reported once."""
+
+import logging
+import threading
+
+import pytest
+
+from bff_sessions import reports
+from bff_sessions.reports import report_once
+
+logger = logging.getLogger("bff_sessions.oidc")
+
+
+@pytest.fixture(autouse=True)
+def nothing_reported(settings):
+    settings.BFF_SESSIONS = {}
+    assert reports._reported == {}
+
+
+def report(fault="fault", issuer="https://idp.example"):
+    report_once(logger, logging.ERROR, fault, issuer, "%s is at fault.")
+
+
+def test_each_fault_of_each_issuer_is_reported_once(caplog):
+    for _ in range(3):
+        report()
+        report(issuer="https://other.example")
+        report(issuer=None)
+        report("another fault")
+    assert [record.getMessage() for record in caplog.records] == [
+        "https://idp.example is at fault.",
+        "https://other.example is at fault.",
+        "an unknown provider is at fault.",
+        "https://idp.example is at fault.",
+    ]
+
+
+def test_memory_is_bounded(caplog):
+    for number in range(reports._MAX + 10):
+        report(issuer=str(number))
+    assert len(reports._reported) == reports._MAX
+    report(issuer=str(reports._MAX + 9))
+    assert len(caplog.records) == reports._MAX + 10
+
+
+def test_changed_settings_are_reported_again(settings, caplog):
+    report()
+    settings.OIDC_STORE_REFRESH_TOKEN_KEY = "another"
+    report()
+    assert len(caplog.records) == 2
+
+
+def test_threads_report_once(caplog):
+    threads = [threading.Thread(target=report) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(caplog.records) == 1
