@@ -8,11 +8,11 @@ task or a signal, is raised in the generator, which then cleans up by further st
 from __future__ import annotations
 
 import asyncio
+import inspect
 import logging
 import time
 import traceback
-from collections.abc import Callable, Coroutine, Generator
-from contextlib import suppress
+from collections.abc import Callable, Generator
 from typing import Any, NamedTuple, TypeVar, cast
 
 from bff_sessions import revocation
@@ -122,7 +122,7 @@ class Block:
         await arun(self.enter())
 
     async def __aexit__(self, *exc_info: object) -> None:
-        await _finish(arun(self.leave()))
+        await _finish(self.leave())
 
 
 def run(steps: Steps[_T]) -> _T:
@@ -177,7 +177,7 @@ async def _atake(steps: Steps[_T]) -> _T:
                     perform = getattr(get_store() if owner is None else owner, f"a{name}")
                     resume, argument = steps.send, await perform(*args, **kwargs)
                 elif isinstance(request, Shielded):
-                    resume, argument = steps.send, await _finish(_atake(request.steps))
+                    resume, argument = steps.send, await _finish(request.steps)
                 else:
                     await asyncio.sleep(request)
                     resume, argument = steps.send, None
@@ -189,24 +189,27 @@ async def _atake(steps: Steps[_T]) -> _T:
         return cast(_T, stop.value)
 
 
-async def _finish(coroutine: Coroutine[Any, Any, _T]) -> _T:
-    """Await `coroutine` to its end, and only then raise that this task was cancelled meanwhile.
+async def _finish(steps: Steps[_T]) -> _T:
+    """Take `steps` to their end, and only then raise that this task was cancelled meanwhile.
 
-    Not by leaving it to a task in the background: the thread in which Django runs synchronous code
-    for a request ends with the request, and the event loop ends with its main task.
+    Not by leaving them to a task in the background: the thread in which Django runs synchronous
+    code for a request ends with the request, and the event loop ends with its main task.
     """
-    task = asyncio.ensure_future(coroutine)
-    try:
-        await asyncio.wait([task])
-    except asyncio.CancelledError:
+    cancelled = None
+    # An event loop that ends cancels all tasks, also one that has not begun.
+    while inspect.getgeneratorstate(steps) == inspect.GEN_CREATED:
+        task = asyncio.ensure_future(arun(steps))
         while not task.done():
-            with suppress(asyncio.CancelledError):
+            try:
                 await asyncio.wait([task])
-        if not task.cancelled() and (lost := task.exception()) is not None:
-            # The name only: the text may hold a key.
-            logger.warning("A cancelled request could not finish: %s.", type(lost).__name__)
-        raise
-    return task.result()
+            except asyncio.CancelledError as error:
+                cancelled = error
+    if cancelled is None:
+        return task.result()
+    if not task.cancelled() and (lost := task.exception()) is not None:
+        # The name only: the text may hold a key.
+        logger.warning("A cancelled request could not finish: %s.", type(lost).__name__)
+    raise cancelled
 
 
 def _forget_variables(error: BaseException | None) -> None:
