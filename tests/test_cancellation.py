@@ -426,7 +426,7 @@ def test_session_that_ends_while_it_is_entered_interrupts(leasing_store, monkeyp
 
 
 def test_lease_is_released_where_the_session_has_moved_to(leasing_store):
-    """Another request moves it, and this one changes nothing that makes it look."""
+    """Another request moves it, and this one saves nothing, so that it does not notice."""
     key = start(**ALICE)
     session, other = SessionStore(key), SessionStore(key)
     session.get("oidc")

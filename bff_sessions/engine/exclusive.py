@@ -11,6 +11,7 @@ from django.contrib.sessions.backends.base import UpdateError
 from django.contrib.sessions.exceptions import SessionInterrupted
 
 from bff_sessions import conf
+from bff_sessions.contract import UserSessionsFilter
 from bff_sessions.engine.lifecycle import SessionLifecycle
 from bff_sessions.engine.steps import Block, Shielded, Steps, call, finally_take, insist
 from bff_sessions.exceptions import SessionBusy, SessionConflict, SessionMissing
@@ -120,5 +121,12 @@ class ExclusiveSession(SessionLifecycle):
         return acquired
 
     def _release(self, owner: str) -> Steps[None]:
-        if self._session_key is not None:
-            yield call("release_lease", self.store_key, owner)
+        if self._session_key is None or (yield call("release_lease", self.store_key, owner)):
+            return
+        known = self._known
+        if known is None or known.row.session_id is None:  # No filter names an anonymous session.
+            return
+        # Another request may have moved the session, and the lease with it. No other lease has
+        # this owner.
+        for row in (yield call("get_user_sessions", UserSessionsFilter.of_session(known.row))):
+            yield call("release_lease", row.key, owner)
