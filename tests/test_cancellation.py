@@ -7,9 +7,9 @@ import sys
 import threading
 
 import pytest
-from asgiref.sync import async_to_sync
+from asgiref.sync import async_to_sync, sync_to_async
 from django.contrib.sessions.exceptions import SessionInterrupted
-from django.db import OperationalError
+from django.db import OperationalError, connections
 
 from bff_sessions.contract import UserSessionsFilter
 from bff_sessions.engine import SessionStore
@@ -232,6 +232,7 @@ def test_write_that_ends_in_its_thread_leaves_no_lease(
         gate.open.set()
         with pytest.raises(asyncio.CancelledError):
             await task
+        await sync_to_async(connections.close_all)()
 
     # As in a server: the event loop has its own thread, and each request another one.
     asyncio.run(request())
@@ -267,11 +268,11 @@ def test_cancelled_request_whose_session_ended_stays_cancelled(stepping, caplog)
     """What could not be finished is in the log, without what it was."""
 
     async def request():
-        key, saving = start(**ALICE), asyncio.Event()
+        key, saving, ended = start(**ALICE), asyncio.Event(), asyncio.Event()
 
         async def save(read, row):
             saving.set()
-            await ticks(5)
+            await ended.wait()
             return stepping.overwrite_user_session(read, row)
 
         stepping.aoverwrite_user_session = save
@@ -279,6 +280,8 @@ def test_cancelled_request_whose_session_ended_stays_cancelled(stepping, caplog)
         await saving.wait()
         await arevoke_sessions(UserSessionsFilter(subject_id="alice"))
         task.cancel()
+        await ticks(2)
+        ended.set()
         with pytest.raises(asyncio.CancelledError):
             await task
 
