@@ -1,8 +1,6 @@
 """session.exclusive(): one at a time, among processes, threads and tasks."""
 
 import asyncio
-import gc
-import sys
 import threading
 import time
 
@@ -15,7 +13,6 @@ from bff_sessions.contract import UserSessionsFilter
 from bff_sessions.engine import SessionStore
 from bff_sessions.exceptions import SessionBusy
 from bff_sessions.revocation import revoke_sessions
-from bff_sessions.stores import get_store
 from tests.conftest import MEMORY, ORM
 from tests.processes import go, processes
 
@@ -244,29 +241,3 @@ def test_inside_a_test_case_of_django_it_works():
     with session.exclusive():
         session["token"] = 2
     assert SessionStore(session.session_key)["token"] == 2
-
-
-def test_who_is_cancelled_on_leaving_takes_no_more_steps(settings, transactional_db, monkeypatch):
-    settings.BFF_SESSIONS = {"STORE": MEMORY}
-    session, faults, saving = SessionStore(start(token=1)), [], asyncio.Event()
-
-    async def save(read, row):
-        saving.set()
-        await asyncio.sleep(60)
-
-    async def request():
-        async with session.exclusive():
-            await session.aset("token", 2)
-
-    async def go_away():
-        task = asyncio.ensure_future(request())
-        await saving.wait()
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
-
-    monkeypatch.setattr(get_store(), "aoverwrite_user_session", save)
-    monkeypatch.setattr(sys, "unraisablehook", faults.append)
-    async_to_sync(go_away)()
-    gc.collect()
-    assert faults == []

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
-from collections.abc import Coroutine
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 from django.contrib import auth
 from django.contrib.sessions.exceptions import SessionInterrupted
@@ -13,7 +11,7 @@ from django.http import HttpRequest
 from django.views.decorators.debug import sensitive_variables
 
 from bff_sessions import conf
-from bff_sessions.engine.steps import Block, Call, Steps, arun, run
+from bff_sessions.engine.steps import Block, Call, Shielded, Steps, arun, finally_take, run
 from bff_sessions.exceptions import (
     ProviderUnavailable,
     SessionBusy,
@@ -28,8 +26,6 @@ from bff_sessions.oidc.refreshing import OtherSubject, RefreshRefused, refresh
 from bff_sessions.oidc.tokens import Tokens, read_tokens
 
 __all__ = ["aget_access_token", "get_access_token"]
-
-_T = TypeVar("_T")
 
 logger = logging.getLogger("bff_sessions.oidc")
 
@@ -70,22 +66,7 @@ async def aget_access_token(request: HttpRequest, *, margin: float | None = None
     """See get_access_token()."""
     access = _Access(request, margin)
     token = await arun(access.peek())
-    return await _finish(arun(access.refresh())) if token is None else token
-
-
-async def _finish(coroutine: Coroutine[Any, Any, _T]) -> _T:
-    """Await to the end, also if who asks is cancelled, as when the browser goes away.
-
-    A refresh token that was sent is spent, so what came for it must be saved.
-    """
-    task = asyncio.ensure_future(coroutine)
-    try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError:
-        await asyncio.wait([task])
-        if not task.cancelled():
-            task.exception()  # Of use to nobody any more.
-        raise
+    return await arun(access.refresh()) if token is None else token
 
 
 class _Access:
@@ -108,7 +89,10 @@ class _Access:
         is_urgent = self._before.seconds_left < self._get_margin(self._before) / 2
         block: Block = self._session.exclusive(timeout=_TIMEOUT if is_urgent else 0, seconds=_LEASE)
         try:
-            return (yield from block.around(self._refresh()))
+            yield from block.enter()
+            # A refresh token that was sent is spent, so what came for it must be saved.
+            token: str = yield Shielded(self._refresh_in(block))
+            return token
         except (SessionBusy, ProviderUnavailable, SignInRequired) as error:
             tokens = None if isinstance(error, SignInEnded) else read_tokens(self._session)
             if tokens is None or tokens.access_token is None or tokens.seconds_left <= 0:
@@ -117,12 +101,19 @@ class _Access:
                 logger.warning("An access token is not refreshed yet. %s", error)
             return tokens.access_token
         except SessionInterrupted as error:
-            if isinstance(error.__context__, SessionConflict):
-                raise  # It lives on.
-            # Whoever ended it could not know of the token that has come just now.
-            if self._new.refresh_token is not None:
-                yield Call(outbox, "hand_over", ([self._new],), {})
+            if _lives_on(error):
+                raise
             raise SignInEnded("The session has ended.") from None
+
+    def _refresh_in(self, block: Block) -> Steps[str]:
+        """Refresh in `block`, which has been entered, and leave it."""
+        try:
+            return (yield from finally_take(block.leave, after=self._refresh()))
+        except SessionInterrupted as error:
+            # Whoever ended it could not know of the token that has come just now.
+            if not _lives_on(error) and self._new.refresh_token is not None:
+                yield Call(outbox, "hand_over", ([self._new],), {})
+            raise
 
     def _refresh(self) -> Steps[str]:
         """Have a good token, alone with the session."""
@@ -185,3 +176,7 @@ class _Access:
             return None
         endpoint = yield Call(provider, "find_endpoint", ("token_endpoint",), {})
         return None if endpoint is None else provider
+
+
+def _lives_on(error: SessionInterrupted) -> bool:
+    return isinstance(error.__context__, SessionConflict)

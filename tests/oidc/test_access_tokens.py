@@ -40,6 +40,7 @@ from bff_sessions.models import TokenRevocation
 from bff_sessions.oidc import access_tokens, refreshing
 from bff_sessions.oidc.tokens import Tokens, keep_tokens
 from bff_sessions.revocation import revoke_sessions
+from bff_sessions.stores import get_store
 from tests.conftest import MEMORY
 from tests.factories import UserFactory
 from tests.oidc.fake_provider import make_id_token, serve
@@ -489,6 +490,47 @@ def test_a_browser_that_goes_away_hides_no_fault(provider):
     async_to_sync(request)()
     with SessionStore(key).exclusive(timeout=0):
         pass
+
+
+def test_cancelled_request_does_not_wait_for_others(provider, monkeypatch):
+    monkeypatch.setattr(access_tokens, "_TIMEOUT", 40)
+    key = start(**provider.sign_in(expires_in=-1))
+
+    async def request():
+        async with SessionStore(key).exclusive(seconds=60):
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(aget_access_token(request_of(key)), 0.2)
+            assert provider.refreshed == []
+
+    began = time.monotonic()
+    async_to_sync(request)()
+    assert time.monotonic() - began < 30
+    assert provider.is_valid(get_access_token(request_of(key)))
+
+
+def test_cancelled_request_whose_session_ends_hands_its_token_over(provider, settings):
+    settings.BFF_SESSIONS = {**settings.BFF_SESSIONS, "TOKEN_REVOCATION": {}}
+    key = start(**provider.sign_in(expires_in=-1))
+    asked, answer = threading.Event(), threading.Event()
+
+    def wait(form):
+        asked.set()
+        answer.wait(60)
+
+    async def request():
+        task = asyncio.create_task(aget_access_token(request_of(key)))
+        await asyncio.to_thread(asked.wait, 60)
+        await get_store().adelete_user_session(SessionStore(key).store_key)
+        task.cancel()
+        await asyncio.sleep(0)
+        answer.set()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    provider.before["/token"] = wait
+    async_to_sync(request)()
+    assert len(provider.refreshed) == 1
+    assert TokenRevocation.objects.count() == 1
 
 
 def test_the_event_loop_goes_on(provider):
