@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Collection, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from django.db import models, router, transaction
+from django.db import connections, models, router, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils.translation import gettext_lazy as _
 
 from bff_sessions.contract import UserSession
 
-__all__ = ["Logout", "Session", "TokenRevocation"]
+__all__ = ["Logout", "Session", "TakeOverBan", "TokenRevocation"]
 
 
 class ExactCharField(models.CharField):  # type: ignore[type-arg]
@@ -287,6 +288,85 @@ class TokenRevocation(models.Model):
 
     def __str__(self) -> str:
         return f"{self.issuer} ({self.created:%Y-%m-%d %H:%M:%S})"
+
+
+class TakeOverBanQuerySet(models.QuerySet["TakeOverBan"]):
+    """What must not move here from the engine that was used before."""
+
+    def ban(self, bans: Mapping[str, str], *, partition: str) -> None:
+        """Write `bans`, each under the lock that is its value."""
+        now = datetime.now(UTC)
+        self.lock(set(bans.values()), partition=partition)
+        self._upsert(
+            TakeOverBan(digest=digest, created=now, partition=partition) for digest in sorted(bans)
+        )
+
+    def lock(self, names: Collection[str], *, partition: str = "") -> None:
+        """Have the rows `names` to oneself until the transaction ends."""
+        # An upsert locks a row that is there, and one that was not. In one order, as all do.
+        self._upsert(TakeOverBan(digest=name, partition=partition) for name in sorted(names))
+
+    def release(self, names: Collection[str]) -> None:
+        """Delete what lock() wrote."""
+        for some in _chunks(names):
+            self.filter(digest__in=some, created=None)._raw_delete(self.db)
+
+    def find(self, digests: Collection[str]) -> set[str]:
+        """Return those of `digests` that are banned, also if they are newer than a snapshot."""
+        found: set[str] = set()
+        for some in _chunks(digests):
+            bans = self.filter(digest__in=some, created__isnull=False).select_for_update()
+            found.update(bans.values_list("digest", flat=True))
+        return found
+
+    def delete_some(self, size: int, *, partition: str) -> int:
+        """Delete up to `size` that this application has written, and return how many."""
+        keys = list(self.filter(partition=partition).values_list("pk", flat=True)[:size])
+        for some in _chunks(keys):
+            self.filter(pk__in=some)._raw_delete(self.db)
+        return len(keys)
+
+    def _upsert(self, rows: Iterator[TakeOverBan]) -> None:
+        has_target = connections[self.db].features.supports_update_conflicts_with_target
+        self.bulk_create(
+            list(rows),
+            batch_size=500,
+            update_conflicts=True,
+            update_fields=["created"],
+            unique_fields=["digest"] if has_target else None,
+        )
+
+
+class TakeOverBan(models.Model):
+    """Forbids that old sessions move here, see `bff_sessions.bans`.
+
+    Whom it is about is kept as digests, as in `Logout`.
+    """
+
+    # The primary key: MySQL and MariaDB lock gaps beside the entries of other unique indexes.
+    digest = ExactCharField(max_length=64, primary_key=True, editable=False)
+    # None: no ban, but the row that bans and take-overs lock.
+    created = UTCDateTimeField(null=True, editable=False)
+    # Of the application that wrote it, and removes it once nothing moves there any more.
+    partition = ExactCharField(max_length=100, editable=False)
+
+    objects = TakeOverBanQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("ban from moving here")
+        verbose_name_plural = _("bans from moving here")
+        # Written by revocations only.
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return "lock" if self.created is None else f"{self.created:%Y-%m-%d %H:%M:%S}"
+
+
+def _chunks(values: Collection[str]) -> Iterator[list[str]]:
+    """Yield `values` in parts that a statement can have as parameters: SQLite bounds them."""
+    ordered = sorted(values)
+    for first in range(0, len(ordered), 500):
+        yield ordered[first : first + 500]
 
 
 def _digest(issuer: str | None, value: str | None) -> str:

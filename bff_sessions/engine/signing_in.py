@@ -9,7 +9,7 @@ from datetime import datetime
 from bff_sessions import conf
 from bff_sessions.contract import UserSession, UserSessionsFilter
 from bff_sessions.engine.rows import is_other_subject
-from bff_sessions.engine.steps import Steps, call, revoke
+from bff_sessions.engine.steps import Steps, ban, call, end, revoke
 from bff_sessions.identity import Identity
 
 __all__ = [
@@ -46,10 +46,13 @@ def replace_others(
 ) -> Steps[None]:
     """End what the same session at the provider has elsewhere: signing in replaces."""
     others = UserSessionsFilter.of_session(row, exclude_key=None if old is None else old.key)
+    if conf.TAKE_OVER is not None:
+        # What it has in the old table does not come back either.
+        yield ban(others)
     for other in (yield call("get_user_sessions", others)):
         # Not what a host with the wrong key cannot open.
         if can_open(other):
-            yield call("delete_user_session", other.key)
+            yield end(other.key, other)
 
 
 def end_oldest(row: UserSession) -> Steps[None]:

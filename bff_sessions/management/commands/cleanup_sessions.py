@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from argparse import ArgumentParser, ArgumentTypeError
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
@@ -19,7 +20,7 @@ from bff_sessions.contract import (
     check_text,
 )
 from bff_sessions.management.batchwork import batch_size, not_negative, progress, stop_on_signals
-from bff_sessions.models import Logout
+from bff_sessions.models import Logout, TakeOverBan
 from bff_sessions.oidc.outbox import for_expired_sessions
 from bff_sessions.stores import get_store
 from bff_sessions.stores.batches import MAX_BATCH_SIZE, delete_in_batches
@@ -99,10 +100,10 @@ class Command(BaseCommand):
                         on_deleted=_both(advance, for_expired_sessions()),
                         should_stop=stop.is_set,
                     )
-                if conf.PROVIDERS:
-                    # What nobody needs to know any more of logouts: few, and nothing to tell of.
+                # What nobody needs to know any more: little, and nothing to tell of.
+                for delete_batch in _forgotten(cleanup):
                     delete_in_batches(
-                        Logout.objects.current().delete_expired,
+                        delete_batch,
                         batch_size=options["batch_size"],
                         max_seconds=options["max_seconds"],
                         sleep=options["sleep"],
@@ -118,6 +119,16 @@ class Command(BaseCommand):
                 left = count()
                 early = f" Stopped by --max-seconds, {left} left." if left else ""
             self.stdout.write(f"{removed} expired {noun} {verb}.{early}")
+
+
+def _forgotten(cleanup: UserSessionStoreCleanup) -> Iterator[Callable[[int], int]]:
+    """Yield what deletes records of logouts and of ended sessions, a batch at a time."""
+    if conf.PROVIDERS:
+        yield Logout.objects.current().delete_expired
+    using = getattr(cleanup, "using", None)
+    if conf.TAKE_OVER is None and using is not None:
+        bans = TakeOverBan.objects.using(using)
+        yield partial(bans.delete_some, partition=conf.PARTITION)
 
 
 def _both(advance: Callable[[int], Any] | None, hand_over: _OnDeleted | None) -> _OnDeleted | None:
