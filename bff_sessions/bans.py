@@ -16,8 +16,7 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from itertools import combinations, product
 from typing import TYPE_CHECKING, Final
@@ -47,7 +46,7 @@ __all__ = [
     "banned",
     "delete_user_session",
     "delete_user_sessions",
-    "holding",
+    "lock",
     "moved_session_id",
 ]
 
@@ -131,17 +130,11 @@ def moved_session_id() -> str:
     return _MOVED + secrets.token_hex(16)
 
 
-@contextmanager
-def holding(sessions: Sequence[UserSession], using: str) -> Iterator[None]:
-    """Keep new bans of `sessions` waiting until the transaction around this ends."""
-    names = {
-        _lock_name(name, value) for session in sessions for name, value in _texts(session).items()
-    }
-    rows = _rows(using)
-    rows.lock(names)
-    yield
-    # Nobody needs them by then: others wait for the transaction, not for the rows.
-    rows.release(names)
+def lock(sessions: Iterable[UserSession], using: str) -> None:
+    """Let those wait who are about to ban `sessions`, until the transaction around this ends."""
+    texts = {(name, text) for session in sessions for name, text in _texts(session).items()}
+    names = {_lock_name(name, text) for name, text in texts}
+    _rows(using).lock(names, partition=conf.PARTITION)
 
 
 def banned(sessions: Iterable[UserSession], using: str) -> set[str]:
@@ -211,8 +204,9 @@ def _matching(session: UserSession) -> Iterator[UserSessionsFilter]:
         yield UserSessionsFilter(**some, issuer=issuer, partition=partition)
 
 
-def _lock_name(name: str, value: str) -> str:
-    return _hash("lock", name, value)
+def _lock_name(name: str, text: str) -> str:
+    # A few digits, which some share: so there are never more than 65,536 locks.
+    return _hash("lock", name, text)[:4]
 
 
 def _digest(filter: UserSessionsFilter) -> str:

@@ -295,29 +295,22 @@ class TakeOverBanQuerySet(models.QuerySet["TakeOverBan"]):
 
     def ban(self, bans: Mapping[str, str], *, partition: str) -> None:
         """Write `bans`, each under the lock that is its value."""
-        now = datetime.now(UTC)
         self.lock(set(bans.values()), partition=partition)
-        self._upsert(
-            TakeOverBan(digest=digest, created=now, partition=partition) for digest in sorted(bans)
-        )
+        now = datetime.now(UTC)
+        self._upsert(dict.fromkeys(bans, now), partition)
 
-    def lock(self, names: Collection[str], *, partition: str = "") -> None:
+    def lock(self, names: Collection[str], *, partition: str) -> None:
         """Have the rows `names` to oneself until the transaction ends."""
-        # An upsert locks a row that is there, and one that was not. In one order, as all do.
-        self._upsert(TakeOverBan(digest=name, partition=partition) for name in sorted(names))
-
-    def release(self, names: Collection[str]) -> None:
-        """Delete what lock() wrote."""
-        for some in _chunks(names):
-            self.filter(digest__in=some, created=None)._raw_delete(self.db)
+        self._upsert(dict.fromkeys(names), partition)
 
     def find(self, digests: Collection[str]) -> set[str]:
-        """Return those of `digests` that are banned, also if they are newer than a snapshot."""
-        found: set[str] = set()
-        for some in _chunks(digests):
-            bans = self.filter(digest__in=some, created__isnull=False).select_for_update()
-            found.update(bans.values_list("digest", flat=True))
-        return found
+        """Return those of `digests` that are banned."""
+        # Not FOR UPDATE: MySQL and MariaDB scan a short table, and would wait for all locks in it.
+        return {
+            digest
+            for some in _chunks(digests)
+            for digest in self.filter(digest__in=some).values_list("digest", flat=True)
+        }
 
     def delete_some(self, size: int, *, partition: str) -> int:
         """Delete up to `size` that this application has written, and return how many."""
@@ -326,10 +319,15 @@ class TakeOverBanQuerySet(models.QuerySet["TakeOverBan"]):
             self.filter(pk__in=some)._raw_delete(self.db)
         return len(keys)
 
-    def _upsert(self, rows: Iterator[TakeOverBan]) -> None:
+    def _upsert(self, rows: Mapping[str, datetime | None], partition: str) -> None:
+        """Write `rows` and lock them, whether they are there or not."""
         has_target = connections[self.db].features.supports_update_conflicts_with_target
         self.bulk_create(
-            list(rows),
+            # In one order, as all do who lock several.
+            [
+                TakeOverBan(digest=digest, created=created, partition=partition)
+                for digest, created in sorted(rows.items())
+            ],
             batch_size=500,
             update_conflicts=True,
             update_fields=["created"],
@@ -345,7 +343,7 @@ class TakeOverBan(models.Model):
 
     # The primary key: MySQL and MariaDB lock gaps beside the entries of other unique indexes.
     digest = ExactCharField(max_length=64, primary_key=True, editable=False)
-    # None: no ban, but the row that bans and take-overs lock.
+    # None: no ban, but a row that bans and take-overs lock.
     created = UTCDateTimeField(null=True, editable=False)
     # Of the application that wrote it, and removes it once nothing moves there any more.
     partition = ExactCharField(max_length=100, editable=False)

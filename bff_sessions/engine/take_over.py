@@ -134,11 +134,11 @@ class OldEngine:
         try:
             with transaction.atomic(using=self.using):
                 gone = [row for old, row in pairs if self._delete(old)]
-                with bans.holding(gone, self.using):
-                    if self.banned(gone):
-                        raise HasEnded("signed out")
-                    for row in gone:
-                        store.create_user_session(row)
+                bans.lock(gone, self.using)
+                if self.banned(gone):
+                    raise HasEnded("signed out")
+                for row in gone:
+                    store.create_user_session(row)
         except SessionExists:
             raise NotMoved("its key is taken here") from None
         return len(gone)
