@@ -16,7 +16,7 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from itertools import combinations, product
 from typing import TYPE_CHECKING, Final
@@ -139,7 +139,7 @@ def lock(sessions: Iterable[UserSession], using: str) -> None:
 
 def banned(sessions: Iterable[UserSession], using: str) -> set[str]:
     """Return the store keys of those `sessions` that must not move here."""
-    digests = {s.key: {_digest(filter) for filter in _matching(s)} for s in sessions}
+    digests = {session.key: set(_matching(session)) for session in sessions}
     found = _rows(using).find(set().union(*digests.values()))
     return {key for key, matching in digests.items() if matching & found}
 
@@ -160,8 +160,9 @@ def _write(using: str, filters: Iterable[UserSessionsFilter]) -> None:
     bans = {}
     for filter in filters:
         # The first of its texts: whatever matches has it.
-        name = next(name for name in _NAMES if getattr(filter, name) is not None)
-        bans[_digest(filter)] = _lock_name(name, getattr(filter, name))
+        texts = {name: text for name in _NAMES if (text := getattr(filter, name)) is not None}
+        digest = _digest(texts, filter.issuer, filter.partition)
+        bans[digest] = _lock_name(*next(iter(texts.items())))
     _rows(using).ban(bans, partition=conf.PARTITION)
 
 
@@ -194,14 +195,14 @@ def _texts(session: UserSession) -> dict[str, str]:
     return {name: text for name, text in texts.items() if text is not None}
 
 
-def _matching(session: UserSession) -> Iterator[UserSessionsFilter]:
-    """Yield every filter that matches `session`, if it is not here yet."""
+def _matching(session: UserSession) -> Iterator[str]:
+    """Yield the digest of every filter that matches `session`, if it is not here yet."""
     texts = list(_texts(session).items())
     chosen = (dict(some) for n in range(len(texts)) for some in combinations(texts, n + 1))
     issuers: tuple[str | AnyType | None, ...] = (session.issuer, ANY)
     partitions: tuple[str | AnyType, ...] = (session.partition, ANY)
     for some, issuer, partition in product(chosen, issuers, partitions):
-        yield UserSessionsFilter(**some, issuer=issuer, partition=partition)
+        yield _digest(some, issuer, partition)
 
 
 def _lock_name(name: str, text: str) -> str:
@@ -209,12 +210,13 @@ def _lock_name(name: str, text: str) -> str:
     return _hash("lock", name, text)[:4]
 
 
-def _digest(filter: UserSessionsFilter) -> str:
+def _digest(
+    texts: Mapping[str, str], issuer: str | AnyType | None, partition: str | AnyType
+) -> str:
+    """Return what stands for a filter."""
     # In a list of its own, None is a value and not the lack of one.
-    issuer = None if filter.issuer is ANY else [filter.issuer]
-    partition = None if filter.partition is ANY else [filter.partition]
-    texts = filter.session_id, filter.subject_id, filter.user_id
-    return _hash("ban", *texts, issuer, partition)
+    wanted = [None if value is ANY else [value] for value in (issuer, partition)]
+    return _hash("ban", *[texts.get(name) for name in _NAMES], *wanted)
 
 
 def _hash(*parts: object) -> str:
