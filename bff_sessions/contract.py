@@ -77,6 +77,11 @@ def check_text(name: str, value: object, *, max_length: int | None = MAX_TEXT) -
         raise ValueError(f"{name} contains a lone surrogate.")
 
 
+def can_be_kept(text: str) -> bool:
+    """Return whether every database takes `text`: it has neither NUL nor a lone surrogate."""
+    return "\0" not in text and (text.isascii() or not any("\ud800" <= c <= "\udfff" for c in text))
+
+
 def is_moment(value: object) -> TypeGuard[float]:
     """Whether `value` is a NumericDate (RFC 7519, 2) that every database can keep: before 5138."""
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)

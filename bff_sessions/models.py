@@ -9,11 +9,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from django.core.exceptions import EmptyResultSet
 from django.db import connections, models, router, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models.lookups import Exact
+from django.db.models.sql.compiler import SQLCompiler
 from django.utils.translation import gettext_lazy as _
 
-from bff_sessions.contract import UserSession
+from bff_sessions.contract import UserSession, can_be_kept
 
 __all__ = ["Logout", "Session", "TakeOverBan", "TokenRevocation"]
 
@@ -35,6 +38,16 @@ class ExactCharField(models.CharField):  # type: ignore[type-arg]
     def get_prep_value(self, value: Any) -> Any:
         # Every request comes by with plain text, which needs no conversion.
         return value if type(value) is str else super().get_prep_value(value)
+
+
+@ExactCharField.register_lookup
+class ExactText(Exact):
+    """Finds nothing for text that no row can have, where a driver would raise an error."""
+
+    def process_rhs(self, compiler: SQLCompiler, connection: BaseDatabaseWrapper) -> Any:
+        if isinstance(self.rhs, str) and not can_be_kept(self.rhs):
+            raise EmptyResultSet
+        return super().process_rhs(compiler, connection)
 
 
 class UTCDateTimeField(models.DateTimeField):  # type: ignore[type-arg]

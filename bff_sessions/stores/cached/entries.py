@@ -24,8 +24,9 @@ _MOMENTS = ("created", "renewed", "expires", "last_seen")
 
 
 def entry_name(key: str) -> str:
-    # The cache does not get to know the store's key.
-    return _PREFIX + hashlib.sha256(_PREFIX.encode() + key.encode()).hexdigest()
+    # The cache does not get to know the store's key. One from outside may be any text.
+    encoded = key.encode(errors="surrogatepass")
+    return _PREFIX + hashlib.sha256(_PREFIX.encode() + encoded).hexdigest()
 
 
 def names_of(key: str) -> tuple[str, str]:
