@@ -332,6 +332,9 @@ class UserSessionStore(ABC):
     Every verb has an ``a…`` twin that runs it in the thread of synchronous code; override a
     twin only where the store is natively asynchronous. Cancelling the awaiting task leaves a
     write complete or absent, never half done. Stores are shared by all threads.
+
+    A key may be any text from outside, with NUL or a lone surrogate for example. If it is no key of
+    a session, there is no such session: that is never another error.
     """
 
     @abstractmethod

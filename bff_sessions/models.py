@@ -364,8 +364,8 @@ class TakeOverBan(models.Model):
     objects = TakeOverBanQuerySet.as_manager()
 
     class Meta:
-        verbose_name = _("ban from moving here")
-        verbose_name_plural = _("bans from moving here")
+        verbose_name = "ban from moving here"
+        verbose_name_plural = "bans from moving here"
         # Written by revocations only.
         default_permissions = ()
 
