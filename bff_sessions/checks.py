@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from importlib import import_module
-from typing import Any
+from typing import Any, Final
 
 from django.apps import apps
 from django.conf import settings
@@ -16,6 +16,8 @@ from django.core.cache.backends.dummy import DummyCache
 from django.core.cache.backends.locmem import LocMemCache
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from django.core.exceptions import ImproperlyConfigured
+from django.db import Error as DatabaseProblem
+from django.db import connections, transaction
 
 from bff_sessions import conf
 from bff_sessions.adapters.checks import check_adapters
@@ -27,7 +29,13 @@ from bff_sessions.protection import check_keys
 from bff_sessions.stores import get_store, load_store_class
 from bff_sessions.views.checks import check_endpoints
 
-__all__ = ["check_cookie", "check_installation", "check_middleware", "check_settings"]
+__all__ = [
+    "check_cookie",
+    "check_database",
+    "check_installation",
+    "check_middleware",
+    "check_settings",
+]
 
 ENGINE = "bff_sessions.engine"
 
@@ -119,7 +127,6 @@ def check_settings(**kwargs: Any) -> Iterable[CheckMessage]:
     yield from _check_partition()
     yield from _check_keys()
     yield from _check_lifetimes()
-    yield from _check_database()
     if conf.TAKE_OVER is not None:
         yield from _check_take_over()
     yield from check_adapters()
@@ -295,30 +302,70 @@ def _is_number(value: object) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
-def _check_database() -> Iterable[CheckMessage]:
+# How to ask in which isolation a transaction runs, by the name of the database's kind. SQLite is
+# not among them: it refuses to write in a transaction that shows the past.
+_ISOLATION: Final = {
+    "postgresql": "SHOW transaction_isolation",
+    # The second name is MySQL's. MariaDB knows it since 11.1.
+    "mysql": (
+        "SHOW SESSION VARIABLES WHERE Variable_name IN ('tx_isolation', 'transaction_isolation')"
+    ),
+}
+
+
+@register(Tags.database)
+def check_database(databases: Sequence[str] | None = None, **kwargs: Any) -> Iterable[CheckMessage]:
+    """Ask the database of sessions how it runs transactions.
+
+    Settings do not tell: defaults of a server, a role or a database decide, too.
+    """
+    if not databases or not isinstance(getattr(settings, "BFF_SESSIONS", {}), dict):
+        return
     try:
         alias = getattr(get_store(), "using", None)
     except ImproperlyConfigured:
-        return  # That is told already.
-    if alias is None:
+        return  # check_settings() reports that.
+    if alias is None or alias not in databases:
         return
-    database = settings.DATABASES.get(alias, {})
-    if database.get("AUTOCOMMIT", True) is False:
+    try:
+        commits, level = _ask_database(alias)
+    except (DatabaseProblem, ImproperlyConfigured):
+        return  # Whoever needs the database reports that it cannot be used.
+    if not commits:
         yield Warning(
-            f"The database {alias!r} does not commit by itself, and nobody says when that is done: "
-            "a sign-in may escape its logout, and a cache is not told of what is written.",
+            f"The database {alias!r} does not commit by itself, and nothing says when that is "
+            "done: a sign-in may escape its logout, and a cache is not told of what is written.",
             hint="Leave AUTOCOMMIT of the database of sessions as it is.",
             id="bff_sessions.W007",
         )
-    level = database.get("OPTIONS", {}).get("isolation_level")
-    name = getattr(level, "name", str(level)).lower().replace("_", " ")
-    if name in ("repeatable read", "serializable"):
+    if level in ("repeatable read", "serializable"):
         yield Warning(
-            f"Transactions on the database {alias!r} are {name}: a session that another "
-            "transaction has just written may escape a revocation in such a one.",
-            hint="Keep sessions in a database whose transactions are READ COMMITTED.",
+            f"Transactions on the database {alias!r} are {level}: a session that another "
+            "transaction has just written may escape a revocation in such a transaction.",
+            hint=(
+                "Keep sessions in a database whose transactions are READ COMMITTED. The level is "
+                "set in OPTIONS, or is a default of the server, the role or the database."
+            ),
             id="bff_sessions.W004",
         )
+
+
+def _ask_database(alias: str) -> tuple[bool, str | None]:
+    """Return whether each statement is committed, and the isolation level of transactions.
+
+    Raises:
+        DatabaseProblem: if the database cannot be reached.
+    """
+    connection = connections[alias]
+    commits = connection.get_autocommit() or connection.in_atomic_block
+    question = _ISOLATION.get(connection.vendor)
+    if question is None:
+        return commits, None
+    # In a transaction: some drivers name the level when they begin one.
+    with transaction.atomic(using=alias), connection.cursor() as cursor:
+        cursor.execute(question)
+        row = cursor.fetchone()
+    return commits, row[-1].lower().replace("-", " ")
 
 
 @register(Tags.security, deploy=True)

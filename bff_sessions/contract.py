@@ -82,6 +82,11 @@ def check_text(name: str, value: object, *, max_length: int | None = MAX_TEXT) -
         raise ValueError(f"{name} contains a lone surrogate.")
 
 
+def can_be_kept(text: str) -> bool:
+    """Return whether every database takes `text`: it has neither NUL nor a lone surrogate."""
+    return "\0" not in text and (text.isascii() or not any("\ud800" <= c <= "\udfff" for c in text))
+
+
 def is_moment(value: object) -> TypeGuard[float]:
     """Whether `value` is a NumericDate (RFC 7519, 2) that every database can keep: before 5138."""
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
@@ -379,6 +384,9 @@ class UserSessionStore(ABC):
     Every verb has an ``a…`` twin that runs it in the thread of synchronous code; override a
     twin only where the store is natively asynchronous. Cancelling the awaiting task leaves a
     write complete or absent, never half done. Stores are shared by all threads.
+
+    A key may be any text from outside, with NUL or a lone surrogate for example. If it is no key of
+    a session, there is no such session: that is never another error.
     """
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bff_sessions import bans
 from bff_sessions.contract import DeletedSession, UserSessionsFilter
 from bff_sessions.signals import sessions_revoked
 from bff_sessions.stores import get_store
@@ -18,7 +19,7 @@ def revoke_sessions(filter: UserSessionsFilter) -> int:
     Sends `bff_sessions.signals.sessions_revoked` if there was one.
     """
     store = get_store()
-    ended = store.delete_user_sessions(filter)
+    ended = bans.delete_user_sessions(filter)
     if ended:
         sessions_revoked.send_robust(type(store), sessions=ended)
     return len(ended)
@@ -27,7 +28,7 @@ def revoke_sessions(filter: UserSessionsFilter) -> int:
 async def arevoke_sessions(filter: UserSessionsFilter) -> int:
     """See revoke_sessions()."""
     store = get_store()
-    ended = await store.adelete_user_sessions(filter)
+    ended = await bans.adelete_user_sessions(filter)
     if ended:
         await sessions_revoked.asend_robust(type(store), sessions=ended)
     return len(ended)
@@ -41,7 +42,7 @@ def revoke_session(key: str) -> bool:
     """
     store = get_store()
     session = store.get_user_session(key)
-    ended = store.delete_user_session(key)
+    ended = bans.delete_user_session(key, session)
     if session is None:
         return ended
     if ended:
@@ -57,7 +58,7 @@ async def arevoke_session(key: str) -> bool:
     """See revoke_session()."""
     store = get_store()
     session = await store.aget_user_session(key)
-    ended = await store.adelete_user_session(key)
+    ended = await bans.adelete_user_session(key, session)
     if session is None:
         return ended
     if ended:

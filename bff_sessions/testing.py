@@ -83,6 +83,25 @@ def altered(session: UserSession, **fields: Any) -> UserSession:
     return sealed(replace(session, **fields), data)
 
 
+def _impossible_keys(key: str) -> list[str]:
+    """Return texts that come from outside in place of a key; some resemble `key`."""
+    return [
+        "",
+        "\0",
+        f"{key}\0",
+        f"{key} ",
+        key[:-1],
+        key.upper(),
+        "\u00fc" * 64,
+        "\U0001f511",
+        "\ud800",
+        f"{key}\udfff",
+        "../" * 20,
+        "%" * 65,
+        "x" * 5_000,
+    ]
+
+
 def _ago(seconds: float) -> datetime:
     return datetime.now(UTC) - timedelta(seconds=seconds)
 
@@ -252,6 +271,55 @@ class UserSessionStoreTests(_Mixin):
         session = self.create(expires=_ago(1))
         with self.assertRaises(SessionExists):
             self.create(key=session.key)
+
+    # keys from outside
+
+    def test_key_that_no_session_has_is_absent(self) -> None:
+        session = self.create()
+        for key in _impossible_keys(session.key):
+            self.assertIsNone(self.store.get_user_session(key))
+            self.assertIs(self.store.delete_user_session(key), False)
+        self.assertEqual(self.store.get_user_session(session.key), session)
+
+    def test_write_under_a_key_that_no_session_has_is_refused(self) -> None:
+        session = self.create()
+        for key in _impossible_keys(session.key):
+            read, update = replace(session, key=key), self.update_of(session, ticket=b"new")
+            for if_version in (None, session.version):
+                with self.assertRaises(SessionMissing):
+                    self.store.update_user_session(key, update, if_version=if_version)
+            for new_key in (key, token_hex(32)):
+                with self.assertRaises(SessionMissing):
+                    self.store.overwrite_user_session(read, replace(read, key=new_key))
+            moved = replace(session, key=token_hex(32))
+            with self.assertRaises(SessionMissing):
+                self.store.rekey_user_session(key, moved, if_version=session.version)
+            self.assertIsNone(self.store.get_user_session(moved.key))
+        self.assertEqual(self.store.get_user_session(session.key), session)
+
+    def test_use_of_a_key_that_no_session_has_is_not_noted(self) -> None:
+        session, now = self.create(), datetime.now(UTC)
+        for key in _impossible_keys(session.key):
+            self.assertIs(self.store.touch_user_session(key, renewed=now, expires=None), False)
+            self.assertIs(self.store.note_device(key, seen=now, device=Device()), False)
+        self.assertEqual(self.store.get_user_session(session.key), session)
+
+    def test_lease_of_a_key_that_no_session_has_is_refused(self) -> None:
+        self._need_leases()
+        session = self.create()
+        for key in _impossible_keys(session.key):
+            with self.assertRaises(SessionMissing):
+                self.store.acquire_lease(key, "one", 60)
+            self.assertIs(self.store.release_lease(key, "one"), False)
+
+    def test_excluding_a_key_that_no_session_has_spares_none(self) -> None:
+        session = self.create()
+        for key in _impossible_keys(session.key):
+            self.assertEqual(self.found(subject_id="alice", exclude_key=key), {session.key})
+            filter = UserSessionsFilter(subject_id="alice", exclude_key=key)
+            deleted = self.store.delete_user_sessions(filter)
+            self.assertEqual([found.key for found in deleted], [session.key])
+            self.store.create_user_session(session)
 
     # update
 

@@ -1,4 +1,3 @@
-import enum
 import os
 import re
 import subprocess
@@ -19,7 +18,6 @@ from bff_sessions import engine
 from bff_sessions.contract import UserSessionStore
 from bff_sessions.protection import protect
 from bff_sessions.stores.memory import InMemoryUserSessionStore
-from bff_sessions.stores.orm import OrmUserSessionStore
 
 ROOT = Path(__file__).parent.parent
 GOOD_KEYS = ["a good key of more than 32 characters", "another key of more than 32 characters"]
@@ -44,12 +42,6 @@ class NeedsAnAddress(InMemoryUserSessionStore):
 
 class SessionStore(engine.SessionStore):
     """What makes this module an engine."""
-
-
-class Level(enum.IntEnum):
-    """As psycopg names them."""
-
-    REPEATABLE_READ = 3
 
 
 class Unfinished(UserSessionStore):
@@ -336,32 +328,6 @@ def test_a_missing_app_is_told_by_manage_py_check_once_the_package_is_imported(t
 def test_an_engine_derived_from_ours_is_ours(settings):
     settings.SESSION_ENGINE = "tests.test_checks"
     assert messages() == []
-
-
-@pytest.mark.parametrize("level", ["repeatable read", "SERIALIZABLE", Level.REPEATABLE_READ])
-def test_a_database_whose_transactions_see_the_past_is_w004(settings, monkeypatch, level):
-    database = settings.DATABASES["default"]
-    monkeypatch.setitem(database, "OPTIONS", {"isolation_level": "read committed"})
-    assert messages() == []
-    monkeypatch.setitem(database, "OPTIONS", {"isolation_level": level})
-    assert "'default'" in only_message("W004").msg
-
-
-def test_a_database_that_does_not_commit_by_itself_is_w007(settings, monkeypatch):
-    monkeypatch.setitem(settings.DATABASES["default"], "AUTOCOMMIT", False)
-    assert "'default'" in only_message("W007").msg
-
-
-def test_other_databases_may_see_the_past(settings, monkeypatch):
-    other = {**settings.DATABASES["default"], "OPTIONS": {"isolation_level": "serializable"}}
-    monkeypatch.setitem(settings.DATABASES, "other", other)
-    assert messages() == []
-    settings.BFF_SESSIONS = {"STORE": "tests.test_checks.ElsewhereStore"}
-    assert "'other'" in only_message("W004").msg
-
-
-class ElsewhereStore(OrmUserSessionStore):
-    using = "other"
 
 
 def test_another_session_engine_is_w001(settings):

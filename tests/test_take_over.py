@@ -1,18 +1,16 @@
 """Sessions of the engine that was used before: TAKE_OVER and manage.py import_sessions."""
 
-import io
 import signal
 import threading
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
+from django.contrib.auth import SESSION_KEY
 from django.contrib.sessions.backends.base import UpdateError
-from django.contrib.sessions.backends.db import SessionStore as OldStore
 from django.contrib.sessions.models import Session as OldSession
 from django.core.checks import run_checks
 from django.core.exceptions import ImproperlyConfigured
-from django.core.management import CommandError, call_command
+from django.core.management import CommandError
 from django.db import connection, transaction
 from django.test import Client
 
@@ -21,46 +19,23 @@ from bff_sessions.engine import SessionStore
 from bff_sessions.engine.take_over import OldEngine
 from bff_sessions.exceptions import SessionBusy, SessionChanged
 from bff_sessions.models import Session
-from bff_sessions.protection import store_key
 from bff_sessions.revocation import revoke_sessions
 from bff_sessions.stores import get_store
 from tests.conftest import CACHED, MEMORY, ORM
 from tests.factories import UserFactory
-
-OLD = "django.contrib.sessions.backends.db"
+from tests.old_sessions import (
+    OLD,
+    OldStore,
+    import_sessions,
+    old_session,
+    old_sign_in,
+    row_of,
+)
 
 
 @pytest.fixture
 def taking_over(settings):
     settings.BFF_SESSIONS = {"TAKE_OVER": OLD}
-
-
-def old_session(**data):
-    """The key of a session that Django's own engine keeps."""
-    session = OldStore()
-    session.update(data)
-    session.save()
-    return session.session_key
-
-
-def old_sign_in(user):
-    return old_session(
-        **{
-            SESSION_KEY: str(user.pk),
-            BACKEND_SESSION_KEY: "django.contrib.auth.backends.ModelBackend",
-            HASH_SESSION_KEY: user.get_session_auth_hash(),
-        }
-    )
-
-
-def import_sessions(*arguments, **options):
-    out = io.StringIO()
-    call_command("import_sessions", *arguments, stdout=out, **options)
-    return out.getvalue().strip()
-
-
-def row_of(session_key):
-    return get_store().get_user_session(store_key("default", session_key))
 
 
 # When its cookie comes

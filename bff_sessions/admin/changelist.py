@@ -10,7 +10,7 @@ from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 
 from bff_sessions.admin.charts import grouped
-from bff_sessions.admin.filters import SessionFilter, is_selective
+from bff_sessions.admin.filters import SearchForm, SessionFilter, is_selective
 from bff_sessions.models import Session
 
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ class SessionChangeList(ChangeList):
     A page begins behind the last row of the one before, by its moment and id.
     """
 
+    search_form_class = SearchForm
     next_page: str | None = None
     """Query string of the page that follows."""
     looked_at: str | None = None

@@ -7,15 +7,17 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from django.contrib import admin
+from django.contrib.admin.views.main import SEARCH_VAR, ChangeListSearchForm
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
 from bff_sessions import conf
 from bff_sessions.admin.figures import recent_partitions
+from bff_sessions.contract import can_be_kept
 from bff_sessions.models import Session
 
-__all__ = ["PartitionFilter", "SignInFilter", "SinceFilter", "StateFilter", "search"]
+__all__ = ["PartitionFilter", "SearchForm", "SignInFilter", "SinceFilter", "StateFilter", "search"]
 
 _ISSUER: Final = "iss:"
 
@@ -102,11 +104,25 @@ class PartitionFilter(SessionFilter):
     parameter_name = "partition"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Any:
-        names = {conf.PARTITION, *recent_partitions(), self.value() or conf.PARTITION}
+        named = self.value()
+        names = {conf.PARTITION, *recent_partitions()}
+        if named and can_be_kept(named):
+            names.add(named)
         return [(name, name) for name in sorted(names)]
 
     def condition(self) -> Q | None:
         return Q(partition=self.value()) if self.value() else None
+
+
+class SearchForm(ChangeListSearchForm):
+    """Takes any text, so that what no session can have finds none.
+
+    Django's form says what is wrong with it, and the list then shows all sessions.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields[SEARCH_VAR].validators = []
 
 
 def search(queryset: QuerySet[Session], term: str, names: Sequence[str]) -> QuerySet[Session]:

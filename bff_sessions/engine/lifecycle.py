@@ -14,9 +14,9 @@ from bff_sessions.contract import UserSessionsFilter
 from bff_sessions.engine import lifetimes, moves
 from bff_sessions.engine.merging import merge
 from bff_sessions.engine.moves import GRACE, has_hash
-from bff_sessions.engine.rows import Known
+from bff_sessions.engine.rows import Known, is_session_key
 from bff_sessions.engine.saving import SavingSession
-from bff_sessions.engine.steps import Call, Steps, call, move_here
+from bff_sessions.engine.steps import Call, Steps, call, end, end_matching, move_here
 from bff_sessions.exceptions import SessionConflict, SessionMissing
 from bff_sessions.protection import store_key
 
@@ -129,13 +129,14 @@ class SessionLifecycle(SavingSession):
     def _delete(self, session_key: str | None) -> Steps[bool]:
         is_own = session_key in (None, self._session_key)
         session_key = session_key or self._session_key
-        if session_key is None or (is_own and self._unreadable):
+        if not is_session_key(session_key) or (is_own and self._unreadable):
             return False
-        key = self.store_key if is_own else store_key(conf.PARTITION, session_key)
-        deleted: bool = yield call("delete_user_session", key)
+        key = cast(str, self.store_key) if is_own else store_key(conf.PARTITION, session_key)
+        known = self._known.row if is_own and self._known is not None else None
+        deleted: bool = yield end(key, known)
         if not deleted and conf.TAKE_OVER is not None:
             yield move_here(session_key)
-            deleted = yield call("delete_user_session", key)
+            deleted = yield end(key)
         return deleted
 
     def _flush(self) -> Steps[None]:
@@ -157,7 +158,7 @@ class SessionLifecycle(SavingSession):
         deleted = yield from self._delete(None)
         if not (deleted or row is None or row.session_id is None or self._unreadable):
             # Another request has moved it to a new key, which this one cannot know.
-            yield call("delete_user_sessions", UserSessionsFilter.of_session(row))
+            yield end_matching(UserSessionsFilter.of_session(row))
         if self._saved is not None and self._saved.session_key != self._session_key:
             # It was moved in a transaction that may yet be rolled back, or was.
             yield from self._delete(self._saved.session_key)

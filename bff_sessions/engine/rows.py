@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import secrets
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 from bff_sessions import conf
 from bff_sessions.contract import UserSession
@@ -100,6 +100,6 @@ def is_other_subject(old: UserSession, new: UserSession | Identity) -> bool:
     return (old.issuer, old.subject_id) != (new.issuer, new.subject_id)
 
 
-def is_session_key(key: object) -> bool:
+def is_session_key(key: object) -> TypeGuard[str]:
     """Whether it may be one. Whatever else a cookie holds is nothing to ask the store for."""
     return isinstance(key, str) and 8 <= len(key) <= 40 and key.isascii() and key.isprintable()

@@ -9,7 +9,7 @@ from datetime import datetime
 from bff_sessions import conf
 from bff_sessions.contract import UserSession, UserSessionsFilter, UserSessionsPage
 from bff_sessions.engine.rows import is_other_subject
-from bff_sessions.engine.steps import Steps, call, revoke
+from bff_sessions.engine.steps import Steps, ban, call, end, revoke
 from bff_sessions.identity import Identity
 
 __all__ = [
@@ -46,12 +46,15 @@ def replace_others(
 ) -> Steps[None]:
     """End what the same session at the provider has elsewhere: signing in replaces."""
     others = UserSessionsFilter.of_session(row, exclude_key=None if old is None else old.key)
+    if conf.TAKE_OVER is not None:
+        # What it has in the old table does not come back either.
+        yield ban(others)
     for _, key in (yield from _ages(others)):
         # Lists carry no tickets, and one ticket at a time is enough.
         other: UserSession | None = yield call("get_user_session", key)
         # Not what a host with the wrong key cannot open.
         if other is not None and can_open(other):
-            yield call("delete_user_session", key)
+            yield end(key, other)
 
 
 def end_oldest(row: UserSession) -> Steps[None]:

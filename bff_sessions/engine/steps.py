@@ -15,7 +15,8 @@ import traceback
 from collections.abc import Callable, Generator
 from typing import Any, NamedTuple, TypeVar, cast
 
-from bff_sessions import revocation
+from bff_sessions import bans, revocation
+from bff_sessions.contract import UserSession, UserSessionsFilter
 from bff_sessions.engine import take_over
 from bff_sessions.stores import get_store
 
@@ -25,7 +26,10 @@ __all__ = [
     "Shielded",
     "Steps",
     "arun",
+    "ban",
     "call",
+    "end",
+    "end_matching",
     "finally_take",
     "insist",
     "move_here",
@@ -64,6 +68,21 @@ def call(verb: str, *args: Any, **kwargs: Any) -> Call:
 def move_here(session_key: str) -> Call:
     """Call `take_over.take_over()`."""
     return Call(take_over, "take_over", (session_key,), {})
+
+
+def end(key: str, session: UserSession | None = None) -> Call:
+    """Call `bans.delete_user_session()`."""
+    return Call(bans, "delete_user_session", (key, session), {})
+
+
+def end_matching(filter: UserSessionsFilter) -> Call:
+    """Call `bans.delete_user_sessions()`."""
+    return Call(bans, "delete_user_sessions", (filter,), {})
+
+
+def ban(filter: UserSessionsFilter) -> Call:
+    """Call `bans.ban()`."""
+    return Call(bans, "ban", (filter,), {})
 
 
 def revoke(key: str) -> Call:

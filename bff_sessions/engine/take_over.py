@@ -3,13 +3,14 @@
 A session is in one place only: the row here is written and the row there is deleted in one
 transaction, so that what has been revoked here does not come back from there. Both tables are
 therefore in the same database. Of two requests that move the same session one wins, and the other
-finds it here.
+finds it here. What a revocation bans stays there, see `bff_sessions.bans`.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib import import_module
 from typing import Any
@@ -22,7 +23,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import router, transaction
 from django.views.decorators.debug import sensitive_variables
 
-from bff_sessions import conf
+from bff_sessions import bans, conf
 from bff_sessions.contract import UserSession
 from bff_sessions.engine import lifetimes
 from bff_sessions.engine.rows import compose, is_session_key
@@ -31,7 +32,7 @@ from bff_sessions.identity import identify
 from bff_sessions.protection import store_key
 from bff_sessions.stores import get_store
 
-__all__ = ["NotMoved", "OldEngine", "atake_over", "take_over"]
+__all__ = ["HasEnded", "NotMoved", "OldEngine", "atake_over", "take_over"]
 
 logger = logging.getLogger("bff_sessions.take_over")
 
@@ -41,6 +42,10 @@ _MAX_TRIES = 10
 
 class NotMoved(Exception):
     """Why a session stays where it is, in words that tell nothing of what it holds."""
+
+
+class HasEnded(NotMoved):
+    """The session has expired, or was revoked: its browser is right to find it gone."""
 
 
 class OldEngine:
@@ -95,7 +100,7 @@ class OldEngine:
         now = datetime.now(UTC)
         expires = lifetimes.to_utc(old.expire_date)
         if expires <= now:
-            raise NotMoved("expired")
+            raise HasEnded("expired")
         if not is_session_key(old.session_key):
             raise NotMoved("its key is not one that a cookie can hold")
         store: Any = self._store_class()
@@ -109,6 +114,8 @@ class OldEngine:
         except Exception as error:
             # Without the error's own text: it may quote the data.
             raise NotMoved(f"unreadable: {type(error).__name__}") from None
+        if identity.subject_id is not None and identity.session_id is None:
+            identity = replace(identity, session_id=bans.moved_session_id())
         key = store_key(conf.PARTITION, old.session_key)
         return compose(key, plain, identity, None, now=now, expires=expires)
 
@@ -123,19 +130,30 @@ class OldEngine:
             How many were. The others have changed meanwhile, or another one has moved them.
 
         Raises:
-            NotMoved: none was, because there is such a session here already.
+            NotMoved: none was, because one of them is banned, or its key is taken here.
         """
-        moved, store = 0, get_store()
+        store = get_store()
         try:
             with transaction.atomic(using=self.using):
-                for old, row in pairs:
-                    same = {"session_key": old.session_key, "session_data": old.session_data}
-                    if self._rows.filter(**same).delete()[0]:
-                        store.create_user_session(row)
-                        moved += 1
+                gone = [row for old, row in pairs if self._delete(old)]
+                bans.lock(gone, self.using)
+                if self.banned(gone):
+                    raise HasEnded("signed out")
+                for row in gone:
+                    store.create_user_session(row)
         except SessionExists:
             raise NotMoved("its key is taken here") from None
-        return moved
+        return len(gone)
+
+    def banned(self, rows: Iterable[UserSession]) -> set[str]:
+        """Return the store keys of those that must not move here."""
+        return bans.banned(rows, self.using)
+
+    @sensitive_variables()
+    def _delete(self, old: AbstractBaseSession) -> bool:
+        """Delete `old` if it is there as it is at hand."""
+        same = {"session_key": old.session_key, "session_data": old.session_data}
+        return bool(self._rows.filter(**same).delete()[0])
 
 
 @sensitive_variables()
@@ -151,9 +169,10 @@ def take_over(session_key: str) -> None:
             if old is None or engine.move([(old, engine.to_row(old))]):
                 return
         raise NotMoved("it kept changing there")
+    except HasEnded:
+        return
     except NotMoved as reason:
-        if str(reason) != "expired":
-            logger.warning("A session of the engine of before was not moved: %s.", reason)
+        logger.warning("A session of the engine of before was not moved: %s.", reason)
 
 
 @sensitive_variables()

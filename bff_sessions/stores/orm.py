@@ -28,6 +28,7 @@ from bff_sessions.contract import (
     UserSessionStoreCleanup,
     UserSessionUpdate,
     WithoutTickets,
+    can_be_kept,
 )
 from bff_sessions.cursors import Position
 from bff_sessions.exceptions import SessionChanged, SessionExists, SessionMissing
@@ -71,7 +72,7 @@ class OrmUserSessionStore(UserSessionStore, UserSessionStoreCleanup):
         return scope_of(self.using)
 
     def get_user_session(self, key: str) -> UserSession | None:
-        row = _GET.fetch(self.using, key=key)
+        row = _GET.fetch(self.using, key=key) if can_be_kept(key) else None
         if row is None:
             return None
         session = _to_session(row)
@@ -150,7 +151,7 @@ class OrmUserSessionStore(UserSessionStore, UserSessionStoreCleanup):
         return bool(leased.update(lease_owner=None, lease_until=None))
 
     def delete_user_session(self, key: str) -> bool:
-        return bool(_DELETE.execute(self.using, key=key))
+        return can_be_kept(key) and bool(_DELETE.execute(self.using, key=key))
 
     def get_user_sessions(self, filter: UserSessionsFilter) -> list[UserSession]:
         rows = self._rows().filter(_live(), _matching(filter)).order_by("-renewed", "-id")
@@ -250,6 +251,8 @@ class OrmUserSessionStore(UserSessionStore, UserSessionStoreCleanup):
         self, statement: Statement, key: str, values: dict[str, Any], if_version: int
     ) -> int:
         version = if_version + 1
+        if not can_be_kept(key):
+            raise SessionMissing
         if statement.execute(self.using, key=key, if_version=if_version, version=version, **values):
             return version
         raise SessionChanged if self._rows().filter(key=key).exists() else SessionMissing

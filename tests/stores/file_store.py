@@ -5,6 +5,7 @@ import pickle
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
+from hashlib import sha256
 from pathlib import Path
 
 from bff_sessions.contract import UPDATED, DeletedSession, UserSession, UserSessionStore
@@ -56,7 +57,8 @@ class FileStore(UserSessionStore):
         return [DeletedSession.of(session) for session in found]
 
     def _path(self, key):
-        return self._folder / key  # A key is a digest: hexadecimal digits.
+        # A key from outside may be any text, a path for example.
+        return self._folder / sha256(key.encode(errors="surrogatepass")).hexdigest()
 
     def _all(self) -> list[UserSession]:
         sessions = [self._read(path) for path in self._folder.glob("[0-9a-f]*")]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from argparse import ArgumentParser, ArgumentTypeError
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
@@ -19,7 +20,7 @@ from bff_sessions.contract import (
     check_text,
 )
 from bff_sessions.management.batchwork import batch_size, not_negative, progress, stop_on_signals
-from bff_sessions.models import Logout
+from bff_sessions.models import Logout, TakeOverBan
 from bff_sessions.oidc.outbox import for_expired_sessions
 from bff_sessions.stores import get_store
 from bff_sessions.stores.batches import MAX_BATCH_SIZE, delete_in_batches
@@ -87,26 +88,29 @@ class Command(BaseCommand):
             return cleanup.delete_expired_sessions(dry_run=True, partition=partition)
 
         started = time.monotonic()
+
+        def left() -> float | None:
+            spent = time.monotonic() - started
+            return None if max_seconds is None else max(0.0, max_seconds - spent)
+
         with stop_on_signals() as stop:
             if dry_run:
                 removed = count()
             else:
-                if conf.PROVIDERS:
-                    # What nobody needs to know any more of logouts. First, as they are few: after
-                    # sessions that take all of the time, it would never be their turn.
+                # First what is little: after sessions that take all of the time, it would never be
+                # removed.
+                for delete_batch in _forgotten(cleanup):
                     delete_in_batches(
-                        Logout.objects.current().delete_expired,
+                        delete_batch,
                         batch_size=options["batch_size"],
-                        max_seconds=options["max_seconds"],
+                        max_seconds=left(),
                         sleep=options["sleep"],
                         should_stop=stop.is_set,
                     )
-                    if max_seconds is not None:
-                        max_seconds = max(0.0, max_seconds - (time.monotonic() - started))
                 with progress(self, count, quiet=quiet) as advance:
                     removed = cleanup.delete_expired_sessions(
                         batch_size=options["batch_size"],
-                        max_seconds=max_seconds,
+                        max_seconds=left(),
                         sleep=options["sleep"],
                         partition=partition,
                         on_deleted=_both(advance, for_expired_sessions()),
@@ -115,13 +119,23 @@ class Command(BaseCommand):
         if not quiet:
             verb = "would be removed" if dry_run else "removed"
             noun = "session" if removed == 1 else "sessions"
-            early, limit = "", options["max_seconds"]
+            early = ""
             if stop.is_set():
                 early = " Stopped by a signal."
-            elif not dry_run and limit is not None and time.monotonic() - started >= limit:
-                left = count()
-                early = f" Stopped by --max-seconds, {left} left." if left else ""
+            elif not dry_run and left() == 0:
+                remaining = count()
+                early = f" Stopped by --max-seconds, {remaining} left." if remaining else ""
             self.stdout.write(f"{removed} expired {noun} {verb}.{early}")
+
+
+def _forgotten(cleanup: UserSessionStoreCleanup) -> Iterator[Callable[[int], int]]:
+    """Yield what deletes records of logouts and of ended sessions, a batch at a time."""
+    if conf.PROVIDERS:
+        yield Logout.objects.current().delete_expired
+    using = getattr(cleanup, "using", None)
+    if conf.TAKE_OVER is None and using is not None:
+        bans = TakeOverBan.objects.using(using)
+        yield partial(bans.delete_some, partition=conf.PARTITION)
 
 
 def _both(advance: Callable[[int], Any] | None, hand_over: _OnDeleted | None) -> _OnDeleted | None:

@@ -54,7 +54,7 @@ class Command(BaseCommand):
         with stop_on_signals() as stop, progress(self, engine.count, quiet=quiet) as advance:
             for batch in engine.batches(options["batch_size"]):
                 pairs = list(_to_rows(engine, batch, skipped))
-                moved += len(pairs) if dry_run else _move(engine, pairs, skipped)
+                moved += (_count if dry_run else _move)(engine, pairs, skipped)
                 if advance:
                     advance(len(batch))
                 if stop.is_set():
@@ -81,6 +81,14 @@ def _to_rows(
             skipped[str(reason)] += 1
 
 
+def _count(engine: OldEngine, pairs: Pairs, skipped: Counter[str]) -> int:
+    """Return how many _move() would move."""
+    banned = engine.banned(row for _old, row in pairs)
+    if banned:
+        skipped["signed out"] += len(banned)
+    return len(pairs) - len(banned)
+
+
 def _move(engine: OldEngine, pairs: Pairs, skipped: Counter[str]) -> int:
     try:
         moved = engine.move(pairs)
@@ -90,6 +98,7 @@ def _move(engine: OldEngine, pairs: Pairs, skipped: Counter[str]) -> int:
         return moved
     except NotMoved as reason:
         if len(pairs) > 1:  # One of them keeps the others.
-            return sum(_move(engine, [pair], skipped) for pair in pairs)
+            half = len(pairs) // 2
+            return _move(engine, pairs[:half], skipped) + _move(engine, pairs[half:], skipped)
         skipped[str(reason)] += 1
         return 0

@@ -27,8 +27,9 @@ _decode = json.JSONDecoder().raw_decode
 
 
 def entry_name(key: str) -> str:
-    # The cache does not get to know the store's key.
-    return _PREFIX + hashlib.sha256(_PREFIX_BYTES + key.encode()).hexdigest()
+    # The cache does not get to know the store's key. One from outside may be any text.
+    encoded = key.encode(errors="surrogatepass")
+    return _PREFIX + hashlib.sha256(_PREFIX_BYTES + encoded).hexdigest()
 
 
 def names_of(key: str) -> tuple[str, str]:

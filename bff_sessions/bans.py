@@ -1,0 +1,224 @@
+"""Deletes of sessions that no take-over may undo.
+
+While BFF_SESSIONS["TAKE_OVER"] is set, the old table may hold more sessions of the same person, and
+copies of a session that has moved here. No revocation finds them there, because the old table does
+not say whose they are. Each delete of this module therefore writes a ban in its own transaction: no
+old session that matches may move here until TAKE_OVER is taken out.
+
+A take-over and a delete that concern the same session ID, subject or user lock the same row. If the
+take-over has the lock first, its session is committed before the delete looks for sessions.
+Otherwise the take-over finds the ban. Each of them looks in a statement of its own once it has the
+lock, as READ COMMITTED requires.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from itertools import combinations, product
+from typing import TYPE_CHECKING, Final
+
+from asgiref.sync import sync_to_async
+from django.db import transaction
+
+from bff_sessions import conf
+from bff_sessions.contract import (
+    ANY,
+    AnyType,
+    DeletedSession,
+    UserSession,
+    UserSessionsFilter,
+    UserSessionStore,
+)
+from bff_sessions.stores import get_store
+
+if TYPE_CHECKING:
+    from bff_sessions.models import TakeOverBanQuerySet
+
+__all__ = [
+    "aban",
+    "adelete_user_session",
+    "adelete_user_sessions",
+    "ban",
+    "banned",
+    "delete_user_session",
+    "delete_user_sessions",
+    "lock",
+    "moved_session_id",
+]
+
+# Begins the session ID of a session that has moved here without one of a provider's.
+_MOVED: Final = "moved-"
+# The most selective first.
+_NAMES: Final = ("session_id", "subject_id", "user_id")
+
+
+def delete_user_sessions(filter: UserSessionsFilter) -> list[DeletedSession]:
+    """Call the store's verb, and ban what matches from moving here."""
+    store = get_store()
+    using = _using(store)
+    if using is None:
+        return store.delete_user_sessions(filter)
+    with transaction.atomic(using=using):
+        copies = _of_copies(filter)
+        _write(using, [copies])
+        deleted = store.delete_user_sessions(filter)
+        if copies.session_id is not None:
+            # Old copies of these may have no session ID, and so do not match by it.
+            others = {_of_copies(_of_session(session)) for session in deleted}
+            _write(using, [other for other in others if other.session_id is None])
+    return deleted
+
+
+async def adelete_user_sessions(filter: UserSessionsFilter) -> list[DeletedSession]:
+    """See delete_user_sessions()."""
+    store = get_store()
+    if _using(store) is None:
+        return await store.adelete_user_sessions(filter)
+    return await sync_to_async(delete_user_sessions)(filter)
+
+
+def delete_user_session(key: str, session: UserSession | None = None) -> bool:
+    """Call the store's verb, and ban copies of the session from moving here.
+
+    Args:
+        session: the session as the caller knows it, if the store may not have it any more.
+    """
+    store = get_store()
+    using = _using(store)
+    if using is None:
+        return store.delete_user_session(key)
+    with transaction.atomic(using=using):
+        session = session or store.get_user_session(key)
+        # Nothing says whose an anonymous session is.
+        if session is not None and session.subject_id is not None:
+            _write(using, [_of_copies(_of_session(session))])
+        return store.delete_user_session(key)
+
+
+async def adelete_user_session(key: str, session: UserSession | None = None) -> bool:
+    """See delete_user_session()."""
+    store = get_store()
+    if _using(store) is None:
+        return await store.adelete_user_session(key)
+    return await sync_to_async(delete_user_session)(key, session)
+
+
+def ban(filter: UserSessionsFilter) -> None:
+    """Ban what matches from moving here, and delete nothing."""
+    using = _using(get_store())
+    if using is not None:
+        with transaction.atomic(using=using):
+            _write(using, [_of_copies(filter)])
+
+
+async def aban(filter: UserSessionsFilter) -> None:
+    """See ban()."""
+    if _using(get_store()) is not None:
+        await sync_to_async(ban)(filter)
+
+
+def moved_session_id() -> str:
+    """Return a random session ID for a session that moves here without one.
+
+    It says that the session may have copies in the old table, and that they are to be found by
+    their subject only.
+    """
+    return _MOVED + secrets.token_hex(16)
+
+
+def lock(sessions: Iterable[UserSession], using: str) -> None:
+    """Let those wait who are about to ban `sessions`, until the transaction around this ends."""
+    texts = {(name, text) for session in sessions for name, text in _texts(session).items()}
+    names = {_lock_name(name, text) for name, text in texts}
+    _rows(using).lock(names, partition=conf.PARTITION)
+
+
+def banned(sessions: Iterable[UserSession], using: str) -> set[str]:
+    """Return the store keys of those `sessions` that must not move here."""
+    digests = {session.key: set(_matching(session)) for session in sessions}
+    found = _rows(using).find(set().union(*digests.values()))
+    return {key for key, matching in digests.items() if matching & found}
+
+
+def _using(store: UserSessionStore) -> str | None:
+    """Return the database of bans; None where nothing moves here."""
+    return None if conf.TAKE_OVER is None else getattr(store, "using", None)
+
+
+def _rows(using: str) -> TakeOverBanQuerySet:
+    # Here, as the package is imported before there are models.
+    from bff_sessions.models import TakeOverBan
+
+    return TakeOverBan.objects.using(using)
+
+
+def _write(using: str, filters: Iterable[UserSessionsFilter]) -> None:
+    bans = {}
+    for filter in filters:
+        # The first of its texts: whatever matches has it.
+        texts = {name: text for name in _NAMES if (text := getattr(filter, name)) is not None}
+        digest = _digest(texts, filter.issuer, filter.partition)
+        bans[digest] = _lock_name(*next(iter(texts.items())))
+    _rows(using).ban(bans, partition=conf.PARTITION)
+
+
+def _of_session(session: UserSession | DeletedSession) -> UserSessionsFilter:
+    return UserSessionsFilter(
+        issuer=session.issuer,
+        subject_id=session.subject_id,
+        session_id=session.session_id,
+        partition=session.partition,
+    )
+
+
+def _of_copies(filter: UserSessionsFilter) -> UserSessionsFilter:
+    """Return what old copies of the sessions that match are found by.
+
+    Where the provider gave no session ID, nothing tells the copies of a session from other old
+    sessions of the same person: all of them are meant.
+    """
+    is_moved = filter.session_id is not None and filter.session_id.startswith(_MOVED)
+    if is_moved and (filter.subject_id is not None or filter.user_id is not None):
+        return replace(filter, session_id=None)
+    return filter
+
+
+def _texts(session: UserSession) -> dict[str, str]:
+    """Return what a filter may name `session` by, if it is not here yet."""
+    texts = {name: getattr(session, name) for name in _NAMES}
+    if session.session_id is not None and session.session_id.startswith(_MOVED):
+        del texts["session_id"]  # Nobody knows it.
+    return {name: text for name, text in texts.items() if text is not None}
+
+
+def _matching(session: UserSession) -> Iterator[str]:
+    """Yield the digest of every filter that matches `session`, if it is not here yet."""
+    texts = list(_texts(session).items())
+    chosen = (dict(some) for n in range(len(texts)) for some in combinations(texts, n + 1))
+    issuers: tuple[str | AnyType | None, ...] = (session.issuer, ANY)
+    partitions: tuple[str | AnyType, ...] = (session.partition, ANY)
+    for some, issuer, partition in product(chosen, issuers, partitions):
+        yield _digest(some, issuer, partition)
+
+
+def _lock_name(name: str, text: str) -> str:
+    # A few digits, which some share: so there are never more than 65,536 locks.
+    return _hash("lock", name, text)[:4]
+
+
+def _digest(
+    texts: Mapping[str, str], issuer: str | AnyType | None, partition: str | AnyType
+) -> str:
+    """Return what stands for a filter."""
+    # In a list of its own, None is a value and not the lack of one.
+    wanted = [None if value is ANY else [value] for value in (issuer, partition)]
+    return _hash("ban", *[texts.get(name) for name in _NAMES], *wanted)
+
+
+def _hash(*parts: object) -> str:
+    # Whom a ban is about is kept as digests, as in Logout.
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
