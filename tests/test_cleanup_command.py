@@ -510,6 +510,7 @@ def test_a_store_that_cannot_clean_up_is_refused(settings):
         cleanup()
 
 
+@pytest.mark.django_db
 def test_an_error_of_the_database_is_not_swallowed(settings):
     use(settings, "BrokenStore")
     with pytest.raises(DatabaseError):

@@ -89,10 +89,6 @@ class Command(BaseCommand):
 
         started = time.monotonic()
 
-        def left() -> float | None:
-            spent = time.monotonic() - started
-            return None if max_seconds is None else max(0.0, max_seconds - spent)
-
         with stop_on_signals() as stop:
             if dry_run:
                 removed = count()
@@ -103,14 +99,16 @@ class Command(BaseCommand):
                     delete_in_batches(
                         delete_batch,
                         batch_size=options["batch_size"],
-                        max_seconds=left(),
+                        max_seconds=max_seconds,
                         sleep=options["sleep"],
                         should_stop=stop.is_set,
                     )
+                    if max_seconds is not None:
+                        max_seconds = max(0.0, options["max_seconds"] - time.monotonic() + started)
                 with progress(self, count, quiet=quiet) as advance:
                     removed = cleanup.delete_expired_sessions(
                         batch_size=options["batch_size"],
-                        max_seconds=left(),
+                        max_seconds=max_seconds,
                         sleep=options["sleep"],
                         partition=partition,
                         on_deleted=_both(advance, for_expired_sessions()),
@@ -119,12 +117,12 @@ class Command(BaseCommand):
         if not quiet:
             verb = "would be removed" if dry_run else "removed"
             noun = "session" if removed == 1 else "sessions"
-            early = ""
+            early, limit = "", options["max_seconds"]
             if stop.is_set():
                 early = " Stopped by a signal."
-            elif not dry_run and left() == 0:
-                remaining = count()
-                early = f" Stopped by --max-seconds, {remaining} left." if remaining else ""
+            elif not dry_run and limit is not None and time.monotonic() - started >= limit:
+                left = count()
+                early = f" Stopped by --max-seconds, {left} left." if left else ""
             self.stdout.write(f"{removed} expired {noun} {verb}.{early}")
 
 
@@ -135,7 +133,8 @@ def _forgotten(cleanup: UserSessionStoreCleanup) -> Iterator[Callable[[int], int
     using = getattr(cleanup, "using", None)
     if conf.TAKE_OVER is None and using is not None:
         bans = TakeOverBan.objects.using(using)
-        yield partial(bans.delete_some, partition=conf.PARTITION)
+        if bans.filter(partition=conf.PARTITION).exists():
+            yield partial(bans.delete_some, partition=conf.PARTITION)
 
 
 def _both(advance: Callable[[int], Any] | None, hand_over: _OnDeleted | None) -> _OnDeleted | None:
