@@ -68,7 +68,7 @@ def delete_user_sessions(filter: UserSessionsFilter) -> list[DeletedSession]:
         deleted = store.delete_user_sessions(filter)
         if copies.session_id is not None:
             # Old copies of these may have no session ID, and so do not match by it.
-            others = {_of_copies(_of_session(session)) for session in deleted}
+            others = {_of_copies(UserSessionsFilter.of_session(session)) for session in deleted}
             _write(using, [other for other in others if other.session_id is None])
     return deleted
 
@@ -95,7 +95,7 @@ def delete_user_session(key: str, session: UserSession | None = None) -> bool:
         session = session or store.get_user_session(key)
         # Nothing says whose an anonymous session is.
         if session is not None and session.subject_id is not None:
-            _write(using, [_of_copies(_of_session(session))])
+            _write(using, [_of_copies(UserSessionsFilter.of_session(session))])
         return store.delete_user_session(key)
 
 
@@ -159,20 +159,11 @@ def _rows(using: str) -> TakeOverBanQuerySet:
 def _write(using: str, filters: Iterable[UserSessionsFilter]) -> None:
     bans = {}
     for filter in filters:
-        # The first of its texts: whatever matches has it.
-        texts = {name: text for name in _NAMES if (text := getattr(filter, name)) is not None}
+        texts = _texts(filter)
         digest = _digest(texts, filter.issuer, filter.partition)
+        # Any of its texts would do: whatever matches has them all.
         bans[digest] = _lock_name(*next(iter(texts.items())))
     _rows(using).ban(bans, partition=conf.PARTITION)
-
-
-def _of_session(session: UserSession | DeletedSession) -> UserSessionsFilter:
-    return UserSessionsFilter(
-        issuer=session.issuer,
-        subject_id=session.subject_id,
-        session_id=session.session_id,
-        partition=session.partition,
-    )
 
 
 def _of_copies(filter: UserSessionsFilter) -> UserSessionsFilter:
@@ -187,16 +178,14 @@ def _of_copies(filter: UserSessionsFilter) -> UserSessionsFilter:
     return filter
 
 
-def _texts(session: UserSession) -> dict[str, str]:
-    """Return what a filter may name `session` by, if it is not here yet."""
-    texts = {name: getattr(session, name) for name in _NAMES}
-    if session.session_id is not None and session.session_id.startswith(_MOVED):
-        del texts["session_id"]  # Nobody knows it.
+def _texts(record: UserSession | UserSessionsFilter) -> dict[str, str]:
+    """Return what `record` names a session by."""
+    texts = {name: getattr(record, name) for name in _NAMES}
     return {name: text for name, text in texts.items() if text is not None}
 
 
 def _matching(session: UserSession) -> Iterator[str]:
-    """Yield the digest of every filter that matches `session`, if it is not here yet."""
+    """Yield the digest of every filter that matches `session`."""
     texts = list(_texts(session).items())
     chosen = (dict(some) for n in range(len(texts)) for some in combinations(texts, n + 1))
     issuers: tuple[str | AnyType | None, ...] = (session.issuer, ANY)

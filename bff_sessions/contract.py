@@ -291,7 +291,9 @@ class UserSessionsFilter:
             )
 
     @classmethod
-    def of_session(cls, session: UserSession, exclude_key: str | None = None) -> UserSessionsFilter:
+    def of_session(
+        cls, session: UserSession | DeletedSession, exclude_key: str | None = None
+    ) -> UserSessionsFilter:
         """What is the same session at the provider, also if it moves to another key meanwhile.
 
         Raises:
