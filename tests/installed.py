@@ -16,7 +16,7 @@ settings.configure(
     USE_TZ=True,
     ROOT_URLCONF=__name__,
     ALLOWED_HOSTS=["testserver"],
-    MIDDLEWARE=["django.contrib.sessions.middleware.SessionMiddleware"],
+    MIDDLEWARE=["bff_sessions.middleware.SessionMiddleware"],
     DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}},
 )
 django.setup()
