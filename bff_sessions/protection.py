@@ -13,6 +13,7 @@ import hashlib
 import hmac
 import json
 import os
+import time
 from collections.abc import Sequence
 from functools import lru_cache
 
@@ -27,7 +28,7 @@ from django.utils.encoding import force_bytes
 from bff_sessions import conf
 from bff_sessions.exceptions import TicketUnreadable
 
-__all__ = ["check_keys", "is_current", "next_session_key", "protect", "store_key", "unprotect"]
+__all__ = ["check_keys", "is_current", "next_session_keys", "protect", "store_key", "unprotect"]
 
 _FORMAT = b"\x02"
 _KEY_ID_SIZE = 8
@@ -35,6 +36,8 @@ _NONCE_SIZE = 12  # NIST SP 800-38D, 8.2: 96 bits.
 _HEADER_SIZE = len(_FORMAT) + _KEY_ID_SIZE
 _DATA = _HEADER_SIZE + _NONCE_SIZE
 _SHA256 = SHA256()
+# Seconds. So an old session key leads to the next one for 5 to 10 seconds.
+_STEP_PERIOD = 5
 
 Bound = Sequence[str | int | None]
 
@@ -54,13 +57,19 @@ def _begin_store_key(partition: str) -> hashlib._Hash:
     return hashlib.sha256(_length_prefixed(b"bff_sessions store key", partition))
 
 
-def next_session_key(session_key: str, sign_in_id: str) -> str:
-    """Return the session key that follows `session_key`, the same for every request that asks.
+def next_session_keys(session_key: str) -> tuple[str, str]:
+    """Return the session keys that follow `session_key` now, and that followed a moment ago.
 
-    Only who knows the newest master key can tell it: neither the old cookie nor the store will do.
+    The same for every request that asks within five seconds. Only who knows the newest master key
+    can tell them: neither the old cookie nor the store will do.
     """
-    message = _length_prefixed(session_key, sign_in_id)
-    return hmac.digest(_masters()[0].step, message, "sha256").hex()[:40]
+    period = int(time.time() // _STEP_PERIOD)
+    secret = _masters()[0].step
+    now, before = (
+        hmac.digest(secret, _length_prefixed(session_key, str(number)), "sha256").hex()[:40]
+        for number in (period, period - 1)
+    )
+    return now, before
 
 
 def protect(data: bytes, *, key: str, partition: str, bound: Bound = ()) -> bytes:

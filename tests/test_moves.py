@@ -18,8 +18,9 @@ from bff_sessions.contract import UserSessionsFilter
 from bff_sessions.engine import SessionStore
 from bff_sessions.engine.moves import can_follow
 from bff_sessions.models import Session
-from bff_sessions.protection import next_session_key
+from bff_sessions.protection import next_session_keys
 from bff_sessions.revocation import revoke_sessions
+from bff_sessions.stores import get_store
 from tests.conftest import DJANGOS, OURS
 from tests.factories import UserFactory
 
@@ -266,12 +267,68 @@ def test_new_secret_key_refuses_no_request(browser, middleware, settings):
 
 def test_key_after_a_new_secret_key_is_a_secret_of_the_server(browser, middleware, settings):
     old = browser.cookies["sessionid"].value
-    row = loaded(old).get_user_session()
-    guess = next_session_key(old, row.sign_in_id)  # With the key of before.
+    guesses = next_session_keys(old)  # With the key of before.
     rotate(settings)
+    keys = next_session_keys(old)
     answers = send(browser, *["/look"] * NUMBER)
-    assert guess not in cookies_of(answers)
-    assert {next_session_key(old, row.sign_in_id)} == set(cookies_of(answers))
+    assert not {*guesses} & {*cookies_of(answers)}
+    assert {*cookies_of(answers)} <= {*keys, *next_session_keys(old)}
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    class Clock:
+        now = 1_000_000_000.0
+
+        def time(self):
+            return self.now
+
+    clock = Clock()
+    monkeypatch.setattr("bff_sessions.protection.time", clock)
+    return clock
+
+
+@pytest.mark.parametrize(("seconds", "is_found"), [(0, True), (4.9, True), (5, True), (10, False)])
+def test_old_key_leads_to_the_next_for_ten_seconds(browser, settings, clock, seconds, is_found):
+    old = browser.cookies["sessionid"].value
+    rotate(settings)
+    [new, *_] = cookies_of(send(browser, *["/look"] * NUMBER))
+    clock.now += seconds
+    session = loaded(old)
+    assert (session.get("_auth_user_id") is not None) == is_found
+    assert session.session_key == (new if is_found else None)
+    assert session.modified == is_found  # So that the browser gets the cookie.
+
+
+@pytest.mark.parametrize("end", ["sign out", "revoke", "password"])
+def test_old_key_leads_nowhere_after_the_end(browser, settings, end):
+    old = browser.cookies["sessionid"].value
+    rotate(settings)
+    [new, *_] = cookies_of(send(browser, *["/look"] * NUMBER))
+    if end == "sign out":
+        loaded(new).flush()
+    elif end == "revoke":
+        revoke_sessions(UserSessionsFilter(user_id=loaded(new)["_auth_user_id"]))
+    else:
+        loaded(new).cycle_key()  # As a change of password does.
+    assert loaded(old).session_key is None
+
+
+def test_old_key_leads_nowhere_without_fallbacks(browser, settings):
+    old = browser.cookies["sessionid"].value
+    rotate(settings)
+    send(browser, *["/look"] * NUMBER)
+    settings.SECRET_KEY_FALLBACKS = []
+    assert loaded(old).session_key is None
+
+
+def test_lease_is_on_the_session_that_the_old_key_leads_to(browser, settings):
+    old = browser.cookies["sessionid"].value
+    rotate(settings)
+    [new, *_] = cookies_of(send(browser, *["/look"] * NUMBER))
+    session = SessionStore(old)
+    with session.exclusive():
+        assert get_store().acquire_lease(loaded(new).store_key, "other", 1) is False
 
 
 def test_password_change_gives_its_key_to_no_other_request(browser, middleware):

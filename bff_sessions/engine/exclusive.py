@@ -7,6 +7,7 @@ import random
 import secrets
 import time
 
+from django.conf import settings
 from django.contrib.sessions.backends.base import UpdateError
 from django.contrib.sessions.exceptions import SessionInterrupted
 
@@ -66,8 +67,9 @@ class ExclusiveSession(SessionLifecycle):
     def _begin_exclusive(self, owner: str, timeout: float, seconds: float) -> Steps[None]:
         deadline = time.monotonic() + timeout
         pause = 0.01
-        if self._known is None and conf.TAKE_OVER is not None:
-            # Where the engine of before still has it, there is nothing yet to lease.
+        if self._known is None and (conf.TAKE_OVER or settings.SECRET_KEY_FALLBACKS):
+            # Where the engine of before still has it, there is nothing yet to lease. And it may
+            # have moved, for a new SECRET_KEY.
             yield from self._get_data()
         while self._session_key is not None:
             try:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 import secrets
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, cast
@@ -44,7 +45,7 @@ from bff_sessions.identity import (
     older_claims,
 )
 from bff_sessions.oidc.sign_in import end_if_logged_out
-from bff_sessions.protection import is_current, next_session_key, store_key
+from bff_sessions.protection import is_current, next_session_keys, store_key
 
 __all__ = ["SavingSession"]
 
@@ -66,6 +67,8 @@ class SavingSession(SessionBase):
         super().__init__(session_key)
         # Somebody else may know this key, so that nobody is to be signed in under it.
         self._arrived_key = self._session_key
+        # The browser gets another cookie though nothing changed.
+        self._has_new_key = False
         # The cookie that the browser has is good, or another request sees to it.
         self._leaves_cookie = False
         self._start_afresh()
@@ -94,7 +97,7 @@ class SavingSession(SessionBase):
     def modified(self) -> bool:
         """Whether the middleware has to save the session: it changed, or is due for renewal."""
         # Not a flag that load() sets: pop() as the first access takes it back.
-        return self._modified or self._is_due()
+        return self._modified or self._has_new_key or self._is_due()
 
     @modified.setter
     def modified(self, value: bool) -> None:
@@ -118,6 +121,8 @@ class SavingSession(SessionBase):
         if self._session_key is None:
             return None
         row: UserSession | None = yield call("get_user_session", self.store_key)
+        if row is None and self._known is None and settings.SECRET_KEY_FALLBACKS:
+            row = yield from self._read_after_step()
         if row is None and self._known is None and conf.TAKE_OVER is not None:
             yield move_here(self._session_key)
             row = yield call("get_user_session", self.store_key)
@@ -150,11 +155,11 @@ class SavingSession(SessionBase):
             SessionConflict: if it kept changing, or does not open any more.
         """
         is_caught_up = self._saved is not None and self._pending is None
-        step_key = (yield from self._get_step_key(data)) if move else None
+        step_keys = (yield from self._get_step_keys(data)) if move else ()
         tried = None
         for attempt in range(_MAX_TRIES):
             if not (is_caught_up or self._unreadable):
-                has_moved = yield from self._catch_up(step_key)
+                has_moved = yield from self._catch_up(step_keys)
                 move = move and not has_moved
             if self._unreadable:
                 return False
@@ -166,7 +171,7 @@ class SavingSession(SessionBase):
             identity = self._identify(data, old)
             session_key, key = cast(str, self._session_key), cast(str, self.store_key)
             if move or (session_key == self._arrived_key and changes_hands(old, identity)):
-                session_key = step_key or self._get_new_session_key()
+                session_key = step_keys[0] if move and step_keys else self._get_new_session_key()
                 key = store_key(conf.PARTITION, session_key)
             new = self._compose(session_key, key, data, identity, old)
             yield from self._before(identity, new.row, old)
@@ -205,20 +210,34 @@ class SavingSession(SessionBase):
             yield from end_oldest(row)
             yield from end_if_logged_out(row, identity.auth_time)
 
-    def _get_step_key(self, data: dict[str, Any]) -> Steps[str | None]:
-        """Return the new session key, if it is Django that moves the session, for a new SECRET_KEY.
+    def _get_step_keys(self, data: dict[str, Any]) -> Steps[Sequence[str]]:
+        """Return the new session keys if Django moves the session because of a new SECRET_KEY.
 
         Every request of a page does that at its first look at the user, so all of them move it to
-        the same key.
+        the same key. The first is that of now; a moment ago it was the other.
         """
         known = self._known
         if known is None or not (settings.SECRET_KEY_FALLBACKS and has_hash(data)):
-            return None
+            return ()
         if (yield Call(moves, "keys_of_hash", (data,), {})) != "fallback":
-            return None
-        return next_session_key(known.session_key, known.row.sign_in_id)
+            return ()
+        return next_session_keys(known.session_key)
 
-    def _follow(self, step_key: str | None = None) -> Steps[UserSession | None]:
+    def _read_after_step(self) -> Steps[UserSession | None]:
+        """Return the session if _get_step_keys() has just moved it from the key of this request.
+
+        Its page has sent this request before the new key was there. For ten seconds at most, and
+        for as long as the session is where that step has moved it.
+        """
+        for session_key in next_session_keys(cast(str, self._session_key)):
+            row: UserSession | None
+            row = yield call("get_user_session", store_key(conf.PARTITION, session_key))
+            if row is not None:
+                self._session_key, self._has_new_key = session_key, True
+                return row
+        return None
+
+    def _follow(self, step_keys: Sequence[str] = ()) -> Steps[UserSession | None]:
         """Return the session where another request has moved it to; None if it has ended.
 
         Raises:
@@ -233,16 +252,17 @@ class SavingSession(SessionBase):
             # Also the same subject and session ID at the provider may have signed in anew.
             if row.sign_in_id != known.row.sign_in_id or self._open(row) is None:
                 continue
-            if step_key is not None and row.key == store_key(conf.PARTITION, step_key):
-                self._session_key, self._moved_to, self.modified = step_key, None, True
-                return cast(UserSession, row)
+            for session_key in step_keys:
+                if row.key == store_key(conf.PARTITION, session_key):
+                    self._session_key, self._moved_to, self.modified = session_key, None, True
+                    return cast(UserSession, row)
             if not can_follow():
                 raise SessionMissing
             self._moved_to = row.key
             return cast(UserSession, row)
         return None
 
-    def _catch_up(self, step_key: str | None = None) -> Steps[bool]:
+    def _catch_up(self, step_keys: Sequence[str] = ()) -> Steps[bool]:
         """Take over the row as it is now, and apply what changed here onto its data.
 
         Returns:
@@ -254,7 +274,7 @@ class SavingSession(SessionBase):
         row, has_moved = (yield from self._read()), False
         pending = self._pending
         if row is None and pending is None:
-            row = yield from self._follow(step_key)
+            row = yield from self._follow(step_keys)
             has_moved = row is not None
         if pending is not None:
             if self._saved is not None and self._saved.session_key != pending.session_key:
