@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,7 +12,6 @@ from django.http import HttpRequest
 
 from bff_sessions import conf
 from bff_sessions.contract import check_text, is_moment
-from bff_sessions.equality import is_same
 from bff_sessions.id_tokens import ID_TOKEN, MOZILLA_TOKENS, read_claims
 
 __all__ = [
@@ -24,6 +23,7 @@ __all__ = [
     "has_several_sources",
     "identify",
     "is_claims_key",
+    "is_claims_source",
     "older_claims",
     "resolve_identity",
     "sign_in_part",
@@ -33,6 +33,8 @@ logger = logging.getLogger(__name__)
 
 # Private: written by bind_identity() and read by resolve_identity().
 _BINDING = "_bff_identity"
+# Names by which a mapping is one of claims or tokens.
+_OF_SIGN_IN = frozenset({"iss", "sub", "access_token", "refresh_token", "id_token"})
 # django.contrib.auth.SESSION_KEY; importing that package here would import models too early.
 AUTH_USER_ID = "_auth_user_id"
 # Of all keys of django.contrib.auth: what login() writes is one value.
@@ -201,36 +203,38 @@ def sign_in_part(key: object) -> str | None:
     return _AUTH_USER if isinstance(key, str) and key.startswith(_AUTH_USER) else None
 
 
-def older_claims(data: Mapping[str, Any], before: Mapping[str, Any]) -> list[str]:
+def is_claims_source(key: object) -> bool:
+    """Return whether claims or tokens of a sign-in are expected under `key` of session data."""
+    return key in (_BINDING, conf.CLAIMS_KEY, *MOZILLA_TOKENS)
+
+
+def older_claims(
+    data: Mapping[str, Any], before: Mapping[str, Any], written: Collection[str]
+) -> list[str]:
     """Return the keys of `data` that hold claims of somebody who was signed in before.
 
-    A session is of one person. Claims are older if the user has changed and they have not, or if
-    other claims have changed to another person since.
+    A session is of one person. Claims are older if the user has changed and this request has not
+    written them, or if other claims have changed to another person since.
 
     Args:
         data: session data as it is going to be saved.
         before: session data as it was, both as the serializer reads them.
+        written: keys that this request has written because somebody signs in.
     """
     user_id = data.get(AUTH_USER_ID)
     is_other_user = user_id is not None and user_id != before.get(AUTH_USER_ID)
     was, now = _sources(before), _sources(data)
-    # A refreshed token changes the value of its source, so that alone makes nobody else of it.
-    fresh = {
-        key
-        for key, person in now.items()
-        if was.get(key) != person or (is_other_user and not is_same(data[key], before.get(key)))
-    }
-    people = {now[key] for key in fresh if now[key] is not None}
+    changed = {key for key in now if key not in was or was[key] != now[key]}
+    fresh = changed.union(key for key in now if key in written)
+    people = {now[key] for key in (fresh if is_other_user else changed)} - {None}
     if not (is_other_user or people):
         return []
     older = [key for key in now if key not in fresh and now[key] not in people]
-    if ID_TOKEN in older:
-        # What came with it, too, except what this request has replaced.
-        older += [
-            key
-            for key in MOZILLA_TOKENS
-            if key != ID_TOKEN and key in data and is_same(data[key], before.get(key))
-        ]
+    # The other tokens of mozilla-django-oidc belong to the id token with which they came.
+    has_other_token = ID_TOKEN in changed or ID_TOKEN in older
+    if has_other_token or (is_other_user and ID_TOKEN not in now):
+        others = [key for key in MOZILLA_TOKENS if key != ID_TOKEN and key in data]
+        older += [key for key in others if key not in written]
     return older
 
 
@@ -239,7 +243,9 @@ def _sources(data: Mapping[str, Any]) -> dict[str, tuple[str | None, str | None]
     sources: dict[str, tuple[str | None, str | None] | None] = {}
     if (binding := data.get(_BINDING)) is not None:
         sources[_BINDING] = binding["iss"], binding["sub"]
-    if (claims := data.get(conf.CLAIMS_KEY)) is not None:
+    claims = data.get(conf.CLAIMS_KEY)
+    # A project may keep something else there.
+    if isinstance(claims, Mapping) and not _OF_SIGN_IN.isdisjoint(claims):
         sources[conf.CLAIMS_KEY] = _person(claims)
     if (token := data.get(ID_TOKEN)) is not None:
         try:

@@ -235,3 +235,84 @@ def test_another_user_moves_the_session_whatever_the_resolver(settings, transact
     assert session.session_key != key
     assert get_store().get_user_session(session.store_key).user_id == "7"
     assert SessionStore(key).get_user_session() is None
+
+
+# Tokens that are refreshed in the request that signs in
+
+
+def refresh(session, way):
+    """What get_access_token() does with the tokens of whoever is signed in."""
+    with session.refreshing():
+        if way is keep_id_token:
+            session["oidc_access_token"] = "a new token of mallory"
+        else:
+            session["oidc"] = {**session["oidc"], "access_token": "a new token of mallory"}
+
+
+@logins()
+@by(["claims", "id token"])
+@pytest.mark.parametrize("is_saved", [False, True])
+def test_refreshed_tokens_of_before_go_too(of_mallory, log_in, way, is_saved):
+    session = SessionStore(of_mallory(way))
+    refresh(session, way)
+    if is_saved:
+        session.save()
+    log_in(session, user := UserFactory())
+    session.save()
+    session, row = found(session.session_key)
+    assert row.subject_id == str(user.pk)
+    assert "mallory" not in repr(dict(session.items()))
+    assert read_tokens(session) is None
+
+
+@logins()
+def test_claims_changed_in_place_are_still_of_before(of_mallory, log_in):
+    session = SessionStore(of_mallory(keep_claims))
+    session["oidc"]["seen"] = 1
+    session.save()
+    log_in(session, UserFactory())
+    session.save()
+    assert "oidc" not in found(session.session_key)[0]
+
+
+@logins()
+def test_access_token_without_an_id_token_goes(of_mallory, log_in):
+    def keep_access_token(session, subject_id):
+        session["oidc_access_token"] = f"access token of {subject_id}"
+
+    session = SessionStore(of_mallory(keep_access_token))
+    log_in(session, UserFactory())
+    session.save()
+    assert "oidc_access_token" not in found(session.session_key)[0]
+
+
+@logins()
+@by(WAYS)
+def test_same_claims_written_before_the_login_stay(of_mallory, log_in, way):
+    session = SessionStore(of_mallory(way))
+    way(session, "mallory")  # She signs in again, and has a user now.
+    log_in(session, user := UserFactory())
+    session.save()
+    row = found(session.session_key)[1]
+    assert (row.subject_id, row.user_id) == ("mallory", str(user.pk))
+
+
+@logins()
+def test_what_is_no_claim_stays(any_store, db, log_in):
+    session = SessionStore()
+    session["oidc"] = {"state": "abc", "next": "/orders"}
+    session.save()
+    session = SessionStore(session.session_key)
+    log_in(session, UserFactory())
+    session.save()
+    assert found(session.session_key)[0]["oidc"] == {"state": "abc", "next": "/orders"}
+
+
+def test_silently_renewed_id_token_keeps_the_other_tokens(any_store):
+    session = SessionStore()
+    keep_id_token(session, "alice")
+    session.save()
+    session = SessionStore(session.session_key)
+    session["oidc_id_token"] = id_token(claims_of("alice", iat=2))
+    session.save()
+    assert found(session.session_key)[0]["oidc_refresh_token"] == "refresh token of alice"

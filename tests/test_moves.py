@@ -3,7 +3,6 @@
 import itertools
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
 
 import pytest
 from django.contrib.auth import login, logout, update_session_auth_hash
@@ -16,7 +15,7 @@ from django.urls import path
 
 from bff_sessions.contract import UserSessionsFilter
 from bff_sessions.engine import SessionStore
-from bff_sessions.engine.moves import can_follow
+from bff_sessions.engine.moves import can_follow, keys_of_hash
 from bff_sessions.models import Session
 from bff_sessions.protection import next_session_keys
 from bff_sessions.revocation import revoke_sessions
@@ -73,6 +72,45 @@ def test_cycle_key_of_a_follower_moves_nothing_more(alice, calls):
     calls.save(follower)
     assert loaded(mover.session_key)["follower"] == 1
     assert not mover.keeps_cookie_of_others
+
+
+def test_follower_that_has_saved_moves_nothing(alice, calls):
+    mover, follower = loaded(alice), loaded(alice)
+    calls.cycle_key(mover)
+    calls.set(follower, "follower", 1)
+    calls.save(follower)
+    for _ in range(2):
+        calls.cycle_key(follower)
+    assert follower.keeps_cookie_of_others
+    assert loaded(mover.session_key)["follower"] == 1
+
+
+def test_nothing_follows_a_session_that_does_not_open(alice, calls, settings):
+    late, mover = loaded(alice), loaded(alice)
+    mover.cycle_key()
+    settings.BFF_SESSIONS = {**settings.BFF_SESSIONS, "ENCRYPTION_KEYS": ["another key" * 4]}
+    calls.set(late, "late", 1)
+    with pytest.raises(UpdateError):
+        calls.save(late)
+
+
+def test_nothing_merges_into_a_new_sign_in_under_the_same_key(alice, calls):
+    late, again = loaded(alice), loaded(alice)
+    again["oidc"] = {**ALICE["oidc"], "sid": "s2"}
+    again.save()
+    assert again.session_key == alice
+    calls.set(late, "late", 1)
+    with pytest.raises(UpdateError):
+        calls.save(late)
+    assert current("s2") == {"oidc": {**ALICE["oidc"], "sid": "s2"}}
+
+
+def test_cookie_stays_if_nothing_is_written(alice, settings):
+    settings.SESSION_SAVE_EVERY_REQUEST = True
+    session = loaded(alice)
+    session.slide = False
+    session.save()
+    assert session.keeps_cookie_of_others
 
 
 def test_exclusive_follows_a_session_that_moved(alice, request):
@@ -364,19 +402,77 @@ def test_writes_beside_a_password_change_count(browser):
     assert loaded(new)["late"] == 1
 
 
-def test_session_with_an_old_password_ends_soon(browser):
-    key = browser.cookies["sessionid"].value
+def put_new_password():
     user = UserFactory._meta.model.objects.get(username="alice")
     user.set_password("new")
     user.save()
-    session = loaded(key)
-    together.barrier = threading.Barrier(1)
-    try:
-        assert browser.get("/look").content == b""
-    finally:
-        together.barrier = threading.Barrier(NUMBER)
-    row = Session.objects.get(key=session.store_key)
-    assert (row.expires - datetime.now(UTC)).total_seconds() <= 10
+    return user
+
+
+@pytest.fixture
+def one(monkeypatch):
+    """Requests wait for no other."""
+    monkeypatch.setattr(together, "barrier", threading.Barrier(1))
+
+
+def test_session_with_an_old_password_ends_at_once(browser, middleware, one):
+    put_new_password()
+    assert browser.get("/look").content == b""
+    assert not Session.objects.exists()
+
+
+@pytest.mark.parametrize("end", ["sign-out", "flush", "login"])
+def test_session_with_an_old_password_is_gone_after(browser, middleware, one, end):
+    user = put_new_password()
+    key = browser.cookies["sessionid"].value
+    if end == "sign-out":
+        assert browser.get("/sign-out").cookies["sessionid"]["max-age"] == 0
+    elif end == "flush":
+        loaded(key).flush()
+    else:
+        login(type("Request", (), {"session": loaded(key), "META": {}})(), user)
+    assert loaded(key).session_key is None
+
+
+def test_sign_out_ends_what_another_request_has_taken_along(browser, one):
+    key = browser.cookies["sessionid"].value
+    mover, late = loaded(key), loaded(key)
+    user = put_new_password()
+    mover.cycle_key()
+    mover["_auth_user_hash"] = user.get_session_auth_hash()
+    mover.save()
+    # As get_user() does, which finds the new password.
+    late.flush()
+    assert loaded(mover.session_key)["_auth_user_id"]
+    late.signs_out = True
+    late.flush()
+    assert loaded(mover.session_key).session_key is None
+
+
+def test_user_that_cannot_be_asked_for_keeps_no_session_alive(browser, monkeypatch):
+    key = browser.cookies["sessionid"].value
+
+    def fail(*args):
+        raise RuntimeError
+
+    monkeypatch.setattr("django.contrib.auth.backends.ModelBackend.get_user", fail)
+    loaded(key).flush()
+    assert loaded(key).session_key is None
+
+
+class Backend:
+    """A backend that expects a key of the type that the model has."""
+
+    def get_user(self, user_id):
+        assert isinstance(user_id, int)
+        return UserFactory._meta.model.objects.get(pk=user_id)
+
+
+def test_backend_is_asked_as_django_asks_it(browser, settings):
+    settings.AUTHENTICATION_BACKENDS = [f"{__name__}.Backend"]
+    session = loaded(browser.cookies["sessionid"].value)
+    data = {**dict(session.items()), "_auth_user_backend": f"{__name__}.Backend"}
+    assert keys_of_hash(data) == "current"
 
 
 def test_sign_out_deletes_the_session_at_once(browser, middleware):

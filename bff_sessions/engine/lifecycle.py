@@ -13,7 +13,7 @@ from bff_sessions import conf
 from bff_sessions.contract import UserSessionsFilter
 from bff_sessions.engine import lifetimes, moves
 from bff_sessions.engine.merging import merge
-from bff_sessions.engine.moves import GRACE, has_hash
+from bff_sessions.engine.moves import PAUSE, has_hash, has_same_hash
 from bff_sessions.engine.rows import Known, is_session_key
 from bff_sessions.engine.saving import SavingSession
 from bff_sessions.engine.steps import Call, Steps, call, end, end_matching, move_here
@@ -141,17 +141,18 @@ class SessionLifecycle(SavingSession):
 
     def _flush(self) -> Steps[None]:
         row = None if self._known is None else self._known.row
+        if self.signs_out and self._left is not None:
+            yield end_matching(UserSessionsFilter.of_session(self._left))
+            self._left = None
         if row is not None and (yield from self._has_old_password()):
-            # Django's get_user() found that out. The request that has changed the password is about
-            # to move the session, and to save the new hash: it must find it.
-            expires = datetime.now(UTC) + GRACE
-            if row.is_live(expires):
-                yield call(
-                    "touch_user_session", self.store_key, renewed=row.renewed, expires=expires
-                )
-            self._forget()
-            self._leaves_cookie = True
-            return
+            # Django's get_user() found that out, perhaps just before the request that has changed
+            # the password moves the session, and saves the new hash.
+            yield PAUSE
+            if (yield from self._was_taken_along()):
+                self._left = row
+                self._forget()
+                self._leaves_cookie = True
+                return
         if row is None and not self._unreadable:
             row = yield from self._read()
             self._unreadable = row is not None and self._open(row) is None
@@ -175,8 +176,19 @@ class SessionLifecycle(SavingSession):
         data = self._session_cache
         if self.signs_out or not has_hash(data):
             return False
-        keys: str | None = yield Call(moves, "keys_of_hash", (data,), {})
+        try:
+            keys: str | None = yield Call(moves, "keys_of_hash", (data,), {})
+        except Exception:
+            return False  # Whatever the backend has: the session is to end.
         return keys == "none"
+
+    def _was_taken_along(self) -> Steps[bool]:
+        """Return whether the request that has changed the password has this session now."""
+        row = yield from self._read()
+        if row is None:
+            return (yield from self._find_moved()) is not None
+        opened = self._open(row)
+        return opened is not None and not has_same_hash(opened[1], self._session_cache)
 
     def _exists(self, session_key: str | None) -> Steps[bool]:
         if session_key is None or not self._validate_session_key(session_key):

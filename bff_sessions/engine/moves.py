@@ -3,23 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import timedelta
 from functools import cache
 from typing import Any, Final
 
 from asgiref.sync import sync_to_async
 from django.conf import settings
-from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY, load_backend
+from django.contrib.auth import (
+    BACKEND_SESSION_KEY,
+    HASH_SESSION_KEY,
+    SESSION_KEY,
+    get_user_model,
+    load_backend,
+)
 from django.contrib.auth.signals import user_logged_out
 from django.core.signals import setting_changed
 from django.http import HttpRequest
 from django.utils.crypto import constant_time_compare
 from django.utils.module_loading import import_string
 
-__all__ = ["GRACE", "akeys_of_hash", "can_follow", "connect", "has_hash", "keys_of_hash"]
+__all__ = [
+    "PAUSE",
+    "akeys_of_hash",
+    "can_follow",
+    "connect",
+    "has_hash",
+    "has_same_hash",
+    "keys_of_hash",
+]
 
-GRACE: Final = timedelta(seconds=10)
-"""How long a session stays for the request that has just changed the user's password."""
+PAUSE: Final = 0.1
+"""Seconds from a new password in the database to the move of the session that has changed it."""
 
 
 @cache
@@ -44,6 +57,11 @@ def has_hash(data: Mapping[str, Any]) -> bool:
     return bool(data.get(HASH_SESSION_KEY)) and SESSION_KEY in data
 
 
+def has_same_hash(data: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Return whether the same password made the hashes in session data."""
+    return constant_time_compare(data.get(HASH_SESSION_KEY, ""), other.get(HASH_SESSION_KEY, ""))
+
+
 def keys_of_hash(data: Mapping[str, Any]) -> str | None:
     """Return which of Django's keys made the hash of the user's password in session data.
 
@@ -54,7 +72,9 @@ def keys_of_hash(data: Mapping[str, Any]) -> str | None:
     path = str(data.get(BACKEND_SESSION_KEY))
     if path not in settings.AUTHENTICATION_BACKENDS:
         return None
-    user: Any = load_backend(path).get_user(data[SESSION_KEY])
+    # As Django's get_user(): backends expect a key of the type that the model has.
+    user_id = get_user_model()._meta.pk.to_python(data[SESSION_KEY])
+    user: Any = load_backend(path).get_user(user_id)
     if not hasattr(user, "get_session_auth_hash"):
         return None
     known = data[HASH_SESSION_KEY]

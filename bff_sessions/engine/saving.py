@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import random
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, cast
@@ -42,6 +43,7 @@ from bff_sessions.identity import (
     Identity,
     has_several_sources,
     identify,
+    is_claims_source,
     older_claims,
 )
 from bff_sessions.oidc.sign_in import end_if_logged_out
@@ -71,6 +73,10 @@ class SavingSession(SessionBase):
         self._has_new_key = False
         # The cookie that the browser has is good, or another request sees to it.
         self._leaves_cookie = False
+        # user_logged_out was sent: the user wants the session to end.
+        self.signs_out = False
+        # The session that this request has left to the one that changed the password.
+        self._left: UserSession | None = None
         self._start_afresh()
 
     def _start_afresh(self) -> None:
@@ -82,14 +88,13 @@ class SavingSession(SessionBase):
         self._saved: Known | None = None
         # ... and as it was saved in a transaction that has not been committed yet.
         self._pending: Known | None = None
-        # Its data, serialized, as this request found it, or when the user last changed: claims that
-        # have not changed since are older.
+        # Its data, serialized, as this request found it, or when the user last changed, and the
+        # keys of claims that it has written since. All other claims are older.
         self._found: bytes | None = None
+        self._written: set[str] = set()
         # The store key under which the session is now, if another request moved it and this one
         # does not know the session key.
         self._moved_to: str | None = None
-        # user_logged_out was sent: the user wants the session to end.
-        self.signs_out = False
         # Parts of its data that merges have replaced, and that this request may still hold.
         self._replaced: list[Replaced] = []
 
@@ -155,6 +160,8 @@ class SavingSession(SessionBase):
             SessionConflict: if it kept changing, or does not open any more.
         """
         is_caught_up = self._saved is not None and self._pending is None
+        # Where another request has moved it already, this one moves nothing more.
+        move = move and self._moved_to is None
         step_keys = (yield from self._get_step_keys(data)) if move else ()
         tried = None
         for attempt in range(_MAX_TRIES):
@@ -243,24 +250,37 @@ class SavingSession(SessionBase):
         Raises:
             SessionMissing: if it lives on where this request cannot follow, see can_follow().
         """
+        row = yield from self._find_moved()
+        if row is None:
+            return None
+        for session_key in step_keys:
+            if row.key == store_key(conf.PARTITION, session_key):
+                self._session_key, self._moved_to, self.modified = session_key, None, True
+                return row
+        if not can_follow():
+            raise SessionMissing
+        self._moved_to = row.key
+        return row
+
+    def _find_moved(self) -> Steps[UserSession | None]:
+        """Return the session of the same sign-in, if another request has moved it."""
         known = self._known
         # No filter names an anonymous session.
         if known is None or known.row.session_id is None:
             return None
+        found: list[UserSession]
         found = yield call("get_user_sessions", UserSessionsFilter.of_session(known.row))
-        for row in found:
-            # Also the same subject and session ID at the provider may have signed in anew.
-            if row.sign_in_id != known.row.sign_in_id or self._open(row) is None:
-                continue
-            for session_key in step_keys:
-                if row.key == store_key(conf.PARTITION, session_key):
-                    self._session_key, self._moved_to, self.modified = session_key, None, True
-                    return cast(UserSession, row)
-            if not can_follow():
-                raise SessionMissing
-            self._moved_to = row.key
-            return cast(UserSession, row)
-        return None
+        # Also the same subject and session ID at the provider may have signed in anew.
+        same = (row for row in found if row.sign_in_id == known.row.sign_in_id)
+        return next((row for row in same if self._open(row) is not None), None)
+
+    def _is_other_sign_in(self, old: UserSession, row: UserSession) -> bool:
+        """Return whether `row` is of another sign-in than `old`, and not of this request's own."""
+        if is_other_subject(old, row):
+            return True
+        if row.sign_in_id == old.sign_in_id:
+            return False
+        return lifetimes.goes_on(old, identify(self._session_cache))
 
     def _catch_up(self, step_keys: Sequence[str] = ()) -> Steps[bool]:
         """Take over the row as it is now, and apply what changed here onto its data.
@@ -298,7 +318,7 @@ class SavingSession(SessionBase):
             return False
         plain, current = opened
         if base is not None:
-            if base.row.subject_id is not None and is_other_subject(base.row, row):
+            if base.row.subject_id is not None and self._is_other_sign_in(base.row, row):
                 raise SessionMissing  # Signed out meanwhile, and by no flush().
             if not self._replaces:
                 mine, serializer = self._session_cache.copy(), self.serializer()
@@ -325,33 +345,51 @@ class SavingSession(SessionBase):
     # Its data
 
     def __setitem__(self, key: str, value: Any) -> None:
-        if key == AUTH_USER_ID:
-            self.get("")  # Any access loads.
-            self._set_user(self._session_cache, value)
-        super().__setitem__(key, value)
+        self.update({key: value})
 
     async def aset(self, key: str, value: Any) -> None:
         """See __setitem__()."""
-        if key == AUTH_USER_ID:
-            await self.aget("")
-            self._set_user(self._session_cache, value)
-        await super().aset(key, value)
+        await self.aupdate({key: value})
 
-    def _set_user(self, data: dict[str, Any], user_id: Any) -> None:
+    def update(self, dict_: Any) -> None:  # type: ignore[override]
+        self.get("")  # Any access loads.
+        values = dict(dict_)
+        self._before_update(values)
+        super().update(values)
+
+    async def aupdate(self, dict_: Any) -> None:
+        """See update()."""
+        await self.aget("")
+        values = dict(dict_)
+        self._before_update(values)
+        await super().aupdate(values)
+
+    def _before_update(self, values: dict[str, Any]) -> None:
         """Forget claims of before as soon as another user signs in.
 
-        By now, because the same claims may be written once more, which makes them the user's own.
+        By now, because what is written from now on is the user's own, also if it is the same.
         """
-        if data.get(AUTH_USER_ID) == user_id:
-            return
-        self._forget_older_claims(data, {AUTH_USER_ID: user_id})
-        self._found = self.serializer().dumps({**data, AUTH_USER_ID: user_id})
+        data, user_id = self._session_cache, values.get(AUTH_USER_ID)
+        if user_id is not None and data.get(AUTH_USER_ID) != user_id:
+            self._forget_older_claims(data, {AUTH_USER_ID: user_id})
+            self._found = self.serializer().dumps({**data, AUTH_USER_ID: user_id})
+        self._written.update(filter(is_claims_source, values))
+
+    @contextmanager
+    def refreshing(self) -> Iterator[None]:
+        """Surround what writes refreshed tokens: they are those of who is signed in already."""
+        written = self._written.copy()
+        try:
+            yield
+        finally:
+            self._written = written
 
     def _forget_older_claims(self, data: dict[str, Any], changes: dict[str, Any]) -> bool:
         """Remove claims from `data` that `changes` make older. Return whether there were any."""
         serializer = self.serializer()
         before = {} if self._found is None else serializer.loads(self._found)
-        older = older_claims(serializer.loads(serializer.dumps({**data, **changes})), before)
+        after = serializer.loads(serializer.dumps({**data, **changes}))
+        older = older_claims(after, before, self._written)
         for key in older:
             del data[key]
         return bool(older)

@@ -135,13 +135,15 @@ class _Access:
                 refusal, stored = error, read_tokens((yield Call(self._session, "load", (), {})))
                 if stored is None or stored.refresh_token == tokens.refresh_token:
                     break
-                read_tokens(self._session, stored)
+                with self._session.refreshing():
+                    read_tokens(self._session, stored)
                 continue
             except OtherSubject:
                 logger.error("%s refreshed a token with one of somebody else.", provider.issuer)
                 refusal = None
                 break
-            read_tokens(self._session, self._new)
+            with self._session.refreshing():
+                read_tokens(self._session, self._new)
             return self._new.access_token or ""
         if refusal is not None and stored is not None and not refusal.is_final:
             raise SignInRequired(f"The user has to sign in again. {refusal}")
