@@ -15,7 +15,7 @@ from django.urls import path
 
 from bff_sessions.contract import UserSessionsFilter
 from bff_sessions.engine import SessionStore
-from bff_sessions.engine.moves import can_follow, keys_of_hash
+from bff_sessions.engine.moves import HashState, can_follow, check_hash
 from bff_sessions.models import Session
 from bff_sessions.protection import next_session_keys
 from bff_sessions.revocation import revoke_sessions
@@ -369,6 +369,16 @@ def test_lease_is_on_the_session_that_the_old_key_leads_to(browser, settings):
         assert get_store().acquire_lease(loaded(new).store_key, "other", 1) is False
 
 
+def test_move_for_a_new_secret_key_saves_the_new_hash(browser, settings):
+    session = loaded(browser.cookies["sessionid"].value)
+    before = session["_auth_user_hash"]
+    rotate(settings)
+    session.cycle_key()
+    # Or a request that finds it before Django sets the hash would move it once more.
+    assert loaded(session.session_key)["_auth_user_hash"] != before
+    assert check_hash(dict(session.items()))[0] is HashState.CURRENT
+
+
 def test_password_change_gives_its_key_to_no_other_request(browser, middleware):
     old = browser.cookies["sessionid"].value
     answers = send(browser, "/password", *["/look"] * (NUMBER - 1))
@@ -472,7 +482,7 @@ def test_backend_is_asked_as_django_asks_it(browser, settings):
     settings.AUTHENTICATION_BACKENDS = [f"{__name__}.Backend"]
     session = loaded(browser.cookies["sessionid"].value)
     data = {**dict(session.items()), "_auth_user_backend": f"{__name__}.Backend"}
-    assert keys_of_hash(data) == "current"
+    assert check_hash(data)[0] is HashState.CURRENT
 
 
 def test_sign_out_deletes_the_session_at_once(browser, middleware):

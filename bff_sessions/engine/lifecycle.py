@@ -177,10 +177,10 @@ class SessionLifecycle(SavingSession):
         if self.signs_out or not has_hash(data):
             return False
         try:
-            keys: str | None = yield Call(moves, "keys_of_hash", (data,), {})
+            state, _ = yield Call(moves, "check_hash", (data,), {})
         except Exception:
             return False  # Whatever the backend has: the session is to end.
-        return keys == "none"
+        return bool(state is moves.HashState.OLD)
 
     def _was_taken_along(self) -> Steps[bool]:
         """Return whether the request that has changed the password has this session now."""

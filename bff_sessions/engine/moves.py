@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from enum import Enum
 from functools import cache
 from typing import Any, Final
 
@@ -23,12 +24,13 @@ from django.utils.module_loading import import_string
 
 __all__ = [
     "PAUSE",
-    "akeys_of_hash",
+    "HashState",
+    "acheck_hash",
     "can_follow",
+    "check_hash",
     "connect",
     "has_hash",
     "has_same_hash",
-    "keys_of_hash",
 ]
 
 PAUSE: Final = 0.1
@@ -62,31 +64,36 @@ def has_same_hash(data: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     return constant_time_compare(data.get(HASH_SESSION_KEY, ""), other.get(HASH_SESSION_KEY, ""))
 
 
-def keys_of_hash(data: Mapping[str, Any]) -> str | None:
-    """Return which of Django's keys made the hash of the user's password in session data.
+class HashState(Enum):
+    """How the hash of the user's password in session data relates to the user."""
 
-    Returns:
-        "current", "fallback" after SECRET_KEY was rotated, "none" if the password is another one
-        by now; None if there is no such user any more.
-    """
+    CURRENT = "current"
+    FALLBACK = "made with a key of SECRET_KEY_FALLBACKS"
+    OLD = "of another password"
+    UNKNOWN = "of nobody"
+
+
+def check_hash(data: Mapping[str, Any]) -> tuple[HashState, str]:
+    """Return the state of the hash in session data, and the hash that is right now."""
     path = str(data.get(BACKEND_SESSION_KEY))
     if path not in settings.AUTHENTICATION_BACKENDS:
-        return None
+        return HashState.UNKNOWN, ""
     # As Django's get_user(): backends expect a key of the type that the model has.
     user_id = get_user_model()._meta.pk.to_python(data[SESSION_KEY])
     user: Any = load_backend(path).get_user(user_id)
     if not hasattr(user, "get_session_auth_hash"):
-        return None
-    known = data[HASH_SESSION_KEY]
-    if constant_time_compare(known, user.get_session_auth_hash()):
-        return "current"
+        return HashState.UNKNOWN, ""
+    known, current = data[HASH_SESSION_KEY], user.get_session_auth_hash()
+    if constant_time_compare(known, current):
+        return HashState.CURRENT, current
     hashes = user.get_session_auth_fallback_hash()
-    return "fallback" if any(constant_time_compare(known, each) for each in hashes) else "none"
+    is_fallback = any(constant_time_compare(known, each) for each in hashes)
+    return HashState.FALLBACK if is_fallback else HashState.OLD, current
 
 
-async def akeys_of_hash(data: Mapping[str, Any]) -> str | None:
-    """See keys_of_hash()."""
-    return await sync_to_async(keys_of_hash)(data)
+async def acheck_hash(data: Mapping[str, Any]) -> tuple[HashState, str]:
+    """See check_hash()."""
+    return await sync_to_async(check_hash)(data)
 
 
 def connect() -> None:

@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from typing import Any, cast
 
 from django.conf import settings
+from django.contrib.auth import HASH_SESSION_KEY
 from django.contrib.sessions.backends.base import CreateError, SessionBase
 
 from bff_sessions import conf
@@ -226,8 +227,11 @@ class SavingSession(SessionBase):
         known = self._known
         if known is None or not (settings.SECRET_KEY_FALLBACKS and has_hash(data)):
             return ()
-        if (yield Call(moves, "keys_of_hash", (data,), {})) != "fallback":
+        state, data_hash = yield Call(moves, "check_hash", (data,), {})
+        if state is not moves.HashState.FALLBACK:
             return ()
+        # Django sets it after the move. Until then, a request with the new key would move on.
+        data[HASH_SESSION_KEY] = data_hash
         return next_session_keys(known.session_key)
 
     def _read_after_step(self) -> Steps[UserSession | None]:
