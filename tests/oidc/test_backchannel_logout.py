@@ -325,7 +325,7 @@ def test_without_exp_it_is_refused_once_it_may_be_forgotten(provider, configure,
 def test_without_keys_of_the_provider_it_is_refused(provider, configure, post, sessions):
     configure(JWKS_URI=None)
     for _ in range(3):
-        assert "key that the provider does not have" in description(post(provider.token()))
+        assert "the provider has no jwks_uri" in description(post(provider.token()))
     assert left(provider) == ["laptop", "phone", "tablet"]
     assert provider.requests == []
 
