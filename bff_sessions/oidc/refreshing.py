@@ -77,10 +77,10 @@ def refresh(provider: Provider, old: Tokens, signed_in: object) -> Steps[Tokens]
     refusal = Refusal.of(answer)
     if refusal.meaning in (Meaning.ENDED, Meaning.REFUSED):
         raise RefreshRefused(refusal)
-    error = refusal.to_error(provider.issuer, _ENDPOINT)
+    unavailable = refusal.to_error(provider.issuer, _ENDPOINT)
     if refusal.meaning is Meaning.WAIT:
-        _note_failure(provider.issuer, error)
-    raise error
+        _note_failure(provider.issuer, unavailable)
+    raise unavailable
 
 
 def _note_failure(issuer: str, error: ProviderUnavailable) -> None:
