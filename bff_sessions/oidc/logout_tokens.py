@@ -30,10 +30,10 @@ class Reason(Enum):
     The sentences are without quotes, as RFC 6749, 5.2 wants an ``error_description``.
     """
 
-    MALFORMED = "The logout token is no signed JSON Web Token."
+    MALFORMED = "The logout token must be a signed JSON Web Token."
     ALGORITHM = "The logout token is signed with an algorithm that is not allowed."
     TYPE = "The logout token has a typ of something else."
-    ISSUER = "The iss of the logout token is no provider of this site."
+    ISSUER = "The iss of the logout token does not name a provider of this site."
     KEY = "The logout token is signed with a key that the provider does not have."
     NO_KEYS = "The logout token cannot be verified: the provider has no jwks_uri."
     SIGNATURE = "The signature of the logout token is wrong."
@@ -46,8 +46,8 @@ class Reason(Enum):
     ID = "The logout token has no jti that is a text."
     EVENT = "The events of the logout token have no object of back-channel logout."
     NONCE = "The logout token has a nonce, as only id tokens may."
-    SUBJECT = "The sub of the logout token is no text of 1 to 255 characters."
-    SESSION = "The sid of the logout token is no text of 1 to 255 characters."
+    SUBJECT = "The sub of the logout token must be a text of 1 to 255 characters."
+    SESSION = "The sid of the logout token must be a text of 1 to 255 characters."
     NOBODY = "The logout token has neither sub nor sid."
     REPLAYED = "The logout token has been used already."
 
