@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from datetime import timedelta
 from importlib import import_module
 from typing import Any, Final
@@ -18,6 +19,7 @@ from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from django.core.exceptions import ImproperlyConfigured
 from django.db import Error as DatabaseProblem
 from django.db import connections, transaction
+from django.utils.module_loading import import_string
 
 from bff_sessions import conf
 from bff_sessions.adapters.checks import check_adapters
@@ -71,6 +73,43 @@ def check_middleware(**kwargs: Any) -> Iterable[CheckMessage]:
             ),
             id="bff_sessions.W008",
         )
+    yield from _check_order()
+
+
+def _check_order() -> Iterable[CheckMessage]:
+    """Look at where the session middleware stands, if it is ours."""
+    from django.contrib.auth.middleware import AuthenticationMiddleware
+    from django.contrib.sessions.middleware import SessionMiddleware as Djangos
+
+    from bff_sessions.middleware import SessionMiddleware
+
+    ours, all_of_sessions = _find_middleware(SessionMiddleware), _find_middleware(Djangos)
+    if ours and len(all_of_sessions) > 1:
+        yield Warning(
+            "MIDDLEWARE has more than one session middleware: each of them loads and saves "
+            "the session.",
+            hint=f"Keep {ours[0][1]!r} only.",
+            id="bff_sessions.W009",
+        )
+    authentication = _find_middleware(AuthenticationMiddleware)
+    if ours and authentication and authentication[0] < ours[0]:
+        yield Warning(
+            f"{ours[0][1]!r} is below {authentication[0][1]!r} in MIDDLEWARE, which needs the "
+            "session.",
+            hint=f"Move {ours[0][1]!r} up, above {authentication[0][1]!r}.",
+            id="bff_sessions.W010",
+        )
+
+
+def _find_middleware(kind: type) -> list[tuple[int, str]]:
+    """Return where in MIDDLEWARE `kind` and its subclasses stand, and their paths."""
+    found = []
+    for place, path in enumerate(settings.MIDDLEWARE):
+        with suppress(Exception):  # Django reports it when the server starts.
+            middleware = import_string(path)
+            if isinstance(middleware, type) and issubclass(middleware, kind):
+                found.append((place, path))
+    return found
 
 
 def _is_ours(path: str) -> bool:
@@ -113,7 +152,8 @@ def check_settings(**kwargs: Any) -> Iterable[CheckMessage]:
         )
     if not is_claims_key(conf.CLAIMS_KEY):
         yield Error(
-            f"BFF_SESSIONS['CLAIMS_KEY'] is no key of your own: {conf.CLAIMS_KEY!r:.120}.",
+            "BFF_SESSIONS['CLAIMS_KEY'] must be a session key that nothing else uses; it is "
+            f"{conf.CLAIMS_KEY!r:.120}.",
             hint="Name the key of the session that holds iss, sub and sid, for example 'oidc'.",
             id="bff_sessions.E016",
         )
@@ -190,7 +230,8 @@ def _check_cache() -> Iterable[CheckMessage]:
     is_number = isinstance(max_stale, (int, float)) and not isinstance(max_stale, bool)
     if not (is_number and 1 <= max_stale < math.inf):
         yield Error(
-            f"BFF_SESSIONS['MAX_STALE'] is no number of seconds from 1: {max_stale!r:.120}.",
+            "BFF_SESSIONS['MAX_STALE'] must be a number of seconds, 1 or more; it is "
+            f"{max_stale!r:.120}.",
             hint="Give the seconds for which a lost revocation may go unnoticed, 30 for example.",
             id="bff_sessions.E012",
         )
@@ -229,8 +270,9 @@ def _check_partition() -> Iterable[CheckMessage]:
         check_text("PARTITION", conf.PARTITION, max_length=100)
     except (TypeError, ValueError):
         yield Error(
-            f"BFF_SESSIONS['PARTITION'] is no name of an application: {conf.PARTITION!r:.120}.",
-            hint="Give the name of the application, 1 to 100 characters.",
+            "BFF_SESSIONS['PARTITION'] must be a name of 1 to 100 characters; it is "
+            f"{conf.PARTITION!r:.120}.",
+            hint="Give the name of the application.",
             id="bff_sessions.E007",
         )
 
@@ -257,19 +299,22 @@ def _check_lifetimes() -> Iterable[CheckMessage]:
     )
     if after is not None and not (_is_number(after) and 0 < after < 1):
         yield Error(
-            f"BFF_SESSIONS['RENEW_AFTER'] is no fraction of a lifetime: {after!r:.120}.",
-            hint="Give a number between 0 and 1, for example 0.5, or None.",
+            "BFF_SESSIONS['RENEW_AFTER'] must be a number between 0 and 1, or None; it is "
+            f"{after!r:.120}.",
+            hint="Give the fraction of the lifetime after which to renew, for example 0.5.",
             id="bff_sessions.E013",
         )
     if lifetime is not None and not (isinstance(lifetime, timedelta) and lifetime > timedelta()):
         yield Error(
-            f"BFF_SESSIONS['ABSOLUTE_LIFETIME'] is no length of time: {lifetime!r:.120}.",
+            "BFF_SESSIONS['ABSOLUTE_LIFETIME'] must be a positive timedelta, or None; it is "
+            f"{lifetime!r:.120}.",
             hint="Give a timedelta, for example timedelta(hours=12), or None.",
             id="bff_sessions.E014",
         )
     if limit is not None and not (_is_number(limit) and isinstance(limit, int) and limit > 0):
         yield Error(
-            f"BFF_SESSIONS['MAX_SESSIONS_PER_SUBJECT'] is no number of sessions: {limit!r:.120}.",
+            "BFF_SESSIONS['MAX_SESSIONS_PER_SUBJECT'] must be a whole number from 1, or None; "
+            f"it is {limit!r:.120}.",
             hint="Give a whole number from 1, or None.",
             id="bff_sessions.E015",
         )
@@ -278,17 +323,36 @@ def _check_lifetimes() -> Iterable[CheckMessage]:
 def _check_take_over() -> Iterable[CheckMessage]:
     from bff_sessions.engine.take_over import OldEngine
 
+    name, path = "BFF_SESSIONS['TAKE_OVER']", conf.TAKE_OVER or ""
+    try:
+        module = import_module(path)
+    except Exception as error:
+        yield Error(
+            f"{name} cannot be imported: {path!r:.120} ({error}).",
+            hint="Give the dotted path of the engine that was in SESSION_ENGINE before.",
+            id="bff_sessions.E061",
+        )
+        return
+    try:
+        module.SessionStore.get_model_class()
+    except Exception:
+        yield Error(
+            f"{name} must be a session engine with a table of its own; it is {path!r:.120}.",
+            hint="Give the engine that was in SESSION_ENGINE before, and keep its app installed.",
+            id="bff_sessions.E060",
+        )
+        return
     try:
         get_store()
     except ImproperlyConfigured:
-        return  # That is told already.
+        return  # _check_store() reports that.
     try:
-        OldEngine(conf.TAKE_OVER)
+        OldEngine(path)
     except ImproperlyConfigured as error:
         yield Error(
-            f"BFF_SESSIONS['TAKE_OVER']: {error}",
-            hint="Give the engine that was in SESSION_ENGINE before, with its app installed.",
-            id="bff_sessions.E060",
+            f"{name}: {error}",
+            hint="Keep the sessions of both engines in one database.",
+            id="bff_sessions.E062",
         )
 
 

@@ -16,8 +16,11 @@ from django.core.management.base import SystemCheckError
 import bff_sessions
 from bff_sessions import engine
 from bff_sessions.contract import UserSessionStore
+from bff_sessions.middleware import SessionMiddleware
+from bff_sessions.oidc.providers import get_provider
 from bff_sessions.protection import protect
 from bff_sessions.stores.memory import InMemoryUserSessionStore
+from tests.conftest import DJANGOS, OURS
 
 ROOT = Path(__file__).parent.parent
 GOOD_KEYS = ["a good key of more than 32 characters", "another key of more than 32 characters"]
@@ -93,6 +96,35 @@ def test_middleware_that_refuses_requests_in_flight_is_w008(settings, djangos_mi
     assert "bff_sessions.middleware.SessionMiddleware" in only_message("W008").hint
     settings.SESSION_ENGINE = "django.contrib.sessions.backends.db"
     assert [message.id for message in messages()] == ["bff_sessions.W001"]
+
+
+AUTHENTICATION = "django.contrib.auth.middleware.AuthenticationMiddleware"
+
+
+class OurMiddleware(SessionMiddleware):
+    """What a project may make of it."""
+
+
+@pytest.mark.parametrize("ours", [OURS, "tests.test_checks.OurMiddleware"])
+@pytest.mark.parametrize("is_first", [True, False])
+def test_second_session_middleware_is_w009(settings, ours, is_first):
+    both = [ours, DJANGOS] if is_first else [DJANGOS, ours]
+    settings.MIDDLEWARE = [*both, AUTHENTICATION, "shop.middleware.nope"]
+    assert f"Keep {ours!r} only" in only_message("W009").hint
+
+
+@pytest.mark.parametrize("ours", [OURS, "tests.test_checks.OurMiddleware"])
+def test_session_middleware_below_authentication_is_w010(settings, ours):
+    settings.MIDDLEWARE = [AUTHENTICATION, ours]
+    message = only_message("W010")
+    assert f"{ours!r} is below {AUTHENTICATION!r}" in message.msg
+    settings.SESSION_ENGINE = "django.contrib.sessions.backends.db"
+    assert [message.id for message in messages()] == ["bff_sessions.W001"]
+
+
+def test_two_session_middlewares_around_authentication_are_two_faults(settings):
+    settings.MIDDLEWARE = [DJANGOS, AUTHENTICATION, OURS]
+    assert [message.id[-4:] for message in messages()] == ["W009", "W010"]
 
 
 def test_a_missing_app_is_e001(settings):
@@ -485,7 +517,7 @@ def provide(settings, *, issuer=IDP, **options):
         {},
         {"CLIENT_SECRET": None},
         {"JWKS_URI": "https://keys.example/set?v=1", "TOKEN_ENDPOINT": None},
-        {"REVOCATION_ENDPOINT": None, "END_SESSION_ENDPOINT": None, "DISCOVERY_URL": None},
+        {"END_SESSION_ENDPOINT": None, "DISCOVERY_URL": None, "JWKS_URI": f"{IDP}/keys"},
         {"DISCOVERY_URL": "https://idp.example/policy/.well-known/openid-configuration?p=b2c"},
         {"ALLOW_MISSING_EXP": True},
         {"ALGORITHMS": ["ES256"]},
@@ -610,6 +642,26 @@ def test_an_unknown_way_to_say_who_we_are_is_e030(settings, method):
     only_message("E030")
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"JWKS_URI": None},
+        {"JWKS_URI": None, "DISCOVERY_URL": f"{IDP}/metadata"},
+        {"DISCOVERY_URL": None},
+        {"DISCOVERY_URL": None, "JWKS_URI": None, "TOKEN_ENDPOINT": f"{IDP}/token"},
+    ],
+    ids=str,
+)
+def test_provider_without_key_set_is_w020(settings, options):
+    provide(settings, **options)
+    message = only_message("W020")
+    assert message.msg == (
+        f"BFF_SESSIONS['PROVIDERS'][{IDP!r}] can verify no logout token: it has no JWKS_URI."
+    )
+    # A warning does not keep the provider from doing what it can.
+    assert get_provider(IDP).client_id == "shop"
+
+
 def test_no_check_shows_the_secret(settings):
     provide(settings, CLIENT_ID="", JWKS_URI="", ALGORITHMS=[], ALLOW_HTTP=1, CLIENT="a")
     found = messages()
@@ -641,6 +693,15 @@ def test_an_unknown_option_of_logout_is_e032(settings, name):
     assert repr(name) in only_message("E032").msg
 
 
+@pytest.mark.parametrize("setting", ["BACKCHANNEL_LOGOUT", "TOKEN_REVOCATION"])
+@pytest.mark.parametrize("name", ["ALLOW_MISSING_EXP", "ALGORITHMS", "CLIENT_ID"])
+def test_option_of_a_provider_in_another_setting_is_sent_there(settings, setting, name):
+    settings.BFF_SESSIONS = {setting: {name: True}}
+    (message,) = messages()
+    assert message.id in ("bff_sessions.E032", "bff_sessions.E044")
+    assert "BFF_SESSIONS['PROVIDERS']" in message.hint
+
+
 @pytest.mark.parametrize("name", ["STRICT_TYP", "ALL_SESSIONS"])
 @pytest.mark.parametrize("value", [1, None, "yes"])
 def test_a_switch_of_logout_that_is_none_is_e033(settings, name, value):
@@ -653,6 +714,12 @@ def test_a_switch_of_logout_that_is_none_is_e033(settings, name, value):
 def test_seconds_of_logout_that_are_none_are_e034(settings, name, value):
     log_out_with(settings, {name: value})
     assert name in only_message("E034").msg
+
+
+def test_no_check_says_is_no():
+    package = Path(bff_sessions.__file__).parent
+    for path in package.rglob("checks.py"):
+        assert not re.search(r'".*\bis no ', path.read_text()), path
 
 
 def test_one_id_is_one_fault():

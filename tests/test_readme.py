@@ -110,6 +110,8 @@ def test_the_settings_of_the_first_screen_are_ours(settings):
     exec(block("python", "SESSION_ENGINE").replace("...,", ""), namespace)
     assert namespace["INSTALLED_APPS"] == ["bff_sessions"]
     assert namespace["SESSION_ENGINE"] == settings.SESSION_ENGINE
+    settings.MIDDLEWARE = namespace["MIDDLEWARE"]
+    assert [message for message in run_checks() if message.id.startswith("bff_sessions.")] == []
 
 
 def test_the_example_of_settings_takes_effect(settings):

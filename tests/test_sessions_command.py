@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -47,8 +48,22 @@ def test_list_has_a_line_for_each():
     assert sorted(line.split()[1] for line in lines) == ["s1", "s2", "s3"]
 
 
-def test_list_of_nothing_is_empty():
-    assert sessions_command("list", "--sid", "nobody's") == ""
+@pytest.mark.parametrize("arguments", [["list"], ["show"], ["list", "--json"], ["show", "--json"]])
+@pytest.mark.parametrize("which", [["--sid", "nope"], ["--user", "carol"]])
+def test_no_match_is_reported_beside_the_output(arguments, which):
+    out, err = io.StringIO(), io.StringIO()
+    call_command("sessions", *arguments, *which, stdout=out, stderr=err)
+    assert out.getvalue() == ("[]\n" if "--json" in arguments else "")
+    assert err.getvalue() == "No live session matches.\n"
+    quiet = io.StringIO()
+    call_command("sessions", *arguments, *which, stdout=out, stderr=quiet, verbosity=0)
+    assert quiet.getvalue() == ""
+
+
+def test_match_is_not_reported():
+    err = io.StringIO()
+    call_command("sessions", "list", "--sid", "s1", stdout=io.StringIO(), stderr=err)
+    assert err.getvalue() == ""
 
 
 @pytest.mark.parametrize(
@@ -136,10 +151,11 @@ def test_ending_goes_through_revocation():
     assert sorted(ended) == ["s1", "s2", "s3"]
 
 
-@pytest.mark.parametrize("arguments", [[], ["--issuer", "https://idp.example"]])
-def test_what_would_match_everything_is_refused(arguments):
-    with pytest.raises(CommandError, match="would match every session"):
-        sessions_command("end", *arguments)
+@pytest.mark.parametrize("verb", ["list", "show", "end"])
+@pytest.mark.parametrize("arguments", [[], ["--issuer", "https://idp.example"], ["--local"]])
+def test_command_without_a_filter_names_the_options(verb, arguments):
+    with pytest.raises(CommandError, match=r"^Give --subject, --sid or --user\.$"):
+        sessions_command(verb, *arguments)
     assert len(get_store().get_user_sessions(ALICES)) == 3
 
 
@@ -225,6 +241,18 @@ def test_list_begins_before_the_last_page_is_read(many):
         def write(self, text):
             raise BrokenPipeError
 
-    with CaptureQueriesContext(connection) as captured, pytest.raises(BrokenPipeError):
+    with CaptureQueriesContext(connection) as captured:
         call_command("sessions", "list", "--subject", "alice", stdout=Closed())
     assert len(captured) == 1
+
+
+@pytest.mark.parametrize("arguments", [["list"], ["show"], ["list", "--json"]])
+@pytest.mark.parametrize("subject", ["alice", "bob"], ids=["at once", "when flushed"])
+def test_closed_pipe_ends_the_output_quietly(many, arguments, subject):
+    read, write = os.pipe()
+    os.close(read)
+    err = io.StringIO()
+    with os.fdopen(write, "w") as out:
+        call_command("sessions", *arguments, "--subject", subject, stdout=out, stderr=err)
+        out.write("what the interpreter flushes when it exits")
+    assert err.getvalue() == ""

@@ -31,6 +31,7 @@ from tests.old_sessions import (
     old_sign_in,
     row_of,
 )
+from tests.test_checks import only_message
 
 
 @pytest.fixture
@@ -326,11 +327,27 @@ def test_without_such_an_engine_the_command_says_so(db):
             import_sessions("--from", engine)
 
 
-@pytest.mark.parametrize("engine", ["no.such.engine", 7, "bff_sessions.engine"])
-def test_a_wrong_engine_is_an_error(settings, engine):
+@pytest.mark.parametrize("engine", ["no.such.engine", "django.contrib.session.backends.db", 7])
+def test_engine_that_cannot_be_imported_is_e061(settings, engine):
     settings.BFF_SESSIONS = {"TAKE_OVER": engine}
-    (message,) = run_checks()
-    assert message.id == "bff_sessions.E060"
+    message = only_message("E061")
+    assert f"BFF_SESSIONS['TAKE_OVER'] cannot be imported: {engine!r}" in message.msg
+
+
+@pytest.mark.parametrize(
+    "engine", ["bff_sessions.engine", "django.contrib.sessions.backends.file", "json"]
+)
+def test_engine_without_a_table_is_e060(settings, engine):
+    settings.BFF_SESSIONS = {"TAKE_OVER": engine}
+    assert f"must be a session engine with a table of its own; it is {engine!r}" in (
+        only_message("E060").msg
+    )
+
+
+def test_old_sessions_in_another_database_are_e062(settings):
+    settings.DEBUG = True  # No W002.
+    settings.BFF_SESSIONS = {"STORE": MEMORY, "TAKE_OVER": OLD}
+    assert "not in the database of the store" in only_message("E062").msg
 
 
 def test_django_s_own_engine_is_right(taking_over):

@@ -43,10 +43,11 @@ def check_device(given: Any) -> Iterator[CheckMessage]:
     yield from _check_options(DeviceOptions(**known))
     if not any(map(_is_ours, settings.MIDDLEWARE)):
         yield Warning(
-            f"{_NAME} keeps nothing: no middleware hands it over.",
+            f"{_NAME} has no effect: bff_sessions.middleware.SessionMiddleware is not in "
+            "MIDDLEWARE.",
             hint=(
-                "Put 'bff_sessions.middleware.SessionMiddleware' into MIDDLEWARE, in the place "
-                "of Django's."
+                "Replace Django's session middleware in MIDDLEWARE with "
+                "'bff_sessions.middleware.SessionMiddleware'."
             ),
             id="bff_sessions.W070",
         )
@@ -77,7 +78,7 @@ def _check_options(options: DeviceOptions) -> Iterator[CheckMessage]:
     seconds = options.seen_every
     if not (is_moment(seconds) and seconds <= _MAX_SECONDS):
         yield Error(
-            f"{_NAME}['SEEN_EVERY'] is no number of seconds: {seconds!r:.120}.",
+            f"{_NAME}['SEEN_EVERY'] must be a number of seconds; it is {seconds!r:.120}.",
             hint=f"Give a number from 0 to {_MAX_SECONDS}, for example 60.",
             id="bff_sessions.E075",
         )

@@ -8,7 +8,7 @@ from datetime import timedelta
 from importlib.util import find_spec
 from typing import Any, Final
 
-from django.core.checks import CheckMessage, Error
+from django.core.checks import CheckMessage, Error, Warning
 from django.core.exceptions import ImproperlyConfigured
 
 from bff_sessions import conf
@@ -59,6 +59,7 @@ DEFAULT_ALGORITHMS: Final = (
 )
 _MAX_SECONDS: Final = 24 * 60 * 60
 ALGORITHMS: Final = (*DEFAULT_ALGORITHMS, "ES256K")
+_PROVIDERS_HAVE: Final = "Move it into the dictionary of a provider in BFF_SESSIONS['PROVIDERS']."
 
 
 def check_providers(providers: Any) -> Iterator[CheckMessage]:
@@ -67,8 +68,8 @@ def check_providers(providers: Any) -> Iterator[CheckMessage]:
         isinstance(options, dict) for options in providers.values()
     ):
         yield Error(
-            "BFF_SESSIONS['PROVIDERS'] is no dictionary of dictionaries.",
-            hint="For example {'https://idp.example': {'CLIENT_ID': 'shop'}}.",
+            "BFF_SESSIONS['PROVIDERS'] must be a dictionary of dictionaries.",
+            hint="Write {'https://idp.example': {'CLIENT_ID': 'shop'}}, for example.",
             id="bff_sessions.E020",
         )
         return
@@ -87,7 +88,7 @@ def _check_provider(issuer: Any, options: dict[str, Any]) -> Iterator[CheckMessa
     # OpenID Connect Discovery 1.0, 3: an URL "with no query or fragment components".
     if not is_url(issuer) or "?" in issuer or len(issuer) > MAX_TEXT:
         yield Error(
-            f"{name} is no issuer.",
+            f"{name} must be an issuer: an absolute URL without query and fragment.",
             hint="Give the provider's issuer to the letter, 'https://idp.example' for example.",
             id="bff_sessions.E022",
         )
@@ -101,13 +102,13 @@ def _check_provider(issuer: Any, options: dict[str, Any]) -> Iterator[CheckMessa
             )
     if not _is_text(options.get("CLIENT_ID")):
         yield Error(
-            f"{name}['CLIENT_ID'] is no client id.",
+            f"{name}['CLIENT_ID'] must be a text; it is {options.get('CLIENT_ID')!r:.120}.",
             hint="Give the client id under which the site is registered at the provider.",
             id="bff_sessions.E024",
         )
     if not (options.get("CLIENT_SECRET") is None or _is_text(options["CLIENT_SECRET"])):
         yield Error(
-            f"{name}['CLIENT_SECRET'] is no client secret.",
+            f"{name}['CLIENT_SECRET'] must be a text that is not blank, or None.",
             hint="Give the secret that the provider gave, or leave it out for a public client.",
             id="bff_sessions.E025",
         )
@@ -131,8 +132,8 @@ def _check_provider(issuer: Any, options: dict[str, Any]) -> Iterator[CheckMessa
             continue
         if not is_url(url):
             yield Error(
-                f"{place} is no address: {url!r:.120}.",
-                hint="Give an absolute URL, or None if the provider has none; or leave it out.",
+                f"{place} must be an absolute URL; it is {url!r:.120}.",
+                hint="Give the URL, or None if the provider has none; or leave it out.",
                 id="bff_sessions.E027",
             )
         elif allow_http is not True and not is_secure(url):
@@ -142,6 +143,13 @@ def _check_provider(issuer: Any, options: dict[str, Any]) -> Iterator[CheckMessa
                 id="bff_sessions.E028",
             )
     yield from _check_signatures(name, options)
+    uri = options.get("JWKS_URI")
+    if uri is None and ("JWKS_URI" in options or options.get("DISCOVERY_URL", "") is None):
+        yield Warning(
+            f"{name} can verify no logout token: it has no JWKS_URI.",
+            hint="Give the URL of the provider's keys, or silence this check.",
+            id="bff_sessions.W020",
+        )
 
 
 def _check_signatures(name: str, options: dict[str, Any]) -> Iterator[CheckMessage]:
@@ -152,7 +160,8 @@ def _check_signatures(name: str, options: dict[str, Any]) -> Iterator[CheckMessa
         or not all(algorithm in ALGORITHMS for algorithm in algorithms)
     ):
         yield Error(
-            f"{name}['ALGORITHMS'] is no list of signature algorithms: {algorithms!r:.120}.",
+            f"{name}['ALGORITHMS'] must be a list of signature algorithms; it is "
+            f"{algorithms!r:.120}.",
             hint=f"Give some of {', '.join(ALGORITHMS)}, or leave it out.",
             id="bff_sessions.E029",
         )
@@ -170,8 +179,8 @@ def check_logout(options: Any) -> Iterator[CheckMessage]:
     name = "BFF_SESSIONS['BACKCHANNEL_LOGOUT']"
     if not isinstance(options, dict):
         yield Error(
-            f"{name} is no dictionary.",
-            hint="For example {'STRICT_TYP': True}.",
+            f"{name} must be a dictionary; it is {options!r:.120}.",
+            hint="Write {'STRICT_TYP': True}, for example.",
             id="bff_sessions.E031",
         )
         return
@@ -181,7 +190,7 @@ def check_logout(options: Any) -> Iterator[CheckMessage]:
         if kind is None:
             yield Error(
                 f"{name} has no option {option!r:.120}.",
-                hint=f"It has {', '.join(kinds)}.",
+                hint=_PROVIDERS_HAVE if option in OPTIONS else f"It has {', '.join(kinds)}.",
                 id="bff_sessions.E032",
             )
         elif kind == "bool" and not isinstance(value, bool):
@@ -192,7 +201,7 @@ def check_logout(options: Any) -> Iterator[CheckMessage]:
             )
         elif kind == "float" and not (is_moment(value) and value <= _MAX_SECONDS):
             yield Error(
-                f"{name}[{option!r}] is no number of seconds: {value!r:.120}.",
+                f"{name}[{option!r}] must be a number of seconds; it is {value!r:.120}.",
                 hint=f"Give a number from 0 to {_MAX_SECONDS}, or leave it out.",
                 id="bff_sessions.E034",
             )
@@ -211,7 +220,8 @@ def check_tokens(margin: Any) -> Iterator[CheckMessage]:
         )
     if not is_moment(margin):
         yield Error(
-            f"BFF_SESSIONS['ACCESS_TOKEN_MARGIN'] is no number of seconds: {margin!r:.120}.",
+            "BFF_SESSIONS['ACCESS_TOKEN_MARGIN'] must be a number of seconds; it is "
+            f"{margin!r:.120}.",
             hint="Give the seconds for which an access token has to be good still, for example 60.",
             id="bff_sessions.E042",
         )
@@ -235,7 +245,7 @@ def check_revocation(options: Any) -> Iterator[CheckMessage]:
         if kind is None:
             yield Error(
                 f"{name} has no option {option!r:.120}.",
-                hint=f"It has {', '.join(kinds)}.",
+                hint=_PROVIDERS_HAVE if option in OPTIONS else f"It has {', '.join(kinds)}.",
                 id="bff_sessions.E044",
             )
         elif kind == "bool" and not isinstance(value, bool):
@@ -246,7 +256,7 @@ def check_revocation(options: Any) -> Iterator[CheckMessage]:
             )
         elif kind == "timedelta" and not (isinstance(value, timedelta) and value > timedelta()):
             yield Error(
-                f"{name}[{option!r}] is no length of time: {value!r:.120}.",
+                f"{name}[{option!r}] must be a positive timedelta; it is {value!r:.120}.",
                 hint="Give a timedelta, for example timedelta(days=3), or leave it out.",
                 id="bff_sessions.E046",
             )

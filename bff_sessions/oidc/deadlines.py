@@ -36,14 +36,17 @@ def time_left() -> float:
 
 
 @contextmanager
-def hold(lock: threading.Lock) -> Iterator[None]:
+def hold(lock: threading.Lock, what: str) -> Iterator[None]:
     """Hold `lock`, for which another thread may make this one wait until the limit.
+
+    Args:
+        what: what that thread asks for, for the text of the error.
 
     Raises:
         ProviderUnavailable: if the lock is not free in time.
     """
     if not lock.acquire(timeout=max(0, min(time_left(), threading.TIMEOUT_MAX))):
-        raise ProviderUnavailable("Another thread is still asking the provider.")
+        raise ProviderUnavailable(f"Another thread is still asking for the {what}.")
     try:
         yield
     finally:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from bff_sessions.exceptions import ProviderUnavailable
-from bff_sessions.oidc.http import NotFound, Source, get_json
+from bff_sessions.oidc.http import NotFound, Source, asking, get_json
 
 __all__ = ["Discovery", "get_default_url"]
+
+_METADATA: Final = "metadata"
 
 
 def get_default_url(issuer: str) -> str:
@@ -29,7 +31,7 @@ class Discovery:
         self._issuer = issuer
         self._url = url
         self._may_be_missing = may_be_missing
-        self._source = Source(self._read)
+        self._source = Source(issuer, _METADATA, self._read)
 
     def get(self) -> dict[str, Any]:
         """Return it; empty if the provider has none.
@@ -41,14 +43,15 @@ class Discovery:
 
     def _read(self) -> dict[str, Any]:
         try:
-            document = get_json(self._url or "")
+            with asking(self._issuer, _METADATA):
+                document = get_json(self._url or "")
         except NotFound:
             if not self._may_be_missing:
                 raise
             return {}
         # 4.3: "MUST exactly match the issuer value used".
         if document.get("issuer") != self._issuer:
-            raise ProviderUnavailable("The provider's configuration names another issuer.")
+            raise ProviderUnavailable(f"The {_METADATA} of {self._issuer} name another issuer.")
         # It has metadata: nothing at its address is a fault from now on.
         self._may_be_missing = False
         return document

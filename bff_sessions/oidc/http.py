@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC
 from email.utils import parsedate_to_datetime
@@ -21,9 +22,11 @@ from bff_sessions.oidc.exchange import run_in_time
 
 __all__ = [
     "MAX_AGE",
+    "NOT_ASKED",
     "NotFound",
     "Response",
     "Source",
+    "asking",
     "asks_to_wait",
     "get_json",
     "post_form",
@@ -44,6 +47,8 @@ MAX_AGE: Final = 3600.0
 _MAX_SIZE: Final = 256 * 1024
 # Seconds. A number of 400 digits would be infinite, which nobody can wait for.
 _MAX_RETRY_AFTER: Final = 366 * 24 * 60 * 60.0
+# What the errors say that repeat the last one.
+NOT_ASKED: Final = " It failed a moment ago and is not asked again yet."
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +82,20 @@ class Response:
 
 class NotFound(ProviderUnavailable):
     """The provider says that it has nothing at an address."""
+
+
+@contextmanager
+def asking(issuer: str, what: str) -> Iterator[None]:
+    """Let each `ProviderUnavailable` that is raised inside name the issuer and `what`.
+
+    Nothing else of the request: an address may hold a secret, and a form always does.
+    """
+    try:
+        yield
+    except ProviderUnavailable as error:
+        raise type(error)(
+            f"The {what} of {issuer} cannot be used. {error}", retry_after=error.retry_after
+        ) from None
 
 
 def asks_to_wait(status: int) -> bool:
@@ -185,14 +204,19 @@ class Source(Generic[_T]):
     """Something that a provider says. One thread at a time reads it, and not soon after a failure.
 
     Args:
-        read: reads it; may raise `ProviderUnavailable`.
+        issuer: the provider, for the text of errors.
+        what: what is read, for the text of errors.
+        read: reads it; may raise `ProviderUnavailable`, with a text that names both.
     """
 
-    def __init__(self, read: Callable[[], _T]) -> None:
+    def __init__(self, issuer: str, what: str, read: Callable[[], _T]) -> None:
+        self._issuer = issuer
+        self._what = what
         self._read = read
         self._lock = threading.Lock()
         self._kept: tuple[_T, float] | None = None
         self._failed = self._looked_again = float("-inf")
+        self._fault = ""
 
     @property
     def is_fresh(self) -> bool:
@@ -214,25 +238,29 @@ class Source(Generic[_T]):
         kept = self._kept
         if kept is not None and self.is_fresh and suffices(kept[0]):
             return kept[0]
-        with time_limit(2 * TIMEOUT), hold(self._lock):
+        with time_limit(2 * TIMEOUT), hold(self._lock, f"{self._what} of {self._issuer}"):
             kept = self._kept
             if kept is None or not self.is_fresh:
                 kept = self._fetch()
             if not suffices(kept[0]):
                 if time.monotonic() - self._looked_again < COOLDOWN:
-                    error = ProviderUnavailable("The provider was asked too short a time ago.")
-                    error.retry_after = COOLDOWN
-                    raise error
+                    raise ProviderUnavailable(
+                        f"The {self._what} of {self._issuer} were fetched too recently to be "
+                        "fetched again.",
+                        retry_after=COOLDOWN,
+                    )
                 kept = self._fetch()
                 self._looked_again = time.monotonic()
             return kept[0]
 
     def _fetch(self) -> tuple[_T, float]:
         if time.monotonic() - self._failed < PAUSE_AFTER_FAILURE:
-            raise ProviderUnavailable("The provider did not answer well a moment ago.")
+            raise ProviderUnavailable(self._fault + NOT_ASKED)
         try:
             self._kept = kept = (self._read(), time.monotonic())
-        except ProviderUnavailable:
+        except ProviderUnavailable as error:
             self._failed = time.monotonic()
+            # What one source reads may begin with another one, which has failed before.
+            self._fault = str(error).removesuffix(NOT_ASKED)
             raise
         return kept

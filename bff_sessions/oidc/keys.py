@@ -11,14 +11,19 @@ from typing import Any, Final
 from jwt import PyJWK, PyJWKSet
 from jwt.exceptions import PyJWTError
 
-from bff_sessions.exceptions import ProviderUnavailable
-from bff_sessions.oidc.http import Source, get_json
+from bff_sessions.exceptions import BffSessionsError, ProviderUnavailable
+from bff_sessions.oidc.http import Source, asking, get_json
 
-__all__ = ["SigningKeys"]
+__all__ = ["KeySetMissing", "SigningKeys"]
 
 logger = logging.getLogger("bff_sessions.logout")
 
+_KEYS: Final = "keys"
 _OF_RSA: Final = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512")
+
+
+class KeySetMissing(BffSessionsError):
+    """The provider has no address of its keys, so nothing that it signs can be verified."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,13 +53,15 @@ class SigningKeys:
     """Finds the provider's keys, and looks again for one that it does not know.
 
     Args:
+        issuer: the provider, for the text of errors.
         find_uri: returns where they are; None if the provider has none. May raise
             `ProviderUnavailable`.
     """
 
-    def __init__(self, find_uri: Callable[[], str | None]) -> None:
+    def __init__(self, issuer: str, find_uri: Callable[[], str | None]) -> None:
+        self._issuer = issuer
         self._find_uri = find_uri
-        self._source = Source(self._read)
+        self._source = Source(issuer, _KEYS, self._read)
         self._prefetch = threading.Lock()
 
     def find(self, key_id: str | None, algorithm: str) -> PyJWK | None:
@@ -64,12 +71,15 @@ class SigningKeys:
         two keys fit: which of them signed cannot be decided.
 
         Raises:
+            KeySetMissing: if the provider has no ``jwks_uri``.
             ProviderUnavailable: if the keys cannot be read; or if the ID is unknown and the
                 provider was asked too short a time ago to ask it again. The ID may be that of a
                 new key.
         """
         keys = self._source.get(lambda keys: keys is None or key_id is None or keys.has(key_id))
-        return None if keys is None else keys.find(key_id, algorithm)
+        if keys is None:
+            raise KeySetMissing(f"The provider {self._issuer} has no jwks_uri.")
+        return keys.find(key_id, algorithm)
 
     def prefetch(self) -> None:
         """Read the keys in a thread, without waiting, unless they are known or being read."""
@@ -99,11 +109,12 @@ class SigningKeys:
         uri = self._find_uri()
         if uri is None:
             return None
-        document = get_json(uri)
-        try:
-            return _to_key_set([key for key in document["keys"] if isinstance(key, dict)])
-        except (PyJWTError, LookupError, TypeError, ValueError):
-            raise ProviderUnavailable("The provider's key set has no usable key.") from None
+        with asking(self._issuer, _KEYS):
+            document = get_json(uri)
+            try:
+                return _to_key_set([key for key in document["keys"] if isinstance(key, dict)])
+            except (PyJWTError, LookupError, TypeError, ValueError):
+                raise ProviderUnavailable("The key set has no usable key.") from None
 
 
 def _to_key_set(keys: Sequence[dict[str, Any]]) -> _KeySet:

@@ -14,6 +14,7 @@ from django.views.decorators.debug import sensitive_variables
 from bff_sessions.contract import check_text, is_moment
 from bff_sessions.exceptions import BffSessionsError
 from bff_sessions.jws import read_jws
+from bff_sessions.oidc.keys import KeySetMissing
 from bff_sessions.oidc.options import LogoutOptions, get_logout_options
 from bff_sessions.oidc.providers import Provider, get_provider
 
@@ -29,11 +30,12 @@ class Reason(Enum):
     The sentences are without quotes, as RFC 6749, 5.2 wants an ``error_description``.
     """
 
-    MALFORMED = "The logout token is no signed JSON Web Token."
+    MALFORMED = "The logout token must be a signed JSON Web Token."
     ALGORITHM = "The logout token is signed with an algorithm that is not allowed."
     TYPE = "The logout token has a typ of something else."
-    ISSUER = "The iss of the logout token is no provider of this site."
+    ISSUER = "The iss of the logout token does not name a provider of this site."
     KEY = "The logout token is signed with a key that the provider does not have."
+    NO_KEYS = "The logout token cannot be verified: the provider has no jwks_uri."
     SIGNATURE = "The signature of the logout token is wrong."
     AUDIENCE = "The aud of the logout token does not name this site."
     EXPIRES = "The logout token has no exp that is a number."
@@ -44,8 +46,8 @@ class Reason(Enum):
     ID = "The logout token has no jti that is a text."
     EVENT = "The events of the logout token have no object of back-channel logout."
     NONCE = "The logout token has a nonce, as only id tokens may."
-    SUBJECT = "The sub of the logout token is no text of 1 to 255 characters."
-    SESSION = "The sid of the logout token is no text of 1 to 255 characters."
+    SUBJECT = "The sub of the logout token must be a text of 1 to 255 characters."
+    SESSION = "The sid of the logout token must be a text of 1 to 255 characters."
     NOBODY = "The logout token has neither sub nor sid."
     REPLAYED = "The logout token has been used already."
 
@@ -141,7 +143,10 @@ def _get_provider(issuer: object, algorithm: object) -> Provider:
 
 @sensitive_variables()
 def _check_signature(token: str, header: dict[str, Any], provider: Provider) -> None:
-    key = provider.keys.find(header.get("kid"), header["alg"])
+    try:
+        key = provider.keys.find(header.get("kid"), header["alg"])
+    except KeySetMissing:
+        raise LogoutTokenInvalid(Reason.NO_KEYS) from None
     if key is None:
         raise LogoutTokenInvalid(Reason.KEY)
     # The claims are for the functions below: PyJWT takes "1700000000" and true for a moment.

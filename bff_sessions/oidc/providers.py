@@ -10,6 +10,7 @@ from typing import Any, Final
 from urllib.parse import quote_plus
 
 from asgiref.sync import sync_to_async
+from django.core.checks import CheckMessage
 from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
 from django.views.decorators.debug import sensitive_variables
@@ -20,7 +21,7 @@ from bff_sessions.oidc.addresses import is_secure, is_url
 from bff_sessions.oidc.checks import DEFAULT_ALGORITHMS, ENDPOINTS, check_providers
 from bff_sessions.oidc.deadlines import time_limit
 from bff_sessions.oidc.discovery import Discovery, get_default_url
-from bff_sessions.oidc.http import Response, post_form
+from bff_sessions.oidc.http import Response, asking, post_form
 from bff_sessions.oidc.keys import SigningKeys
 
 __all__ = ["Provider", "get_provider", "get_providers"]
@@ -70,7 +71,7 @@ class Provider:
     @cached_property
     def keys(self) -> SigningKeys:
         """With which it signs."""
-        return SigningKeys(lambda: self.find_endpoint("jwks_uri"))
+        return SigningKeys(self.issuer, lambda: self.find_endpoint("jwks_uri"))
 
     @cached_property
     def discovery(self) -> Discovery:
@@ -130,15 +131,17 @@ class Provider:
             url = self.find_endpoint(endpoint)
             if url is None:
                 raise ProviderUnavailable(f"The provider {self.issuer} has no {endpoint}.")
+            form, authorization = {**data}, None
             if self.client_secret is None:
-                return post_form(url, {**data, "client_id": self.client_id}, timeout=timeout)
-            if self._authenticates_by_form(endpoint):
-                credentials = {"client_id": self.client_id, "client_secret": self.client_secret}
-                return post_form(url, {**data, **credentials}, timeout=timeout)
-            # Each of them form-encoded first, so that the colon is the one between them.
-            pair = f"{quote_plus(self.client_id)}:{quote_plus(self.client_secret)}"
-            authorization = f"Basic {base64.b64encode(pair.encode()).decode()}"
-            return post_form(url, data, authorization=authorization, timeout=timeout)
+                form["client_id"] = self.client_id
+            elif self._authenticates_by_form(endpoint):
+                form |= {"client_id": self.client_id, "client_secret": self.client_secret}
+            else:
+                # Each of them form-encoded first, so that the colon is the one between them.
+                pair = f"{quote_plus(self.client_id)}:{quote_plus(self.client_secret)}"
+                authorization = f"Basic {base64.b64encode(pair.encode()).decode()}"
+            with asking(self.issuer, endpoint):
+                return post_form(url, form, authorization=authorization, timeout=timeout)
 
     @sensitive_variables()
     async def apost(
@@ -168,7 +171,7 @@ def get_providers() -> Mapping[str, Provider]:
     Raises:
         ImproperlyConfigured: if one of them is not as it has to be.
     """
-    for message in check_providers(conf.PROVIDERS):
+    for message in filter(CheckMessage.is_serious, check_providers(conf.PROVIDERS)):
         raise ImproperlyConfigured(f"{message.msg} {message.hint}")
     return {issuer: Provider.of(issuer, options) for issuer, options in conf.PROVIDERS.items()}
 

@@ -16,7 +16,7 @@ from bff_sessions.contract import is_moment
 from bff_sessions.engine.steps import Call, Steps
 from bff_sessions.exceptions import ProviderUnavailable
 from bff_sessions.id_tokens import read_claims
-from bff_sessions.oidc.http import Response
+from bff_sessions.oidc.http import NOT_ASKED, Response, asking
 from bff_sessions.oidc.providers import Provider
 from bff_sessions.oidc.refusals import Meaning, Refusal
 from bff_sessions.oidc.tokens import Tokens
@@ -28,7 +28,9 @@ logger = logging.getLogger("bff_sessions.oidc")
 
 # Seconds for which a provider that did not answer is not waited for once more by this process.
 _PAUSE: Final = 5.0
-_failed: dict[str, float] = {}
+_ENDPOINT: Final = "token_endpoint"
+# When the token endpoint of each issuer failed, and how.
+_failed: dict[str, tuple[float, str]] = {}
 # Both together name a subject: OpenID Connect Core 1.0, 2.
 _SUBJECT: Final = ("iss", "sub")
 
@@ -61,12 +63,13 @@ def refresh(provider: Provider, old: Tokens, signed_in: object) -> Steps[Tokens]
     """
     data = {"grant_type": "refresh_token", "refresh_token": old.refresh_token or ""}
     asked = datetime.now(UTC)
-    if time.monotonic() - _failed.get(provider.issuer, -_PAUSE) < _PAUSE:
-        raise ProviderUnavailable("The provider did not answer well a moment ago.")
+    failed_at, fault = _failed.get(provider.issuer, (-_PAUSE, ""))
+    if time.monotonic() - failed_at < _PAUSE:
+        raise ProviderUnavailable(fault + NOT_ASKED)
     try:
-        answer: Response = yield Call(provider, "post", ("token_endpoint", data), {})
-    except ProviderUnavailable:
-        _failed[provider.issuer] = time.monotonic()
+        answer: Response = yield Call(provider, "post", (_ENDPOINT, data), {})
+    except ProviderUnavailable as error:
+        _note_failure(provider.issuer, error)
         raise
     _failed.pop(provider.issuer, None)
     if answer.ok:
@@ -74,9 +77,15 @@ def refresh(provider: Provider, old: Tokens, signed_in: object) -> Steps[Tokens]
     refusal = Refusal.of(answer)
     if refusal.meaning in (Meaning.ENDED, Meaning.REFUSED):
         raise RefreshRefused(refusal)
+    unavailable = refusal.to_error(provider.issuer, _ENDPOINT)
     if refusal.meaning is Meaning.WAIT:
-        _failed[provider.issuer] = time.monotonic()
-    raise refusal.to_error(provider.issuer)
+        _note_failure(provider.issuer, unavailable)
+    raise unavailable
+
+
+def _note_failure(issuer: str, error: ProviderUnavailable) -> None:
+    # The metadata, which are asked for first, may have failed before.
+    _failed[issuer] = time.monotonic(), str(error).removesuffix(NOT_ASKED)
 
 
 @sensitive_variables()
@@ -84,10 +93,11 @@ def _to_tokens(
     answer: Response, old: Tokens, asked: datetime, issuer: str, signed_in: object
 ) -> Tokens:
     """RFC 6749, 5.1, after `old`: what the provider does not give anew stays."""
-    given = answer.json()
-    access_token = given.get("access_token")
-    if not (isinstance(access_token, str) and access_token):
-        raise ProviderUnavailable("The provider's answer has no access token.")
+    with asking(issuer, _ENDPOINT):
+        given = answer.json()
+        access_token = given.get("access_token")
+        if not (isinstance(access_token, str) and access_token):
+            raise ProviderUnavailable("The provider's answer has no access token.")
     expires_in = _choose_lifetime(given.get("expires_in"), old.expires_in, issuer)
 
     def text(name: str, before: str | None) -> str | None:

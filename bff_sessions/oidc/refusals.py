@@ -96,11 +96,16 @@ class Refusal:
     def __str__(self) -> str:
         return self.code or f"status {self.status}"
 
-    def to_error(self, issuer: str) -> ProviderUnavailable:
-        """Return the error for callers that try again later. Log it if an operator must mend it."""
+    def to_error(self, issuer: str, endpoint: str) -> ProviderUnavailable:
+        """Return the error for callers that try again later. Log it if an operator must mend it.
+
+        Args:
+            endpoint: that has answered, for the text of the error.
+        """
         if self.meaning is not Meaning.CLIENT:
             return ProviderUnavailable(
-                f"The provider answered with {self}.", retry_after=self.retry_after
+                f"The {endpoint} of {issuer} cannot be used. The provider answered with {self}.",
+                retry_after=self.retry_after,
             )
         logger.error(
             "%s does not accept this site as a client: %s. Compare its registration there with "

@@ -34,6 +34,7 @@ _LAST_PAUSE: Final = 60 * 60
 # What a provider may ask for at most.
 _LONGEST_PAUSE: Final = 24 * 60 * 60
 _BATCH: Final = 100
+_ENDPOINT: Final = "revocation_endpoint"
 # RFC 7009, 2.2.1: the provider does not revoke tokens of this type, now or later.
 _UNSUPPORTED: Final = "unsupported_token_type"
 
@@ -104,9 +105,9 @@ class _Sender:
             raise ImproperlyConfigured("The provider is not configured any more.")
         data = {"token": open_token(row), "token_type_hint": "refresh_token"}
         try:
-            if provider.find_endpoint("revocation_endpoint") is None:
+            if provider.find_endpoint(_ENDPOINT) is None:
                 return Outcome.IRREVOCABLE
-            response = provider.post("revocation_endpoint", data)
+            response = provider.post(_ENDPOINT, data)
         except ProviderUnavailable as error:
             self._down[row.issuer] = error
             raise
@@ -119,7 +120,7 @@ class _Sender:
                 logger, logging.WARNING, _UNSUPPORTED, row.issuer, "%s revokes no refresh tokens."
             )
             return Outcome.UNSUPPORTED
-        unavailable = refusal.to_error(row.issuer)
+        unavailable = refusal.to_error(row.issuer, _ENDPOINT)
         # The others would fare alike; and a client that fails too often may be locked out.
         if refusal.meaning in (Meaning.WAIT, Meaning.CLIENT):
             self._down[row.issuer] = unavailable

@@ -88,7 +88,7 @@ def _read_token(request: HttpRequest) -> str:
         _BadRequest: if there is not exactly one.
     """
     if request.content_type != "application/x-www-form-urlencoded":
-        raise _BadRequest("The request is no form (application/x-www-form-urlencoded).")
+        raise _BadRequest("The request must be a form (application/x-www-form-urlencoded).")
     body = request.read(_MAX_SIZE + 1)
     if len(body) > _MAX_SIZE:
         raise _BadRequest("The request is too long.")

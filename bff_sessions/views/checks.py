@@ -33,7 +33,7 @@ def check_endpoints() -> Iterator[CheckMessage]:
     names = conf.ENDPOINTS
     if not isinstance(names, (list, tuple, set, frozenset)) or any(n not in NAMES for n in names):
         yield Error(
-            f"BFF_SESSIONS['ENDPOINTS'] is no list of endpoints: {names!r:.120}.",
+            f"BFF_SESSIONS['ENDPOINTS'] must be a list of endpoints; it is {names!r:.120}.",
             hint=f"Give some of {', '.join(NAMES)}, or an empty list.",
             id="bff_sessions.E050",
         )
@@ -54,7 +54,8 @@ def check_endpoints() -> Iterator[CheckMessage]:
     name = conf.LOGIN_NEXT_PARAMETER
     if not (isinstance(name, str) and name.strip()):
         yield Error(
-            f"BFF_SESSIONS['LOGIN_NEXT_PARAMETER'] is no name of a parameter: {name!r:.120}.",
+            "BFF_SESSIONS['LOGIN_NEXT_PARAMETER'] must be the name of a parameter; it is "
+            f"{name!r:.120}.",
             hint="Give the one that the login library takes, 'next' for example.",
             id="bff_sessions.E053",
         )

@@ -75,6 +75,8 @@ def _text(node: ast.expr) -> str:
     if isinstance(node, ast.JoinedStr):
         parts = [str(p.value) if isinstance(p, ast.Constant) else "…" for p in node.values]
         return "".join(parts)
+    if isinstance(node, ast.IfExp):
+        return f"{_text(node.body)} {_text(node.orelse)}".strip()
     return ""  # An error's own text, which the hint explains.
 
 

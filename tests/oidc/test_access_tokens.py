@@ -881,8 +881,10 @@ def test_a_provider_that_does_not_answer_is_not_waited_for_again_at_once(
     answer_with(provider, body, status=status)
     key = start(**provider.sign_in(expires_in=-1))
     for _ in range(3):
-        with pytest.raises(ProviderUnavailable):
+        with pytest.raises(ProviderUnavailable) as caught:
             get(key)
+        assert f"The token_endpoint of {provider.issuer} cannot be used." in str(caught.value)
+        assert ("status 500" if status == 500 else "slow_down") in str(caught.value)
     assert paths(provider).count("/token") == 1
 
 

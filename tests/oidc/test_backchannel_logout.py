@@ -325,9 +325,21 @@ def test_without_exp_it_is_refused_once_it_may_be_forgotten(provider, configure,
 def test_without_keys_of_the_provider_it_is_refused(provider, configure, post, sessions):
     configure(JWKS_URI=None)
     for _ in range(3):
-        assert "key that the provider does not have" in description(post(provider.token()))
+        assert "the provider has no jwks_uri" in description(post(provider.token()))
     assert left(provider) == ["laptop", "phone", "tablet"]
     assert provider.requests == []
+
+
+def test_wrong_discovery_url_is_found_in_the_log(provider, configure, post, caplog):
+    provider.answers["/wrong"] = (404, {}, b"")
+    configure(DISCOVERY_URL=f"{provider.issuer}/wrong")
+    for _ in range(2):
+        token = provider.token()
+        assert post(token).status_code == 503
+        *_, text = (r.getMessage() for r in caplog.records if r.name == "bff_sessions.logout")
+        assert f"The metadata of {provider.issuer} cannot be used." in text
+        assert "status 404" in text
+        assert token not in text
 
 
 def test_a_provider_that_is_down_is_no_fault_of_the_token(provider, post, sessions):
@@ -392,11 +404,11 @@ def test_a_token_in_the_address_is_none(provider, client, url, sessions):
 @pytest.mark.parametrize("kind", ["application/json", "text/plain", "application/jwt", ""])
 def test_only_a_form_is_taken(provider, client, url, kind):
     body = urlencode({"logout_token": provider.token()})
-    assert "no form" in description(client.post(url, body, kind))
+    assert "must be a form" in description(client.post(url, body, kind))
 
 
 def test_a_form_of_parts_is_none(provider, client, url):
-    assert "no form" in description(client.post(url, {"logout_token": provider.token()}))
+    assert "must be a form" in description(client.post(url, {"logout_token": provider.token()}))
 
 
 @pytest.mark.parametrize("body", ["a=b", "LOGOUT_TOKEN=a", "logout_token=a&logout_token=a"])

@@ -15,6 +15,7 @@ from urllib3 import HTTPResponse
 
 from bff_sessions.exceptions import ProviderUnavailable
 from bff_sessions.oidc.http import MAX_AGE, PAUSE_AFTER_FAILURE
+from bff_sessions.oidc.keys import KeySetMissing
 from bff_sessions.oidc.providers import get_provider, get_providers
 from tests.oidc.provider import KEYS, public_jwk
 
@@ -152,6 +153,62 @@ def test_a_provider_that_failed_is_left_in_peace_for_a_moment(provider, configur
     provider.configuration = good
     clock.advance(PAUSE_AFTER_FAILURE)
     assert configured.find_endpoint("token_endpoint")
+
+
+FAULTS = [
+    ((404, {}, b"{}"), "status 404"),
+    ((200, {}, b"[]"), "JSON object"),
+    ((302, {"Location": "/elsewhere"}, b""), "redirects"),
+]
+
+
+@pytest.mark.parametrize(("answer", "fault"), FAULTS)
+def test_every_error_of_metadata_names_issuer_and_fault(provider, configure, answer, fault):
+    provider.answers[CONFIGURATION] = answer
+    configured = configure()
+    told = []
+    for find in (configured.find_endpoint, configured.keys.find) * 2:
+        with pytest.raises(ProviderUnavailable) as caught:
+            find("token_endpoint", *["RS256"] * (find == configured.keys.find))
+        told.append(str(caught.value))
+    assert len(set(told)) == 2
+    for text in told:
+        assert text.startswith(f"The metadata of {provider.issuer} cannot be used. The provider")
+        assert text.count(fault) == 1
+        assert text.count("not asked again yet") <= 1
+    assert [("not asked again yet" in text) for text in told] == [False, True, True, True]
+
+
+@pytest.mark.parametrize(("answer", "fault"), [*FAULTS, ((200, {}, b"{}"), "no usable key")])
+def test_every_error_of_keys_names_issuer_and_fault(provider, configure, answer, fault):
+    provider.answers["/keys"] = answer
+    keys = configure().keys
+    for _ in range(3):
+        with pytest.raises(ProviderUnavailable, match=fault) as caught:
+            keys.find("RS256", "RS256")
+        assert str(caught.value).startswith(f"The keys of {provider.issuer} cannot be used. The ")
+    assert str(caught.value).endswith("It failed a moment ago and is not asked again yet.")
+
+
+def test_unknown_key_of_a_recent_set_names_issuer(provider, configure):
+    keys = configure().keys
+    keys.find("unknown", "RS256")
+    with pytest.raises(ProviderUnavailable, match=f"keys of {provider.issuer} were fetched too"):
+        keys.find("another", "RS256")
+
+
+@pytest.mark.parametrize("endpoint", ["token_endpoint", "revocation_endpoint"])
+def test_error_of_an_endpoint_names_issuer_endpoint_and_fault(provider, configure, endpoint):
+    configured = configure(CLIENT_SECRET=SECRET)
+    path = configured.find_endpoint(endpoint).removeprefix(provider.issuer)
+    provider.answers[path] = (503, {"Retry-After": "7"}, b"")
+    with pytest.raises(ProviderUnavailable) as caught:
+        configured.post(endpoint, {"token": "hidden"})
+    assert str(caught.value) == (
+        f"The {endpoint} of {provider.issuer} cannot be used. "
+        "The provider answered with status 503."
+    )
+    assert caught.value.retry_after == 7
 
 
 def test_a_provider_that_does_not_answer_is_waited_for_no_longer_than_said(
@@ -523,10 +580,12 @@ def test_new_key_is_found_where_no_key_had_an_id(provider, configure):
     assert keys.find("new", "ES256")
 
 
-def test_provider_without_keys_has_none_that_fits(provider, configure):
-    keys = configure(JWKS_URI=None).keys
-    for _ in range(3):
-        assert keys.find("RS256", "RS256") is keys.find(None, "RS256") is None
+@pytest.mark.parametrize("options", [{"JWKS_URI": None}, {"DISCOVERY_URL": None}], ids=str)
+def test_missing_key_set_is_named(provider, configure, options):
+    keys = configure(**options).keys
+    for key_id in ("RS256", None, "RS256"):
+        with pytest.raises(KeySetMissing, match=f"{provider.issuer} has no jwks_uri"):
+            keys.find(key_id, "RS256")
     keys.prefetch()
     wait_for_prefetch(keys)
     assert provider.requests == []

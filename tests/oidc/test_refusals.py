@@ -82,7 +82,7 @@ def test_only_text_error_in_an_object_is_a_code(body):
 def test_unknown_code_reaches_neither_error_nor_log(code, caplog):
     caplog.set_level(logging.DEBUG)
     refusal = Refusal.of(Response(400, json.dumps({"error": code}).encode()))
-    error = refusal.to_error("https://idp.example")
+    error = refusal.to_error("https://idp.example", "token_endpoint")
     assert refusal.meaning is REFUSED
     assert code not in f"{refusal}{refusal!r}{error}{error!r}{caplog.text}"
     assert "400" in str(error)
@@ -90,7 +90,7 @@ def test_unknown_code_reaches_neither_error_nor_log(code, caplog):
 
 def test_misconfigured_client_is_an_error_line():
     answer = Response(401, b'{"error": "invalid_client"}', 7.0)
-    error = Refusal.of(answer).to_error("https://idp.example")
+    error = Refusal.of(answer).to_error("https://idp.example", "token_endpoint")
     assert isinstance(error, ClientMisconfigured)
     assert isinstance(error, ProviderUnavailable)
     assert error.retry_after == 7.0

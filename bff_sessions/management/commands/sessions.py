@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 from argparse import ArgumentParser
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from datetime import datetime
-from itertools import islice
+from itertools import chain, islice
 from textwrap import indent
 from typing import Any, Final
 
@@ -68,7 +70,19 @@ class Command(BaseCommand):
             raise CommandError(str(error)) from None
         if options["verb"] == "end":
             self._end(filter, found, options)
-        elif options["json"]:
+            return
+        first = list(islice(found, 1))
+        try:
+            self._write(chain(first, found), options)
+            self.stdout.flush()
+        except BrokenPipeError:
+            self._discard_output()
+        # Not to the output, which scripts read.
+        if not first and options["verbosity"]:
+            self.stderr.write("No live session matches.")
+
+    def _write(self, found: Iterator[UserSession], options: dict[str, Any]) -> None:
+        if options["json"]:
             self._write_array(_to_dict(session) for session in found)
         elif options["verb"] == "show":
             for session in found:
@@ -77,6 +91,15 @@ class Command(BaseCommand):
                 self.stdout.write("")
         else:
             self._write_table(found)
+
+    def _discard_output(self) -> None:
+        """Write nothing more to a pipe that its reader, `head` for example, has closed."""
+        # As in the documentation of Python's signal module: the interpreter flushes what is left
+        # when it exits, and would report the same error again.
+        with suppress(OSError):
+            null = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(null, self.stdout.fileno())
+            os.close(null)
 
     def _end(
         self, filter: UserSessionsFilter, found: Iterator[UserSession], options: dict[str, Any]
@@ -140,6 +163,8 @@ def _filter(options: dict[str, Any]) -> UserSessionsFilter:
         # An empty variable of a script: what it was to narrow would reach further.
         if options[name] is not None and not options[name].strip():
             raise ValueError(f"--{name} is blank.")
+    if all(options[name] is None for name in ("subject", "sid", "user")):
+        raise ValueError("Give --subject, --sid or --user.")
     issuer = ANY if options["issuer"] is None else options["issuer"]
     return UserSessionsFilter(
         subject_id=options["subject"],
