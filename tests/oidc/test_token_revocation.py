@@ -151,13 +151,13 @@ def test_signing_out_revokes_the_token_that_the_session_held_last(provider, monk
     key, store, rotations = start(**provider.sign_in()), type(get_store()), []
 
     def rotating_before(delete):
-        def rotate_and_delete(self, which):
+        def rotate_and_delete(self, which, **arguments):
             if not rotations:
                 rotations.append(which)
                 other = SessionStore(key)
                 other["oidc"] = {**other["oidc"], "refresh_token": "rotated"}
                 other.save()
-            return delete(self, which)
+            return delete(self, which, **arguments)
 
         return rotate_and_delete
 
