@@ -667,17 +667,6 @@ def test_expired_session_that_is_revoked_by_its_key_hands_its_token_over(provide
     assert [open_token(row) for row in TokenRevocation.objects.all()] == [token]
 
 
-def test_one_end_that_is_rolled_back_hands_no_token_over(provider):
-    sign_in(provider)
-    (session,) = get_store().get_user_sessions(ALICES)
-    with pytest.raises(ZeroDivisionError), transaction.atomic():
-        assert revoke_session(session.key)
-        raise ZeroDivisionError
-    assert Session.objects.count() == 1
-    assert not TokenRevocation.objects.exists()
-    assert not outbox._pending
-
-
 @REVOKE
 def test_transaction_lost_with_the_token_ends_no_session(provider, monkeypatch, caplog, revoke):
     """MySQL and MariaDB roll back the whole transaction after a deadlock."""
