@@ -820,8 +820,8 @@ class UserSessionStoreTests(_Mixin):
             session = self.create_sealed(expires=_ago(1))
             yield session, functools.partial(self.store.delete_expired_sessions, sleep=0)
 
-    def is_there(self, session: UserSession) -> bool:
-        """Return whether `session` has not been deleted, and delete it. It may have expired."""
+    def was_left(self, session: UserSession) -> bool:
+        """Delete `session`, and return whether it was still there. It may have expired."""
         deleted: bool = self.store.delete_user_session(session.key)
         return deleted
 
@@ -831,7 +831,7 @@ class UserSessionStoreTests(_Mixin):
             delete(on_ending=told.extend)
             self.assertEqual(told, [DeletedSession.of(session)])
             self.check_opens(told[0])
-            self.assertFalse(self.is_there(session))
+            self.assertFalse(self.was_left(session))
 
     def test_on_ending_gets_the_ticket_that_is_deleted(self) -> None:
         for session, delete in self.deletes():
@@ -849,7 +849,7 @@ class UserSessionStoreTests(_Mixin):
         for session, delete in self.deletes():
             delete()
             delete(on_ending=told.append)
-            self.assertFalse(self.is_there(session))
+            self.assertFalse(self.was_left(session))
         self.assertEqual(told, [])
 
     def test_on_ending_gets_every_session_of_many(self) -> None:
@@ -884,7 +884,7 @@ class UserSessionStoreTests(_Mixin):
         for session, delete in self.deletes():
             with self.assertRaises(LookupError):
                 delete(on_ending=fail)
-            self.assertTrue(self.is_there(session))
+            self.assertTrue(self.was_left(session))
 
     def test_on_ending_of_two_deletes_gets_each_session_once(self) -> None:
         for _ in range(5):
@@ -921,7 +921,7 @@ class UserSessionStoreTests(_Mixin):
                 delete(on_ending=write_and_fail)
             self.assertIsNone(self.store.get_user_session(note.key))
             delete(on_ending=write)
-            self.assertFalse(self.is_there(session))
+            self.assertFalse(self.was_left(session))
             self.assertIsNotNone(self.store.get_user_session(note.key))
 
     def test_what_on_ending_writes_is_rolled_back_with_the_delete(self) -> None:
@@ -941,7 +941,7 @@ class UserSessionStoreTests(_Mixin):
                     self.assertTrue(store.delete_user_session(session.key, on_ending=write))
                 raise LookupError
             self.assertIsNone(self.store.get_user_session(note.key))
-            self.assertTrue(self.is_there(session))
+            self.assertTrue(self.was_left(session))
 
     def _transactions(self) -> str | None:
         """Return the alias of the database in whose transactions the store takes part."""
