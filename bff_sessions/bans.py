@@ -29,6 +29,7 @@ from bff_sessions.contract import (
     ANY,
     AnyType,
     DeletedSession,
+    OnEnding,
     UserSession,
     UserSessionsFilter,
     UserSessionStore,
@@ -56,16 +57,18 @@ _MOVED: Final = "moved-"
 _NAMES: Final = ("session_id", "subject_id", "user_id")
 
 
-def delete_user_sessions(filter: UserSessionsFilter) -> list[DeletedSession]:
+def delete_user_sessions(
+    filter: UserSessionsFilter, *, on_ending: OnEnding | None = None
+) -> list[DeletedSession]:
     """Call the store's verb, and ban what matches from moving here."""
     store = get_store()
     using = _using(store)
     if using is None:
-        return store.delete_user_sessions(filter)
+        return store.delete_user_sessions(filter, on_ending=on_ending)
     with transaction.atomic(using=using):
         copies = _of_copies(filter)
         _write(using, [copies])
-        deleted = store.delete_user_sessions(filter)
+        deleted = store.delete_user_sessions(filter, on_ending=on_ending)
         if copies.session_id is not None:
             # Old copies of these may have no session ID, and so do not match by it.
             others = {_of_copies(UserSessionsFilter.of_session(session)) for session in deleted}
@@ -73,15 +76,19 @@ def delete_user_sessions(filter: UserSessionsFilter) -> list[DeletedSession]:
     return deleted
 
 
-async def adelete_user_sessions(filter: UserSessionsFilter) -> list[DeletedSession]:
+async def adelete_user_sessions(
+    filter: UserSessionsFilter, *, on_ending: OnEnding | None = None
+) -> list[DeletedSession]:
     """See delete_user_sessions()."""
     store = get_store()
     if _using(store) is None:
-        return await store.adelete_user_sessions(filter)
-    return await sync_to_async(delete_user_sessions)(filter)
+        return await store.adelete_user_sessions(filter, on_ending=on_ending)
+    return await sync_to_async(delete_user_sessions)(filter, on_ending=on_ending)
 
 
-def delete_user_session(key: str, session: UserSession | None = None) -> bool:
+def delete_user_session(
+    key: str, session: UserSession | None = None, *, on_ending: OnEnding | None = None
+) -> bool:
     """Call the store's verb, and ban copies of the session from moving here.
 
     Args:
@@ -90,21 +97,23 @@ def delete_user_session(key: str, session: UserSession | None = None) -> bool:
     store = get_store()
     using = _using(store)
     if using is None:
-        return store.delete_user_session(key)
+        return store.delete_user_session(key, on_ending=on_ending)
     with transaction.atomic(using=using):
         session = session or store.get_user_session(key)
         # Nothing says whose an anonymous session is.
         if session is not None and session.subject_id is not None:
             _write(using, [_of_copies(UserSessionsFilter.of_session(session))])
-        return store.delete_user_session(key)
+        return store.delete_user_session(key, on_ending=on_ending)
 
 
-async def adelete_user_session(key: str, session: UserSession | None = None) -> bool:
+async def adelete_user_session(
+    key: str, session: UserSession | None = None, *, on_ending: OnEnding | None = None
+) -> bool:
     """See delete_user_session()."""
     store = get_store()
     if _using(store) is None:
-        return await store.adelete_user_session(key)
-    return await sync_to_async(delete_user_session)(key, session)
+        return await store.adelete_user_session(key, on_ending=on_ending)
+    return await sync_to_async(delete_user_session)(key, session, on_ending=on_ending)
 
 
 def ban(filter: UserSessionsFilter) -> None:

@@ -26,7 +26,13 @@ from bff_sessions.adapters.checks import check_adapters
 from bff_sessions.contract import UserSessionStore, check_text
 from bff_sessions.device.checks import check_device
 from bff_sessions.identity import is_claims_key
-from bff_sessions.oidc.checks import check_logout, check_providers, check_revocation, check_tokens
+from bff_sessions.oidc.checks import (
+    check_logout,
+    check_outbox,
+    check_providers,
+    check_revocation,
+    check_tokens,
+)
 from bff_sessions.protection import check_keys
 from bff_sessions.stores import get_store, load_store_class
 from bff_sessions.views.checks import check_endpoints
@@ -175,6 +181,7 @@ def check_settings(**kwargs: Any) -> Iterable[CheckMessage]:
     yield from check_endpoints()
     yield from check_tokens(conf.ACCESS_TOKEN_MARGIN)
     yield from check_revocation(conf.TOKEN_REVOCATION)
+    yield from check_outbox()
     yield from check_device(conf.DEVICE)
 
 

@@ -15,7 +15,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime
-from typing import Final, Protocol, TypeGuard
+from typing import Final, Protocol, TypeAlias, TypeGuard
 
 from asgiref.sync import sync_to_async
 
@@ -29,6 +29,7 @@ __all__ = [
     "AnyType",
     "DeletedSession",
     "Device",
+    "OnEnding",
     "Paging",
     "UserSession",
     "UserSessionStore",
@@ -217,6 +218,20 @@ class DeletedSession:
     def bound(self) -> tuple[str | int | None, ...]:
         """What the ticket is bound to beside key and partition, see bound_values()."""
         return bound_values(self)
+
+
+OnEnding: TypeAlias = Callable[[Sequence[DeletedSession]], None]
+"""What must happen together with a delete.
+
+A store with transactions calls it for each batch, inside the transaction that deletes the batch:
+what it writes there and the delete are committed together, or not at all. Any other store calls
+it before it deletes the batch: a crash in between may repeat the call, and loses nothing. A store
+that tries a transaction again calls it again.
+
+It gets each session as it is deleted, with its ticket, and is not called without sessions. If it
+raises, nothing of the batch is deleted, and the error propagates. It is synchronous and may use a
+database: an asynchronous verb of your own calls it through ``sync_to_async``.
+"""
 
 
 def bound_values(session: UserSession | DeletedSession) -> tuple[str | int | None, ...]:
@@ -446,12 +461,16 @@ class UserSessionStore(ABC):
         return await sync_to_async(self.update_user_session)(key, update, if_version=if_version)
 
     @abstractmethod
-    def delete_user_session(self, key: str) -> bool:
-        """Remove the session, expired or not. Whether there was one to remove."""
+    def delete_user_session(self, key: str, *, on_ending: OnEnding | None = None) -> bool:
+        """Remove the session, expired or not. Whether there was one to remove.
 
-    async def adelete_user_session(self, key: str) -> bool:
+        Args:
+            on_ending: is called with the session before it is lost, see `OnEnding`.
+        """
+
+    async def adelete_user_session(self, key: str, *, on_ending: OnEnding | None = None) -> bool:
         """See delete_user_session()."""
-        return await sync_to_async(self.delete_user_session)(key)
+        return await sync_to_async(self.delete_user_session)(key, on_ending=on_ending)
 
     @abstractmethod
     def get_user_sessions(self, filter: UserSessionsFilter) -> list[UserSession]:
@@ -465,16 +484,23 @@ class UserSessionStore(ABC):
         return await sync_to_async(self.get_user_sessions)(filter)
 
     @abstractmethod
-    def delete_user_sessions(self, filter: UserSessionsFilter) -> list[DeletedSession]:
+    def delete_user_sessions(
+        self, filter: UserSessionsFilter, *, on_ending: OnEnding | None = None
+    ) -> list[DeletedSession]:
         """Remove all that match, expired or not, and return what this call removed.
 
         Each bounded batch is locked, read and deleted in one transaction. Another delete at
         the same time is harmless; nothing that matches is left when the call returns.
+
+        Args:
+            on_ending: is called with each batch before it is lost, see `OnEnding`.
         """
 
-    async def adelete_user_sessions(self, filter: UserSessionsFilter) -> list[DeletedSession]:
+    async def adelete_user_sessions(
+        self, filter: UserSessionsFilter, *, on_ending: OnEnding | None = None
+    ) -> list[DeletedSession]:
         """See delete_user_sessions()."""
-        return await sync_to_async(self.delete_user_sessions)(filter)
+        return await sync_to_async(self.delete_user_sessions)(filter, on_ending=on_ending)
 
     def query_user_sessions(
         self, filter: UserSessionsFilter, *, cursor: str | None = None, limit: int = 100
@@ -702,6 +728,7 @@ class UserSessionStoreCleanup(ABC):
         partition: str | AnyType = ANY,
         dry_run: bool = False,
         on_deleted: Callable[[Sequence[DeletedSession]], None] | None = None,
+        on_ending: OnEnding | None = None,
         should_stop: Callable[[], bool] | None = None,
     ) -> int:
         """Remove sessions whose time is over, in bounded batches, and return how many.
@@ -718,6 +745,7 @@ class UserSessionStoreCleanup(ABC):
             dry_run: remove nothing; the count is what would go.
             on_deleted: gets what each batch removed, after its commit; with empty tickets,
                 perhaps, if it is a `WithoutTickets`.
+            on_ending: is called with each batch before it is lost, see `OnEnding`.
             should_stop: asked before each batch and while resting; True ends the work.
         """
 
@@ -730,6 +758,7 @@ class UserSessionStoreCleanup(ABC):
         partition: str | AnyType = ANY,
         dry_run: bool = False,
         on_deleted: Callable[[Sequence[DeletedSession]], None] | None = None,
+        on_ending: OnEnding | None = None,
         should_stop: Callable[[], bool] | None = None,
     ) -> int:
         """See delete_expired_sessions()."""
@@ -740,5 +769,6 @@ class UserSessionStoreCleanup(ABC):
             partition=partition,
             dry_run=dry_run,
             on_deleted=on_deleted,
+            on_ending=on_ending,
             should_stop=should_stop,
         )

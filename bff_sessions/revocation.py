@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bff_sessions import bans
 from bff_sessions.contract import DeletedSession, UserSessionsFilter
+from bff_sessions.endings import Ending, hook_for
 from bff_sessions.signals import sessions_revoked
 from bff_sessions.stores import get_store
 
@@ -19,7 +20,7 @@ def revoke_sessions(filter: UserSessionsFilter) -> int:
     Sends `bff_sessions.signals.sessions_revoked` if there was one.
     """
     store = get_store()
-    ended = bans.delete_user_sessions(filter)
+    ended = bans.delete_user_sessions(filter, on_ending=hook_for(Ending.REVOKED))
     if ended:
         sessions_revoked.send_robust(type(store), sessions=ended)
     return len(ended)
@@ -28,7 +29,7 @@ def revoke_sessions(filter: UserSessionsFilter) -> int:
 async def arevoke_sessions(filter: UserSessionsFilter) -> int:
     """See revoke_sessions()."""
     store = get_store()
-    ended = await bans.adelete_user_sessions(filter)
+    ended = await bans.adelete_user_sessions(filter, on_ending=hook_for(Ending.REVOKED))
     if ended:
         await sessions_revoked.asend_robust(type(store), sessions=ended)
     return len(ended)
@@ -42,7 +43,7 @@ def revoke_session(key: str) -> bool:
     """
     store = get_store()
     session = store.get_user_session(key)
-    ended = bans.delete_user_session(key, session)
+    ended = bans.delete_user_session(key, session, on_ending=hook_for(Ending.REVOKED))
     if session is None:
         return ended
     if ended:
@@ -58,7 +59,7 @@ async def arevoke_session(key: str) -> bool:
     """See revoke_session()."""
     store = get_store()
     session = await store.aget_user_session(key)
-    ended = await bans.adelete_user_session(key, session)
+    ended = await bans.adelete_user_session(key, session, on_ending=hook_for(Ending.REVOKED))
     if session is None:
         return ended
     if ended:

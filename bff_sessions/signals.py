@@ -9,5 +9,6 @@ sessions_revoked = Signal()
 
 Sent once for each revocation that ended something, with `sender` (the store's class) and
 `sessions` (a list of `DeletedSession`). Sent at once, also inside a transaction of the caller: a
-receiver that cannot undo what it does waits with `django.db.transaction.on_commit()`.
+receiver that cannot undo what it does waits with `django.db.transaction.on_commit()`. It is not
+sent if the process is killed, the asynchronous caller is cancelled or a later batch fails.
 """

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 from unittest import TestCase, mock
 
 from asgiref.sync import async_to_sync
-from django.db import connections
+from django.db import connections, transaction
 
 from bff_sessions.contract import (
     DeletedSession,
@@ -807,6 +807,153 @@ class UserSessionStoreTests(_Mixin):
         self.assertEqual(len(told), 1)
         self.check_opens(told[0])
 
+    # What must happen together with a delete
+
+    def deletes(self) -> Iterator[tuple[UserSession, Callable[..., Any]]]:
+        """Yield a new session and what ends it, for each verb that deletes."""
+        session = self.create_sealed()
+        yield session, functools.partial(self.store.delete_user_session, session.key)
+        session = self.create_sealed(subject_id="bob")
+        filter = UserSessionsFilter(subject_id="bob")
+        yield session, functools.partial(self.store.delete_user_sessions, filter)
+        if self._cleans_up():
+            session = self.create_sealed(expires=_ago(1))
+            yield session, functools.partial(self.store.delete_expired_sessions, sleep=0)
+
+    def was_left(self, session: UserSession) -> bool:
+        """Delete `session`, and return whether it was still there. It may have expired."""
+        deleted: bool = self.store.delete_user_session(session.key)
+        return deleted
+
+    def test_on_ending_gets_what_is_deleted_with_tickets_that_open(self) -> None:
+        for session, delete in self.deletes():
+            told: list[DeletedSession] = []
+            delete(on_ending=told.extend)
+            self.assertEqual(told, [DeletedSession.of(session)])
+            self.check_opens(told[0])
+            self.assertFalse(self.was_left(session))
+
+    def test_on_ending_gets_the_ticket_that_is_deleted(self) -> None:
+        for session, delete in self.deletes():
+            changed = sealed(session, b"newer data")
+            self.store.update_user_session(session.key, UserSessionUpdate.of(changed))
+            told: list[DeletedSession] = []
+            delete(on_ending=told.extend)
+            self.assertEqual([one.ticket for one in told], [changed.ticket])
+
+    def test_on_ending_is_not_called_for_what_is_not_deleted(self) -> None:
+        self.create(subject_id="carol")
+        told: list[Sequence[DeletedSession]] = []
+        for key in (token_hex(32), "", "\0"):
+            self.store.delete_user_session(key, on_ending=told.append)
+        for session, delete in self.deletes():
+            delete()
+            delete(on_ending=told.append)
+            self.assertFalse(self.was_left(session))
+        self.assertEqual(told, [])
+
+    def test_on_ending_gets_every_session_of_many(self) -> None:
+        sessions = [self.create() for _ in range(3)]
+        self.create(subject_id="bob")
+        told: list[DeletedSession] = []
+        filter = UserSessionsFilter(subject_id="alice")
+        deleted = self.store.delete_user_sessions(filter, on_ending=told.extend)
+        self.assertEqual({one.key for one in told}, {session.key for session in sessions})
+        self.assertEqual(len(told), len(deleted))
+
+    def test_on_ending_gets_every_batch_of_a_clean_up(self) -> None:
+        self.needs_cleanup()
+        keys = {self.create(expires=_ago(1)).key for _ in range(3)}
+        self.create()
+        told: list[DeletedSession] = []
+        counts: list[int] = []
+        self.store.delete_expired_sessions(
+            batch_size=2,
+            sleep=0,
+            on_deleted=WithoutTickets(lambda batch: counts.append(len(batch))),
+            on_ending=told.extend,
+        )
+        self.assertEqual({one.key for one in told}, keys)
+        self.assertTrue(all(one.ticket for one in told))
+        self.assertEqual(sum(counts), 3)
+
+    def test_on_ending_that_raises_leaves_the_session(self) -> None:
+        def fail(batch: Sequence[DeletedSession]) -> None:
+            raise LookupError
+
+        for session, delete in self.deletes():
+            with self.assertRaises(LookupError):
+                delete(on_ending=fail)
+            self.assertTrue(self.was_left(session))
+
+    def test_on_ending_of_two_deletes_gets_each_session_once(self) -> None:
+        for _ in range(5):
+            session = self.create()
+            told: list[DeletedSession] = []
+            delete = functools.partial(
+                self.store.delete_user_session, session.key, on_ending=told.extend
+            )
+            filter = UserSessionsFilter(subject_id="alice")
+            delete_many = functools.partial(
+                self.store.delete_user_sessions, filter, on_ending=told.extend
+            )
+            results = self.race(delete, delete_many)
+            self.assertFalse([one for one in results if isinstance(one, Exception)])
+            # A store without transactions may tell of it again.
+            self.assertEqual({one.key for one in told}, {session.key})
+            if self._transactions() is not None:
+                self.assertEqual(len(told), 1)
+
+    def test_what_on_ending_writes_is_committed_with_the_delete(self) -> None:
+        using = self._needs_transactions()
+        for session, delete in self.deletes():
+            note = make_session(subject_id="note")
+
+            def write(batch: Sequence[DeletedSession], note: UserSession = note) -> None:
+                self.assertTrue(connections[using].in_atomic_block)
+                self._itself().create_user_session(note)
+
+            def write_and_fail(batch: Sequence[DeletedSession], write: Any = write) -> None:
+                write(batch)
+                raise LookupError
+
+            with self.assertRaises(LookupError):
+                delete(on_ending=write_and_fail)
+            self.assertIsNone(self.store.get_user_session(note.key))
+            delete(on_ending=write)
+            self.assertFalse(self.was_left(session))
+            self.assertIsNotNone(self.store.get_user_session(note.key))
+
+    def test_what_on_ending_writes_is_rolled_back_with_the_delete(self) -> None:
+        using = self._needs_transactions()
+        store = self._itself()  # Only the caller's own thread is in its transaction.
+        for session in (self.create(), self.create(subject_id="bob")):
+            note = make_session(subject_id="note")
+
+            def write(batch: Sequence[DeletedSession], note: UserSession = note) -> None:
+                store.create_user_session(note)
+
+            with suppress(LookupError), transaction.atomic(using=using):
+                if session.subject_id == "bob":
+                    filter = UserSessionsFilter(subject_id="bob")
+                    self.assertEqual(len(store.delete_user_sessions(filter, on_ending=write)), 1)
+                else:
+                    self.assertTrue(store.delete_user_session(session.key, on_ending=write))
+                raise LookupError
+            self.assertIsNone(self.store.get_user_session(note.key))
+            self.assertTrue(self.was_left(session))
+
+    def _transactions(self) -> str | None:
+        """Return the alias of the database in whose transactions the store takes part."""
+        using: str | None = getattr(self._itself(), "using", None)
+        return using
+
+    def _needs_transactions(self) -> str:
+        using = self._transactions()
+        if using is None:
+            self.skipTest("The store has no transactions.")
+        return using
+
     # Signed out is out
 
     def test_signed_out_is_out_for_a_save_in_flight(self) -> None:
@@ -1138,12 +1285,16 @@ class UserSessionStoreTests(_Mixin):
 
     def needs_cleanup(self) -> None:
         """Leave a test that is about an ability which the store does not claim."""
+        if not self._cleans_up():
+            self.skipTest("The store does not clean up.")
+
+    def _cleans_up(self) -> bool:
         store = self._itself()
         with suppress(NotImplementedError):
             if isinstance(store, UserSessionStoreCleanup):
                 store.delete_expired_sessions(dry_run=True)
-                return
-        self.skipTest("The store does not clean up.")
+                return True
+        return False
 
     # What is shown
 

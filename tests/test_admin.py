@@ -32,12 +32,12 @@ class RecordingStore(OrmUserSessionStore):
 
     deleted = []
 
-    def delete_user_session(self, key):
+    def delete_user_session(self, key, **arguments):
         self.deleted.append(key)
-        return super().delete_user_session(key)
+        return super().delete_user_session(key, **arguments)
 
-    def delete_user_sessions(self, filter):
-        sessions = super().delete_user_sessions(filter)
+    def delete_user_sessions(self, filter, **arguments):
+        sessions = super().delete_user_sessions(filter, **arguments)
         self.deleted.extend(session.key for session in sessions)
         return sessions
 
@@ -47,10 +47,10 @@ class MovingStore(OrmUserSessionStore):
 
     moving = None
 
-    def delete_user_session(self, key):
+    def delete_user_session(self, key, **arguments):
         if key == self.moving:
             Session.objects.filter(key=key).update(key=token_hex(32))
-        return super().delete_user_session(key)
+        return super().delete_user_session(key, **arguments)
 
 
 @pytest.fixture

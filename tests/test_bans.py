@@ -433,7 +433,7 @@ def test_rollback_undoes_the_ban_and_the_end(taking_over):
 
 @pytest.mark.django_db
 def test_failed_delete_leaves_no_ban(taking_over, monkeypatch):
-    def fail(self, filter):
+    def fail(self, filter, **arguments):
         raise RuntimeError
 
     monkeypatch.setattr(OrmUserSessionStore, "delete_user_sessions", fail)

@@ -10,10 +10,10 @@ from django.utils import timezone
 from django.views.decorators.debug import sensitive_variables
 
 from bff_sessions.contract import UserSession, UserSessionStoreCleanup
+from bff_sessions.endings import Ending, hook_for
 from bff_sessions.engine import lifetimes
 from bff_sessions.engine.exclusive import ExclusiveSession
 from bff_sessions.engine.steps import arun, run
-from bff_sessions.oidc.outbox import for_expired_sessions
 from bff_sessions.stores import get_store
 
 __all__ = ["SessionStore"]
@@ -100,12 +100,12 @@ class SessionStore(ExclusiveSession):
 
     @classmethod
     def clear_expired(cls) -> None:
-        cls._get_cleanup().delete_expired_sessions(on_deleted=for_expired_sessions())
+        cls._get_cleanup().delete_expired_sessions(on_ending=hook_for(Ending.EXPIRED))
 
     @classmethod
     async def aclear_expired(cls) -> None:
         """See clear_expired()."""
-        await cls._get_cleanup().adelete_expired_sessions(on_deleted=for_expired_sessions())
+        await cls._get_cleanup().adelete_expired_sessions(on_ending=hook_for(Ending.EXPIRED))
 
     def get_user_session(self) -> UserSession | None:
         """What the store holds of this session, as last loaded or saved; None if it has none."""

@@ -10,17 +10,20 @@ from typing import Any, Final
 
 from django.core.checks import CheckMessage, Error, Warning
 from django.core.exceptions import ImproperlyConfigured
+from django.db import router
 
 from bff_sessions import conf
 from bff_sessions.contract import MAX_TEXT, is_moment
 from bff_sessions.oidc.addresses import is_secure, is_url
 from bff_sessions.oidc.options import LogoutOptions, RevocationOptions
+from bff_sessions.stores import get_store
 
 __all__ = [
     "ALGORITHMS",
     "DEFAULT_ALGORITHMS",
     "ENDPOINTS",
     "check_logout",
+    "check_outbox",
     "check_providers",
     "check_revocation",
     "check_tokens",
@@ -260,6 +263,31 @@ def check_revocation(options: Any) -> Iterator[CheckMessage]:
                 hint="Give a timedelta, for example timedelta(days=3), or leave it out.",
                 id="bff_sessions.E046",
             )
+
+
+def check_outbox() -> Iterator[CheckMessage]:
+    """Find out whether a session and its token end in one transaction."""
+    if conf.TOKEN_REVOCATION is None or not conf.PROVIDERS:
+        return
+    try:
+        sessions = getattr(get_store(), "using", None)
+    except ImproperlyConfigured:
+        return  # check_settings() reports that.
+    if sessions is None:
+        return
+    from bff_sessions.models import TokenRevocation
+
+    tokens = router.db_for_write(TokenRevocation)
+    if tokens != sessions:
+        yield Warning(
+            f"Sessions are in the database {sessions!r}, and refresh tokens of ended sessions in "
+            f"{tokens!r}: a crash or a rollback can revoke the token of a session that lives on.",
+            hint=(
+                "Let DATABASE_ROUTERS name the same database for the models Session and "
+                "TokenRevocation of bff_sessions."
+            ),
+            id="bff_sessions.W047",
+        )
 
 
 def _is_text(value: object) -> bool:

@@ -1,16 +1,18 @@
 """Refresh tokens of sessions that have ended, on their way to the provider that revokes them.
 
-The session has ended before anything happens here, and nothing here can change that: whatever goes
-wrong is a line in the log. Tokens are written down in the transaction that ended the session, are
-sent after its commit and after the response, and again by ``manage.py revoke_tokens`` until the
-provider has taken them (RFC 7009), see `bff_sessions.oidc.sending`.
+Nothing here keeps a session from ending: whatever goes wrong is a line in the log. Tokens are
+written down in the transaction that deletes the session, or before a store without transactions
+deletes it. They are sent after the commit and after the response, and again by
+``manage.py revoke_tokens`` until the provider has taken them (RFC 7009), see
+`bff_sessions.oidc.sending`.
 """
 
 from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Collection
+from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
@@ -20,18 +22,19 @@ from django.core.signals import request_finished
 from django.db import connections, transaction
 from django.views.decorators.debug import sensitive_variables
 
-from bff_sessions import conf
-from bff_sessions.contract import DeletedSession
+from bff_sessions import conf, endings
+from bff_sessions.contract import DeletedSession, OnEnding
+from bff_sessions.endings import Ending
 from bff_sessions.oidc.options import RevocationOptions, get_revocation_options
 from bff_sessions.oidc.sealing import seal_token
 from bff_sessions.oidc.tokens import Tokens, tokens_of
-from bff_sessions.signals import sessions_revoked
+from bff_sessions.stores import get_store
 from bff_sessions.stores.scopes import scope_of
 
 if TYPE_CHECKING:
-    from bff_sessions.models import TokenRevocation
+    from bff_sessions.models import TokenRevocation, TokenRevocationQuerySet
 
-__all__ = ["ahand_over", "connect", "for_expired_sessions", "hand_over"]
+__all__ = ["ahand_over", "connect", "hand_over"]
 
 logger = logging.getLogger("bff_sessions.oidc")
 
@@ -46,40 +49,55 @@ _pending: Final = deque[tuple[str, str, str]](maxlen=100)
 
 
 @sensitive_variables()
-def hand_over(ended: Iterable[DeletedSession | Tokens], *, after_response: bool = True) -> None:
-    """Let the refresh tokens of sessions that have ended be revoked. Raises nothing.
+def hand_over(ended: Collection[DeletedSession | Tokens], *, after_response: bool = True) -> None:
+    """Let the refresh tokens of sessions that end be revoked.
 
     For those whose provider is configured, unless they were given for offline access.
 
     Args:
         ended: the sessions, or the tokens themselves with their issuer.
         after_response: whether the request at hand sends them, once it has been answered.
+
+    Raises:
+        Exception: if the transaction that deletes the sessions can only be rolled back. They live
+            on, and so do their tokens. Any other error is a line in the log.
     """
+    rows: dict[str, TokenRevocation] = {}
     try:
         options = get_revocation_options()
         if options is None:
             return
-        rows = {row.digest: row for one in ended if (row := _to_row(one, options)) is not None}
-        if rows:
-            _write(list(rows.values()), after_response and options.after_response)
+        outbox = _current()
+        with _savepoint(outbox.db):
+            rows |= {row.digest: row for one in ended if (row := _to_row(one, options)) is not None}
+            if rows:
+                _write(outbox, list(rows.values()), after_response and options.after_response)
     except Exception as error:
+        if _is_undone():
+            raise
         # The name only, here and below: the text may hold what could not be written.
-        logger.error("Tokens that are to be revoked were lost: %s.", type(error).__name__)
+        logger.error(
+            "%d refresh token(s) that are to be revoked were lost: %s.",
+            len(rows or ended),
+            type(error).__name__,
+        )
 
 
 async def ahand_over(
-    ended: Iterable[DeletedSession | Tokens], *, after_response: bool = True
+    ended: Collection[DeletedSession | Tokens], *, after_response: bool = True
 ) -> None:
     """See hand_over()."""
     await sync_to_async(hand_over)(ended, after_response=after_response)
 
 
-def for_expired_sessions() -> Callable[[Sequence[DeletedSession]], None] | None:
-    """What a clean-up calls with the sessions that it removes; None if that is nobody's wish."""
-    options = get_revocation_options()
-    if options is None or not options.expired_sessions:
+def _find_hook(ending: Ending) -> OnEnding | None:
+    if conf.TOKEN_REVOCATION is None or not conf.PROVIDERS:
         return None
-    return partial(hand_over, after_response=False)
+    if ending is Ending.REVOKED:
+        return hand_over
+    options = get_revocation_options()
+    wanted = options is not None and options.expired_sessions
+    return partial(hand_over, after_response=False) if wanted else None
 
 
 def _to_row(ended: DeletedSession | Tokens, options: RevocationOptions) -> TokenRevocation | None:
@@ -105,15 +123,38 @@ def _to_row(ended: DeletedSession | Tokens, options: RevocationOptions) -> Token
     return TokenRevocation(digest=digest, issuer=issuer, token=token, created=now, due=now)
 
 
-def _write(rows: list[TokenRevocation], after_response: bool) -> None:
-    from bff_sessions.models import TokenRevocation
-
-    outbox = TokenRevocation.objects.current()
+def _write(
+    outbox: TokenRevocationQuerySet, rows: list[TokenRevocation], after_response: bool
+) -> None:
     outbox.add(rows)
     if after_response:
         scope = scope_of(outbox.db)
         pending = [(outbox.db, scope, row.digest) for row in rows]
         transaction.on_commit(lambda: _pending.extend(pending), using=outbox.db)
+
+
+def _current() -> TokenRevocationQuerySet:
+    from bff_sessions.models import TokenRevocation
+
+    return TokenRevocation.objects.current()
+
+
+def _savepoint(using: str) -> AbstractContextManager[None]:
+    """Return a context in which a fault, also of BFF_SESSIONS["TOKENS"], spoils no transaction."""
+    return transaction.atomic(using=using) if connections[using].in_atomic_block else nullcontext()
+
+
+def _is_undone() -> bool:
+    """Return whether what deletes the sessions cannot be committed any more.
+
+    After a deadlock MySQL and MariaDB have rolled back more than the savepoint, and a connection
+    that was lost has no transaction.
+    """
+    using = getattr(get_store(), "using", None)
+    if using is None or using != _current().db:
+        return False
+    connection = connections[using]
+    return connection.in_atomic_block and connection.needs_rollback
 
 
 # After the response
@@ -156,11 +197,7 @@ def _take_pending() -> dict[str, list[str]]:
     return taken
 
 
-def _receive(*, sessions: list[DeletedSession], **kwargs: Any) -> None:
-    hand_over(sessions)
-
-
 def connect() -> None:
-    """Listen to what ends sessions, and to the end of requests."""
-    sessions_revoked.connect(_receive, dispatch_uid="bff_sessions.oidc.outbox")
+    """Subscribe to what ends sessions, and listen to the end of requests."""
+    endings.subscribe(_find_hook)
     request_finished.connect(_send_pending, dispatch_uid="bff_sessions.oidc.outbox")

@@ -48,11 +48,15 @@ class ExpiredRows:
                 return removed
         return 0
 
-    def take(self, size: int, columns: Sequence[str]) -> list[dict[str, Any]]:
-        """See remove(); what was in these columns."""
+    def take(
+        self, size: int, columns: Sequence[str], end: Callable[[list[dict[str, Any]]], None]
+    ) -> list[dict[str, Any]]:
+        """See remove(); what was in these columns, which `end` gets in the transaction."""
         for chosen in self._choose(size):
             with self._transaction():
                 taken = list(self._lock(chosen).values("id", *columns))
+                if taken:
+                    end(taken)
                 self._delete([row["id"] for row in taken])
             if taken:
                 return taken

@@ -15,6 +15,7 @@ from bff_sessions.contract import (
     AnyType,
     DeletedSession,
     Device,
+    OnEnding,
     Paging,
     UserSession,
     UserSessionsFilter,
@@ -119,9 +120,10 @@ class InMemoryUserSessionStore(UserSessionStore, UserSessionStoreCleanup):
             holder, _ = self._leases.get(key, (None, None))
             return holder == owner and self._leases.pop(key, None) is not None
 
-    def delete_user_session(self, key: str) -> bool:
+    def delete_user_session(self, key: str, *, on_ending: OnEnding | None = None) -> bool:
         with self._lock:
-            return self._remove(key) is not None
+            session = self._sessions.get(key)
+            return session is not None and bool(self._delete([session], on_ending))
 
     def get_user_sessions(self, filter: UserSessionsFilter) -> list[UserSession]:
         now = datetime.now(UTC)
@@ -141,12 +143,12 @@ class InMemoryUserSessionStore(UserSessionStore, UserSessionStoreCleanup):
                 if session.is_live(now) and filter.matches(session)
             )
 
-    def delete_user_sessions(self, filter: UserSessionsFilter) -> list[DeletedSession]:
+    def delete_user_sessions(
+        self, filter: UserSessionsFilter, *, on_ending: OnEnding | None = None
+    ) -> list[DeletedSession]:
         with self._lock:
             found = [s for s in self._sessions.values() if filter.matches(s)]
-            for session in found:
-                self._remove(session.key)
-        return [DeletedSession.of(session) for session in found]
+            return self._delete(found, on_ending)
 
     def delete_expired_sessions(
         self,
@@ -157,6 +159,7 @@ class InMemoryUserSessionStore(UserSessionStore, UserSessionStoreCleanup):
         partition: str | AnyType = ANY,
         dry_run: bool = False,
         on_deleted: Callable[[Sequence[DeletedSession]], None] | None = None,
+        on_ending: OnEnding | None = None,
         should_stop: Callable[[], bool] | None = None,
     ) -> int:
         def expired() -> list[UserSession]:
@@ -169,11 +172,9 @@ class InMemoryUserSessionStore(UserSessionStore, UserSessionStoreCleanup):
 
         def delete_batch(size: int) -> int:
             with self._lock:
-                batch = expired()[:size]
-                for session in batch:
-                    self._remove(session.key)
+                batch = self._delete(expired()[:size], on_ending)
             if batch and on_deleted is not None:
-                on_deleted([DeletedSession.of(session) for session in batch])
+                on_deleted(batch)
             return len(batch)
 
         if dry_run:
@@ -187,10 +188,16 @@ class InMemoryUserSessionStore(UserSessionStore, UserSessionStoreCleanup):
             should_stop=should_stop,
         )
 
-    def _remove(self, key: str) -> UserSession | None:
-        self._leases.pop(key, None)
-        self._numbers.pop(key, None)
-        return self._sessions.pop(key, None)
+    def _delete(
+        self, found: Sequence[UserSession], on_ending: OnEnding | None
+    ) -> list[DeletedSession]:
+        deleted = [DeletedSession.of(session) for session in found]
+        if deleted and on_ending is not None:
+            on_ending(deleted)
+        for session in found:
+            del self._sessions[session.key], self._numbers[session.key]
+            self._leases.pop(session.key, None)
+        return deleted
 
     def _get_at(self, key: str, if_version: int | None) -> UserSession:
         session = self._sessions.get(key)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, fields
 from datetime import UTC, datetime, timedelta
 from functools import cache, partial
@@ -20,6 +20,7 @@ from bff_sessions.contract import (
     AnyType,
     DeletedSession,
     Device,
+    OnEnding,
     Paging,
     UserSession,
     UserSessionsFilter,
@@ -150,8 +151,11 @@ class OrmUserSessionStore(UserSessionStore, UserSessionStoreCleanup):
         leased = self._rows().filter(key=key, lease_owner=owner)
         return bool(leased.update(lease_owner=None, lease_until=None))
 
-    def delete_user_session(self, key: str) -> bool:
-        return can_be_kept(key) and bool(_DELETE.execute(self.using, key=key))
+    def delete_user_session(self, key: str, *, on_ending: OnEnding | None = None) -> bool:
+        if on_ending is None:
+            return can_be_kept(key) and bool(_DELETE.execute(self.using, key=key))
+        with transaction.atomic(using=self.using):
+            return bool(self._delete(self._lock(self._rows().filter(key=key)), on_ending))
 
     def get_user_sessions(self, filter: UserSessionsFilter) -> list[UserSession]:
         rows = self._rows().filter(_live(), _matching(filter)).order_by("-renewed", "-id")
@@ -168,7 +172,9 @@ class OrmUserSessionStore(UserSessionStore, UserSessionStoreCleanup):
         found = rows.values("id", *_LISTED)[: paging.rows]
         return paging.page((_position_of(row), _to_listed(row)) for row in found)
 
-    def delete_user_sessions(self, filter: UserSessionsFilter) -> list[DeletedSession]:
+    def delete_user_sessions(
+        self, filter: UserSessionsFilter, *, on_ending: OnEnding | None = None
+    ) -> list[DeletedSession]:
         matching = self._rows().filter(_matching(filter)).values_list("key", flat=True)
         deleted: list[DeletedSession] = []
         previous: list[str] = []
@@ -179,9 +185,8 @@ class OrmUserSessionStore(UserSessionStore, UserSessionStoreCleanup):
                 # In the order of keys and through their index, as all do who lock several; see
                 # ExpiredRows. An update may have come between: what matches now counts.
                 rows = self._lock(self._rows().filter(key__in=keys).order_by("key"))
-                found = [row for row in rows if filter.matches(row)]
-                self._rows().filter(id__in=[row.pk for row in found])._raw_delete(self.using)
-            deleted += [_to_deleted({n: getattr(row, n) for n in _DELETED}) for row in found]
+                batch = self._delete((row for row in rows if filter.matches(row)), on_ending)
+            deleted += batch
         return deleted
 
     def delete_expired_sessions(
@@ -193,19 +198,24 @@ class OrmUserSessionStore(UserSessionStore, UserSessionStoreCleanup):
         partition: str | AnyType = ANY,
         dry_run: bool = False,
         on_deleted: Callable[[Sequence[DeletedSession]], None] | None = None,
+        on_ending: OnEnding | None = None,
         should_stop: Callable[[], bool] | None = None,
     ) -> int:
         rows = self._rows() if partition is ANY else self._rows().filter(partition=partition)
         expired = ExpiredRows(rows, partial(self._lock, skip_locked=True))
         columns = [name for name in _DELETED if name != "ticket"]
-        if not isinstance(on_deleted, WithoutTickets):
+        if on_ending is not None or not isinstance(on_deleted, WithoutTickets):
             columns.append("ticket")
 
+        def end(rows: list[dict[str, Any]]) -> None:
+            if on_ending is not None:
+                on_ending([_to_deleted(row) for row in rows])
+
         def delete_batch(size: int) -> int:
-            if on_deleted is None:
+            if on_deleted is None and on_ending is None:
                 return expired.remove(size)
-            deleted = [_to_deleted(row) for row in expired.take(size, columns)]
-            if deleted:
+            deleted = [_to_deleted(row) for row in expired.take(size, columns, end)]
+            if deleted and on_deleted is not None:
                 on_deleted(deleted)
             return len(deleted)
 
@@ -256,6 +266,16 @@ class OrmUserSessionStore(UserSessionStore, UserSessionStoreCleanup):
         if statement.execute(self.using, key=key, if_version=if_version, version=version, **values):
             return version
         raise SessionChanged if self._rows().filter(key=key).exists() else SessionMissing
+
+    def _delete(
+        self, locked: Iterable[Session], on_ending: OnEnding | None
+    ) -> list[DeletedSession]:
+        rows = list(locked)
+        deleted = [_to_deleted({n: getattr(row, n) for n in _DELETED}) for row in rows]
+        if deleted and on_ending is not None:
+            on_ending(deleted)
+        self._rows().filter(id__in=[row.pk for row in rows])._raw_delete(self.using)
+        return deleted
 
     def _lock(self, rows: QuerySet[Session], *, skip_locked: bool = False) -> QuerySet[Session]:
         """`rows`, each of which is locked from when it is read until the transaction ends."""

@@ -1,5 +1,6 @@
 """Refresh tokens of sessions that end are revoked at their provider: RFC 7009, over real HTTP."""
 
+import asyncio
 import io
 import json
 import logging
@@ -13,30 +14,39 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
 import pytest
-from asgiref.sync import async_to_sync
+from asgiref.sync import async_to_sync, sync_to_async
 from cryptography.fernet import Fernet
 from django.contrib.sessions.management.commands import clearsessions
+from django.core.checks import run_checks
 from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.core.signals import request_finished
-from django.db import DatabaseError, connection, connections, transaction
+from django.db import DatabaseError, OperationalError, connection, connections, transaction
 from django.db.models import F
 from django.http import HttpResponse
 from django.test import AsyncClient, Client
 from django.urls import include, path
 
+from bff_sessions import revocation
 from bff_sessions.contract import DeletedSession, UserSessionsFilter
+from bff_sessions.endings import Ending, hook_for
 from bff_sessions.engine import SessionStore
 from bff_sessions.exceptions import TicketUnreadable
 from bff_sessions.management.commands import revoke_tokens
-from bff_sessions.models import Session, TokenRevocation
+from bff_sessions.models import Session, TokenRevocation, TokenRevocationQuerySet
 from bff_sessions.oidc import outbox, sending
 from bff_sessions.oidc.outbox import hand_over
 from bff_sessions.oidc.sealing import open_token
 from bff_sessions.oidc.sending import Outcome, send
 from bff_sessions.oidc.tokens import Tokens
-from bff_sessions.revocation import arevoke_sessions, revoke_session, revoke_sessions
-from bff_sessions.stores import get_store
+from bff_sessions.revocation import (
+    arevoke_session,
+    arevoke_sessions,
+    revoke_session,
+    revoke_sessions,
+)
+from bff_sessions.stores import get_store, orm
+from bff_sessions.stores.orm import OrmUserSessionStore
 from tests.conftest import CACHED, MEMORY
 from tests.oidc.fake_provider import SECRET, serve
 from tests.processes import go, processes
@@ -151,13 +161,13 @@ def test_signing_out_revokes_the_token_that_the_session_held_last(provider, monk
     key, store, rotations = start(**provider.sign_in()), type(get_store()), []
 
     def rotating_before(delete):
-        def rotate_and_delete(self, which):
+        def rotate_and_delete(self, which, **arguments):
             if not rotations:
                 rotations.append(which)
                 other = SessionStore(key)
                 other["oidc"] = {**other["oidc"], "refresh_token": "rotated"}
                 other.save()
-            return delete(self, which)
+            return delete(self, which, **arguments)
 
         return rotate_and_delete
 
@@ -501,7 +511,295 @@ def test_one_unreadable_ticket_does_not_hide_the_others(provider):
     assert TokenRevocation.objects.count() == 1
 
 
+@pytest.mark.parametrize("in_transaction", [False, True])
+def test_failed_query_for_tokens_keeps_no_session_alive(provider, settings, caplog, in_transaction):
+    settings.BFF_SESSIONS = {
+        **settings.BFF_SESSIONS,
+        "TOKENS": f"{__name__}.read_no_table",
+    }
+    start(**provider.sign_in())
+    caplog.clear()
+    if in_transaction:
+        with transaction.atomic():
+            assert revoke_sessions(ALICES) == 1
+            assert not Session.objects.exists()
+    else:
+        assert revoke_sessions(ALICES) == 1
+    assert not Session.objects.exists()
+    assert {record.name for record in caplog.records} == {"bff_sessions.oidc"}
+
+
+def read_no_table(data, new=None):
+    """Tokens that live in a table of the project's."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1 FROM not_there")
+
+
+def test_error_says_how_many_tokens_were_lost(provider, monkeypatch, caplog):
+    for sid in "ab":
+        sign_in(provider, sid=sid)
+    with monkeypatch.context() as patch:
+        no_table(None, patch)
+        assert revoke_sessions(ALICES) == 2
+    (record,) = [record for record in caplog.records if record.levelno == logging.ERROR]
+    assert "2 refresh token(s)" in record.getMessage()
+
+
+# Delete and token together
+
+
+REVOKE = pytest.mark.parametrize(
+    "revoke", [revoke_sessions, async_to_sync(arevoke_sessions)], ids=["sync", "async"]
+)
+
+
+def test_client_that_hangs_up_loses_no_token(provider, monkeypatch):
+    sign_in(provider)
+    deleting, cancelled = threading.Event(), threading.Event()
+    delete = OrmUserSessionStore.delete_user_sessions
+
+    def wait_and_delete(*args, **kwargs):
+        deleting.set()
+        assert cancelled.wait(60)
+        return delete(*args, **kwargs)
+
+    async def hang_up():
+        task = asyncio.ensure_future(arevoke_sessions(ALICES))
+        assert await asyncio.to_thread(deleting.wait, 60)
+        task.cancel()
+        cancelled.set()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await sync_to_async(len)("")  # In the same thread, and so after the delete.
+
+    monkeypatch.setattr(OrmUserSessionStore, "delete_user_sessions", wait_and_delete)
+    async_to_sync(hang_up)()
+    assert not Session.objects.exists()
+    assert TokenRevocation.objects.count() == 1
+
+
+DYING = """
+import json, os, signal, sys
+from django.conf import settings
+settings.BFF_SESSIONS = json.loads(sys.stdin.readline())
+import django; django.setup()
+from bff_sessions import revocation
+from bff_sessions.contract import UserSessionsFilter
+from bff_sessions.models import TokenRevocationQuerySet
+add = TokenRevocationQuerySet.add
+def die(*args, **kwargs):
+    os.kill(os.getpid(), signal.SIGKILL)
+def add_and_die(*args):
+    add(*args)
+    die()
+if sys.argv[1] == "before":
+    TokenRevocationQuerySet.add = add_and_die
+else:
+    revocation.sessions_revoked.send_robust = die
+print("ready", flush=True); sys.stdin.readline()
+revocation.revoke_sessions(UserSessionsFilter(subject_id="alice"))
+"""
+
+
+@pytest.mark.parametrize(("when", "ended"), [("before", 0), ("after", 1)])
+def test_killed_process_loses_no_token(provider, settings, when, ended):
+    sign_in(provider)
+    with processes("tests.settings") as start_process:
+        process = start_process(DYING, json.dumps(settings.BFF_SESSIONS), when)
+        go(process)
+        assert process.wait(60) == -signal.SIGKILL
+    assert Session.objects.count() == 1 - ended
+    assert TokenRevocation.objects.count() == ended
+
+
+@REVOKE
+def test_batch_that_fails_loses_no_token_of_those_before(provider, monkeypatch, revoke):
+    for sid in "abc":
+        sign_in(provider, sid=sid)
+    deletes = []
+
+    def fail_the_second(execute, sql, *args):
+        if sql.startswith("DELETE"):
+            deletes.append(sql)
+            if len(deletes) == 2:
+                raise RuntimeError
+        return execute(sql, *args)
+
+    monkeypatch.setattr(orm, "_BATCH", 2)
+    with connection.execute_wrapper(fail_the_second), pytest.raises(RuntimeError):
+        revoke(ALICES)
+    assert Session.objects.count() == 1
+    assert TokenRevocation.objects.count() == 2
+
+
+@pytest.mark.parametrize(
+    "revoke", [revoke_session, async_to_sync(arevoke_session)], ids=["sync", "async"]
+)
+@pytest.mark.parametrize("store", [None, MEMORY, CACHED])
+def test_session_refreshed_just_before_its_end_hands_over_the_new_token(
+    provider, configure, monkeypatch, revoke, store
+):
+    if store is not None:
+        configure(others={"STORE": store})
+    key = start(**provider.sign_in())
+    store, rotated = get_store(), []
+    read = store.get_user_session
+
+    def read_and_rotate(which):
+        session = read(which)
+        if not rotated:
+            rotated.append(which)
+            other = SessionStore(key)
+            other["oidc"] = {**other["oidc"], "refresh_token": "rotated"}
+            other.save()
+        return session
+
+    monkeypatch.setattr(store, "get_user_session", read_and_rotate)
+    assert revoke(SessionStore(key).store_key)
+    assert [open_token(row) for row in TokenRevocation.objects.all()] == ["rotated"]
+
+
+def test_expired_session_that_is_revoked_by_its_key_hands_its_token_over(provider):
+    token = sign_in(provider)
+    (session,) = get_store().get_user_sessions(ALICES)
+    Session.objects.update(expires=datetime.now(UTC) - timedelta(hours=1))
+    assert revoke_session(session.key)
+    assert [open_token(row) for row in TokenRevocation.objects.all()] == [token]
+
+
+@REVOKE
+def test_transaction_lost_with_the_token_ends_no_session(provider, monkeypatch, caplog, revoke):
+    """MySQL and MariaDB roll back the whole transaction after a deadlock."""
+    sign_in(provider)
+
+    def be_rolled_back(self, rows):
+        with connections[self.db].cursor() as cursor:
+            cursor.execute("ROLLBACK")
+        raise OperationalError("deadlock")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(TokenRevocationQuerySet, "add", be_rolled_back)
+        with pytest.raises(OperationalError, match="deadlock"):
+            revoke(ALICES)
+    assert Session.objects.count() == 1
+    assert "lost" not in caplog.text
+    assert revoke(ALICES) == 1
+    assert TokenRevocation.objects.count() == 1
+
+
+@REVOKE
+def test_token_is_handed_over_though_the_signal_is_not_sent(provider, monkeypatch, revoke):
+    def fail(*args, **kwargs):
+        raise SystemExit
+
+    sign_in(provider)
+    for name in ("send_robust", "asend_robust"):
+        monkeypatch.setattr(revocation.sessions_revoked, name, fail)
+    with pytest.raises(SystemExit):
+        revoke(ALICES)
+    assert TokenRevocation.objects.count() == 1
+
+
+class TokensElsewhere:
+    """A router that sends tokens to another database."""
+
+    def db_for_write(self, model, **hints):
+        return "elsewhere" if model is TokenRevocation else None
+
+    db_for_read = db_for_write
+
+
+@pytest.fixture
+def elsewhere(provider, settings):
+    """Another database for tokens: in truth another connection to that of the tests."""
+    connections.settings["elsewhere"] = {**connection.settings_dict}
+    connections["elsewhere"].connect()  # Django's tests refuse to do so at the first statement.
+    settings.DATABASE_ROUTERS = [f"{__name__}.TokensElsewhere"]
+    yield "elsewhere"
+    connections["elsewhere"].close()
+    del connections["elsewhere"]
+    del connections.settings["elsewhere"]
+
+
+@pytest.mark.skipif(connection.vendor == "sqlite", reason="Two connections would lock each other")
+@REVOKE
+def test_token_in_another_database_is_written_before_the_delete(elsewhere, provider, revoke):
+    def die(execute, sql, *args):
+        if sql.startswith("DELETE"):
+            raise SystemExit
+        return execute(sql, *args)
+
+    token = sign_in(provider)
+    with connection.execute_wrapper(die), pytest.raises(SystemExit):
+        revoke(ALICES)
+    assert Session.objects.count() == 1
+    assert revoke(ALICES) == 1
+    (row,) = TokenRevocation.objects.using(elsewhere)
+    assert open_token(row) == token
+
+
+@pytest.mark.skipif(connection.vendor == "sqlite", reason="Two connections would lock each other")
+def test_fault_of_another_database_keeps_no_session_alive(elsewhere, provider, monkeypatch, caplog):
+    sign_in(provider)
+    with monkeypatch.context() as patch:
+        no_table(None, patch)
+        with transaction.atomic():
+            assert revoke_sessions(ALICES) == 1
+            assert not Session.objects.exists()
+    assert not Session.objects.exists()
+    assert "1 refresh token(s)" in caplog.text
+
+
+@pytest.mark.parametrize("change", [{}, {"STORE": MEMORY}, {"TOKEN_REVOCATION": None}])
+def test_tokens_in_another_database_are_warned_of(provider, configure, settings, change):
+    def found():
+        return [message for message in run_checks() if message.id == "bff_sessions.W047"]
+
+    configure(others=change)
+    assert found() == []
+    settings.DATABASE_ROUTERS = [f"{__name__}.TokensElsewhere"]
+    if change:
+        assert found() == []
+        return
+    (message,) = found()
+    assert "'elsewhere'" in message.msg
+    assert "DATABASE_ROUTERS" in message.hint
+
+
+@pytest.mark.parametrize("ending", Ending)
+@pytest.mark.parametrize("change", [{"TOKEN_REVOCATION": None}, {"PROVIDERS": {}}])
+def test_delete_is_one_statement_where_no_token_is_revoked(
+    provider, configure, change, ending, django_assert_num_queries
+):
+    configure(others=change)
+    sign_in(provider)
+    (session,) = get_store().get_user_sessions(ALICES)
+    with django_assert_num_queries(1):
+        get_store().delete_user_session(session.key, on_ending=hook_for(ending))
+
+
 # Clean-up
+
+
+def test_clean_up_that_is_interrupted_loses_no_token(provider, configure):
+    def die(deleted):
+        raise SystemExit
+
+    configure(expired_sessions=True)
+    sign_in(provider)
+    Session.objects.update(expires=datetime.now(UTC) - timedelta(hours=1))
+    hook = hook_for(Ending.EXPIRED)
+
+    def write_and_die(batch):
+        hook(batch)
+        raise SystemExit
+
+    with pytest.raises(SystemExit):
+        get_store().delete_expired_sessions(on_ending=write_and_die)
+    assert (Session.objects.count(), TokenRevocation.objects.count()) == (1, 0)
+    with pytest.raises(SystemExit):
+        get_store().delete_expired_sessions(on_ending=hook, on_deleted=die)
+    assert (Session.objects.count(), TokenRevocation.objects.count()) == (0, 1)
 
 
 @pytest.mark.parametrize("how", ["cleanup_sessions", "clearsessions", "async"])

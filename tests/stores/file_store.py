@@ -38,23 +38,28 @@ class FileStore(UserSessionStore):
             self._write(session)
             return session.version
 
-    def delete_user_session(self, key):
+    def delete_user_session(self, key, *, on_ending=None):
         with self._lock():
-            existed = self._path(key).exists()
-            self._path(key).unlink(missing_ok=True)
-            return existed
+            session = self._read(self._path(key))
+            return session is not None and bool(self._delete([session], on_ending))
 
     def get_user_sessions(self, filter):
         now = datetime.now(UTC)
         found = [s for s in self._all() if filter.matches(s) and s.is_live(now)]
         return sorted(found, key=lambda session: session.renewed, reverse=True)
 
-    def delete_user_sessions(self, filter):
+    def delete_user_sessions(self, filter, *, on_ending=None):
         with self._lock():
             found = [session for session in self._all() if filter.matches(session)]
-            for session in found:
-                self._path(session.key).unlink()
-        return [DeletedSession.of(session) for session in found]
+            return self._delete(found, on_ending)
+
+    def _delete(self, found, on_ending):
+        deleted = [DeletedSession.of(session) for session in found]
+        if deleted and on_ending is not None:
+            on_ending(deleted)  # Before the tickets are lost.
+        for session in found:
+            self._path(session.key).unlink()
+        return deleted
 
     def _path(self, key):
         # A key from outside may be any text, a path for example.

@@ -19,13 +19,11 @@ from bff_sessions.contract import (
     WithoutTickets,
     check_text,
 )
+from bff_sessions.endings import Ending, hook_for
 from bff_sessions.management.batchwork import batch_size, not_negative, progress, stop_on_signals
 from bff_sessions.models import Logout, TakeOverBan
-from bff_sessions.oidc.outbox import for_expired_sessions
 from bff_sessions.stores import get_store
 from bff_sessions.stores.batches import MAX_BATCH_SIZE, delete_in_batches
-
-_OnDeleted = Callable[[Sequence[DeletedSession]], None]
 
 
 class Command(BaseCommand):
@@ -111,7 +109,8 @@ class Command(BaseCommand):
                         max_seconds=max_seconds,
                         sleep=options["sleep"],
                         partition=partition,
-                        on_deleted=_both(advance, for_expired_sessions()),
+                        on_deleted=None if advance is None else _counting(advance),
+                        on_ending=hook_for(Ending.EXPIRED),
                         should_stop=stop.is_set,
                     )
         if not quiet:
@@ -137,16 +136,11 @@ def _forgotten(cleanup: UserSessionStoreCleanup) -> Iterator[Callable[[int], int
             yield partial(bans.delete_some, partition=conf.PARTITION)
 
 
-def _both(advance: Callable[[int], Any] | None, hand_over: _OnDeleted | None) -> _OnDeleted | None:
-    if advance is None:
-        return hand_over
-
+def _counting(advance: Callable[[int], Any]) -> WithoutTickets:
     def on_deleted(deleted: Sequence[DeletedSession]) -> None:
         advance(len(deleted))
-        if hand_over is not None:
-            hand_over(deleted)
 
-    return WithoutTickets(on_deleted) if hand_over is None else on_deleted
+    return WithoutTickets(on_deleted)
 
 
 def _partition(text: str) -> str:

@@ -8,6 +8,7 @@ from bff_sessions.contract import (
     ANY,
     AnyType,
     DeletedSession,
+    OnEnding,
     UserSessionStore,
     UserSessionStoreCleanup,
     WithoutTickets,
@@ -32,6 +33,7 @@ class CachedCleanup(UserSessionStoreCleanup):
         partition: str | AnyType = ANY,
         dry_run: bool = False,
         on_deleted: Callable[[Sequence[DeletedSession]], None] | None = None,
+        on_ending: OnEnding | None = None,
         should_stop: Callable[[], bool] | None = None,
     ) -> int:
         """See UserSessionStoreCleanup.
@@ -58,5 +60,6 @@ class CachedCleanup(UserSessionStoreCleanup):
             partition=partition,
             dry_run=dry_run,
             on_deleted=end if needs_tickets else WithoutTickets(end),
+            on_ending=on_ending,
             should_stop=should_stop,
         )

@@ -11,6 +11,7 @@ from bff_sessions import conf
 from bff_sessions.contract import (
     DeletedSession,
     Device,
+    OnEnding,
     UserSession,
     UserSessionsFilter,
     UserSessionsPage,
@@ -119,15 +120,17 @@ class CachedUserSessionStore(UserSessionStore, CachedCleanup):
         self._writer.ended([key])
         return version
 
-    def delete_user_session(self, key: str) -> bool:
+    def delete_user_session(self, key: str, *, on_ending: OnEnding | None = None) -> bool:
         with self._writer.ending([key]):
-            return self._inner.delete_user_session(key)
+            return self._inner.delete_user_session(key, on_ending=on_ending)
 
-    def delete_user_sessions(self, filter: UserSessionsFilter) -> list[DeletedSession]:
+    def delete_user_sessions(
+        self, filter: UserSessionsFilter, *, on_ending: OnEnding | None = None
+    ) -> list[DeletedSession]:
         keys = {session.key for session in iterate_user_sessions(self._inner, filter)}
         # Also those that are expected and not returned: a batch may fail after others went.
         with self._writer.ending(keys):
-            deleted = self._inner.delete_user_sessions(filter)
+            deleted = self._inner.delete_user_sessions(filter, on_ending=on_ending)
             keys.update(session.key for session in deleted)
         return deleted
 

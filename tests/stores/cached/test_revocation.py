@@ -181,7 +181,7 @@ def test_a_tombstone_keeps_readers_from_filling_the_cache(ours, theirs, warm, in
 
 
 def test_a_delete_that_fails_half_way_is_told_all_the_same(ours, theirs, warm, inner):
-    def fail(filter):
+    def fail(filter, **arguments):
         inner.delete_user_session(warm.key)
         raise OSError
 
