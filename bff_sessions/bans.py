@@ -33,6 +33,8 @@ from bff_sessions.contract import (
     UserSession,
     UserSessionsFilter,
     UserSessionStore,
+    delete_session,
+    delete_sessions,
 )
 from bff_sessions.stores import get_store
 
@@ -64,11 +66,11 @@ def delete_user_sessions(
     store = get_store()
     using = _using(store)
     if using is None:
-        return store.delete_user_sessions(filter, on_ending=on_ending)
+        return delete_sessions(store, filter, on_ending)
     with transaction.atomic(using=using):
         copies = _of_copies(filter)
         _write(using, [copies])
-        deleted = store.delete_user_sessions(filter, on_ending=on_ending)
+        deleted = delete_sessions(store, filter, on_ending)
         if copies.session_id is not None:
             # Old copies of these may have no session ID, and so do not match by it.
             others = {_of_copies(UserSessionsFilter.of_session(session)) for session in deleted}
@@ -82,6 +84,8 @@ async def adelete_user_sessions(
     """See delete_user_sessions()."""
     store = get_store()
     if _using(store) is None:
+        if on_ending is None:
+            return await store.adelete_user_sessions(filter)
         return await store.adelete_user_sessions(filter, on_ending=on_ending)
     return await sync_to_async(delete_user_sessions)(filter, on_ending=on_ending)
 
@@ -97,13 +101,13 @@ def delete_user_session(
     store = get_store()
     using = _using(store)
     if using is None:
-        return store.delete_user_session(key, on_ending=on_ending)
+        return delete_session(store, key, on_ending)
     with transaction.atomic(using=using):
         session = session or store.get_user_session(key)
         # Nothing says whose an anonymous session is.
         if session is not None and session.subject_id is not None:
             _write(using, [_of_copies(UserSessionsFilter.of_session(session))])
-        return store.delete_user_session(key, on_ending=on_ending)
+        return delete_session(store, key, on_ending)
 
 
 async def adelete_user_session(
@@ -112,6 +116,8 @@ async def adelete_user_session(
     """See delete_user_session()."""
     store = get_store()
     if _using(store) is None:
+        if on_ending is None:
+            return await store.adelete_user_session(key)
         return await store.adelete_user_session(key, on_ending=on_ending)
     return await sync_to_async(delete_user_session)(key, session, on_ending=on_ending)
 

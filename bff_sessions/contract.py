@@ -11,11 +11,13 @@ from __future__ import annotations
 import enum
 import hashlib
 import heapq
+import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime
-from typing import Final, Protocol, TypeAlias, TypeGuard
+from functools import cache
+from typing import Any, Final, Protocol, TypeAlias, TypeGuard
 
 from asgiref.sync import sync_to_async
 
@@ -39,6 +41,8 @@ __all__ = [
     "UserSessionsPage",
     "WithoutTickets",
     "bound_values",
+    "delete_session",
+    "delete_sessions",
     "iterate_user_sessions",
 ]
 
@@ -470,7 +474,7 @@ class UserSessionStore(ABC):
 
     async def adelete_user_session(self, key: str, *, on_ending: OnEnding | None = None) -> bool:
         """See delete_user_session()."""
-        return await sync_to_async(self.delete_user_session)(key, on_ending=on_ending)
+        return await sync_to_async(delete_session)(self, key, on_ending)
 
     @abstractmethod
     def get_user_sessions(self, filter: UserSessionsFilter) -> list[UserSession]:
@@ -500,7 +504,7 @@ class UserSessionStore(ABC):
         self, filter: UserSessionsFilter, *, on_ending: OnEnding | None = None
     ) -> list[DeletedSession]:
         """See delete_user_sessions()."""
-        return await sync_to_async(self.delete_user_sessions)(filter, on_ending=on_ending)
+        return await sync_to_async(delete_sessions)(self, filter, on_ending)
 
     def query_user_sessions(
         self, filter: UserSessionsFilter, *, cursor: str | None = None, limit: int = 100
@@ -699,6 +703,41 @@ def _in_order(sessions: Iterable[UserSession]) -> Iterator[tuple[Position, UserS
     """Yield each session with its position, for a store that numbers none."""
     for session in sessions:
         yield Position(session.created, session.public_id.encode()), session
+
+
+def delete_session(store: UserSessionStore, key: str, on_ending: OnEnding | None) -> bool:
+    """Call ``store.delete_user_session()``, whether or not this store knows `OnEnding`.
+
+    For one that does not, `on_ending` is called with what the store has, and then it deletes.
+    """
+    if on_ending is None:
+        return store.delete_user_session(key)
+    if _knows_on_ending(type(store).delete_user_session):
+        return store.delete_user_session(key, on_ending=on_ending)
+    session = store.get_user_session(key)
+    if session is not None:
+        on_ending([DeletedSession.of(session)])
+    return store.delete_user_session(key)
+
+
+def delete_sessions(
+    store: UserSessionStore, filter: UserSessionsFilter, on_ending: OnEnding | None
+) -> list[DeletedSession]:
+    """Call ``store.delete_user_sessions()``, see delete_session()."""
+    if on_ending is None:
+        return store.delete_user_sessions(filter)
+    if _knows_on_ending(type(store).delete_user_sessions):
+        return store.delete_user_sessions(filter, on_ending=on_ending)
+    sessions = store.get_user_sessions(filter)
+    if sessions:
+        on_ending([DeletedSession.of(session) for session in sessions])
+    return store.delete_user_sessions(filter)
+
+
+@cache
+def _knows_on_ending(verb: Callable[..., Any]) -> bool:
+    parameters = inspect.signature(verb).parameters.values()
+    return any(p.name == "on_ending" or p.kind is p.VAR_KEYWORD for p in parameters)
 
 
 class WithoutTickets:

@@ -103,6 +103,9 @@ class Command(BaseCommand):
                     )
                     if max_seconds is not None:
                         max_seconds = max(0.0, options["max_seconds"] - time.monotonic() + started)
+                hook = hook_for(Ending.EXPIRED)
+                # A store that was written before there was this argument gets it only if needed.
+                more: dict[str, Any] = {} if hook is None else {"on_ending": hook}
                 with progress(self, count, quiet=quiet) as advance:
                     removed = cleanup.delete_expired_sessions(
                         batch_size=options["batch_size"],
@@ -110,8 +113,8 @@ class Command(BaseCommand):
                         sleep=options["sleep"],
                         partition=partition,
                         on_deleted=None if advance is None else _counting(advance),
-                        on_ending=hook_for(Ending.EXPIRED),
                         should_stop=stop.is_set,
+                        **more,
                     )
         if not quiet:
             verb = "would be removed" if dry_run else "removed"

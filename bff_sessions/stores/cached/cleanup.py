@@ -60,6 +60,6 @@ class CachedCleanup(UserSessionStoreCleanup):
             partition=partition,
             dry_run=dry_run,
             on_deleted=end if needs_tickets else WithoutTickets(end),
-            on_ending=on_ending,
+            **({} if on_ending is None else {"on_ending": on_ending}),
             should_stop=should_stop,
         )

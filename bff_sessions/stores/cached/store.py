@@ -17,6 +17,8 @@ from bff_sessions.contract import (
     UserSessionsPage,
     UserSessionStore,
     UserSessionUpdate,
+    delete_session,
+    delete_sessions,
     iterate_user_sessions,
 )
 from bff_sessions.stores import load_store_class
@@ -122,7 +124,7 @@ class CachedUserSessionStore(UserSessionStore, CachedCleanup):
 
     def delete_user_session(self, key: str, *, on_ending: OnEnding | None = None) -> bool:
         with self._writer.ending([key]):
-            return self._inner.delete_user_session(key, on_ending=on_ending)
+            return delete_session(self._inner, key, on_ending)
 
     def delete_user_sessions(
         self, filter: UserSessionsFilter, *, on_ending: OnEnding | None = None
@@ -130,7 +132,7 @@ class CachedUserSessionStore(UserSessionStore, CachedCleanup):
         keys = {session.key for session in iterate_user_sessions(self._inner, filter)}
         # Also those that are expected and not returned: a batch may fail after others went.
         with self._writer.ending(keys):
-            deleted = self._inner.delete_user_sessions(filter, on_ending=on_ending)
+            deleted = delete_sessions(self._inner, filter, on_ending)
             keys.update(session.key for session in deleted)
         return deleted
 
