@@ -33,6 +33,7 @@ from bff_sessions.contract import (
     UserSessionsFilter,
     UserSessionStore,
 )
+from bff_sessions.retrying import leave_doubt, noting_doubt, retry
 from bff_sessions.stores import get_store
 
 if TYPE_CHECKING:
@@ -62,15 +63,33 @@ def delete_user_sessions(filter: UserSessionsFilter) -> list[DeletedSession]:
     using = _using(store)
     if using is None:
         return store.delete_user_sessions(filter)
-    with transaction.atomic(using=using):
-        copies = _of_copies(filter)
-        _write(using, [copies])
-        deleted = store.delete_user_sessions(filter)
-        if copies.session_id is not None:
-            # Old copies of these may have no session ID, and so do not match by it.
-            others = {_of_copies(UserSessionsFilter.of_session(session)) for session in deleted}
-            _write(using, [other for other in others if other.session_id is None])
-    return deleted
+    copies = _of_copies(filter)
+    deleted: list[DeletedSession] = []
+    tries: list[list[DeletedSession]] = []
+
+    def delete() -> list[DeletedSession]:
+        nonlocal deleted
+        deleted = []
+        with transaction.atomic(using=using):
+            _write(using, [copies])
+            deleted = store.delete_user_sessions(filter)
+            if copies.session_id is not None:
+                # Old copies of these may have no session ID, and so do not match by it.
+                others = {_of_copies(UserSessionsFilter.of_session(session)) for session in deleted}
+                _write(using, [other for other in others if other.session_id is None])
+        return deleted
+
+    def add_doubtful(found: list[DeletedSession]) -> list[DeletedSession]:
+        # A transaction is done as a whole or not at all: one of those in doubt was not if a later
+        # one finds a session of it again.
+        done: list[list[DeletedSession]] = []
+        for batch in (*tries, found):
+            again = {session.sign_in_id for session in batch}
+            done = [other for other in done if not any(s.sign_in_id in again for s in other)]
+            done.append(batch)
+        return [session for batch in done for session in batch]
+
+    return retry(using, delete, own_result=lambda: tries.append(deleted), if_in_doubt=add_doubtful)
 
 
 async def adelete_user_sessions(filter: UserSessionsFilter) -> list[DeletedSession]:
@@ -89,30 +108,39 @@ def delete_user_session(key: str, session: UserSession | None = None) -> bool:
     """
     store = get_store()
     using = _using(store)
-    if using is None:
-        return store.delete_user_session(key)
-    with transaction.atomic(using=using):
-        session = session or store.get_user_session(key)
-        # Nothing says whose an anonymous session is.
-        if session is not None and session.subject_id is not None:
-            _write(using, [_of_copies(UserSessionsFilter.of_session(session))])
-        return store.delete_user_session(key)
+    with noting_doubt() as doubt:
+        if using is None:
+            deleted = store.delete_user_session(key)
+        else:
+            deleted = _delete_and_ban(store, using, key, session)
+    if doubt.is_left and session is not None:
+        _end_where_it_is(store, session)
+    return deleted
 
 
 async def adelete_user_session(key: str, session: UserSession | None = None) -> bool:
     """See delete_user_session()."""
     store = get_store()
-    if _using(store) is None:
-        return await store.adelete_user_session(key)
-    return await sync_to_async(delete_user_session)(key, session)
+    if _using(store) is not None:
+        return await sync_to_async(delete_user_session)(key, session)
+    with noting_doubt() as doubt:
+        deleted = await store.adelete_user_session(key)
+    if doubt.is_left and session is not None:
+        await sync_to_async(_end_where_it_is)(store, session)
+    return deleted
 
 
 def ban(filter: UserSessionsFilter) -> None:
     """Ban what matches from moving here, and delete nothing."""
     using = _using(get_store())
-    if using is not None:
+    if using is None:
+        return
+
+    def write() -> None:
         with transaction.atomic(using=using):
             _write(using, [_of_copies(filter)])
+
+    retry(using, write)
 
 
 async def aban(filter: UserSessionsFilter) -> None:
@@ -142,6 +170,44 @@ def banned(sessions: Iterable[UserSession], using: str) -> set[str]:
     digests = {session.key: set(_matching(session)) for session in sessions}
     found = _rows(using).find(set().union(*digests.values()))
     return {key for key, matching in digests.items() if matching & found}
+
+
+def _delete_and_ban(
+    store: UserSessionStore, using: str, key: str, session: UserSession | None
+) -> bool:
+    deleted = False
+    tries: list[bool] = []
+
+    def delete() -> bool:
+        nonlocal deleted
+        deleted = False
+        with transaction.atomic(using=using):
+            known = session or store.get_user_session(key)
+            # Nothing says whose an anonymous session is.
+            if known is not None and known.subject_id is not None:
+                _write(using, [_of_copies(UserSessionsFilter.of_session(known))])
+            deleted = store.delete_user_session(key)
+        return deleted
+
+    def add_doubtful(result: bool) -> bool:
+        if not result and any(tries):
+            leave_doubt()
+            return True
+        return result
+
+    return retry(using, delete, own_result=lambda: tries.append(deleted), if_in_doubt=add_doubtful)
+
+
+def _end_where_it_is(store: UserSessionStore, session: UserSession) -> None:
+    """Delete `session` if it has moved to another key before it could be deleted.
+
+    A delete in doubt counts as done, so that its caller looks no further.
+    """
+    if session.session_id is None:  # No filter names an anonymous session.
+        return
+    for other in store.get_user_sessions(UserSessionsFilter.of_session(session)):
+        if other.sign_in_id == session.sign_in_id:
+            store.delete_user_session(other.key)
 
 
 def _using(store: UserSessionStore) -> str | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, fields
 from datetime import UTC, datetime, timedelta
 from functools import cache, partial
@@ -33,9 +33,10 @@ from bff_sessions.contract import (
 from bff_sessions.cursors import Position
 from bff_sessions.exceptions import SessionChanged, SessionExists, SessionMissing
 from bff_sessions.models import Session
+from bff_sessions.retrying import leave_doubt, retry
 from bff_sessions.stores.batches import EXCLUSIVE, SHARED, delete_in_batches
 from bff_sessions.stores.compiled import Slot, Statement
-from bff_sessions.stores.expired import ExpiredRows
+from bff_sessions.stores.expired import ExpiredRows, are_left, locks_indexes
 from bff_sessions.stores.scopes import scope_of
 
 __all__ = ["OrmUserSessionStore"]
@@ -53,6 +54,10 @@ class OrmUserSessionStore(UserSessionStore, UserSessionStoreCleanup):
 
     Reads and writes the database that the routers name for writing: a replica that lags would
     serve sessions that have been revoked.
+
+    Outside a transaction of the caller, each verb is repeated after a transient error, see
+    `bff_sessions.retrying`. If the connection was lost, the repetition looks for what the earlier
+    try has written before it calls a session missing, changed or taken.
 
     Args:
         using: the alias of a database, instead of what the routers say.
@@ -72,21 +77,25 @@ class OrmUserSessionStore(UserSessionStore, UserSessionStoreCleanup):
         return scope_of(self.using)
 
     def get_user_session(self, key: str) -> UserSession | None:
-        row = _GET.fetch(self.using, key=key) if can_be_kept(key) else None
-        if row is None:
+        using = self.using
+        session = retry(using, lambda: _fetch(using, key)) if can_be_kept(key) else None
+        if session is None:
             return None
-        session = _to_session(row)
         # Told here and not in SQL, so that the statement is always the same.
         return session if session.is_live(datetime.now(UTC)) else None
 
     def create_user_session(self, session: UserSession) -> None:
-        try:
-            _CREATE.execute(self.using, **{name: getattr(session, name) for name in _SESSION})
-        except IntegrityError as error:
-            # The text of the error holds the key, so it goes no further.
-            if _is_of_key(error):
-                raise SessionExists from None
-            raise
+        using = self.using
+        values = {name: getattr(session, name) for name in _SESSION}
+
+        def create() -> bool:
+            return bool(_execute(_CREATE, using, **values))
+
+        def find() -> bool | None:
+            found = _fetch(using, session.key)
+            return True if found is not None and found.ticket == session.ticket else None
+
+        retry(using, create, own_result=find)
 
     def update_user_session(
         self, key: str, update: UserSessionUpdate, *, if_version: int | None = None
@@ -94,11 +103,15 @@ class OrmUserSessionStore(UserSessionStore, UserSessionStoreCleanup):
         values = {name: getattr(update, name) for name in UPDATED}
         if if_version is not None:
             return self._write(_update(), key, values, if_version)
-        rows = self._rows().filter(key=key)
-        with transaction.atomic(using=self.using):
-            if not rows.update(**values, version=F("version") + 1):
-                raise SessionMissing
-            return rows.values_list("version", flat=True).get()
+        using, rows = self.using, self._rows().filter(key=key)
+
+        def write() -> int:
+            with transaction.atomic(using=using):
+                if not rows.update(**values, version=F("version") + 1):
+                    raise SessionMissing
+                return rows.values_list("version", flat=True).get()
+
+        return retry(using, write, own_result=lambda: _find_written(using, key, values))
 
     def rekey_user_session(self, key: str, session: UserSession, *, if_version: int) -> int:
         values = {name: getattr(session, name) for name in UPDATED}
@@ -113,7 +126,7 @@ class OrmUserSessionStore(UserSessionStore, UserSessionStoreCleanup):
 
     def touch_user_session(self, key: str, *, renewed: datetime, expires: datetime | None) -> bool:
         live = self._rows().filter(_live(), key=key)
-        return bool(live.update(renewed=renewed, expires=expires))
+        return bool(retry(live.db, lambda: live.update(renewed=renewed, expires=expires)))
 
     def note_device(
         self,
@@ -125,7 +138,12 @@ class OrmUserSessionStore(UserSessionStore, UserSessionStoreCleanup):
     ) -> bool:
         known = self._rows().filter(_live(), key=key, last_seen=if_seen)
         changes = {} if device is None else asdict(device)
-        return bool(known.update(last_seen=seen, **changes))
+        noted = self._rows().filter(key=key, last_seen=seen, **changes)
+        return retry(
+            known.db,
+            lambda: bool(known.update(last_seen=seen, **changes)),
+            own_result=lambda: noted.exists() or None,
+        )
 
     def acquire_lease(self, key: str, owner: str, seconds: float) -> bool:
         connection = connections[self.using]
@@ -140,22 +158,45 @@ class OrmUserSessionStore(UserSessionStore, UserSessionStoreCleanup):
         live = self._rows().filter(_live(), key=key)
         is_free = Q(lease_until=None) | Q(lease_until__lte=now) | Q(lease_owner=owner)
         until = now + timedelta(seconds=seconds)
-        if live.filter(is_free).update(lease_owner=owner, lease_until=until):
-            return True
-        if not live.exists():
-            raise SessionMissing
-        return False
+
+        def acquire() -> bool:
+            if live.filter(is_free).update(lease_owner=owner, lease_until=until):
+                return True
+            if not live.exists():
+                raise SessionMissing
+            return False
+
+        return retry(live.db, acquire)
 
     def release_lease(self, key: str, owner: str) -> bool:
         leased = self._rows().filter(key=key, lease_owner=owner)
-        return bool(leased.update(lease_owner=None, lease_until=None))
+        return retry(
+            leased.db,
+            lambda: bool(leased.update(lease_owner=None, lease_until=None)),
+            # The lease may have been there until the earlier try.
+            if_in_doubt=lambda _: True,
+        )
 
     def delete_user_session(self, key: str) -> bool:
-        return can_be_kept(key) and bool(_DELETE.execute(self.using, key=key))
+        """See UserSessionStore.
+
+        True also if the connection was lost, and the repetition finds no session: the earlier try
+        may have removed it, and an end that nobody announces is worse than one announced twice.
+        """
+        using = self.using
+
+        def in_doubt(deleted: bool) -> bool:
+            if not deleted:
+                leave_doubt()
+            return True
+
+        return can_be_kept(key) and retry(
+            using, lambda: bool(_DELETE.execute(using, key=key)), if_in_doubt=in_doubt
+        )
 
     def get_user_sessions(self, filter: UserSessionsFilter) -> list[UserSession]:
         rows = self._rows().filter(_live(), _matching(filter)).order_by("-renewed", "-id")
-        return [_to_session(row) for row in rows.values(*_SESSION)]
+        return [_to_session(row) for row in retry(rows.db, lambda: list(rows.values(*_SESSION)))]
 
     def query_user_sessions(
         self, filter: UserSessionsFilter, *, cursor: str | None = None, limit: int = 100
@@ -165,7 +206,8 @@ class OrmUserSessionStore(UserSessionStore, UserSessionStoreCleanup):
         if (after := paging.after) is not None:
             is_older = Q(created__lt=after.created) | Q(id__lt=int.from_bytes(after.tie))
             rows = rows.filter(is_older, created__lte=after.created)
-        found = rows.values("id", *_LISTED)[: paging.rows]
+        page = rows.values("id", *_LISTED)[: paging.rows]
+        found = retry(rows.db, lambda: list(page))
         return paging.page((_position_of(row), _to_listed(row)) for row in found)
 
     def delete_user_sessions(self, filter: UserSessionsFilter) -> list[DeletedSession]:
@@ -173,16 +215,30 @@ class OrmUserSessionStore(UserSessionStore, UserSessionStoreCleanup):
         deleted: list[DeletedSession] = []
         previous: list[str] = []
         # The same again: a snapshot of the caller's transaction, showing what is long gone.
-        while (keys := list(matching[:_BATCH])) and keys != previous:
+        while (keys := retry(matching.db, lambda: list(matching[:_BATCH]))) and keys != previous:
             previous = keys
-            with transaction.atomic(using=self.using):
-                # In the order of keys and through their index, as all do who lock several; see
-                # ExpiredRows. An update may have come between: what matches now counts.
-                rows = self._lock(self._rows().filter(key__in=keys).order_by("key"))
-                found = [row for row in rows if filter.matches(row)]
-                self._rows().filter(id__in=[row.pk for row in found])._raw_delete(self.using)
+            found = self._delete_batch(filter, keys)
             deleted += [_to_deleted({n: getattr(row, n) for n in _DELETED}) for row in found]
         return deleted
+
+    def _delete_batch(self, filter: UserSessionsFilter, keys: list[str]) -> list[Session]:
+        using = self.using
+        found: list[Session] = []
+
+        def delete() -> list[Session]:
+            nonlocal found
+            found = []
+            with transaction.atomic(using=using):
+                # An update may have come between: what matches now counts.
+                found = [row for row in self._lock_keys(keys) if filter.matches(row)]
+                self._delete_locked([row.pk for row in found])
+            return found
+
+        def find_deleted() -> list[Session] | None:
+            # A transaction is done as a whole or not at all, and a row that moves keeps its ID.
+            return found if found and not are_left(self._rows(), [r.pk for r in found]) else None
+
+        return retry(using, delete, own_result=find_deleted)
 
     def delete_expired_sessions(
         self,
@@ -240,12 +296,7 @@ class OrmUserSessionStore(UserSessionStore, UserSessionStoreCleanup):
         if_version: int,
     ) -> int:
         statement = _update(unchanged, move=True)
-        try:
-            return self._write(statement, key, values | {"new_key": new_key}, if_version)
-        except IntegrityError as error:
-            if _is_of_key(error):
-                raise SessionExists from None
-            raise
+        return self._write(statement, key, values | {"new_key": new_key}, if_version)
 
     def _write(
         self, statement: Statement, key: str, values: dict[str, Any], if_version: int
@@ -253,9 +304,36 @@ class OrmUserSessionStore(UserSessionStore, UserSessionStoreCleanup):
         version = if_version + 1
         if not can_be_kept(key):
             raise SessionMissing
-        if statement.execute(self.using, key=key, if_version=if_version, version=version, **values):
-            return version
-        raise SessionChanged if self._rows().filter(key=key).exists() else SessionMissing
+        using = self.using
+
+        def write() -> int:
+            if _execute(
+                statement, using, key=key, if_version=if_version, version=version, **values
+            ):
+                return version
+            raise SessionChanged if self._rows().filter(key=key).exists() else SessionMissing
+
+        def find() -> int | None:
+            own = _find_written(using, values.get("new_key", key), values)
+            return version if own == version else None
+
+        return retry(using, write, own_result=find)
+
+    def _lock_keys(self, keys: list[str]) -> Iterable[Session]:
+        """Lock the rows in the order of their keys, as all do who lock several; see ExpiredRows."""
+        if not locks_indexes(self.using):
+            return self._lock(self._rows().filter(key__in=keys).order_by("key"))
+        # Where the list names most of a table, MySQL and MariaDB scan it and lock on the way what
+        # others have locked. FORCE INDEX does not prevent that. One row has one plan only.
+        rows = self._rows()
+        return [row for key in sorted(keys) for row in self._lock(rows.filter(key=key))]
+
+    def _delete_locked(self, ids: list[int]) -> None:
+        if not locks_indexes(self.using):
+            self._rows().filter(id__in=ids)._raw_delete(self.using)
+            return
+        for id in ids:  # See _lock_keys().
+            _DELETE_ROW.execute(self.using, id=id)
 
     def _lock(self, rows: QuerySet[Session], *, skip_locked: bool = False) -> QuerySet[Session]:
         """`rows`, each of which is locked from when it is read until the transaction ends."""
@@ -312,6 +390,30 @@ def _update(unchanged: frozenset[str] = frozenset(), *, move: bool = False) -> S
 _GET = Statement(lambda: Session._base_manager.filter(key=_slot("key")).values(*_SESSION).query)
 _CREATE = Statement(_create)
 _DELETE = Statement(lambda: _matching_rows(key=_slot("key")).chain(DeleteQuery))
+_DELETE_ROW = Statement(lambda: _matching_rows(id=_slot("id")).chain(DeleteQuery))
+
+
+def _fetch(using: str, key: str) -> UserSession | None:
+    row = _GET.fetch(using, key=key)
+    return None if row is None else _to_session(row)
+
+
+def _find_written(using: str, key: str, values: dict[str, Any]) -> int | None:
+    """Return the version of the session if it holds just these `values`; else None."""
+    found = _fetch(using, key)
+    if found is None or any(getattr(found, name) != values[name] for name in UPDATED):
+        return None
+    return found.version
+
+
+def _execute(statement: Statement, using: str, **values: Any) -> int:
+    try:
+        return statement.execute(using, **values)
+    except IntegrityError as error:
+        # The text of the error holds the key, so it goes no further.
+        if _is_of_key(error):
+            raise SessionExists from None
+        raise
 
 
 def _is_of_key(error: IntegrityError) -> bool:
