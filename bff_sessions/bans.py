@@ -33,7 +33,7 @@ from bff_sessions.contract import (
     UserSessionsFilter,
     UserSessionStore,
 )
-from bff_sessions.retrying import leave_doubt, noting_doubt, retry
+from bff_sessions.retrying import Doubt, leave_doubt, retry
 from bff_sessions.stores import get_store
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ def delete_user_session(key: str, session: UserSession | None = None) -> bool:
     """
     store = get_store()
     using = _using(store)
-    with noting_doubt() as doubt:
+    with Doubt() as doubt:
         if using is None:
             deleted = store.delete_user_session(key)
         else:
@@ -123,7 +123,7 @@ async def adelete_user_session(key: str, session: UserSession | None = None) -> 
     store = get_store()
     if _using(store) is not None:
         return await sync_to_async(delete_user_session)(key, session)
-    with noting_doubt() as doubt:
+    with Doubt() as doubt:
         deleted = await store.adelete_user_session(key)
     if doubt.is_left and session is not None:
         await sync_to_async(_end_where_it_is)(store, session)

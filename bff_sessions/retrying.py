@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from contextvars import ContextVar
 from typing import Any, Final, TypeVar
 
@@ -18,16 +18,15 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from bff_sessions.exceptions import SessionChanged, SessionExists, SessionMissing
 
-__all__ = ["Doubt", "leave_doubt", "noting_doubt", "retry"]
+__all__ = ["Doubt", "leave_doubt", "retry"]
 
 _T = TypeVar("_T")
 
-_MAX_TRIES: Final = 5
 # No try begins later than so many seconds after the first one.
 _MAX_SECONDS: Final = 2.0
-# The longest pause before the second try, in seconds; before each other try it is three times as
-# long. Pauses are random, so that two that were in each other's way do not meet again.
-_PAUSE: Final = 0.02
+# The longest pauses after each try, in seconds; none after the last one. Pauses are random, so that
+# two that were in each other's way do not meet again.
+_PAUSES: Final = (0.02, 0.06, 0.18, 0.54, None)
 
 # PostgreSQL's documentation, appendix A. Nothing of such a transaction has been committed:
 # serialization_failure, deadlock_detected, lock_not_available.
@@ -47,24 +46,20 @@ _LOCKED_CODES: Final = frozenset({5, 6})
 
 
 class Doubt:
-    """Says that a commit was in doubt, and that the repetition did not find out either."""
+    """Around a delete: learns whether the session may have ended by an earlier try, unseen."""
 
     def __init__(self) -> None:
         self.is_left = False
 
+    def __enter__(self) -> Doubt:
+        self._token = _doubt.set(self)
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        _doubt.reset(self._token)
+
 
 _doubt: ContextVar[Doubt | None] = ContextVar("bff_sessions_doubt", default=None)
-
-
-@contextmanager
-def noting_doubt() -> Iterator[Doubt]:
-    """Let the caller know if what it does inside may have been done by an earlier try."""
-    doubt = Doubt()
-    token = _doubt.set(doubt)
-    try:
-        yield doubt
-    finally:
-        _doubt.reset(token)
 
 
 def retry(
@@ -92,8 +87,7 @@ def retry(
     """
     deadline = time.monotonic() + _MAX_SECONDS
     is_in_doubt = must_look = False
-    pause = _PAUSE
-    for tries_left in reversed(range(_MAX_TRIES)):
+    for pause in _PAUSES:
         try:
             if must_look:
                 found, must_look = own_result(), False
@@ -109,7 +103,7 @@ def retry(
             return found
         except Error as error:
             is_lost = _is_lost(error)
-            if not (is_lost or _is_rolled_back(error)) or not tries_left:
+            if pause is None or not (is_lost or _is_rolled_back(error)):
                 raise
             connection = connections[using]
             if not _is_free(connection) or time.monotonic() + pause > deadline:
@@ -120,12 +114,11 @@ def retry(
             with suppress(Error):
                 connection.close()
         time.sleep(random.uniform(0, pause))
-        pause *= 3
     raise AssertionError("The last try returns or raises.")
 
 
 def leave_doubt() -> None:
-    """Tell the innermost noting_doubt() that nothing says who has done what is done."""
+    """Tell the innermost `Doubt` that nothing says who has ended the session, or if it moved."""
     if (doubt := _doubt.get()) is not None:
         doubt.is_left = True
 

@@ -89,7 +89,14 @@ class OrmUserSessionStore(UserSessionStore, UserSessionStoreCleanup):
         values = {name: getattr(session, name) for name in _SESSION}
 
         def create() -> bool:
-            return bool(_execute(_CREATE, using, **values))
+            try:
+                _CREATE.execute(using, **values)
+            except IntegrityError as error:
+                # The text of the error holds the key, so it goes no further.
+                if _is_of_key(error):
+                    raise SessionExists from None
+                raise
+            return True
 
         def find() -> bool | None:
             found = _fetch(using, session.key)
@@ -184,14 +191,8 @@ class OrmUserSessionStore(UserSessionStore, UserSessionStoreCleanup):
         may have removed it, and an end that nobody announces is worse than one announced twice.
         """
         using = self.using
-
-        def in_doubt(deleted: bool) -> bool:
-            if not deleted:
-                leave_doubt()
-            return True
-
         return can_be_kept(key) and retry(
-            using, lambda: bool(_DELETE.execute(using, key=key)), if_in_doubt=in_doubt
+            using, lambda: bool(_DELETE.execute(using, key=key)), if_in_doubt=_count_as_deleted
         )
 
     def get_user_sessions(self, filter: UserSessionsFilter) -> list[UserSession]:
@@ -296,7 +297,12 @@ class OrmUserSessionStore(UserSessionStore, UserSessionStoreCleanup):
         if_version: int,
     ) -> int:
         statement = _update(unchanged, move=True)
-        return self._write(statement, key, values | {"new_key": new_key}, if_version)
+        try:
+            return self._write(statement, key, values | {"new_key": new_key}, if_version)
+        except IntegrityError as error:
+            if _is_of_key(error):
+                raise SessionExists from None
+            raise
 
     def _write(
         self, statement: Statement, key: str, values: dict[str, Any], if_version: int
@@ -305,17 +311,16 @@ class OrmUserSessionStore(UserSessionStore, UserSessionStoreCleanup):
         if not can_be_kept(key):
             raise SessionMissing
         using = self.using
+        parameters = {**values, "key": key, "if_version": if_version, "version": version}
 
         def write() -> int:
-            if _execute(
-                statement, using, key=key, if_version=if_version, version=version, **values
-            ):
+            if statement.execute(using, **parameters):
                 return version
             raise SessionChanged if self._rows().filter(key=key).exists() else SessionMissing
 
         def find() -> int | None:
-            own = _find_written(using, values.get("new_key", key), values)
-            return version if own == version else None
+            found = _find_written(using, values.get("new_key", key), values)
+            return version if found == version else None
 
         return retry(using, write, own_result=find)
 
@@ -325,8 +330,8 @@ class OrmUserSessionStore(UserSessionStore, UserSessionStoreCleanup):
             return self._lock(self._rows().filter(key__in=keys).order_by("key"))
         # Where the list names most of a table, MySQL and MariaDB scan it and lock on the way what
         # others have locked. FORCE INDEX does not prevent that. One row has one plan only.
-        rows = self._rows()
-        return [row for key in sorted(keys) for row in self._lock(rows.filter(key=key))]
+        rows = (_LOCK.fetch(self.using, key=key) for key in sorted(keys))
+        return [Session(**row) for row in rows if row is not None]
 
     def _delete_locked(self, ids: list[int]) -> None:
         if not locks_indexes(self.using):
@@ -390,7 +395,21 @@ def _update(unchanged: frozenset[str] = frozenset(), *, move: bool = False) -> S
 _GET = Statement(lambda: Session._base_manager.filter(key=_slot("key")).values(*_SESSION).query)
 _CREATE = Statement(_create)
 _DELETE = Statement(lambda: _matching_rows(key=_slot("key")).chain(DeleteQuery))
+_LOCK = Statement(
+    lambda: (
+        Session._base_manager.filter(key=_slot("key"))
+        .values("id", *_DELETED)
+        .select_for_update()
+        .query
+    )
+)
 _DELETE_ROW = Statement(lambda: _matching_rows(id=_slot("id")).chain(DeleteQuery))
+
+
+def _count_as_deleted(deleted: bool) -> bool:
+    if not deleted:
+        leave_doubt()
+    return True
 
 
 def _fetch(using: str, key: str) -> UserSession | None:
@@ -404,16 +423,6 @@ def _find_written(using: str, key: str, values: dict[str, Any]) -> int | None:
     if found is None or any(getattr(found, name) != values[name] for name in UPDATED):
         return None
     return found.version
-
-
-def _execute(statement: Statement, using: str, **values: Any) -> int:
-    try:
-        return statement.execute(using, **values)
-    except IntegrityError as error:
-        # The text of the error holds the key, so it goes no further.
-        if _is_of_key(error):
-            raise SessionExists from None
-        raise
 
 
 def _is_of_key(error: IntegrityError) -> bool:
