@@ -36,6 +36,7 @@ from bff_sessions.contract import (
     delete_session,
     delete_sessions,
 )
+from bff_sessions.retrying import Doubt, leave_doubt, retry
 from bff_sessions.stores import get_store
 
 if TYPE_CHECKING:
@@ -67,15 +68,33 @@ def delete_user_sessions(
     using = _using(store)
     if using is None:
         return delete_sessions(store, filter, on_ending)
-    with transaction.atomic(using=using):
-        copies = _of_copies(filter)
-        _write(using, [copies])
-        deleted = delete_sessions(store, filter, on_ending)
-        if copies.session_id is not None:
-            # Old copies of these may have no session ID, and so do not match by it.
-            others = {_of_copies(UserSessionsFilter.of_session(session)) for session in deleted}
-            _write(using, [other for other in others if other.session_id is None])
-    return deleted
+    copies = _of_copies(filter)
+    deleted: list[DeletedSession] = []
+    tries: list[list[DeletedSession]] = []
+
+    def delete() -> list[DeletedSession]:
+        nonlocal deleted
+        deleted = []
+        with transaction.atomic(using=using):
+            _write(using, [copies])
+            deleted = delete_sessions(store, filter, on_ending)
+            if copies.session_id is not None:
+                # Old copies of these may have no session ID, and so do not match by it.
+                others = {_of_copies(UserSessionsFilter.of_session(session)) for session in deleted}
+                _write(using, [other for other in others if other.session_id is None])
+        return deleted
+
+    def add_doubtful(found: list[DeletedSession]) -> list[DeletedSession]:
+        # A transaction is done as a whole or not at all: one of those in doubt was not if a later
+        # one finds a session of it again.
+        done: list[list[DeletedSession]] = []
+        for batch in (*tries, found):
+            again = {session.sign_in_id for session in batch}
+            done = [other for other in done if not any(s.sign_in_id in again for s in other)]
+            done.append(batch)
+        return [session for batch in done for session in batch]
+
+    return retry(using, delete, own_result=lambda: tries.append(deleted), if_in_doubt=add_doubtful)
 
 
 async def adelete_user_sessions(
@@ -100,14 +119,14 @@ def delete_user_session(
     """
     store = get_store()
     using = _using(store)
-    if using is None:
-        return delete_session(store, key, on_ending)
-    with transaction.atomic(using=using):
-        session = session or store.get_user_session(key)
-        # Nothing says whose an anonymous session is.
-        if session is not None and session.subject_id is not None:
-            _write(using, [_of_copies(UserSessionsFilter.of_session(session))])
-        return delete_session(store, key, on_ending)
+    with Doubt() as doubt:
+        if using is None:
+            deleted = delete_session(store, key, on_ending)
+        else:
+            deleted = _delete_and_ban(store, using, key, session, on_ending)
+    if doubt.is_left and session is not None:
+        _end_where_it_is(store, session, on_ending)
+    return deleted
 
 
 async def adelete_user_session(
@@ -115,19 +134,29 @@ async def adelete_user_session(
 ) -> bool:
     """See delete_user_session()."""
     store = get_store()
-    if _using(store) is None:
+    if _using(store) is not None:
+        return await sync_to_async(delete_user_session)(key, session, on_ending=on_ending)
+    with Doubt() as doubt:
         if on_ending is None:
-            return await store.adelete_user_session(key)
-        return await store.adelete_user_session(key, on_ending=on_ending)
-    return await sync_to_async(delete_user_session)(key, session, on_ending=on_ending)
+            deleted = await store.adelete_user_session(key)
+        else:
+            deleted = await store.adelete_user_session(key, on_ending=on_ending)
+    if doubt.is_left and session is not None:
+        await sync_to_async(_end_where_it_is)(store, session, on_ending)
+    return deleted
 
 
 def ban(filter: UserSessionsFilter) -> None:
     """Ban what matches from moving here, and delete nothing."""
     using = _using(get_store())
-    if using is not None:
+    if using is None:
+        return
+
+    def write() -> None:
         with transaction.atomic(using=using):
             _write(using, [_of_copies(filter)])
+
+    retry(using, write)
 
 
 async def aban(filter: UserSessionsFilter) -> None:
@@ -157,6 +186,50 @@ def banned(sessions: Iterable[UserSession], using: str) -> set[str]:
     digests = {session.key: set(_matching(session)) for session in sessions}
     found = _rows(using).find(set().union(*digests.values()))
     return {key for key, matching in digests.items() if matching & found}
+
+
+def _delete_and_ban(
+    store: UserSessionStore,
+    using: str,
+    key: str,
+    session: UserSession | None,
+    on_ending: OnEnding | None,
+) -> bool:
+    deleted = False
+    tries: list[bool] = []
+
+    def delete() -> bool:
+        nonlocal deleted
+        deleted = False
+        with transaction.atomic(using=using):
+            known = session or store.get_user_session(key)
+            # Nothing says whose an anonymous session is.
+            if known is not None and known.subject_id is not None:
+                _write(using, [_of_copies(UserSessionsFilter.of_session(known))])
+            deleted = delete_session(store, key, on_ending)
+        return deleted
+
+    def add_doubtful(result: bool) -> bool:
+        if not result and any(tries):
+            leave_doubt()
+            return True
+        return result
+
+    return retry(using, delete, own_result=lambda: tries.append(deleted), if_in_doubt=add_doubtful)
+
+
+def _end_where_it_is(
+    store: UserSessionStore, session: UserSession, on_ending: OnEnding | None
+) -> None:
+    """Delete `session` if it has moved to another key before it could be deleted.
+
+    A delete in doubt counts as done, so that its caller looks no further.
+    """
+    if session.session_id is None:  # No filter names an anonymous session.
+        return
+    for other in store.get_user_sessions(UserSessionsFilter.of_session(session)):
+        if other.sign_in_id == session.sign_in_id:
+            delete_session(store, other.key, on_ending)
 
 
 def _using(store: UserSessionStore) -> str | None:

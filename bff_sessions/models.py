@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Collection, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -17,6 +18,7 @@ from django.db.models.sql.compiler import SQLCompiler
 from django.utils.translation import gettext_lazy as _
 
 from bff_sessions.contract import UserSession, can_be_kept
+from bff_sessions.retrying import retry
 
 __all__ = ["Logout", "Session", "TakeOverBan", "TokenRevocation"]
 
@@ -181,14 +183,23 @@ class LogoutQuerySet(models.QuerySet["Logout"]):
             "received": now,
             "expires": expires,
         }
-        with transaction.atomic(using=self.db, durable=True):
-            logout, is_new = self.get_or_create(token=_digest(issuer, jti), defaults=values)
-            # Begun before, and not finished: tried again.
-            return is_new or bool(self.filter(pk=logout.pk, done=False).update(**values))
+
+        def begin() -> bool:
+            with transaction.atomic(using=self.db, durable=True):
+                logout, is_new = self.get_or_create(token=_digest(issuer, jti), defaults=values)
+                # Begun before, and not finished: tried again.
+                return is_new or bool(self.filter(pk=logout.pk, done=False).update(**values))
+
+        return retry(self.db, begin)
 
     def finish(self, *, issuer: str, jti: str) -> bool:
-        """Remember that the token has been used. Whether that was not so already."""
-        return bool(self.filter(token=_digest(issuer, jti), done=False).update(done=True))
+        """Mark the token as used. Return False if it already was.
+
+        True if the connection was lost: the earlier try may have marked it, and what the token
+        ends has ended.
+        """
+        begun = self.filter(token=_digest(issuer, jti), done=False)
+        return retry(self.db, lambda: bool(begun.update(done=True)), if_in_doubt=lambda _: True)
 
     def ends(self, session: UserSession, signed_in: datetime, since: datetime) -> bool:
         """Whether one of them that came after `since` ends a `session` signed in to then."""
@@ -196,13 +207,17 @@ class LogoutQuerySet(models.QuerySet["Logout"]):
         named = models.Q(session=_digest(issuer, session_id)) | models.Q(
             subject=_digest(issuer, subject_id), issued__gte=signed_in
         )
-        return self.filter(named, received__gt=since).exists()
+        return retry(self.db, self.filter(named, received__gt=since).exists)
 
     def delete_expired(self, size: int) -> int:
         """Remove up to `size` that nobody needs any more, and return how many."""
         expired = self.filter(expires__lte=datetime.now(UTC)).order_by("expires")
-        keys = list(expired.values_list("pk", flat=True)[:size])
-        return self.filter(pk__in=keys)._raw_delete(self.db) if keys else 0
+
+        def delete() -> int:
+            keys = list(expired.values_list("pk", flat=True)[:size])
+            return self.filter(pk__in=keys)._raw_delete(self.db) if keys else 0
+
+        return retry(self.db, delete)
 
 
 class Logout(models.Model):
@@ -253,7 +268,7 @@ class TokenRevocationQuerySet(models.QuerySet["TokenRevocation"]):
         """Write `rows`, except what is there."""
         # In one order, so that two who write the same ones do not wait for each other.
         rows = sorted(rows, key=lambda row: row.digest)
-        self.bulk_create(rows, batch_size=500, ignore_conflicts=True)
+        retry(self.db, lambda: self.bulk_create(rows, batch_size=500, ignore_conflicts=True))
 
     def due(self) -> TokenRevocationQuerySet:
         """Those that can be sent now, and nobody is sending."""
@@ -267,7 +282,12 @@ class TokenRevocationQuerySet(models.QuerySet["TokenRevocation"]):
         attempts, due = row.attempts + 1, datetime.now(UTC) + lease
         unclaimed = self.due().filter(pk=row.pk, attempts=row.attempts)
         row.attempts, row.due = attempts, due
-        return bool(unclaimed.update(attempts=attempts, due=due))
+        own = self.filter(pk=row.pk, attempts=attempts, due=due)
+        return retry(
+            self.db,
+            lambda: bool(unclaimed.update(attempts=attempts, due=due)),
+            own_result=lambda: own.exists() or None,
+        )
 
     def put_off(self, row: TokenRevocation, due: datetime) -> bool:
         """Let `row`, which has been claimed, be sent again at `due`.
@@ -275,11 +295,12 @@ class TokenRevocationQuerySet(models.QuerySet["TokenRevocation"]):
         Returns:
             False if the lease was lost: another process has claimed the row, or removed it.
         """
-        return bool(self.filter(pk=row.pk, attempts=row.attempts).update(due=due))
+        claimed = self.filter(pk=row.pk, attempts=row.attempts)
+        return bool(retry(self.db, lambda: claimed.update(due=due)))
 
     def remove(self, row: TokenRevocation) -> None:
         """Forget `row`, which has been sent or given up."""
-        self.filter(pk=row.pk).delete()
+        retry(self.db, self.filter(pk=row.pk).delete)
 
 
 class TokenRevocation(models.Model):
@@ -337,7 +358,7 @@ class TakeOverBanQuerySet(models.QuerySet["TakeOverBan"]):
         """Delete up to `size` that this application has written, and return how many."""
         keys = list(self.filter(partition=partition).values_list("pk", flat=True)[:size])
         for some in _chunks(keys):
-            self.filter(pk__in=some)._raw_delete(self.db)
+            retry(self.db, partial(self.filter(pk__in=some)._raw_delete, self.db))
         return len(keys)
 
     def _upsert(self, rows: Mapping[str, datetime | None], partition: str) -> None:

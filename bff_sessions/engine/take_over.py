@@ -30,6 +30,7 @@ from bff_sessions.engine.rows import compose, is_session_key
 from bff_sessions.exceptions import SessionExists
 from bff_sessions.identity import identify
 from bff_sessions.protection import store_key
+from bff_sessions.retrying import retry
 from bff_sessions.stores import get_store
 
 __all__ = ["HasEnded", "NotMoved", "OldEngine", "atake_over", "take_over"]
@@ -76,7 +77,9 @@ class OldEngine:
 
     @sensitive_variables()
     def get(self, session_key: str) -> AbstractBaseSession | None:
-        old: AbstractBaseSession | None = self._rows.filter(session_key=session_key).first()
+        old: AbstractBaseSession | None = retry(
+            self.using, self._rows.filter(session_key=session_key).first
+        )
         return old
 
     def count(self) -> int:
@@ -133,7 +136,11 @@ class OldEngine:
             NotMoved: none was, because one of them is banned, or its key is taken here.
         """
         store = get_store()
-        try:
+        gone: list[UserSession] = []
+
+        def move() -> int:
+            nonlocal gone
+            gone = []
             with transaction.atomic(using=self.using):
                 gone = [row for old, row in pairs if self._delete(old)]
                 bans.lock(gone, self.using)
@@ -141,9 +148,18 @@ class OldEngine:
                     raise HasEnded("signed out")
                 for row in gone:
                     store.create_user_session(row)
+            return len(gone)
+
+        def count_moved() -> int | None:
+            # All of them have moved, or none has.
+            here = (store.get_user_session(row.key) for row in gone[:1])
+            is_moved = any(s is not None and s.sign_in_id == gone[0].sign_in_id for s in here)
+            return len(gone) if is_moved else None
+
+        try:
+            return retry(self.using, move, own_result=count_moved)
         except SessionExists:
             raise NotMoved("its key is taken here") from None
-        return len(gone)
 
     def banned(self, rows: Iterable[UserSession]) -> set[str]:
         """Return the store keys of those that must not move here."""

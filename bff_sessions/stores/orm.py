@@ -34,9 +34,10 @@ from bff_sessions.contract import (
 from bff_sessions.cursors import Position
 from bff_sessions.exceptions import SessionChanged, SessionExists, SessionMissing
 from bff_sessions.models import Session
+from bff_sessions.retrying import leave_doubt, retry
 from bff_sessions.stores.batches import EXCLUSIVE, SHARED, delete_in_batches
 from bff_sessions.stores.compiled import Slot, Statement
-from bff_sessions.stores.expired import ExpiredRows
+from bff_sessions.stores.expired import ExpiredRows, are_left, locks_indexes
 from bff_sessions.stores.scopes import scope_of
 
 __all__ = ["OrmUserSessionStore"]
@@ -54,6 +55,10 @@ class OrmUserSessionStore(UserSessionStore, UserSessionStoreCleanup):
 
     Reads and writes the database that the routers name for writing: a replica that lags would
     serve sessions that have been revoked.
+
+    Outside a transaction of the caller, each verb is repeated after a transient error, see
+    `bff_sessions.retrying`. If the connection was lost, the repetition looks for what the earlier
+    try has written before it calls a session missing, changed or taken.
 
     Args:
         using: the alias of a database, instead of what the routers say.
@@ -73,21 +78,32 @@ class OrmUserSessionStore(UserSessionStore, UserSessionStoreCleanup):
         return scope_of(self.using)
 
     def get_user_session(self, key: str) -> UserSession | None:
-        row = _GET.fetch(self.using, key=key) if can_be_kept(key) else None
-        if row is None:
+        using = self.using
+        session = retry(using, lambda: _fetch(using, key)) if can_be_kept(key) else None
+        if session is None:
             return None
-        session = _to_session(row)
         # Told here and not in SQL, so that the statement is always the same.
         return session if session.is_live(datetime.now(UTC)) else None
 
     def create_user_session(self, session: UserSession) -> None:
-        try:
-            _CREATE.execute(self.using, **{name: getattr(session, name) for name in _SESSION})
-        except IntegrityError as error:
-            # The text of the error holds the key, so it goes no further.
-            if _is_of_key(error):
-                raise SessionExists from None
-            raise
+        using = self.using
+        values = {name: getattr(session, name) for name in _SESSION}
+
+        def create() -> bool:
+            try:
+                _CREATE.execute(using, **values)
+            except IntegrityError as error:
+                # The text of the error holds the key, so it goes no further.
+                if _is_of_key(error):
+                    raise SessionExists from None
+                raise
+            return True
+
+        def find() -> bool | None:
+            found = _fetch(using, session.key)
+            return True if found is not None and found.ticket == session.ticket else None
+
+        retry(using, create, own_result=find)
 
     def update_user_session(
         self, key: str, update: UserSessionUpdate, *, if_version: int | None = None
@@ -95,11 +111,15 @@ class OrmUserSessionStore(UserSessionStore, UserSessionStoreCleanup):
         values = {name: getattr(update, name) for name in UPDATED}
         if if_version is not None:
             return self._write(_update(), key, values, if_version)
-        rows = self._rows().filter(key=key)
-        with transaction.atomic(using=self.using):
-            if not rows.update(**values, version=F("version") + 1):
-                raise SessionMissing
-            return rows.values_list("version", flat=True).get()
+        using, rows = self.using, self._rows().filter(key=key)
+
+        def write() -> int:
+            with transaction.atomic(using=using):
+                if not rows.update(**values, version=F("version") + 1):
+                    raise SessionMissing
+                return rows.values_list("version", flat=True).get()
+
+        return retry(using, write, own_result=lambda: _find_written(using, key, values))
 
     def rekey_user_session(self, key: str, session: UserSession, *, if_version: int) -> int:
         values = {name: getattr(session, name) for name in UPDATED}
@@ -114,7 +134,7 @@ class OrmUserSessionStore(UserSessionStore, UserSessionStoreCleanup):
 
     def touch_user_session(self, key: str, *, renewed: datetime, expires: datetime | None) -> bool:
         live = self._rows().filter(_live(), key=key)
-        return bool(live.update(renewed=renewed, expires=expires))
+        return bool(retry(live.db, lambda: live.update(renewed=renewed, expires=expires)))
 
     def note_device(
         self,
@@ -126,7 +146,12 @@ class OrmUserSessionStore(UserSessionStore, UserSessionStoreCleanup):
     ) -> bool:
         known = self._rows().filter(_live(), key=key, last_seen=if_seen)
         changes = {} if device is None else asdict(device)
-        return bool(known.update(last_seen=seen, **changes))
+        noted = self._rows().filter(key=key, last_seen=seen, **changes)
+        return retry(
+            known.db,
+            lambda: bool(known.update(last_seen=seen, **changes)),
+            own_result=lambda: noted.exists() or None,
+        )
 
     def acquire_lease(self, key: str, owner: str, seconds: float) -> bool:
         connection = connections[self.using]
@@ -141,25 +166,43 @@ class OrmUserSessionStore(UserSessionStore, UserSessionStoreCleanup):
         live = self._rows().filter(_live(), key=key)
         is_free = Q(lease_until=None) | Q(lease_until__lte=now) | Q(lease_owner=owner)
         until = now + timedelta(seconds=seconds)
-        if live.filter(is_free).update(lease_owner=owner, lease_until=until):
-            return True
-        if not live.exists():
-            raise SessionMissing
-        return False
+
+        def acquire() -> bool:
+            if live.filter(is_free).update(lease_owner=owner, lease_until=until):
+                return True
+            if not live.exists():
+                raise SessionMissing
+            return False
+
+        return retry(live.db, acquire)
 
     def release_lease(self, key: str, owner: str) -> bool:
         leased = self._rows().filter(key=key, lease_owner=owner)
-        return bool(leased.update(lease_owner=None, lease_until=None))
+        return retry(
+            leased.db,
+            lambda: bool(leased.update(lease_owner=None, lease_until=None)),
+            # The lease may have been there until the earlier try.
+            if_in_doubt=lambda _: True,
+        )
 
     def delete_user_session(self, key: str, *, on_ending: OnEnding | None = None) -> bool:
-        if on_ending is None:
-            return can_be_kept(key) and bool(_DELETE.execute(self.using, key=key))
-        with transaction.atomic(using=self.using):
-            return bool(self._delete(self._lock(self._rows().filter(key=key)), on_ending))
+        """See UserSessionStore.
+
+        True also if the connection was lost, and the repetition finds no session: the earlier try
+        may have removed it, and an end that nobody announces is worse than one announced twice.
+        """
+        using = self.using
+        if not can_be_kept(key):
+            return False
+        if on_ending is not None:
+            return bool(self._delete_batch([key], lambda row: True, on_ending))
+        return retry(
+            using, lambda: bool(_DELETE.execute(using, key=key)), if_in_doubt=_count_as_deleted
+        )
 
     def get_user_sessions(self, filter: UserSessionsFilter) -> list[UserSession]:
         rows = self._rows().filter(_live(), _matching(filter)).order_by("-renewed", "-id")
-        return [_to_session(row) for row in rows.values(*_SESSION)]
+        return [_to_session(row) for row in retry(rows.db, lambda: list(rows.values(*_SESSION)))]
 
     def query_user_sessions(
         self, filter: UserSessionsFilter, *, cursor: str | None = None, limit: int = 100
@@ -169,7 +212,8 @@ class OrmUserSessionStore(UserSessionStore, UserSessionStoreCleanup):
         if (after := paging.after) is not None:
             is_older = Q(created__lt=after.created) | Q(id__lt=int.from_bytes(after.tie))
             rows = rows.filter(is_older, created__lte=after.created)
-        found = rows.values("id", *_LISTED)[: paging.rows]
+        page = rows.values("id", *_LISTED)[: paging.rows]
+        found = retry(rows.db, lambda: list(page))
         return paging.page((_position_of(row), _to_listed(row)) for row in found)
 
     def delete_user_sessions(
@@ -179,15 +223,36 @@ class OrmUserSessionStore(UserSessionStore, UserSessionStoreCleanup):
         deleted: list[DeletedSession] = []
         previous: list[str] = []
         # The same again: a snapshot of the caller's transaction, showing what is long gone.
-        while (keys := list(matching[:_BATCH])) and keys != previous:
+        while (keys := retry(matching.db, lambda: list(matching[:_BATCH]))) and keys != previous:
             previous = keys
-            with transaction.atomic(using=self.using):
-                # In the order of keys and through their index, as all do who lock several; see
-                # ExpiredRows. An update may have come between: what matches now counts.
-                rows = self._lock(self._rows().filter(key__in=keys).order_by("key"))
-                batch = self._delete((row for row in rows if filter.matches(row)), on_ending)
-            deleted += batch
+            deleted += self._delete_batch(keys, filter.matches, on_ending)
         return deleted
+
+    def _delete_batch(
+        self, keys: list[str], matches: Callable[[Session], bool], on_ending: OnEnding | None
+    ) -> list[DeletedSession]:
+        using = self.using
+        found: list[Session] = []
+
+        def delete() -> list[DeletedSession]:
+            nonlocal found
+            found = []
+            with transaction.atomic(using=using):
+                # An update may have come between: what matches now counts.
+                found = [row for row in self._lock_keys(keys) if matches(row)]
+                deleted = [_of_row(row) for row in found]
+                if deleted and on_ending is not None:
+                    on_ending(deleted)
+                self._delete_locked([row.pk for row in found])
+            return deleted
+
+        def find_deleted() -> list[DeletedSession] | None:
+            # A transaction is done as a whole or not at all, and a row that moves keeps its ID.
+            if not found or are_left(self._rows(), [row.pk for row in found]):
+                return None
+            return [_of_row(row) for row in found]
+
+        return retry(using, delete, own_result=find_deleted)
 
     def delete_expired_sessions(
         self,
@@ -263,19 +328,35 @@ class OrmUserSessionStore(UserSessionStore, UserSessionStoreCleanup):
         version = if_version + 1
         if not can_be_kept(key):
             raise SessionMissing
-        if statement.execute(self.using, key=key, if_version=if_version, version=version, **values):
-            return version
-        raise SessionChanged if self._rows().filter(key=key).exists() else SessionMissing
+        using = self.using
+        parameters = {**values, "key": key, "if_version": if_version, "version": version}
 
-    def _delete(
-        self, locked: Iterable[Session], on_ending: OnEnding | None
-    ) -> list[DeletedSession]:
-        rows = list(locked)
-        deleted = [_to_deleted({n: getattr(row, n) for n in _DELETED}) for row in rows]
-        if deleted and on_ending is not None:
-            on_ending(deleted)
-        self._rows().filter(id__in=[row.pk for row in rows])._raw_delete(self.using)
-        return deleted
+        def write() -> int:
+            if statement.execute(using, **parameters):
+                return version
+            raise SessionChanged if self._rows().filter(key=key).exists() else SessionMissing
+
+        def find() -> int | None:
+            found = _find_written(using, values.get("new_key", key), values)
+            return version if found == version else None
+
+        return retry(using, write, own_result=find)
+
+    def _lock_keys(self, keys: list[str]) -> Iterable[Session]:
+        """Lock the rows in the order of their keys, as all do who lock several; see ExpiredRows."""
+        if not locks_indexes(self.using):
+            return self._lock(self._rows().filter(key__in=keys).order_by("key"))
+        # Where the list names most of a table, MySQL and MariaDB scan it and lock on the way what
+        # others have locked. FORCE INDEX does not prevent that. One row has one plan only.
+        rows = (_LOCK.fetch(self.using, key=key) for key in sorted(keys))
+        return [Session(**row) for row in rows if row is not None]
+
+    def _delete_locked(self, ids: list[int]) -> None:
+        if not locks_indexes(self.using):
+            self._rows().filter(id__in=ids)._raw_delete(self.using)
+            return
+        for id in ids:  # See _lock_keys().
+            _DELETE_ROW.execute(self.using, id=id)
 
     def _lock(self, rows: QuerySet[Session], *, skip_locked: bool = False) -> QuerySet[Session]:
         """`rows`, each of which is locked from when it is read until the transaction ends."""
@@ -332,6 +413,34 @@ def _update(unchanged: frozenset[str] = frozenset(), *, move: bool = False) -> S
 _GET = Statement(lambda: Session._base_manager.filter(key=_slot("key")).values(*_SESSION).query)
 _CREATE = Statement(_create)
 _DELETE = Statement(lambda: _matching_rows(key=_slot("key")).chain(DeleteQuery))
+_LOCK = Statement(
+    lambda: (
+        Session._base_manager.filter(key=_slot("key"))
+        .values("id", *_DELETED)
+        .select_for_update()
+        .query
+    )
+)
+_DELETE_ROW = Statement(lambda: _matching_rows(id=_slot("id")).chain(DeleteQuery))
+
+
+def _count_as_deleted(deleted: bool) -> bool:
+    if not deleted:
+        leave_doubt()
+    return True
+
+
+def _fetch(using: str, key: str) -> UserSession | None:
+    row = _GET.fetch(using, key=key)
+    return None if row is None else _to_session(row)
+
+
+def _find_written(using: str, key: str, values: dict[str, Any]) -> int | None:
+    """Return the version of the session if it holds just these `values`; else None."""
+    found = _fetch(using, key)
+    if found is None or any(getattr(found, name) != values[name] for name in UPDATED):
+        return None
+    return found.version
 
 
 def _is_of_key(error: IntegrityError) -> bool:
@@ -378,6 +487,10 @@ def _to_listed(row: dict[str, Any]) -> UserSession:
 
 def _position_of(row: dict[str, Any]) -> Position:
     return Position(row["created"], row["id"].to_bytes(8))
+
+
+def _of_row(row: Session) -> DeletedSession:
+    return _to_deleted({name: getattr(row, name) for name in _DELETED})
 
 
 def _to_deleted(row: dict[str, Any]) -> DeletedSession:

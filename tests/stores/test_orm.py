@@ -24,7 +24,7 @@ class TestOrmUserSessionStore(UserSessionStoreTests, TransactionTestCase):
             update = self.update_of(session, subject_id="bob")
             store.update_user_session(session.key, update, if_version=1)
 
-        with self.meanwhile("_lock", change_hands):
+        with self.meanwhile("_lock_keys", change_hands):
             deleted = self.store.delete_user_sessions(UserSessionsFilter(subject_id="alice"))
         self.assertEqual(deleted, [])
         self.assertEqual(self.found(subject_id="bob"), {session.key})
