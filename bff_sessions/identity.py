@@ -33,6 +33,7 @@ logger = logging.getLogger(__name__)
 
 # Private: written by bind_identity() and read by resolve_identity().
 _BINDING = "_bff_identity"
+_SOURCES = frozenset({_BINDING, *MOZILLA_TOKENS})
 # Names by which a mapping is one of claims or tokens.
 _OF_SIGN_IN = frozenset({"iss", "sub", "access_token", "refresh_token", "id_token"})
 # django.contrib.auth.SESSION_KEY; importing that package here would import models too early.
@@ -205,7 +206,7 @@ def sign_in_part(key: object) -> str | None:
 
 def is_claims_source(key: object) -> bool:
     """Return whether claims or tokens of a sign-in are expected under `key` of session data."""
-    return key in (_BINDING, conf.CLAIMS_KEY, *MOZILLA_TOKENS)
+    return key in _SOURCES or key == conf.CLAIMS_KEY
 
 
 def older_claims(

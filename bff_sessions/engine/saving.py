@@ -349,11 +349,17 @@ class SavingSession(SessionBase):
     # Its data
 
     def __setitem__(self, key: str, value: Any) -> None:
-        self.update({key: value})
+        if key == AUTH_USER_ID or is_claims_source(key):
+            self.update({key: value})
+        else:
+            super().__setitem__(key, value)
 
     async def aset(self, key: str, value: Any) -> None:
         """See __setitem__()."""
-        await self.aupdate({key: value})
+        if key == AUTH_USER_ID or is_claims_source(key):
+            await self.aupdate({key: value})
+        else:
+            await super().aset(key, value)
 
     def update(self, dict_: Any) -> None:  # type: ignore[override]
         self.get("")  # Any access loads.

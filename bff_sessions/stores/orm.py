@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, fields
 from datetime import UTC, datetime, timedelta
@@ -41,6 +42,8 @@ from bff_sessions.stores.expired import ExpiredRows, are_left, locks_indexes
 from bff_sessions.stores.scopes import scope_of
 
 __all__ = ["OrmUserSessionStore"]
+
+logger = logging.getLogger("django.security.SuspiciousSession")
 
 _SESSION = tuple(f.name for f in fields(UserSession))
 _LISTED = tuple(name for name in _SESSION if name != "ticket")
@@ -202,7 +205,8 @@ class OrmUserSessionStore(UserSessionStore, UserSessionStoreCleanup):
 
     def get_user_sessions(self, filter: UserSessionsFilter) -> list[UserSession]:
         rows = self._rows().filter(_live(), _matching(filter)).order_by("-renewed", "-id")
-        return [_to_session(row) for row in retry(rows.db, lambda: list(rows.values(*_SESSION)))]
+        found = map(_to_session, retry(rows.db, lambda: list(rows.values(*_SESSION))))
+        return [session for session in found if session is not None]
 
     def query_user_sessions(
         self, filter: UserSessionsFilter, *, cursor: str | None = None, limit: int = 100
@@ -214,7 +218,8 @@ class OrmUserSessionStore(UserSessionStore, UserSessionStoreCleanup):
             rows = rows.filter(is_older, created__lte=after.created)
         page = rows.values("id", *_LISTED)[: paging.rows]
         found = retry(rows.db, lambda: list(page))
-        return paging.page((_position_of(row), _to_listed(row)) for row in found)
+        listed = ((_position_of(row), _to_session(_without_id(row))) for row in found)
+        return paging.page((place, session) for place, session in listed if session is not None)
 
     def delete_user_sessions(
         self, filter: UserSessionsFilter, *, on_ending: OnEnding | None = None
@@ -476,13 +481,19 @@ def _newest_first(filter: UserSessionsFilter) -> tuple[str | OrderBy, str]:
     return Greatest("created", "created").desc(), "-id"
 
 
-def _to_session(row: dict[str, Any]) -> UserSession:
-    row["ticket"] = bytes(row["ticket"])  # A view of it, with some drivers.
-    return UserSession(**row)
+def _to_session(row: dict[str, Any]) -> UserSession | None:
+    """Return the session of a row; None, logged, if the row was altered so that it has none."""
+    row["ticket"] = bytes(row.get("ticket", b""))  # A view of it, with some drivers.
+    try:
+        return UserSession(**row)
+    except (TypeError, ValueError):
+        # Without the error's text, which may quote the row.
+        logger.warning("A row of the table of sessions was altered and is ignored.")
+        return None
 
 
-def _to_listed(row: dict[str, Any]) -> UserSession:
-    return UserSession(**{name: row[name] for name in _LISTED}, ticket=b"")
+def _without_id(row: dict[str, Any]) -> dict[str, Any]:
+    return {name: row[name] for name in _LISTED}
 
 
 def _position_of(row: dict[str, Any]) -> Position:
