@@ -6,6 +6,7 @@ From the outside to the inside:
 - `exclusive`: a session that one request has to itself;
 - `lifecycle`: what a session does from the first load to the end;
 - `saving`: how it writes its row, and how concurrent saves merge;
+- `moves`: what a request does whose session another one has moved to a new key;
 - `signing_in`: what happens to other sessions when somebody signs in;
 - `rows`: from session data to a row of the store, and back;
 - `lifetimes`: how long a session lives;
