@@ -617,11 +617,13 @@ def test_batch_that_fails_loses_no_token_of_those_before(provider, monkeypatch, 
     for sid in "abc":
         sign_in(provider, sid=sid)
     deletes = []
+    # MariaDB and MySQL delete row by row.
+    in_first_batch = 2 if connection.vendor == "mysql" else 1
 
     def fail_the_second(execute, sql, *args):
         if sql.startswith("DELETE"):
             deletes.append(sql)
-            if len(deletes) == 2:
+            if len(deletes) > in_first_batch:
                 raise RuntimeError
         return execute(sql, *args)
 
