@@ -341,7 +341,7 @@ def test_statements_do_not_grow_with_the_sessions(browser, django_assert_num_que
         with django_assert_num_queries(statements + 1):  # Find the session.
             browser.fetch("delete", path, headers)
         SessionFactory()
-        # MariaDB and MySQL lock and delete row by row, as a list would lock what others have locked.
+        # MariaDB and MySQL lock and delete row by row: a list would lock rows of others.
         rows = 2 * (number - 1) if connection.vendor == "mysql" else 0
         with django_assert_num_queries(statements + rows):
             browser.fetch("delete", "/bff/sessions/others", headers)
