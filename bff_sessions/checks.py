@@ -84,7 +84,6 @@ def check_middleware(**kwargs: Any) -> Iterable[CheckMessage]:
 
 def _check_order() -> Iterable[CheckMessage]:
     """Look at where the session middleware stands, if it is ours."""
-    from django.contrib.auth.middleware import AuthenticationMiddleware
     from django.contrib.sessions.middleware import SessionMiddleware as Djangos
 
     from bff_sessions.middleware import SessionMiddleware
@@ -97,6 +96,10 @@ def _check_order() -> Iterable[CheckMessage]:
             hint=f"Keep {ours[0][1]!r} only.",
             id="bff_sessions.W009",
         )
+    if not apps.is_installed("django.contrib.auth"):
+        return  # Its middleware cannot be imported without its models.
+    from django.contrib.auth.middleware import AuthenticationMiddleware
+
     authentication = _find_middleware(AuthenticationMiddleware)
     if ours and authentication and authentication[0] < ours[0]:
         yield Warning(
