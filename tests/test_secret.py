@@ -1,0 +1,66 @@
+import traceback
+
+import pytest
+
+from bff_sessions.secret import Secret, hide_frames
+
+SEEDED = "seeded-secret"
+
+
+def fail(value):
+    local = value
+    raise ValueError(f"{len(local)} characters")
+
+
+def fail_again(value):
+    try:
+        fail(value)
+    except ValueError as error:
+        raise KeyError("again") from error
+
+
+def guarded(secret):
+    try:
+        fail_again(secret.reveal())
+    except KeyError as error:
+        hide_frames(error)
+        raise
+
+
+def walk(error):
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def test_secret_has_no_repr():
+    assert SEEDED not in f"{Secret(SEEDED)!r} {Secret(SEEDED)}"
+    assert Secret(SEEDED).reveal() == SEEDED
+
+
+def test_hidden_frames_leave_no_variables():
+    with pytest.raises(KeyError) as caught:
+        guarded(Secret(SEEDED))
+    frames = [
+        frame for error in walk(caught.value) for frame, _ in traceback.walk_tb(error.__traceback__)
+    ]
+    assert [frame.f_code.co_name for frame in frames][-1] == "guarded"
+    # The first frame is this test's own.
+    assert not any(SEEDED in repr(frame.f_locals) for frame in frames[1:])
+
+
+def test_hidden_frames_are_named_in_a_note():
+    with pytest.raises(KeyError) as caught:
+        guarded(Secret(SEEDED))
+    outer, inner = walk(caught.value)
+    assert outer.__notes__[0].endswith("in fail_again")
+    assert [line.split(" in ")[1] for line in inner.__notes__[0].splitlines()[1:]] == [
+        "fail_again",
+        "fail",
+    ]
+
+
+def test_errors_that_refer_to_each_other_end():
+    first, second = ValueError(), KeyError()
+    first.__context__, second.__context__ = second, first
+    hide_frames(first)
