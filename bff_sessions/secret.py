@@ -38,8 +38,9 @@ def hide_frames(error: BaseException) -> None:
     """Replace the traceback of `error`, and of what led to it, by a note with the same lines.
 
     Call it in an ``except`` clause around code that holds secrets in local variables, such as a
-    database driver with the parameters of a statement. Then re-raise `error` there. The traceback
-    begins anew at the caller. The note names each file, line and function, without variables.
+    database driver with the parameters of a statement. Then re-raise with a bare ``raise``. The
+    traceback begins anew at the function that called this one's caller. The note names each file,
+    line and function, without variables.
     """
     seen: set[int] = set()
     current: BaseException | None = error
@@ -47,7 +48,7 @@ def hide_frames(error: BaseException) -> None:
         seen.add(id(current))
         lines = [
             f"{frame.filename}:{frame.lineno} in {frame.name}"
-            for frame in traceback.extract_tb(current.__traceback__)[current is error :]
+            for frame in traceback.extract_tb(current.__traceback__)
         ]
         current.__traceback__ = None
         if lines:
