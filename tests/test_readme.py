@@ -25,7 +25,7 @@ from bff_sessions import conf
 from bff_sessions.contract import UserSessionsFilter
 from bff_sessions.device.options import DeviceOptions
 from bff_sessions.engine import SessionStore
-from bff_sessions.oidc.checks import OPTIONS
+from bff_sessions.oidc.provider_options import ProviderOptions
 from bff_sessions.oidc.options import LogoutOptions, RevocationOptions
 from bff_sessions.oidc.providers import get_provider
 from bff_sessions.oidc.tokens import Tokens
@@ -206,7 +206,7 @@ def test_the_output_of_revoke_tokens(capsys, monkeypatch):
 def test_every_option_of_a_provider_is_in_the_table():
     part = README.partition("## OpenID Providers")[2].partition("\n## ")[0]
     rows = "".join(re.findall(r"^\| (`[^|]+)\|", part, re.MULTILINE))
-    assert re.findall(r"`(\w+)`", rows) == list(OPTIONS)
+    assert re.findall(r"`(\w+)`", rows) == list(ProviderOptions.table())
 
 
 def test_every_setting_is_in_the_table_with_its_default():

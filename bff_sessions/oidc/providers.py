@@ -10,7 +10,6 @@ from typing import Any, Final
 from urllib.parse import quote_plus
 
 from asgiref.sync import sync_to_async
-from django.core.checks import CheckMessage
 from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
 from django.views.decorators.debug import sensitive_variables
@@ -18,11 +17,17 @@ from django.views.decorators.debug import sensitive_variables
 from bff_sessions import conf
 from bff_sessions.exceptions import ProviderUnavailable
 from bff_sessions.oidc.addresses import is_secure, is_url
-from bff_sessions.oidc.checks import DEFAULT_ALGORITHMS, ENDPOINTS, check_providers
 from bff_sessions.oidc.deadlines import time_limit
 from bff_sessions.oidc.discovery import Discovery, get_default_url
 from bff_sessions.oidc.http import Response, asking, post_form
 from bff_sessions.oidc.keys import SigningKeys
+from bff_sessions.oidc.options import LogoutOptions, get_logout_options
+from bff_sessions.oidc.provider_options import (
+    DEFAULT_ALGORITHMS,
+    ENDPOINTS,
+    LOGOUT,
+    ProviderOptions,
+)
 
 __all__ = ["Provider", "get_provider", "get_providers"]
 
@@ -50,23 +55,32 @@ class Provider:
     """``client_secret_basic`` or ``client_secret_post``; None: what the provider prefers."""
     allow_missing_exp: bool = False
     """Whether its logout tokens may be without ``exp``."""
+    own_logout_options: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    """Those of BFF_SESSIONS["BACKCHANNEL_LOGOUT"] that differ for this provider."""
     allow_http: bool = False
     """Whether its addresses may be http:// also where that is not this machine."""
 
     @classmethod
     def of(cls, issuer: str, options: Mapping[str, Any]) -> Provider:
         """The provider of BFF_SESSIONS["PROVIDERS"][`issuer`], which has been checked."""
+        own = ProviderOptions.of(options)
         return cls(
             issuer=issuer,
-            client_id=options["CLIENT_ID"],
-            client_secret=options.get("CLIENT_SECRET"),
+            client_id=own.client_id,
+            client_secret=own.client_secret,
             discovery_url=options.get("DISCOVERY_URL", get_default_url(issuer)),
             endpoints={name.lower(): options[name] for name in ENDPOINTS if name in options},
-            algorithms=tuple(options.get("ALGORITHMS", DEFAULT_ALGORITHMS)),
-            auth_method=options.get("TOKEN_ENDPOINT_AUTH_METHOD"),
-            allow_missing_exp=options.get("ALLOW_MISSING_EXP", False),
-            allow_http=options.get("ALLOW_HTTP", False),
+            algorithms=tuple(own.algorithms),
+            auth_method=own.token_endpoint_auth_method,
+            allow_missing_exp=own.allow_missing_exp,
+            own_logout_options={name: options[name] for name in LOGOUT if name in options},
+            allow_http=own.allow_http,
         )
+
+    @property
+    def logout_options(self) -> LogoutOptions:
+        """The options by which its logout tokens are verified."""
+        return get_logout_options(self.own_logout_options)
 
     @cached_property
     def keys(self) -> SigningKeys:
@@ -171,8 +185,11 @@ def get_providers() -> Mapping[str, Provider]:
     Raises:
         ImproperlyConfigured: if one of them is not as it has to be.
     """
-    for message in filter(CheckMessage.is_serious, check_providers(conf.PROVIDERS)):
-        raise ImproperlyConfigured(f"{message.msg} {message.hint}")
+    conf.check("PROVIDERS", conf.PROVIDERS)
+    for issuer, options in conf.PROVIDERS.items():
+        for message in ProviderOptions.find_faults_of(issuer, options):
+            if message.is_serious():
+                raise ImproperlyConfigured(f"{message.msg} {message.hint}")
     return {issuer: Provider.of(issuer, options) for issuer, options in conf.PROVIDERS.items()}
 
 
