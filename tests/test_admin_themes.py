@@ -104,7 +104,7 @@ def test_list_leads_to_the_overview_in_every_theme(operator, bare_theme):
 
 def test_list_has_search_and_filters_in_every_theme(operator, bare_theme):
     text = text_of(operator.get(LIST))
-    assert "Exact subject, session id or user id." in text
+    assert "Enter an exact subject, session ID or user ID." in text
     assert '<a href="?state=expired">' in text
 
 
