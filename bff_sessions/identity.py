@@ -172,7 +172,7 @@ def _from_id_token(token: object, user_id: str | None) -> Identity | None:
         if identity is None:
             raise ValueError("it has no iss or no sub claim")
     except ValueError as error:
-        # Not raised: the library stored the token, so that code which saves the session cannot help.
+        # Not raised: the library stored the token, and the code that saves cannot change that.
         logger.warning("The ID token in a session does not identify a person: %s.", error)
         return None
     return identity
