@@ -358,7 +358,7 @@ def test_sessions_of_other_engines_are_left_alone(settings, device, db):
 ODD = [
     "x" * 10_000,
     "a\0b",
-    "caf\xe9 \U0001f98a",
+    "caf\xe9 \U0001f98a",  # codespell:ignore
     "lone \ud800 surrogate",
     "line\r\nbreak\t\x1b[31m",
     "   ",

@@ -415,8 +415,8 @@ def test_the_page_speaks_german(browser):
         for text in (
             "Wo bin ich angemeldet?",
             "Dieser Browser",
-            "Firefox unter Windows",
-            "vor\xa02\xa0Tagen",
+            "Firefox unter Windows",  # codespell:ignore
+            "vor\xa02\xa0Tagen",  # codespell:ignore
         ):
             assert text in browser.page
         assert '<html lang="de">' in browser.page
