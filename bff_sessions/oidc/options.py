@@ -23,7 +23,7 @@ class LogoutOptions(Options):
 
     unknown: ClassVar = Fault(
         "E032",
-        "{place} has no option {name!r:.120}.",
+        "BFF_SESSIONS['BACKCHANNEL_LOGOUT'] has no option {name!r:.120}.",
         "Use {names}. Move an option of one provider to its dictionary in "
         "BFF_SESSIONS['PROVIDERS'].",
     )
@@ -73,7 +73,7 @@ class RevocationOptions(Options):
 
     unknown: ClassVar = Fault(
         "E044",
-        "{place} has no option {name!r:.120}.",
+        "BFF_SESSIONS['TOKEN_REVOCATION'] has no option {name!r:.120}.",
         "Use {names}. Move an option of one provider to its dictionary in "
         "BFF_SESSIONS['PROVIDERS'].",
     )

@@ -44,7 +44,8 @@ ALGORITHMS: Final = (*DEFAULT_ALGORITHMS, "ES256K")
 
 _ISSUER = Fault(
     "E022",
-    "{place} must be an issuer: an absolute URL without query and fragment.",
+    "BFF_SESSIONS['PROVIDERS'][{issuer!r:.120}] must be an issuer: an absolute URL without query "
+    "and fragment.",
     "Give the provider's issuer to the letter, 'https://idp.example' for example.",
 )
 _HTTP = Fault(
@@ -54,7 +55,7 @@ _HTTP = Fault(
 )
 _NO_KEYS = Fault(
     "W020",
-    "{place} can verify no logout token: it has no JWKS_URI.",
+    "BFF_SESSIONS['PROVIDERS'][{issuer!r:.120}] can verify no logout token: it has no JWKS_URI.",
     "Give the URL of the provider's keys, or silence this check.",
 )
 
@@ -156,7 +157,7 @@ class ProviderOptions(Options):
         place = f"{conf.place_of('PROVIDERS')}[{issuer!r:.120}]"
         # OpenID Connect Discovery 1.0, 3: a URL "with no query or fragment components".
         if not is_url(issuer) or "?" in issuer or len(issuer) > MAX_TEXT:
-            yield _ISSUER(place=place)
+            yield _ISSUER(issuer=issuer)
             return
         yield from cls.find_faults(place, {"CLIENT_ID": None, **given})
         if given.get("ALLOW_HTTP") is not True:
@@ -167,4 +168,4 @@ class ProviderOptions(Options):
                     yield _HTTP(place=where, url=url)
         has_no_metadata = given.get("DISCOVERY_URL", "") is None
         if given.get("JWKS_URI") is None and ("JWKS_URI" in given or has_no_metadata):
-            yield _NO_KEYS(place=place)
+            yield _NO_KEYS(issuer=issuer)
