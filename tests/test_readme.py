@@ -129,7 +129,7 @@ def test_the_example_of_a_cache_takes_effect(settings):
 
 def test_the_example_of_a_provider_is_good(settings):
     namespace = {"env": lambda name: "a secret"}
-    exec(block("python", '"PROVIDERS"'), namespace)
+    exec(block("python", "env("), namespace)
     settings.BFF_SESSIONS = namespace["BFF_SESSIONS"]
     assert get_provider("https://idp.example").client_id == "shop"
 

@@ -19,7 +19,7 @@ __all__ = ["DeviceOptions", "get_device_options", "load_address_of", "remote_add
 class DeviceOptions(Options):
     """What is stored of the device that uses a session."""
 
-    unknown: ClassVar = Fault(
+    unknown: ClassVar[Fault] = Fault(
         "E071", "BFF_SESSIONS['DEVICE'] has no option {name!r:.120}.", "Use one of {names}."
     )
 

@@ -21,7 +21,7 @@ _GIVE_BOOLEAN = "Give True or False, or leave it out."
 class LogoutOptions(Options):
     """How logout tokens are verified, and which sessions they end."""
 
-    unknown: ClassVar = Fault(
+    unknown: ClassVar[Fault] = Fault(
         "E032",
         "BFF_SESSIONS['BACKCHANNEL_LOGOUT'] has no option {name!r:.120}.",
         "Use {names}. Move an option of one provider to its dictionary in "
@@ -71,7 +71,7 @@ def get_logout_options(of_provider: Mapping[str, Any] | None = None) -> LogoutOp
 class RevocationOptions(Options):
     """Which tokens of ended sessions are revoked, and when."""
 
-    unknown: ClassVar = Fault(
+    unknown: ClassVar[Fault] = Fault(
         "E044",
         "BFF_SESSIONS['TOKEN_REVOCATION'] has no option {name!r:.120}.",
         "Use {names}. Move an option of one provider to its dictionary in "

@@ -88,7 +88,9 @@ def _seconds(doc: str) -> Any:
 class ProviderOptions(Options):
     """The options of a provider. None also stands for an option that is left out."""
 
-    unknown: ClassVar = Fault("E023", "{place} has no option {name!r:.120}.", "Use one of {names}.")
+    unknown: ClassVar[Fault] = Fault(
+        "E023", "{place} has no option {name!r:.120}.", "Use one of {names}."
+    )
 
     client_id: str = option(
         None,
