@@ -15,7 +15,7 @@ from bff_sessions.oidc.addresses import is_secure, is_url
 from bff_sessions.options import Options, option
 from bff_sessions.rules import BOOLEAN, DAY, MAX_SECONDS, Rule, is_text, one_of, or_none, some_of
 
-__all__ = ["ALGORITHMS", "DEFAULT_ALGORITHMS", "ENDPOINTS", "LOGOUT", "ProviderOptions"]
+__all__ = ["ENDPOINTS", "LOGOUT", "ProviderOptions"]
 
 ENDPOINTS: Final = (
     "JWKS_URI",
@@ -28,7 +28,7 @@ LOGOUT: Final = ("STRICT_TYP", "MAX_AGE", "LEEWAY")
 """Options of BFF_SESSIONS["BACKCHANNEL_LOGOUT"] that a provider may have of its own."""
 
 # Asymmetric ones only: with HMAC everybody who knows the public key, or the client secret, signs.
-DEFAULT_ALGORITHMS: Final = (
+_DEFAULT_ALGORITHMS: Final = (
     "RS256",
     "RS384",
     "RS512",
@@ -40,7 +40,7 @@ DEFAULT_ALGORITHMS: Final = (
     "ES512",
     "EdDSA",
 )
-ALGORITHMS: Final = (*DEFAULT_ALGORITHMS, "ES256K")
+_ALGORITHMS: Final = (*_DEFAULT_ALGORITHMS, "ES256K")
 
 _ISSUER = Fault(
     "E022",
@@ -116,10 +116,10 @@ class ProviderOptions(Options):
     revocation_endpoint: str | None = _endpoint()
     end_session_endpoint: str | None = _endpoint()
     algorithms: Sequence[str] = option(
-        DEFAULT_ALGORITHMS,
-        some_of(ALGORITHMS, "a list of signature algorithms", may_be_empty=False),
+        _DEFAULT_ALGORITHMS,
+        some_of(_ALGORITHMS, "a list of signature algorithms", may_be_empty=False),
         check="E029",
-        hint=f"Give some of {', '.join(ALGORITHMS)}, or leave it out.",
+        hint=f"Give some of {', '.join(_ALGORITHMS)}, or leave it out.",
         doc="With which it may sign. Default: the asymmetric ones in use. HMAC and `none` never",
     )
     token_endpoint_auth_method: str | None = option(
