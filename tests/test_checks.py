@@ -670,6 +670,15 @@ def test_no_check_shows_the_secret(settings):
     found = messages()
     assert len(found) == 5
     assert SECRET not in "".join(map(str, found))
+    settings.BFF_SESSIONS = {"PROVIDERS": [SECRET]}
+    assert SECRET not in str(only_message("E020"))
+
+
+def test_options_of_a_provider_hide_the_secret(settings):
+    provide(settings)
+    options = get_provider(IDP).options
+    assert options.client_secret == SECRET
+    assert SECRET not in repr(options)
 
 
 # Back-channel logout
