@@ -9,7 +9,7 @@ import math
 import sys
 from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from django.conf import settings
 from django.core.signals import setting_changed
@@ -268,14 +268,16 @@ for _name in SETTINGS:
     del globals()[_name]  # From now on __getattr__() finds the values.
 
 
-def __getattr__(name: str) -> Any:
-    try:
-        default = SETTINGS[name].default
-    except KeyError:
-        raise AttributeError(f"BFF_SESSIONS has no setting {name!r}.") from None
-    # Kept as an attribute, because every request reads several.
-    value = globals()[name] = getattr(settings, "BFF_SESSIONS", {}).get(name, default)
-    return value
+if not TYPE_CHECKING:  # Type checkers know the settings, and refuse other names.
+
+    def __getattr__(name: str) -> Any:
+        try:
+            default = SETTINGS[name].default
+        except KeyError:
+            raise AttributeError(f"BFF_SESSIONS has no setting {name!r}.") from None
+        # Kept as an attribute, because every request reads several.
+        value = globals()[name] = getattr(settings, "BFF_SESSIONS", {}).get(name, default)
+        return value
 
 
 def place_of(name: str) -> str:

@@ -12,8 +12,8 @@ from bff_sessions import conf
 from bff_sessions.contract import MAX_TEXT
 from bff_sessions.faults import Fault
 from bff_sessions.oidc.addresses import is_secure, is_url
-from bff_sessions.options import Options, option
-from bff_sessions.rules import BOOLEAN, DAY, MAX_SECONDS, Rule, is_text, one_of, or_none, some_of
+from bff_sessions.options import Options, option, seconds, switch
+from bff_sessions.rules import Rule, is_text, one_of, or_none, some_of
 
 __all__ = ["ENDPOINTS", "LOGOUT", "ProviderOptions"]
 
@@ -74,14 +74,7 @@ def _endpoint() -> Any:
     return _address("Overrides the metadata. `None`: the provider has no such endpoint")
 
 
-def _seconds(doc: str) -> Any:
-    return option(
-        None,
-        DAY,
-        check="E037",
-        hint=f"Give a number from 0 to {MAX_SECONDS}, or leave it out.",
-        doc=doc,
-    )
+_AS_FOR_ALL = "As in `BACKCHANNEL_LOGOUT`, for this provider only"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -129,25 +122,22 @@ class ProviderOptions(Options):
         hint="Give one of client_secret_basic, client_secret_post, or leave it out.",
         doc="Default: what the provider prefers",
     )
-    allow_missing_exp: bool = option(
+    allow_missing_exp: bool = switch(
         False,
-        BOOLEAN,
         check="E035",
         hint="Leave it out, unless the provider's logout tokens have no exp.",
         doc="Accept logout tokens without `exp` until `MAX_AGE` seconds after `iat`",
     )
-    strict_typ: bool | None = option(
+    strict_typ: bool | None = switch(
         None,
-        BOOLEAN,
         check="E036",
         hint="Give True or False, or leave it out to use that of BACKCHANNEL_LOGOUT.",
-        doc="As in `BACKCHANNEL_LOGOUT`, for this provider only",
+        doc=_AS_FOR_ALL,
     )
-    max_age: float | None = _seconds("As in `BACKCHANNEL_LOGOUT`, for this provider only")
-    leeway: float | None = _seconds("As in `BACKCHANNEL_LOGOUT`, for this provider only")
-    allow_http: bool = option(
+    max_age: float | None = seconds(None, check="E037", doc=_AS_FOR_ALL)
+    leeway: float | None = seconds(None, check="E037", doc=_AS_FOR_ALL)
+    allow_http: bool = switch(
         False,
-        BOOLEAN,
         check="E026",
         hint="Leave it out, unless a network of your own leads to the provider.",
         doc="Allows `http://` where the provider is not on this machine: for a network of your own",
