@@ -9,7 +9,7 @@ import math
 import sys
 from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from django.conf import settings
 from django.core.signals import setting_changed
@@ -45,7 +45,7 @@ def _is_partition(value: object) -> bool:
 
 STORE: str = option(
     "bff_sessions.stores.orm.OrmUserSessionStore",
-    checked_elsewhere("the dotted path of a complete UserSessionStore subclass"),
+    checked_elsewhere("the dotted path of a UserSessionStore subclass"),
     check="E005",
     import_check="E004",
     hint="Give the dotted path of a UserSessionStore subclass.",
@@ -136,7 +136,7 @@ ATOMIC_KEYS: Collection[str] = option(
 )
 CACHED_STORE: str = option(
     "bff_sessions.stores.orm.OrmUserSessionStore",
-    checked_elsewhere("the dotted path of a complete UserSessionStore subclass without a cache"),
+    checked_elsewhere("the dotted path of a UserSessionStore subclass without a cache"),
     check="E010",
     import_check="E009",
     hint="Give the dotted path of a UserSessionStore subclass without a cache.",
@@ -196,7 +196,7 @@ TOKENS: str = option(
     check="E041",
     import_check="E040",
     hint="Give the dotted path of a function like bff_sessions.oidc.tokens.keep_tokens.",
-    doc="A callable that reads and writes the tokens in session data",
+    doc="A callable that knows where tokens live in session data",
 )
 ACCESS_TOKEN_MARGIN: float = option(
     60,
@@ -268,14 +268,16 @@ for _name in SETTINGS:
     del globals()[_name]  # From now on __getattr__() finds the values.
 
 
-def __getattr__(name: str) -> Any:
-    try:
-        default = SETTINGS[name].default
-    except KeyError:
-        raise AttributeError(f"BFF_SESSIONS has no setting {name!r}.") from None
-    # Kept as an attribute, because every request reads several.
-    value = globals()[name] = getattr(settings, "BFF_SESSIONS", {}).get(name, default)
-    return value
+if not TYPE_CHECKING:  # Type checkers know the settings, and refuse other names.
+
+    def __getattr__(name: str) -> Any:
+        try:
+            default = SETTINGS[name].default
+        except KeyError:
+            raise AttributeError(f"BFF_SESSIONS has no setting {name!r}.") from None
+        # Kept as an attribute, because every request reads several.
+        value = globals()[name] = getattr(settings, "BFF_SESSIONS", {}).get(name, default)
+        return value
 
 
 def place_of(name: str) -> str:

@@ -10,9 +10,16 @@ from typing import Any, ClassVar, Self
 from django.core.checks import CheckMessage
 
 from bff_sessions.faults import Fault, make_message
-from bff_sessions.rules import Rule, SettingInvalid, SettingNotImportable
+from bff_sessions.rules import (
+    BOOLEAN,
+    DAY,
+    MAX_SECONDS,
+    Rule,
+    SettingInvalid,
+    SettingNotImportable,
+)
 
-__all__ = ["Option", "Options", "declared", "option"]
+__all__ = ["Option", "Options", "declared", "option", "seconds", "switch"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -65,6 +72,23 @@ def option(
         default=default, rule=rule, check=check, import_check=import_check, hint=hint, doc=doc
     )
     return field(default=default, repr=not rule.is_secret, metadata={Option: declaration})
+
+
+def switch(
+    default: bool | None,
+    *,
+    check: str,
+    hint: str = "Give True or False, or leave it out.",
+    doc: str,
+) -> Any:
+    """Return the declaration of an option that is True or False; see option()."""
+    return option(default, BOOLEAN, check=check, hint=hint, doc=doc)
+
+
+def seconds(default: float | None, *, check: str, doc: str) -> Any:
+    """Return the declaration of an option in seconds, up to a day; see option()."""
+    hint = f"Give a number from 0 to {MAX_SECONDS}, or leave it out."
+    return option(default, DAY, check=check, hint=hint, doc=doc)
 
 
 def declared(namespace: Mapping[str, Any]) -> dict[str, Option]:

@@ -8,7 +8,8 @@ from django.core.management import call_command
 from django.db import connection
 from django.db.utils import OperationalError
 
-from bff_sessions.checks import check_databases, databases
+from bff_sessions.checks import check_databases
+from bff_sessions.checks import databases as database_checks
 from bff_sessions.stores.orm import OrmUserSessionStore
 from tests.conftest import CACHED, MEMORY
 
@@ -56,7 +57,7 @@ def asked(monkeypatch):
         asked.append(alias)
         return True, None
 
-    monkeypatch.setattr(databases, "_ask_database", ask)
+    monkeypatch.setattr(database_checks, "_ask_database", ask)
     return asked
 
 

@@ -18,7 +18,9 @@ __all__ = ["check_take_over"]
 
 _PLACE = conf.place_of("TAKE_OVER")
 _ELSEWHERE = Fault(
-    "E062", f"{_PLACE}: {{error}}", "Keep the sessions of both engines in one database."
+    "E062",
+    f"{_PLACE} must have its table in the database of the store; that of {{path!r:.120}} is not.",
+    "Keep the sessions of both engines in one database.",
 )
 
 
@@ -42,5 +44,5 @@ def check_take_over() -> Iterator[CheckMessage]:
         return  # check_stores() reports that.
     try:
         OldEngine(path)
-    except ImproperlyConfigured as error:
-        yield _ELSEWHERE(error=error)
+    except ImproperlyConfigured:
+        yield _ELSEWHERE(path=path)

@@ -9,8 +9,8 @@ from django.http import HttpRequest
 
 from bff_sessions import conf
 from bff_sessions.faults import Fault
-from bff_sessions.options import Options, option
-from bff_sessions.rules import BOOLEAN, CALLABLE, DAY, MAX_SECONDS, import_callable, one_of
+from bff_sessions.options import Options, option, seconds, switch
+from bff_sessions.rules import CALLABLE, import_callable, one_of
 
 __all__ = ["DeviceOptions", "get_device_options", "load_address_of", "remote_address"]
 
@@ -19,13 +19,13 @@ __all__ = ["DeviceOptions", "get_device_options", "load_address_of", "remote_add
 class DeviceOptions(Options):
     """What is stored of the device that uses a session."""
 
-    unknown: ClassVar = Fault("E071", "{place} has no option {name!r:.120}.", "Use one of {names}.")
+    unknown: ClassVar[Fault] = Fault(
+        "E071", "BFF_SESSIONS['DEVICE'] has no option {name!r:.120}.", "Use one of {names}."
+    )
 
-    user_agent: bool = option(
+    user_agent: bool = switch(
         True,
-        BOOLEAN,
         check="E072",
-        hint="Give True or False, or leave it out.",
         doc=(
             "Store the user agent, 255 characters at most; "
             "`pip install 'django-bff-sessions[device]'` puts it into words"
@@ -49,11 +49,9 @@ class DeviceOptions(Options):
             "request goes on and no address is stored"
         ),
     )
-    seen_every: float = option(
+    seen_every: float = seconds(
         60,
-        DAY,
         check="E075",
-        hint=f"Give a number from 0 to {MAX_SECONDS}, for example 60.",
         doc=(
             "When a session was last seen is written once in this time at most: one UPDATE of "
             "one column"

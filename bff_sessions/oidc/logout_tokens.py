@@ -139,7 +139,7 @@ def _check_header(header: dict[str, Any], provider: Provider, options: LogoutOpt
     if name != _TYPE and (options.strict_typ or name != "jwt"):
         raise LogoutTokenInvalid(Reason.TYPE)
     # By our list, never by the token: neither none, nor HMAC with what is a public key.
-    if header.get("alg") not in provider.algorithms:
+    if header.get("alg") not in provider.options.algorithms:
         raise LogoutTokenInvalid(Reason.ALGORITHM)
 
 
@@ -155,7 +155,7 @@ def _check_signature(token: str, header: dict[str, Any], provider: Provider) -> 
     options: Any = {f"verify_{name}": False for name in ("exp", "nbf", "iat", "aud", "sub", "jti")}
     options["enforce_minimum_key_length"] = True
     try:
-        jwt.decode(token, key, algorithms=provider.algorithms, options=options)
+        jwt.decode(token, key, algorithms=provider.options.algorithms, options=options)
     except jwt.InvalidSignatureError:
         raise LogoutTokenInvalid(Reason.SIGNATURE) from None
     except jwt.PyJWTError:
@@ -182,7 +182,7 @@ def _check_claims(claims: dict[str, Any], provider: Provider) -> None:
 def _check_times(claims: dict[str, Any], provider: Provider, options: LogoutOptions) -> None:
     now, leeway = time.time(), options.leeway
     issued = claims.get("iat")
-    if "exp" in claims or not provider.allow_missing_exp:
+    if "exp" in claims or not provider.options.allow_missing_exp:
         _check_expiry(claims.get("exp"), now - leeway)
     if not is_moment(issued):
         raise LogoutTokenInvalid(Reason.ISSUED)

@@ -9,53 +9,37 @@ from typing import Any, ClassVar
 
 from bff_sessions import conf
 from bff_sessions.faults import Fault
-from bff_sessions.options import Options, option
-from bff_sessions.rules import BOOLEAN, DAY, MAX_SECONDS, POSITIVE_TIMEDELTA
+from bff_sessions.options import Options, option, seconds, switch
+from bff_sessions.rules import POSITIVE_TIMEDELTA
 
 __all__ = ["LogoutOptions", "RevocationOptions", "get_logout_options", "get_revocation_options"]
-
-_GIVE_BOOLEAN = "Give True or False, or leave it out."
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LogoutOptions(Options):
     """How logout tokens are verified, and which sessions they end."""
 
-    unknown: ClassVar = Fault(
+    unknown: ClassVar[Fault] = Fault(
         "E032",
-        "{place} has no option {name!r:.120}.",
+        "BFF_SESSIONS['BACKCHANNEL_LOGOUT'] has no option {name!r:.120}.",
         "Use {names}. Move an option of one provider to its dictionary in "
         "BFF_SESSIONS['PROVIDERS'].",
     )
 
-    strict_typ: bool = option(
+    strict_typ: bool = switch(
         False,
-        BOOLEAN,
         check="E033",
-        hint=_GIVE_BOOLEAN,
         doc='Only tokens that say `"typ": "logout+jwt"`; otherwise also `JWT`, or none',
     )
-    all_sessions: bool = option(
-        False,
-        BOOLEAN,
-        check="E033",
-        hint=_GIVE_BOOLEAN,
-        doc="All sessions of the subject end, whatever the token names",
+    all_sessions: bool = switch(
+        False, check="E033", doc="All sessions of the subject end, whatever the token names"
     )
-    max_age: float = option(
+    max_age: float = seconds(
         600,
-        DAY,
         check="E034",
-        hint=f"Give a number from 0 to {MAX_SECONDS}, or leave it out.",
         doc="Seconds since `iat` after which a token is refused, whatever its `exp`",
     )
-    leeway: float = option(
-        60,
-        DAY,
-        check="E034",
-        hint=f"Give a number from 0 to {MAX_SECONDS}, or leave it out.",
-        doc="Seconds by which the clocks may differ",
-    )
+    leeway: float = seconds(60, check="E034", doc="Seconds by which the clocks may differ")
 
 
 def get_logout_options(of_provider: Mapping[str, Any] | None = None) -> LogoutOptions:
@@ -71,35 +55,29 @@ def get_logout_options(of_provider: Mapping[str, Any] | None = None) -> LogoutOp
 class RevocationOptions(Options):
     """Which tokens of ended sessions are revoked, and when."""
 
-    unknown: ClassVar = Fault(
+    unknown: ClassVar[Fault] = Fault(
         "E044",
-        "{place} has no option {name!r:.120}.",
+        "BFF_SESSIONS['TOKEN_REVOCATION'] has no option {name!r:.120}.",
         "Use {names}. Move an option of one provider to its dictionary in "
         "BFF_SESSIONS['PROVIDERS'].",
     )
 
-    offline_access: bool = option(
+    offline_access: bool = switch(
         False,
-        BOOLEAN,
         check="E045",
-        hint=_GIVE_BOOLEAN,
         doc=(
             "Revokes tokens with the scope `offline_access`, too, which are meant to outlive "
             "the session"
         ),
     )
-    expired_sessions: bool = option(
+    expired_sessions: bool = switch(
         False,
-        BOOLEAN,
         check="E045",
-        hint=_GIVE_BOOLEAN,
         doc=("Revokes the tokens of expired sessions, too, when `cleanup_sessions` deletes them"),
     )
-    after_response: bool = option(
+    after_response: bool = switch(
         True,
-        BOOLEAN,
         check="E045",
-        hint=_GIVE_BOOLEAN,
         doc="Sends them after the response; otherwise all wait for `revoke_tokens`",
     )
     give_up_after: timedelta = option(

@@ -12,10 +12,10 @@ from bff_sessions import conf
 from bff_sessions.contract import MAX_TEXT
 from bff_sessions.faults import Fault
 from bff_sessions.oidc.addresses import is_secure, is_url
-from bff_sessions.options import Options, option
-from bff_sessions.rules import BOOLEAN, DAY, MAX_SECONDS, Rule, is_text, one_of, or_none, some_of
+from bff_sessions.options import Options, option, seconds, switch
+from bff_sessions.rules import Rule, is_text, one_of, or_none, some_of
 
-__all__ = ["ALGORITHMS", "DEFAULT_ALGORITHMS", "ENDPOINTS", "LOGOUT", "ProviderOptions"]
+__all__ = ["ENDPOINTS", "LOGOUT", "ProviderOptions"]
 
 ENDPOINTS: Final = (
     "JWKS_URI",
@@ -28,7 +28,7 @@ LOGOUT: Final = ("STRICT_TYP", "MAX_AGE", "LEEWAY")
 """Options of BFF_SESSIONS["BACKCHANNEL_LOGOUT"] that a provider may have of its own."""
 
 # Asymmetric ones only: with HMAC everybody who knows the public key, or the client secret, signs.
-DEFAULT_ALGORITHMS: Final = (
+_DEFAULT_ALGORITHMS: Final = (
     "RS256",
     "RS384",
     "RS512",
@@ -40,11 +40,12 @@ DEFAULT_ALGORITHMS: Final = (
     "ES512",
     "EdDSA",
 )
-ALGORITHMS: Final = (*DEFAULT_ALGORITHMS, "ES256K")
+_ALGORITHMS: Final = (*_DEFAULT_ALGORITHMS, "ES256K")
 
 _ISSUER = Fault(
     "E022",
-    "{place} must be an issuer: an absolute URL without query and fragment.",
+    "BFF_SESSIONS['PROVIDERS'][{issuer!r:.120}] must be an issuer: an absolute URL without query "
+    "and fragment.",
     "Give the provider's issuer to the letter, 'https://idp.example' for example.",
 )
 _HTTP = Fault(
@@ -54,7 +55,7 @@ _HTTP = Fault(
 )
 _NO_KEYS = Fault(
     "W020",
-    "{place} can verify no logout token: it has no JWKS_URI.",
+    "BFF_SESSIONS['PROVIDERS'][{issuer!r:.120}] can verify no logout token: it has no JWKS_URI.",
     "Give the URL of the provider's keys, or silence this check.",
 )
 
@@ -73,21 +74,16 @@ def _endpoint() -> Any:
     return _address("Overrides the metadata. `None`: the provider has no such endpoint")
 
 
-def _seconds(doc: str) -> Any:
-    return option(
-        None,
-        DAY,
-        check="E037",
-        hint=f"Give a number from 0 to {MAX_SECONDS}, or leave it out.",
-        doc=doc,
-    )
+_AS_FOR_ALL = "As in `BACKCHANNEL_LOGOUT`, for this provider only"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ProviderOptions(Options):
     """The options of a provider. None also stands for an option that is left out."""
 
-    unknown: ClassVar = Fault("E023", "{place} has no option {name!r:.120}.", "Use one of {names}.")
+    unknown: ClassVar[Fault] = Fault(
+        "E023", "{place} has no option {name!r:.120}.", "Use one of {names}."
+    )
 
     client_id: str = option(
         None,
@@ -113,10 +109,10 @@ class ProviderOptions(Options):
     revocation_endpoint: str | None = _endpoint()
     end_session_endpoint: str | None = _endpoint()
     algorithms: Sequence[str] = option(
-        DEFAULT_ALGORITHMS,
-        some_of(ALGORITHMS, "a list of signature algorithms", may_be_empty=False),
+        _DEFAULT_ALGORITHMS,
+        some_of(_ALGORITHMS, "a list of signature algorithms", may_be_empty=False),
         check="E029",
-        hint=f"Give some of {', '.join(ALGORITHMS)}, or leave it out.",
+        hint=f"Give some of {', '.join(_ALGORITHMS)}, or leave it out.",
         doc="With which it may sign. Default: the asymmetric ones in use. HMAC and `none` never",
     )
     token_endpoint_auth_method: str | None = option(
@@ -126,25 +122,22 @@ class ProviderOptions(Options):
         hint="Give one of client_secret_basic, client_secret_post, or leave it out.",
         doc="Default: what the provider prefers",
     )
-    allow_missing_exp: bool = option(
+    allow_missing_exp: bool = switch(
         False,
-        BOOLEAN,
         check="E035",
         hint="Leave it out, unless the provider's logout tokens have no exp.",
         doc="Accept logout tokens without `exp` until `MAX_AGE` seconds after `iat`",
     )
-    strict_typ: bool | None = option(
+    strict_typ: bool | None = switch(
         None,
-        BOOLEAN,
         check="E036",
         hint="Give True or False, or leave it out to use that of BACKCHANNEL_LOGOUT.",
-        doc="As in `BACKCHANNEL_LOGOUT`, for this provider only",
+        doc=_AS_FOR_ALL,
     )
-    max_age: float | None = _seconds("As in `BACKCHANNEL_LOGOUT`, for this provider only")
-    leeway: float | None = _seconds("As in `BACKCHANNEL_LOGOUT`, for this provider only")
-    allow_http: bool = option(
+    max_age: float | None = seconds(None, check="E037", doc=_AS_FOR_ALL)
+    leeway: float | None = seconds(None, check="E037", doc=_AS_FOR_ALL)
+    allow_http: bool = switch(
         False,
-        BOOLEAN,
         check="E026",
         hint="Leave it out, unless a network of your own leads to the provider.",
         doc="Allows `http://` where the provider is not on this machine: for a network of your own",
@@ -156,7 +149,7 @@ class ProviderOptions(Options):
         place = f"{conf.place_of('PROVIDERS')}[{issuer!r:.120}]"
         # OpenID Connect Discovery 1.0, 3: a URL "with no query or fragment components".
         if not is_url(issuer) or "?" in issuer or len(issuer) > MAX_TEXT:
-            yield _ISSUER(place=place)
+            yield _ISSUER(issuer=issuer)
             return
         yield from cls.find_faults(place, {"CLIENT_ID": None, **given})
         if given.get("ALLOW_HTTP") is not True:
@@ -167,4 +160,4 @@ class ProviderOptions(Options):
                     yield _HTTP(place=where, url=url)
         has_no_metadata = given.get("DISCOVERY_URL", "") is None
         if given.get("JWKS_URI") is None and ("JWKS_URI" in given or has_no_metadata):
-            yield _NO_KEYS(place=place)
+            yield _NO_KEYS(issuer=issuer)

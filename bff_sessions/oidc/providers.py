@@ -23,7 +23,6 @@ from bff_sessions.oidc.http import Response, asking, post_form
 from bff_sessions.oidc.keys import SigningKeys
 from bff_sessions.oidc.options import LogoutOptions, get_logout_options
 from bff_sessions.oidc.provider_options import (
-    DEFAULT_ALGORITHMS,
     ENDPOINTS,
     LOGOUT,
     ProviderOptions,
@@ -49,16 +48,8 @@ class Provider:
     """Where its metadata is; None: it has none."""
     endpoints: Mapping[str, str | None] = field(default_factory=dict, hash=False)
     """Configured addresses by their names in the metadata; None: it has no such endpoint."""
-    algorithms: tuple[str, ...] = DEFAULT_ALGORITHMS
-    """With which it may sign."""
-    auth_method: str | None = None
-    """``client_secret_basic`` or ``client_secret_post``; None: what the provider prefers."""
-    allow_missing_exp: bool = False
-    """Whether its logout tokens may be without ``exp``."""
-    own_logout_options: Mapping[str, Any] = field(default_factory=dict, hash=False)
-    """Those of BFF_SESSIONS["BACKCHANNEL_LOGOUT"] that differ for this provider."""
-    allow_http: bool = False
-    """Whether its addresses may be http:// also where that is not this machine."""
+    options: ProviderOptions = field(hash=False)
+    """All its options; above are those that depend on the issuer, or name this site."""
 
     @classmethod
     def of(cls, issuer: str, options: Mapping[str, Any]) -> Provider:
@@ -70,17 +61,14 @@ class Provider:
             client_secret=own.client_secret,
             discovery_url=options.get("DISCOVERY_URL", get_default_url(issuer)),
             endpoints={name.lower(): options[name] for name in ENDPOINTS if name in options},
-            algorithms=tuple(own.algorithms),
-            auth_method=own.token_endpoint_auth_method,
-            allow_missing_exp=own.allow_missing_exp,
-            own_logout_options={name: options[name] for name in LOGOUT if name in options},
-            allow_http=own.allow_http,
+            options=own,
         )
 
     @property
     def logout_options(self) -> LogoutOptions:
-        """The options by which its logout tokens are verified."""
-        return get_logout_options(self.own_logout_options)
+        """How its logout tokens are verified; its own options win over those for all."""
+        own = {name: getattr(self.options, name.lower()) for name in LOGOUT}
+        return get_logout_options({name: own[name] for name in LOGOUT if own[name] is not None})
 
     @cached_property
     def keys(self) -> SigningKeys:
@@ -115,7 +103,7 @@ class Provider:
             raise ProviderUnavailable(f"The {name} of the provider {self.issuer} is not a URL.")
         # This machine is for a provider on it: another one shall not have us call its services.
         is_here = url.startswith("https://") or not self.issuer.startswith("https://")
-        if not (self.allow_http or (is_secure(url) and is_here)):
+        if not (self.options.allow_http or (is_secure(url) and is_here)):
             raise ProviderUnavailable(f"The {name} of the provider {self.issuer} is not https.")
         return str(url)
 
@@ -167,8 +155,9 @@ class Provider:
         )
 
     def _authenticates_by_form(self, endpoint: str) -> bool:
-        if self.auth_method is not None:
-            return self.auth_method == "client_secret_post"
+        method = self.options.token_endpoint_auth_method
+        if method is not None:
+            return method == "client_secret_post"
         if endpoint in self.endpoints:
             return False  # RFC 6749, 2.3.1: every server takes Basic.
         # RFC 8414, 2: "If omitted, the default is client_secret_basic".
