@@ -83,7 +83,7 @@ def test_what_is_rare_is_looked_for_a_window_at_a_time(operator, small_pages):
     assert pages[-1] == [rare]
     assert not any("OFFSET 6" in query["sql"] for query in captured)
     text = operator.get(LIST, {"partition": "wiki"}).content.decode()
-    assert "all that match among 5 sessions" in text
+    assert "all matches among 5 sessions" in text
     assert "Search older sessions" in text
 
 
