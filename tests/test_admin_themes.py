@@ -92,7 +92,7 @@ def test_list_links_to_its_first_page_in_every_theme(operator, small_pages, bare
 def test_list_shows_its_window_in_every_theme(operator, small_pages, bare_theme):
     SessionFactory.create_batch(12)
     text = text_of(operator.get(LIST, {"partition": "wiki"}))
-    assert "all that match among 5 sessions" in text
+    assert "all matches among 5 sessions" in text
     assert "Search older sessions" in text
 
 
