@@ -141,14 +141,14 @@ def test_settings_that_are_no_dictionary_are_e002(settings, given):
 
 
 def test_an_unknown_setting_is_e003(settings):
-    settings.BFF_SESSIONS = {"PARTITON": "shop"}
+    settings.BFF_SESSIONS = {"PARTITON": "shop"}  # codespell:ignore
     message = only_message("E003")
     assert "'PARTITON'" in message.msg
     assert "PARTITION" in message.hint
 
 
 def test_every_unknown_setting_is_told(settings):
-    settings.BFF_SESSIONS = {"PARTITON": "shop", "store": "x", 1: 2}
+    settings.BFF_SESSIONS = {"PARTITON": "shop", "store": "x", 1: 2}  # codespell:ignore
     assert [message.id for message in messages()] == ["bff_sessions.E003"] * 3
 
 
