@@ -7,6 +7,7 @@ from asgiref.sync import async_to_sync
 from django.core.management.color import no_style
 from django.db import DatabaseError, connection, connections
 from django.test import TransactionTestCase
+from hypothesis import settings as hypothesis_settings
 
 from bff_sessions.engine import SessionStore
 
@@ -18,6 +19,9 @@ MINIMAL = "tests.stores.test_minimal.MinimalStore"
 # In development mode asyncio warns of steps that took longer than 0.1 s, as they do on a slow
 # machine; that is no record of ours.
 logging.getLogger("asyncio").setLevel(logging.ERROR)
+
+# Of `python -m tests`; all else takes the 100 examples of Hypothesis.
+hypothesis_settings.register_profile("quick", max_examples=25)
 
 # Tests empty the cache, so each worker of pytest-xdist uses a number of its own.
 WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
@@ -50,9 +54,15 @@ TransactionTestCase._fixture_teardown = empty_tables
 
 
 def pytest_collection_modifyitems(items):
-    """Mark the tests that use the database."""
+    """Mark the tests that use the database.
+
+    Not those of `any_store` that keep sessions in memory: no database changes what they do.
+    """
     for item in items:
         case = getattr(item, "cls", None)
+        parameters = item.callspec.params if hasattr(item, "callspec") else {}
+        if parameters.get("any_store") in (MEMORY, MINIMAL):
+            continue
         if (
             "_django_db_helper" in item.fixturenames
             or item.get_closest_marker("django_db")
