@@ -169,7 +169,9 @@ def test_a_deployment_has_no_demo_and_needs_a_key_of_its_own():
 def test_a_provider_is_configured_altogether_or_not_at_all():
     returncode, output = outcome(manage("check", OIDC_ISSUER="https://idp.example"))
     assert returncode == 1
-    assert "To let users sign in at a provider, also set OIDC_CLIENT_ID, OIDC_CLIENT_SECRET." in output
+    assert (
+        "To let users sign in at a provider, also set OIDC_CLIENT_ID, OIDC_CLIENT_SECRET." in output
+    )
 
 
 def test_a_demo_with_a_provider_says_that_it_needs_node():
