@@ -13,6 +13,8 @@ from benchmarks.operations import ASYNC, OPERATIONS
 from benchmarks.raw import RAW
 from benchmarks.report import save_json
 
+pytestmark = pytest.mark.thorough
+
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory):

@@ -20,6 +20,8 @@ from bff_sessions.models import Session
 from tests.factories import SessionFactory
 from tests.processes import NO_PROVIDER, ROOT, database_url
 
+pytestmark = pytest.mark.processes
+
 
 def manage(*arguments, **environment):
     """Start manage.py of the sample project as a process."""
