@@ -196,7 +196,11 @@ def _alternatives(message):
 
 
 def _content(response):
-    return "" if response is None else f"{dict(response.headers)} {response.content.decode()}"
+    if not hasattr(response, "headers"):
+        return str(response)
+    # The one place where a token belongs: OpenID Connect RP-Initiated Logout 1.0, 2.
+    headers = re.sub(r"id_token_hint=[^&']*", "", str(dict(response.headers)))
+    return f"{headers} {response.content.decode()}"
 
 
 def _of_django(error):

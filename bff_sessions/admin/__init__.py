@@ -40,6 +40,7 @@ from bff_sessions.admin.filters import (
 from bff_sessions.admin.overview import overview
 from bff_sessions.models import Session
 from bff_sessions.revocation import revoke_session
+from bff_sessions.secret import hidden_frames
 
 __all__ = ["SessionAdmin"]
 
@@ -206,6 +207,7 @@ class SessionAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         for session in queryset:
             self.end(session)
 
+    @hidden_frames()
     def end(self, session: Session) -> bool:
         """End it, also if it moves to another key meanwhile. Whether there was one to end."""
         rows = Session._base_manager.using(router.db_for_write(Session)).filter(pk=session.pk)

@@ -8,7 +8,6 @@ from typing import Any, Final
 from django.contrib import auth
 from django.contrib.sessions.exceptions import SessionInterrupted
 from django.http import HttpRequest
-from django.views.decorators.debug import sensitive_variables
 
 from bff_sessions import conf
 from bff_sessions.engine.steps import Block, Call, Shielded, Steps, arun, finally_take, run
@@ -24,6 +23,7 @@ from bff_sessions.oidc import outbox
 from bff_sessions.oidc.providers import Provider, get_provider
 from bff_sessions.oidc.refreshing import OtherSubject, RefreshRefused, refresh
 from bff_sessions.oidc.tokens import Tokens, read_tokens
+from bff_sessions.secret import hidden_frames
 
 __all__ = ["aget_access_token", "get_access_token"]
 
@@ -34,7 +34,7 @@ _TIMEOUT: Final = 20
 _LEASE: Final = 15
 
 
-@sensitive_variables()
+@hidden_frames()
 def get_access_token(request: HttpRequest, *, margin: float | None = None) -> str:
     """The access token of the session, good for a while still.
 
@@ -61,7 +61,7 @@ def get_access_token(request: HttpRequest, *, margin: float | None = None) -> st
     return run(access.refresh()) if token is None else token
 
 
-@sensitive_variables()
+@hidden_frames()
 async def aget_access_token(request: HttpRequest, *, margin: float | None = None) -> str:
     """See get_access_token()."""
     access = _Access(request, margin)

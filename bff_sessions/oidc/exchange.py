@@ -14,7 +14,6 @@ from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
-from django.views.decorators.debug import sensitive_variables
 from requests.adapters import HTTPAdapter
 
 from bff_sessions.exceptions import ProviderUnavailable
@@ -24,7 +23,6 @@ __all__ = ["run_in_time"]
 _T = TypeVar("_T")
 
 
-@sensitive_variables()
 def run_in_time(exchange: Callable[[HTTPAdapter], _T], seconds: float) -> _T:
     """Return what `exchange` returns within `seconds`.
 
@@ -38,7 +36,6 @@ def run_in_time(exchange: Callable[[HTTPAdapter], _T], seconds: float) -> _T:
     adapter = _Adapter()
     outcomes = SimpleQueue[tuple[_T] | str]()
 
-    @sensitive_variables()
     def run() -> None:
         try:
             outcomes.put((exchange(adapter),))

@@ -13,7 +13,6 @@ from asgiref.sync import sync_to_async
 from django.core.checks import CheckMessage
 from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
-from django.views.decorators.debug import sensitive_variables
 
 from bff_sessions import conf
 from bff_sessions.exceptions import ProviderUnavailable
@@ -23,6 +22,7 @@ from bff_sessions.oidc.deadlines import time_limit
 from bff_sessions.oidc.discovery import Discovery, get_default_url
 from bff_sessions.oidc.http import Response, asking, post_form
 from bff_sessions.oidc.keys import SigningKeys
+from bff_sessions.secret import hidden_frames
 
 __all__ = ["Provider", "get_provider", "get_providers"]
 
@@ -109,7 +109,7 @@ class Provider:
         """See find_endpoint()."""
         return await sync_to_async(self.find_endpoint, thread_sensitive=False)(name)
 
-    @sensitive_variables()
+    @hidden_frames()
     def post(
         self, endpoint: str, data: Mapping[str, str], *, timeout: float = _POST_TIMEOUT
     ) -> Response:
@@ -143,7 +143,7 @@ class Provider:
             with asking(self.issuer, endpoint):
                 return post_form(url, form, authorization=authorization, timeout=timeout)
 
-    @sensitive_variables()
+    @hidden_frames()
     async def apost(
         self, endpoint: str, data: Mapping[str, str], *, timeout: float = _POST_TIMEOUT
     ) -> Response:

@@ -10,8 +10,6 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, TypeGuard
 
-from django.views.decorators.debug import sensitive_variables
-
 from bff_sessions.contract import is_moment
 from bff_sessions.engine.steps import Call, Steps
 from bff_sessions.exceptions import ProviderUnavailable
@@ -88,7 +86,6 @@ def _note_failure(issuer: str, error: ProviderUnavailable) -> None:
     _failed[issuer] = time.monotonic(), str(error).removesuffix(NOT_ASKED)
 
 
-@sensitive_variables()
 def _to_tokens(
     answer: Response, old: Tokens, asked: datetime, issuer: str, signed_in: object
 ) -> Tokens:
@@ -134,7 +131,6 @@ def _choose_lifetime(given: object, before: float | None, issuer: str) -> float 
     return before
 
 
-@sensitive_variables()
 def _choose_id_token(
     given: object, before: str | None, signed_in: object, issuer: str
 ) -> str | None:

@@ -12,7 +12,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from django.core.exceptions import ImproperlyConfigured
-from django.views.decorators.debug import sensitive_variables
 
 from bff_sessions.exceptions import BffSessionsError, ProviderUnavailable
 from bff_sessions.models import TokenRevocation, TokenRevocationQuerySet
@@ -96,7 +95,6 @@ class _Sender:
         self._rows.remove(row)
         return outcome
 
-    @sensitive_variables()
     def _revoke(self, row: TokenRevocation) -> Outcome:
         if row.issuer in self._down:
             raise self._down[row.issuer]
