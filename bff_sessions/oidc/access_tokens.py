@@ -100,9 +100,9 @@ class _Access:
             if not isinstance(error, SessionBusy):
                 logger.warning("An access token is not refreshed yet. %s", error)
             return tokens.access_token
-        except SessionInterrupted as error:
-            if _lives_on(error):
-                raise
+        except SessionConflict:  # The session lives on.
+            raise
+        except SessionInterrupted:
             raise SignInEnded("The session has ended.") from None
 
     def _refresh_in(self, block: Block) -> Steps[str]:
@@ -111,7 +111,7 @@ class _Access:
             return (yield from finally_take(block.leave, after=self._refresh()))
         except SessionInterrupted as error:
             # Whoever ended it could not know of the token that has come just now.
-            if not _lives_on(error) and self._new.refresh_token is not None:
+            if not isinstance(error, SessionConflict) and self._new.refresh_token is not None:
                 yield Call(outbox, "hand_over", ([self._new],), {})
             raise
 
@@ -178,7 +178,3 @@ class _Access:
             return None
         endpoint = yield Call(provider, "find_endpoint", ("token_endpoint",), {})
         return None if endpoint is None else provider
-
-
-def _lives_on(error: SessionInterrupted) -> bool:
-    return isinstance(error.__context__, SessionConflict)

@@ -103,5 +103,5 @@ class _Adapter(HTTPAdapter):
         with self._lock:
             # A refresh token that is sent when nobody waits for the answer would be lost.
             if self._is_cut:
-                raise TimeoutError
+                raise TimeoutError("The exchange took too long.")
             self._sockets.append(get_socket)

@@ -12,13 +12,13 @@ from typing import Any, Final, TypeGuard
 
 from bff_sessions.contract import is_moment
 from bff_sessions.engine.steps import Call, Steps
-from bff_sessions.exceptions import ProviderUnavailable
+from bff_sessions.exceptions import BffSessionsError, ProviderUnavailable
 from bff_sessions.id_tokens import read_claims
 from bff_sessions.oidc.http import NOT_ASKED, Response, asking
 from bff_sessions.oidc.providers import Provider
 from bff_sessions.oidc.refusals import Meaning, Refusal
+from bff_sessions.oidc.reports import report_once
 from bff_sessions.oidc.tokens import Tokens
-from bff_sessions.reports import report_once
 
 __all__ = ["OtherSubject", "RefreshRefused", "refresh"]
 
@@ -33,7 +33,7 @@ _failed: dict[str, tuple[float, str]] = {}
 _SUBJECT: Final = ("iss", "sub")
 
 
-class RefreshRefused(Exception):
+class RefreshRefused(BffSessionsError):
     """The provider refuses to refresh with this refresh token."""
 
     def __init__(self, refusal: Refusal) -> None:
@@ -43,7 +43,7 @@ class RefreshRefused(Exception):
         has to do something at the provider first, and it may be good again afterwards."""
 
 
-class OtherSubject(Exception):
+class OtherSubject(BffSessionsError):
     """The provider gave tokens of another subject."""
 
 

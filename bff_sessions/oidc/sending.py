@@ -18,8 +18,8 @@ from bff_sessions.models import TokenRevocation, TokenRevocationQuerySet
 from bff_sessions.oidc.options import RevocationOptions, get_revocation_options
 from bff_sessions.oidc.providers import get_provider
 from bff_sessions.oidc.refusals import Meaning, Refusal
+from bff_sessions.oidc.reports import report_once
 from bff_sessions.oidc.sealing import open_token
-from bff_sessions.reports import report_once
 
 __all__ = ["Outcome", "send"]
 

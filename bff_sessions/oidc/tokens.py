@@ -19,8 +19,8 @@ from bff_sessions.contract import DeletedSession, is_moment
 from bff_sessions.id_tokens import ID_TOKEN, read_claims
 from bff_sessions.identity import identify
 from bff_sessions.oidc import lasuite
+from bff_sessions.oidc.reports import report_once
 from bff_sessions.protection import unprotect
-from bff_sessions.reports import report_once
 from bff_sessions.secret import hidden_frames
 
 __all__ = ["Tokens", "keep_tokens", "read_tokens", "tokens_of"]
