@@ -10,7 +10,7 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
@@ -37,14 +37,14 @@ def run_in_time(exchange: Callable[[HTTPAdapter], _T], seconds: float) -> _T:
     outcomes = SimpleQueue[tuple[_T] | str]()
 
     def run() -> None:
+        # Nothing may leave the thread: a report of it would show what was sent.
         try:
-            outcomes.put((exchange(adapter),))
+            with closing(adapter):
+                outcomes.put((exchange(adapter),))
         except ProviderUnavailable as error:
             outcomes.put(str(error))
         except Exception as error:
             outcomes.put(f"The provider cannot be reached: {type(error).__name__}.")
-        finally:
-            adapter.close()
 
     reason: str
     try:
