@@ -19,12 +19,13 @@ import sentry_sdk.serializer
 from django.core import mail
 from django.core.signals import got_request_exception
 from django.test import override_settings
+from django.utils.log import AdminEmailHandler
 from django.views.debug import ExceptionReporter
 from sentry_sdk.integrations.django import DjangoIntegration
 from sentry_sdk.integrations.logging import LoggingIntegration
 from sentry_sdk.transport import Transport
 
-__all__ = ["Seeds", "attempt", "collected", "sentry"]
+__all__ = ["Reports", "Seeds", "collected"]
 
 # Parts of a secret that are looked for: reports wrap and cut longer ones.
 _CHARACTERS, _BYTES = 16, 8
@@ -82,7 +83,7 @@ class _Capture(Transport):
 
 
 @contextmanager
-def sentry(**options):
+def sentry():
     """Let Sentry record what it would send; the most that it can show of it."""
     transport = _Capture()
     with ExitStack() as stack:
@@ -94,7 +95,6 @@ def sentry(**options):
             include_local_variables=True,
             max_value_length=1_000_000,
             max_request_body_size="always",
-            **options,
             default_integrations=False,
             auto_enabling_integrations=False,
             integrations=[DjangoIntegration(), LoggingIntegration()],
@@ -123,12 +123,33 @@ class _Records(logging.Handler):
             self.lines += [self.format(record), repr(record.args)]
 
 
-def attempt(action, transport, *, debug):
-    """Call `action`, which may fail; return all reports of it, by name.
+class Reports:
+    """What reports show of one call after the other.
 
-    Args:
-        action: is given a stream for output; may return a response.
+    Django and Sentry need long to make theirs. So they make them once for each traceback that a
+    report can show, and what is in its variables is looked at each time.
     """
+
+    def __init__(self):
+        self._seen = set()
+
+    def of(self, prepare, *, debug):
+        """Call what `prepare` returns; return what is shown, by the name of the report.
+
+        Args:
+            prepare: returns a context with the fault, and a function that takes a stream.
+        """
+        reports, errors = _attempt(*prepare())
+        shape = {tuple(_lines(error)) for error in errors}
+        if not shape <= self._seen:
+            self._seen |= shape
+            with sentry() as transport, _mail_to_admins(), override_settings(DEBUG=debug):
+                more, _errors = _attempt(*prepare(), transport)
+            reports |= {f"full {name}": text for name, text in more.items()}
+        return {name: _plain(text) for name, text in reports.items()}, errors
+
+
+def _attempt(context, action, transport=None):
     records, errors, output = _Records(), [], io.StringIO()
 
     def note(**kwargs):
@@ -137,39 +158,31 @@ def attempt(action, transport, *, debug):
     logger = logging.getLogger()
     level = logger.level
     mail.outbox.clear()
-    transport.events.clear()
     got_request_exception.connect(note)
     logger.addHandler(records)
     logger.setLevel(logging.DEBUG)
     reports = {}
     try:
-        with (
-            override_settings(DEBUG=debug, ADMINS=_ADMINS, LOGGING_CONFIG=None),
-            _mail_to_admins(),
-            sentry_sdk.isolation_scope(),
-        ):
+        with context, sentry_sdk.isolation_scope():
             try:
                 reports["answer"] = _content(action(output))
             except Exception as error:
                 errors.append(error)
-                sentry_sdk.capture_exception(error)
-                reports |= _of_django(error)
+                if transport is not None:
+                    sentry_sdk.capture_exception(error)
+                    reports |= _of_django(error)
     finally:
         logger.setLevel(level)
         logger.removeHandler(records)
         got_request_exception.disconnect(note)
-    for error in errors:
-        reports["traceback"] = "".join(traceback.format_exception(error))
-        reports["frames"] = "\n".join(_variables(error))
+    reports["traceback"] = "".join(line for e in errors for line in traceback.format_exception(e))
+    reports["variables"] = "\n".join(text for error in errors for text in _variables(error))
     reports["log"] = "\n".join(records.lines)
     reports["output"] = output.getvalue()
-    reports["mail"] = "\n".join(
-        str(text)
-        for message in mail.outbox
-        for text in (message.subject, message.body, *_alternatives(message))
-    )
-    reports["sentry"] = "\n".join(_texts(transport.events))
-    return {name: _plain(text) for name, text in reports.items()}, errors
+    if transport is not None:
+        reports["mail"] = "\n".join(_mails())
+        reports["sentry"] = "\n".join(_texts(transport.events))
+    return reports, errors
 
 
 def collected(reports, seeds):
@@ -179,20 +192,41 @@ def collected(reports, seeds):
 
 @contextmanager
 def _mail_to_admins():
-    from django.utils.log import AdminEmailHandler
-
     handler = AdminEmailHandler(include_html=True)
     handler.setLevel(logging.ERROR)
     logger = logging.getLogger("django.request")
     logger.addHandler(handler)
     try:
-        yield
+        with override_settings(ADMINS=_ADMINS):
+            yield
     finally:
         logger.removeHandler(handler)
 
 
-def _alternatives(message):
-    return [alternative[0] for alternative in getattr(message, "alternatives", [])]
+def _mails():
+    for message in mail.outbox:
+        yield from (message.subject, message.body)
+        yield from (str(alternative[0]) for alternative in message.alternatives)
+
+
+def _lines(error):
+    """Yield which error it is, and each line of the tracebacks that a report can show."""
+    for one in _chain(error):
+        yield type(one)
+        for frame, line in traceback.walk_tb(one.__traceback__):
+            yield frame.f_code, line
+
+
+def _chain(error):
+    """Return `error` and all that led to it, also what ``from None`` has put aside."""
+    found, waiting = [], [error]
+    while waiting:
+        current = waiting.pop()
+        if current is not None and current not in found:
+            found.append(current)
+            waiting += [current.__cause__, current.__context__]
+            waiting += getattr(current, "exceptions", ())
+    return found
 
 
 def _content(response):
@@ -227,16 +261,10 @@ def _texts(value):
 
 
 def _variables(error):
-    """Yield what any reporter could show, also of errors that ``from None`` has put aside."""
-    seen, waiting = set(), [error]
-    while waiting:
-        current = waiting.pop()
-        if current is None or id(current) in seen:
-            continue
-        seen.add(id(current))
-        waiting += [current.__cause__, current.__context__, *getattr(current, "exceptions", ())]
-        yield f"{current!r} {current}"
-        for frame, _ in traceback.walk_tb(current.__traceback__):
+    """Yield what a report can show of variables."""
+    for one in _chain(error):
+        yield f"{one!r} {one}"
+        for frame, _ in traceback.walk_tb(one.__traceback__):
             for name, value in frame.f_locals.items():
                 yield f"{frame.f_code.co_qualname}: {name} = {_walk(value)}"
 
