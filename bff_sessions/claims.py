@@ -8,11 +8,11 @@ from typing import Any, Final
 
 from django.contrib.auth import SESSION_KEY, get_user
 from django.http import HttpRequest
-from django.views.decorators.debug import sensitive_variables
 
 from bff_sessions import conf
 from bff_sessions.id_tokens import ID_TOKEN, read_claims
 from bff_sessions.identity import identify
+from bff_sessions.secret import hidden_frames
 
 __all__ = ["STANDARD_CLAIMS", "session_user", "standard_claims"]
 
@@ -41,7 +41,7 @@ STANDARD_CLAIMS: Final = (
 )
 
 
-@sensitive_variables()
+@hidden_frames()
 def standard_claims(request: HttpRequest) -> dict[str, Any]:
     """Return the claims of the signed-in user: the default of BFF_SESSIONS["USER_CLAIMS"].
 

@@ -3,7 +3,7 @@
 No text of theirs ever contains a session key, a store key, a ticket or a token.
 """
 
-from django.contrib.sessions.backends.base import UpdateError
+from django.contrib.sessions.exceptions import SessionInterrupted
 
 __all__ = [
     "BffSessionsError",
@@ -21,7 +21,13 @@ __all__ = [
 
 
 class BffSessionsError(Exception):
-    """Root of the package's own errors."""
+    """Root of the package's own errors.
+
+    The first line of a class's docstring is the text of an error that is raised without one.
+    """
+
+    def __str__(self) -> str:
+        return super().__str__() or (self.__doc__ or "").partition("\n")[0]
 
 
 class SessionExists(BffSessionsError):
@@ -40,10 +46,11 @@ class SessionChanged(BffSessionsError):
     """Somebody else saved the session since the version that the caller knows."""
 
 
-class SessionConflict(BffSessionsError, UpdateError):
+class SessionConflict(BffSessionsError, SessionInterrupted):
     """A save met so many concurrent saves of the same session that it gave up.
 
-    An ``UpdateError``, so Django's middleware answers it as it answers a lost session.
+    The session lives on. A ``SessionInterrupted``, so Django answers it as it answers a lost
+    session, in the middleware and in a view.
     """
 
 

@@ -39,7 +39,7 @@ class SessionMiddleware(middleware.SessionMiddleware):
         try:
             response = super().process_response(request, response)
         except SessionInterrupted as interrupted:
-            if _is_conflict(interrupted):
+            if isinstance(interrupted, SessionConflict):  # The session lives on.
                 raise
             return session_ended(request)
         if isinstance(request.session, SessionStore) and request.session.keeps_cookie_of_others:
@@ -52,8 +52,9 @@ class SessionMiddleware(middleware.SessionMiddleware):
 
         SignInRequired, which get_access_token() raises, gets the same answer.
         """
-        has_ended = isinstance(exception, SessionInterrupted) and not _is_conflict(exception)
-        if has_ended or isinstance(exception, SignInRequired):
+        if isinstance(exception, SessionConflict):  # The session lives on.
+            return None
+        if isinstance(exception, (SessionInterrupted, SignInRequired)):
             return session_ended(request)
         return None
 
@@ -76,8 +77,3 @@ def _is_page_load(request: HttpRequest) -> bool:
     # Fetch Metadata Request Headers. Older browsers accept text/html explicitly on a page load.
     mode = request.headers.get("Sec-Fetch-Mode")
     return mode == "navigate" if mode else "text/html" in request.headers.get("Accept", "")
-
-
-def _is_conflict(interrupted: SessionInterrupted) -> bool:
-    """Return whether the session is still live and only this request cannot be merged."""
-    return isinstance(interrupted.__context__, SessionConflict)

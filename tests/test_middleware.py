@@ -162,8 +162,12 @@ def test_merge_conflict_of_a_live_session_is_a_400(monkeypatch):
         monkeypatch.setattr(SessionStore, "save", conflict)
         return HttpResponse("a page")
 
-    with pytest.raises(SessionInterrupted):
+    with pytest.raises(SessionConflict) as caught:
         send(view)
+    assert isinstance(caught.value, SessionInterrupted)
+    assert str(caught.value) == (
+        "A save met so many concurrent saves of the same session that it gave up."
+    )
 
 
 def test_other_errors_of_a_view_are_raised():

@@ -13,6 +13,8 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse
 from mozilla_django_oidc.views import OIDCAuthenticationCallbackView
 
+from bff_sessions.secret import hidden_frames
+
 __all__ = ["CallbackView"]
 
 
@@ -28,6 +30,7 @@ class CallbackView(OIDCAuthenticationCallbackView):  # type: ignore[misc]
         response: HttpResponse = super().get(request)
         return response
 
+    @hidden_frames()
     def login_success(self) -> HttpResponse:
         tokens = _tokens(self.request.session)
         response: HttpResponse = super().login_success()

@@ -6,10 +6,12 @@ from django.db import router
 
 from bff_sessions.models import Session
 from bff_sessions.revocation import revoke_session
+from bff_sessions.secret import hidden_frames
 
 __all__ = ["end_session"]
 
 
+@hidden_frames()
 def end_session(session: Session) -> bool:
     """End `session`, also if it moves to another key meanwhile.
 

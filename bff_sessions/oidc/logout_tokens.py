@@ -9,7 +9,6 @@ from enum import Enum
 from typing import Any, Final
 
 import jwt
-from django.views.decorators.debug import sensitive_variables
 
 from bff_sessions.contract import check_text, is_moment
 from bff_sessions.exceptions import BffSessionsError
@@ -17,6 +16,7 @@ from bff_sessions.jws import read_jws
 from bff_sessions.oidc.keys import KeySetMissing
 from bff_sessions.oidc.options import LogoutOptions
 from bff_sessions.oidc.providers import Provider, get_provider
+from bff_sessions.secret import hidden_frames
 
 __all__ = ["LogoutToken", "LogoutTokenInvalid", "Reason", "verify_logout_token"]
 
@@ -80,7 +80,7 @@ class LogoutToken:
     the token refuse it. Aware, UTC."""
 
 
-@sensitive_variables()
+@hidden_frames()
 def verify_logout_token(token: str) -> LogoutToken:
     """What `token` says, if a provider of this site has said so and says so now.
 
@@ -112,7 +112,6 @@ def verify_logout_token(token: str) -> LogoutToken:
     )
 
 
-@sensitive_variables()
 def _read(token: str) -> tuple[dict[str, Any], dict[str, Any]]:
     try:
         # PyJWT also reads padding, a byte order mark, UTF-16 and repeated names.
@@ -143,7 +142,6 @@ def _check_header(header: dict[str, Any], provider: Provider, options: LogoutOpt
         raise LogoutTokenInvalid(Reason.ALGORITHM)
 
 
-@sensitive_variables()
 def _check_signature(token: str, header: dict[str, Any], provider: Provider) -> None:
     try:
         key = provider.keys.find(header.get("kid"), header["alg"])

@@ -12,7 +12,6 @@ from urllib.parse import quote_plus
 from asgiref.sync import sync_to_async
 from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
-from django.views.decorators.debug import sensitive_variables
 
 from bff_sessions import conf
 from bff_sessions.exceptions import ProviderUnavailable
@@ -27,6 +26,7 @@ from bff_sessions.oidc.provider_options import (
     LOGOUT,
     ProviderOptions,
 )
+from bff_sessions.secret import hidden_frames
 
 __all__ = ["Provider", "get_provider", "get_providers"]
 
@@ -111,7 +111,7 @@ class Provider:
         """See find_endpoint()."""
         return await sync_to_async(self.find_endpoint, thread_sensitive=False)(name)
 
-    @sensitive_variables()
+    @hidden_frames()
     def post(
         self, endpoint: str, data: Mapping[str, str], *, timeout: float = _POST_TIMEOUT
     ) -> Response:
@@ -145,7 +145,7 @@ class Provider:
             with asking(self.issuer, endpoint):
                 return post_form(url, form, authorization=authorization, timeout=timeout)
 
-    @sensitive_variables()
+    @hidden_frames()
     async def apost(
         self, endpoint: str, data: Mapping[str, str], *, timeout: float = _POST_TIMEOUT
     ) -> Response:

@@ -678,7 +678,7 @@ def test_a_session_that_kept_changing_lives_on(provider, get, monkeypatch):
 
     with monkeypatch.context() as patch:
         patch.setattr(SessionStore, "_update", give_up)
-        with pytest.raises(SessionInterrupted):
+        with pytest.raises(SessionConflict):
             get(key)
     assert kept(key) is not None
     assert not TokenRevocation.objects.exists()

@@ -22,6 +22,7 @@ from bff_sessions.contract import (
 from bff_sessions.endings import Ending, hook_for
 from bff_sessions.management.batchwork import batch_size, not_negative, progress, stop_on_signals
 from bff_sessions.models import Logout, TakeOverBan
+from bff_sessions.secret import hidden_frames
 from bff_sessions.stores import get_store
 from bff_sessions.stores.batches import MAX_BATCH_SIZE, delete_in_batches
 
@@ -62,6 +63,7 @@ class Command(BaseCommand):
             "--dry-run", action="store_true", help="count what would be removed, remove nothing"
         )
 
+    @hidden_frames()
     def handle(self, *args: Any, **options: Any) -> None:
         try:
             store = get_store()

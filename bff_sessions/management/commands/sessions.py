@@ -22,6 +22,7 @@ from bff_sessions.contract import (
     iterate_user_sessions,
 )
 from bff_sessions.revocation import revoke_sessions
+from bff_sessions.secret import hidden_frames
 from bff_sessions.stores import get_store
 
 # Neither key nor ticket, whatever is asked for.
@@ -62,6 +63,7 @@ class Command(BaseCommand):
         end = verbs.add_parser("end", parents=[which], help="end them, expired or not")
         end.add_argument("--yes", action="store_true", help="do not ask, also if there are many")
 
+    @hidden_frames()
     def handle(self, *args: Any, **options: Any) -> None:
         try:
             filter = _filter(options)
