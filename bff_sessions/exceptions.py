@@ -4,6 +4,7 @@ No text of theirs ever contains a session key, a store key, a ticket or a token.
 """
 
 from django.contrib.sessions.backends.base import UpdateError
+from django.contrib.sessions.exceptions import SessionInterrupted
 
 __all__ = [
     "BffSessionsError",
@@ -21,7 +22,14 @@ __all__ = [
 
 
 class BffSessionsError(Exception):
-    """Root of the package's own errors."""
+    """Root of the package's own errors.
+
+    The first line of a class's docstring is the default message.
+    """
+
+    def __init__(self, *args: object) -> None:
+        message = (type(self).__doc__ or "").partition("\n")[0]
+        super().__init__(*(args or (message,)))
 
 
 class SessionExists(BffSessionsError):
@@ -29,7 +37,7 @@ class SessionExists(BffSessionsError):
 
 
 class SessionBusy(BffSessionsError, TimeoutError):
-    """Somebody else had the session to themselves for longer than the caller would wait."""
+    """Another request had the session to itself for longer than the caller would wait."""
 
 
 class SessionMissing(BffSessionsError):
@@ -37,13 +45,14 @@ class SessionMissing(BffSessionsError):
 
 
 class SessionChanged(BffSessionsError):
-    """Somebody else saved the session since the version that the caller knows."""
+    """Another request has saved the session since the version that the caller knows."""
 
 
-class SessionConflict(BffSessionsError, UpdateError):
+class SessionConflict(BffSessionsError, UpdateError, SessionInterrupted):
     """A save met so many concurrent saves of the same session that it gave up.
 
-    An ``UpdateError``, so Django's middleware answers it as it answers a lost session.
+    An ``UpdateError``, so that Django's middleware answers it as it answers a lost session. A
+    ``SessionInterrupted``, so that Django answers a view that raises it with status 400.
     """
 
 

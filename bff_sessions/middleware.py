@@ -34,8 +34,8 @@ class SessionMiddleware(middleware.SessionMiddleware):
     def process_response(self, request: HttpRequest, response: HttpResponse) -> HttpResponse:
         try:
             response = super().process_response(request, response)
-        except SessionInterrupted as interrupted:
-            if _is_conflict(interrupted):
+        except SessionInterrupted:
+            if getattr(request.session, "is_contended", False):
                 raise
             return session_ended(request)
         if isinstance(request.session, SessionStore) and request.session.keeps_cookie_of_others:
@@ -46,7 +46,9 @@ class SessionMiddleware(middleware.SessionMiddleware):
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
         """For a view that signs in, or takes an exclusive session, when it has just ended; and for
         one that gets no access token any more."""
-        has_ended = isinstance(exception, SessionInterrupted) and not _is_conflict(exception)
+        # A session with conflicts lives on.
+        is_conflict = isinstance(exception, SessionConflict)
+        has_ended = isinstance(exception, SessionInterrupted) and not is_conflict
         if has_ended or isinstance(exception, SignInRequired):
             return session_ended(request)
         return None
@@ -69,8 +71,3 @@ def _is_page_load(request: HttpRequest) -> bool:
     # Fetch Metadata Request Headers; what is too old for them asks for HTML by name.
     mode = request.headers.get("Sec-Fetch-Mode")
     return mode == "navigate" if mode else "text/html" in request.headers.get("Accept", "")
-
-
-def _is_conflict(interrupted: SessionInterrupted) -> bool:
-    """Whether the session lives on, and this request only could not be merged into it."""
-    return isinstance(interrupted.__context__, SessionConflict)

@@ -15,7 +15,10 @@ from django.urls import path
 
 from bff_sessions.contract import UserSessionsFilter
 from bff_sessions.engine import SessionStore
-from bff_sessions.engine.moves import HashState, can_follow, check_hash
+from bff_sessions.engine.auth import HashState, check_hash
+from bff_sessions.engine.lifecycle import StoredSession
+from bff_sessions.engine.moves import can_follow
+from bff_sessions.engine.tickets import open_ticket
 from bff_sessions.models import Session
 from bff_sessions.protection import next_session_keys
 from bff_sessions.revocation import revoke_sessions
@@ -42,11 +45,8 @@ def loaded(session_key):
 
 def current(sid="s1"):
     """The data of alice's session, wherever it is."""
-    from bff_sessions.engine.rows import open_row
-    from bff_sessions.stores import get_store
-
     [row] = get_store().get_user_sessions(UserSessionsFilter(session_id=sid))
-    return open_row(row, SessionStore().serializer())[1]
+    return open_ticket(row, SessionStore().serializer())[1]
 
 
 def test_save_follows_a_session_that_moved(alice, calls):
@@ -126,7 +126,7 @@ def test_exclusive_follows_a_session_that_moved(alice, request):
 def test_renewal_follows_a_session_that_moved(alice, settings, monkeypatch):
     mover, follower = loaded(alice), loaded(alice)
     mover.cycle_key()
-    monkeypatch.setattr(SessionStore, "_is_due", lambda self: True)
+    monkeypatch.setattr(StoredSession, "is_due", lambda self: True)
     follower.save()
     assert follower.keeps_cookie_of_others
 

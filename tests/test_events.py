@@ -1,21 +1,21 @@
 import pytest
 from asgiref.sync import async_to_sync
 
-from bff_sessions import endings
+from bff_sessions import events
 from bff_sessions.contract import (
     DeletedSession,
     UserSessionsFilter,
     delete_session,
     delete_sessions,
 )
-from bff_sessions.endings import Ending, hook_for, subscribe
+from bff_sessions.events import Ending, hook_for, subscribe
 from bff_sessions.stores.memory import InMemoryUserSessionStore
 from bff_sessions.testing import make_session
 
 
 @pytest.fixture(autouse=True)
 def no_subscribers(monkeypatch):
-    monkeypatch.setattr(endings, "_subscribers", [])
+    monkeypatch.setattr(events, "_subscribers", [])
 
 
 def test_no_hook_where_no_subscriber_needs_sessions():
