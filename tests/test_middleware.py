@@ -12,9 +12,10 @@ from django.test import AsyncRequestFactory, RequestFactory, override_settings
 
 from bff_sessions.contract import UserSessionsFilter
 from bff_sessions.engine import SessionStore
-from bff_sessions.exceptions import SessionConflict
+from bff_sessions.exceptions import SessionChanged
 from bff_sessions.middleware import SessionMiddleware
 from bff_sessions.revocation import revoke_sessions
+from bff_sessions.stores import get_store
 from tests.settings import MIDDLEWARE
 
 pytestmark = pytest.mark.django_db
@@ -155,11 +156,11 @@ def test_a_view_that_meets_the_end_itself_gets_the_same(client, headers, status)
 
 def test_what_could_not_be_merged_is_a_400_as_the_session_lives_on(monkeypatch):
     def conflict(self, *args):
-        raise SessionConflict
+        raise SessionChanged
 
     def view(request):
         request.session["seen"] = True
-        monkeypatch.setattr(SessionStore, "save", conflict)
+        monkeypatch.setattr(type(get_store()), "overwrite_user_session", conflict)
         return HttpResponse("a page")
 
     with pytest.raises(SessionInterrupted):

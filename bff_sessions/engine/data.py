@@ -38,7 +38,6 @@ class SessionData:
         self._policy = policy
         self.values: dict[str, Any] = {}
         self.is_loaded = False
-        self.restart()
 
     def restart(self) -> None:
         """Forget what the session was, and keep its values."""

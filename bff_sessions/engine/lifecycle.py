@@ -32,8 +32,8 @@ _HAS_ENDED = "The session has ended."
 class StoredSession:
     """A session in the configured store, as one request uses it."""
 
-    def __init__(self, policy: Policy, session_key: str | None) -> None:
-        self.state = SessionState(policy, session_key)
+    def __init__(self, policy: Policy) -> None:
+        self.state = SessionState(policy)
 
     def load(self) -> Steps[dict[str, Any]]:
         """Return the data in the store; {} if there is no such session."""

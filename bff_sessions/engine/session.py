@@ -42,10 +42,12 @@ class SessionStore(SessionBase):
     False where a page polls by itself."""
 
     def __init__(self, session_key: str | None = None) -> None:
-        self._stored = StoredSession(self, session_key if is_session_key(session_key) else None)
+        self._stored = StoredSession(self)
         # user_logged_out was sent: the user wants the session to end.
         self.signs_out = False
         super().__init__(session_key)
+        # Another person may know this key, so that nobody is to be signed in under it.
+        self._stored.state.arrived_key = self._stored.state.session_key
 
     # Load, save and delete
 
@@ -208,6 +210,23 @@ class SessionStore(SessionBase):
     @property
     def session_key(self) -> str | None:
         return self._stored.state.session_key
+
+    def _get_session(self, no_load: bool = False) -> dict[str, Any]:
+        self.accessed = True
+        data = self._stored.state.data
+        if not data.is_loaded:
+            run(self._stored.ensure_loaded(no_load=no_load))
+        return data.values
+
+    async def _aget_session(self, no_load: bool = False) -> dict[str, Any]:
+        """See _get_session()."""
+        self.accessed = True
+        data = self._stored.state.data
+        if not data.is_loaded:
+            await arun(self._stored.ensure_loaded(no_load=no_load))
+        return data.values
+
+    _session = property(_get_session)
 
     @property
     def _session_cache(self) -> dict[str, Any]:

@@ -56,11 +56,11 @@ class SessionState:
     to UNREADABLE, save() to UNCOMMITTED, and commit() from there to LOADED.
     """
 
-    def __init__(self, policy: Policy, session_key: str | None) -> None:
+    def __init__(self, policy: Policy) -> None:
         self.data = SessionData(policy)
-        self.session_key = session_key
-        # Another person may know this key, so that nobody is to be signed in under it.
-        self.arrived_key = session_key
+        self.session_key: str | None = None
+        self.arrived_key: str | None = None
+        """The session key that came with the request."""
         self.is_modified = False
         self.cookie = Cookie.AS_DJANGO
         self.is_contended = False
