@@ -1,4 +1,4 @@
-"""The one door through which sessions of others end."""
+"""The one door through which sessions of others end: each end is announced once."""
 
 from __future__ import annotations
 

@@ -7,7 +7,9 @@ shows the ``repr()`` of everything else.
 
 from __future__ import annotations
 
+import inspect
 import traceback
+from types import FrameType
 from typing import Generic, TypeVar
 
 __all__ = ["Secret", "hide_frames"]
@@ -40,17 +42,33 @@ def hide_frames(error: BaseException) -> None:
     Call it in an ``except`` clause around code that holds secrets in local variables, such as a
     database driver with the parameters of a statement. Then re-raise with a bare ``raise``. The
     traceback begins anew at the function that called this one's caller. The note names each file,
-    line and function, without variables.
+    line and function, without variables. An error that was being handled before the code was called
+    keeps its frames.
     """
+    outer = _callers(inspect.currentframe())
     seen: set[int] = set()
     current: BaseException | None = error
     while current is not None and id(current) not in seen:
         seen.add(id(current))
+        frames = list(traceback.walk_tb(current.__traceback__))
+        if frames and frames[0][0] in outer:
+            return  # The project was already handling this one, and its frames stay.
+        # Not extract_tb(), which reads the files.
         lines = [
-            f"{frame.filename}:{frame.lineno} in {frame.name}"
-            for frame in traceback.extract_tb(current.__traceback__)
+            f"{frame.f_code.co_filename}:{line} in {frame.f_code.co_name}" for frame, line in frames
         ]
         current.__traceback__ = None
         if lines:
             current.add_note("Hidden frames, most recent call last:\n" + "\n".join(lines))
         current = current.__cause__ or current.__context__
+
+
+def _callers(frame: FrameType | None) -> set[FrameType]:
+    """Return the frames that called the caller of the function of `frame`."""
+    callers: set[FrameType] = set()
+    for _ in range(2):
+        frame = None if frame is None else frame.f_back
+    while frame is not None:
+        callers.add(frame)
+        frame = frame.f_back
+    return callers
