@@ -8,6 +8,7 @@ from bff_sessions.contract import (
     delete_session,
     delete_sessions,
 )
+from bff_sessions.engine import SessionStore
 from bff_sessions.events import (
     Ending,
     hook_for,
@@ -15,7 +16,6 @@ from bff_sessions.events import (
     subscribe,
     subscribe_to_sign_ins,
 )
-from bff_sessions.engine import SessionStore
 from bff_sessions.revocation import revoke_sessions
 from bff_sessions.stores import get_store
 from bff_sessions.stores.memory import InMemoryUserSessionStore

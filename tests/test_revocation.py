@@ -419,28 +419,33 @@ def test_a_session_that_moves_to_another_key_meanwhile_ends(revoke, heard, monke
     assert [ended.session_id for _, told in heard for ended in told["sessions"]] == ["s1"]
 
 
-def test_replaced_session_is_announced_once(any_store, calls, told):
-    old = calls.start(**CLAIMS_OF_ALICE)
+CLAIMS = {"oidc": {"iss": "https://idp.example", "sub": "alice", "sid": "s1"}}
+
+
+def keys_in(heard):
+    return [session.key for _, kwargs in heard for session in kwargs["sessions"]]
+
+
+def test_replaced_session_is_announced_once(any_store, calls, heard):
+    old = calls.start(**CLAIMS)
     key = old.get_user_session().key
-    new = calls.start(**CLAIMS_OF_ALICE)
-    assert [session.key for sessions in told for session in sessions] == [key]
+    new = calls.start(**CLAIMS)
+    assert keys_in(heard) == [key]
     assert new.get_user_session() is not None
 
 
-def test_session_above_the_limit_is_announced_once(any_store, calls, told, settings):
+def test_session_above_the_limit_is_announced_once(any_store, calls, heard, settings):
     settings.BFF_SESSIONS = {**settings.BFF_SESSIONS, "MAX_SESSIONS_PER_SUBJECT": 1}
-    key = calls.start(**CLAIMS_OF_ALICE).get_user_session().key
-    other = {"oidc": {**CLAIMS_OF_ALICE["oidc"], "sid": "s2"}}
+    key = calls.start(**CLAIMS).get_user_session().key
+    other = {"oidc": {**CLAIMS["oidc"], "sid": "s2"}}
     calls.start(**other)
-    assert [session.key for sessions in told for session in sessions] == [key]
+    assert keys_in(heard) == [key]
 
 
-def test_replaced_session_that_does_not_open_is_left_alone(any_store, calls, told, settings):
-    old = calls.start(**CLAIMS_OF_ALICE)
+def test_replaced_session_that_does_not_open_is_left_alone(any_store, calls, heard, settings):
+    old = calls.start(**CLAIMS)
     key = old.get_user_session().key
-    keys = settings.BFF_SESSIONS
-    settings.BFF_SESSIONS = {**keys, "ENCRYPTION_KEYS": ["another key" * 4]}
-    calls.start(**CLAIMS_OF_ALICE)
-    assert told == []
-    settings.BFF_SESSIONS = keys
+    settings.SECRET_KEY = "another key, and a wrong one"
+    calls.start(**CLAIMS)
+    assert heard == []
     assert get_store().get_user_session(key) is not None
