@@ -4,7 +4,6 @@ from typing import TYPE_CHECKING, Any
 
 # The system checks register themselves: one of them finds that the app is not installed.
 from bff_sessions import checks as checks
-from bff_sessions import cookies as cookies
 from bff_sessions.identity import Identity, abind_identity, bind_identity
 
 if TYPE_CHECKING:

@@ -3,6 +3,8 @@ from django.utils.translation import gettext_lazy as _
 
 
 class BffSessionsConfig(AppConfig):
+    """The app; it connects the receivers of signals."""
+
     name = "bff_sessions"
     label = "bff_sessions"
     verbose_name = _("Server-side sessions")

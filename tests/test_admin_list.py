@@ -84,7 +84,7 @@ def test_what_is_rare_is_looked_for_a_window_at_a_time(operator, small_pages):
     assert not any("OFFSET 6" in query["sql"] for query in captured)
     text = operator.get(LIST, {"partition": "wiki"}).content.decode()
     assert "all that match among 5 sessions" in text
-    assert "Look further back" in text
+    assert "Search older sessions" in text
 
 
 def test_a_window_does_not_reach_beyond_the_time_that_was_asked_for(operator, small_pages):

@@ -179,7 +179,7 @@ def test_figures_are_kept_for_a_minute_and_the_page_says_so(operator):
     SessionFactory()
     with CaptureQueriesContext(connection) as captured:
         text = operator.get(OVERVIEW).content.decode()
-    assert "kept for a minute" in text
+    assert "cached for a minute" in text
     assert "<dd>2</dd>" in text
     assert not any("COUNT(" in query["sql"] for query in captured)
     cache.clear()

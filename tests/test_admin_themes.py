@@ -93,7 +93,7 @@ def test_list_says_in_every_theme_how_far_it_looked(operator, small_pages, bare_
     SessionFactory.create_batch(12)
     text = text_of(operator.get(LIST, {"partition": "wiki"}))
     assert "all that match among 5 sessions" in text
-    assert "Look further back" in text
+    assert "Search older sessions" in text
 
 
 def test_list_leads_to_the_overview_in_every_theme(operator, bare_theme):
@@ -104,7 +104,7 @@ def test_list_leads_to_the_overview_in_every_theme(operator, bare_theme):
 
 def test_list_has_search_and_filters_in_every_theme(operator, bare_theme):
     text = text_of(operator.get(LIST))
-    assert "Exact subject, session id or user id." in text
+    assert "Enter an exact subject, session ID or user ID." in text
     assert '<a href="?state=expired">' in text
 
 

@@ -1,4 +1,4 @@
-"""What is kept of a device: by the middleware, out of a request, once in a while."""
+"""The middleware records user agent, address and time of a request."""
 
 from datetime import UTC, datetime
 
@@ -9,9 +9,9 @@ from django.http import HttpResponse
 from django.test import AsyncRequestFactory, RequestFactory
 
 from bff_sessions.contract import Device, UserSessionsFilter
-from bff_sessions.device.noting import device_of
 from bff_sessions.device.options import DeviceOptions
-from bff_sessions.device.words import in_words
+from bff_sessions.device.recording import device_of
+from bff_sessions.device.user_agents import describe_user_agent
 from bff_sessions.engine import SessionStore
 from bff_sessions.middleware import SessionMiddleware
 from bff_sessions.models import Session
@@ -29,7 +29,7 @@ IPHONE = (
 
 @pytest.fixture
 def device(settings):
-    """Sets BFF_SESSIONS["DEVICE"]."""
+    """Set BFF_SESSIONS["DEVICE"]."""
 
     def device(store=None, **options):
         settings.BFF_SESSIONS = {"DEVICE": options} | ({"STORE": store} if store else {})
@@ -45,7 +45,7 @@ def sign_in():
 
 
 def look(request):
-    """A view that reads the session and changes nothing."""
+    """Read the session without a change."""
     return HttpResponse(request.session.get("seen"))
 
 
@@ -252,16 +252,16 @@ def test_it_stays_when_the_session_is_saved_and_moves(any_store, settings, devic
     assert kept(session.session_key) == before
 
 
-def test_a_cached_session_is_not_noted_again_and_again(settings, device, monkeypatch, db):
+def test_cached_session_is_recorded_once(settings, device, monkeypatch, db):
     settings.CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
     device(store="bff_sessions.stores.cached.CachedUserSessionStore")
     key = sign_in()
     send(key)
-    noted = []
-    monkeypatch.setattr(type(get_store()), "note_device", lambda *a, **k: noted.append(k))
+    recorded = []
+    monkeypatch.setattr(type(get_store()), "note_device", lambda *a, **k: recorded.append(k))
     for _ in range(3):
         send(key)
-    assert noted == []
+    assert recorded == []
 
 
 @pytest.mark.django_db
@@ -333,7 +333,7 @@ def test_wrong_options_fail_no_request(device, options):
 
 
 @pytest.mark.django_db
-def test_asynchronous_views_are_noted_too(device):
+def test_device_of_an_asynchronous_view_is_recorded(device):
     device()
     key = sign_in()
 
@@ -358,7 +358,7 @@ def test_sessions_of_other_engines_are_left_alone(settings, device, db):
 ODD = [
     "x" * 10_000,
     "a\0b",
-    "caf\xe9 \U0001f98a",
+    "caf\xe9 \U0001f98a",  # codespell:ignore
     "lone \ud800 surrogate",
     "line\r\nbreak\t\x1b[31m",
     "   ",
@@ -377,7 +377,7 @@ def test_odd_user_agents_fail_no_request_on_any_database(device, user_agent):
     assert row.last_seen is not None
     text = row.user_agent
     assert text is None or (0 < len(text) <= 255 and text.isascii() and text.isprintable())
-    assert in_words(text) is None
+    assert describe_user_agent(text) is None
 
 
 @pytest.mark.parametrize(
@@ -420,33 +420,33 @@ def test_what_the_client_forwards_counts_only_if_the_project_says_so():
     assert device_of(request, options).address == "198.51.100.7"
 
 
-def test_known_user_agents_have_words():
-    assert in_words(FIREFOX) == "Firefox on Windows"
-    assert in_words(IPHONE) == "Mobile Safari on iOS"
-    assert in_words("curl/8.0") == "curl"
-    assert in_words("nonsense") is None
-    assert in_words(None) is None
+def test_known_user_agents_are_described():
+    assert describe_user_agent(FIREFOX) == "Firefox on Windows"
+    assert describe_user_agent(IPHONE) == "Mobile Safari on iOS"
+    assert describe_user_agent("curl/8.0") == "curl"
+    assert describe_user_agent("nonsense") is None
+    assert describe_user_agent(None) is None
 
 
 @pytest.mark.parametrize("error", [RuntimeError, ImportError, RecursionError])
-def test_parser_that_raises_leaves_no_words(monkeypatch, caplog, error):
+def test_user_agent_is_not_described_if_the_parser_raises(monkeypatch, caplog, error):
     def parse(user_agent):
         raise error(user_agent)
 
     monkeypatch.setattr("ua_parser.parse", parse)
-    assert in_words(FIREFOX) is None
+    assert describe_user_agent(FIREFOX) is None
     assert error.__name__ in caplog.text
     assert "Firefox" not in caplog.text
 
 
-def test_parser_that_cannot_be_found_leaves_no_words(monkeypatch):
+def test_user_agent_is_not_described_if_the_parser_is_not_found(monkeypatch):
     def find_spec(name):
         raise ValueError(f"{name}.__spec__ is None")
 
-    monkeypatch.setattr("bff_sessions.device.words.find_spec", find_spec)
-    assert in_words(FIREFOX) is None
+    monkeypatch.setattr("bff_sessions.device.user_agents.find_spec", find_spec)
+    assert describe_user_agent(FIREFOX) is None
 
 
-def test_without_ua_parser_there_are_no_words(monkeypatch):
-    monkeypatch.setattr("bff_sessions.device.words.find_spec", lambda name: None)
-    assert in_words(FIREFOX) is None
+def test_user_agent_is_not_described_without_ua_parser(monkeypatch):
+    monkeypatch.setattr("bff_sessions.device.user_agents.find_spec", lambda name: None)
+    assert describe_user_agent(FIREFOX) is None
