@@ -3,6 +3,7 @@
 import itertools
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 from django.contrib.auth import login, logout, update_session_auth_hash
@@ -13,7 +14,7 @@ from django.http import HttpResponse
 from django.test import Client
 from django.urls import path
 
-from bff_sessions.contract import UserSessionsFilter
+from bff_sessions.contract import UserSessionsFilter, UserSessionUpdate
 from bff_sessions.engine import SessionStore
 from bff_sessions.engine.auth import HashState, check_hash
 from bff_sessions.engine.lifecycle import StoredSession
@@ -103,6 +104,18 @@ def test_nothing_merges_into_a_new_sign_in_under_the_same_key(alice, calls):
     with pytest.raises(UpdateError):
         calls.save(late)
     assert current("s2") == {"oidc": {**ALICE["oidc"], "sid": "s2"}}
+
+
+def test_mark_of_a_moved_session_is_absent(alice, calls):
+    late = loaded(alice)
+    row = get_store().get_user_session(late.store_key)
+    mark = UserSessionUpdate.of(replace(row, ticket=b"\0moved\0"))
+    get_store().update_user_session(row.key, mark)
+    assert SessionStore(alice).get("oidc") is None
+    assert not calls.exists(SessionStore(), alice)
+    calls.set(late, "late", 1)
+    with pytest.raises(UpdateError):
+        calls.save(late)
 
 
 def test_cookie_stays_if_nothing_is_written(alice, settings):
