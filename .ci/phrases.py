@@ -17,21 +17,17 @@ EVERYTHING += ["SECURITY.md", "sample_project", "benchmarks"]
 LATER = [
     "README.md",
     "SECURITY.md",
-    "bff_sessions/contract.py",
+    "bff_sessions/contract",
     "bff_sessions/engine/",
     "bff_sessions/equality.py",
-    "bff_sessions/exceptions.py",
     "bff_sessions/jws.py",
     "bff_sessions/models.py",
     "bff_sessions/oidc/",
     "bff_sessions/protection.py",
     "bff_sessions/rules.py",
     "bff_sessions/stores/",
-    "bff_sessions/testing.py",
+    "bff_sessions/testing",
     "bff_sessions/views/",
-    "docs/_ext/",
-    "docs/how-to/write-a-store.md",
-    "docs/reference/",
 ]
 SUFFIXES = {".py", ".md", ".html", ".js"}
 PATTERNS = {re.compile(phrase, re.IGNORECASE): advice for phrase, advice in PHRASES.items()}

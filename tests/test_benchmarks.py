@@ -1,4 +1,4 @@
-"""The benchmark measures what it says: each of its operations checks what it did."""
+"""The benchmarks run, and each operation checks its result."""
 
 import json
 from xml.etree import ElementTree

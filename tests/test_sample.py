@@ -24,7 +24,7 @@ pytestmark = pytest.mark.processes
 
 
 def manage(*arguments, **environment):
-    """manage.py of the sample project, as a process that has been started."""
+    """Start manage.py of the sample project as a process."""
     return subprocess.Popen(
         [sys.executable, "manage.py", *arguments],
         cwd=ROOT,
@@ -56,7 +56,7 @@ class Browser:
         self.seen = []
 
     def open(self, path, **form):
-        """The page at `path`, or what it answers to the form; remembered in `page`."""
+        """Return the page at `path`, or its answer to the form, and set `page`."""
         data = None
         if form:
             token = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', self.page)
@@ -181,7 +181,7 @@ def test_a_demo_with_a_provider_says_that_it_needs_node():
 
 
 def seeded():
-    """What is the same in each run."""
+    """Return the values that are the same in each run."""
     rows = Session.objects.filter(session_id__startswith="demo-").order_by("session_id")
     return list(rows.values_list("key", "subject_id", "user_agent", "address"))
 

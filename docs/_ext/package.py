@@ -1,4 +1,4 @@
-"""Directives that read the reference off the package, so that it cannot be out of date."""
+"""Directives that generate the reference from the package, so that it is never out of date."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from bff_sessions import conf
 
 
 class SystemChecks(Directive):
-    """A table of the ids, with what they say."""
+    """A table of the check ids with message and hint."""
 
     def run(self) -> list[nodes.Node]:
         return [_table(("Id", "Says"), reference.check_rows())]
 
 
 class Settings(Directive):
-    """The settings, or the options of one; each with type, default and meaning."""
+    """A table of the settings, or of the options of one, with type, default and meaning."""
 
     optional_arguments = 1
 
@@ -36,7 +36,7 @@ class Settings(Directive):
 
 
 class CommandHelp(Directive):
-    """What ``manage.py COMMAND --help`` says of its own options."""
+    """A table of the options that ``manage.py COMMAND --help`` lists."""
 
     required_arguments = 1
     optional_arguments = 1
@@ -64,7 +64,7 @@ def _value_of(action: Any) -> str:
 
 
 def _table(heads: tuple[str, str], rows: list[tuple[str, ...]]) -> nodes.table:
-    """A row's first text is code; the others are paragraphs of the second column."""
+    """Return a table whose first column is code, and whose second column has paragraphs."""
     group = nodes.tgroup(cols=2)
     group += [nodes.colspec(colwidth=1), nodes.colspec(colwidth=3)]
     group += nodes.thead("", nodes.row("", *[_entry(nodes.Text(head)) for head in heads]))
