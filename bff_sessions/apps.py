@@ -11,8 +11,9 @@ class BffSessionsConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from bff_sessions.engine import moves
-        from bff_sessions.oidc import outbox
+        from bff_sessions.engine import auth
+        from bff_sessions.oidc import outbox, sign_in
 
-        moves.connect()
+        auth.connect()
         outbox.connect()
+        sign_in.connect()

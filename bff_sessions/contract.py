@@ -159,6 +159,11 @@ class UserSession:
         """What the ticket is bound to beside key and partition, see bound_values()."""
         return bound_values(self)
 
+    @property
+    def is_moved(self) -> bool:
+        """Return whether this is what a move to another key has left here."""
+        return self.ticket.startswith(b"\0moved\0")
+
     def is_live(self, now: datetime) -> bool:
         """Whether the session has not expired at the moment `now` (aware)."""
         return self.expires is None or self.expires > now

@@ -1,15 +1,22 @@
-"""The one door through which sessions of others end."""
+"""The one door through which sessions of others end: each end is announced once."""
 
 from __future__ import annotations
 
 from bff_sessions import bans
-from bff_sessions.contract import DeletedSession, UserSessionsFilter
-from bff_sessions.endings import Ending, hook_for
+from bff_sessions.contract import DeletedSession, UserSession, UserSessionsFilter
+from bff_sessions.events import Ending, hook_for
 from bff_sessions.secret import hidden_frames
 from bff_sessions.signals import sessions_revoked
 from bff_sessions.stores import get_store
 
-__all__ = ["arevoke_session", "arevoke_sessions", "revoke_session", "revoke_sessions"]
+__all__ = [
+    "areplace_session",
+    "arevoke_session",
+    "arevoke_sessions",
+    "replace_session",
+    "revoke_session",
+    "revoke_sessions",
+]
 
 # send_robust(): the sessions are ended already, so a receiver's fault must neither look like a
 # failed revocation nor keep the other receivers from hearing of it. Django logs the fault.
@@ -74,3 +81,27 @@ async def arevoke_session(key: str) -> bool:
         session.session_id is not None
         and await arevoke_sessions(UserSessionsFilter.of_session(session)) > 0
     )
+
+
+def replace_session(session: UserSession) -> bool:
+    """End `session`, as its user has signed in anew to the same session at the provider.
+
+    Return whether it was there. Unlike revoke_session() it does not look where the session has
+    moved to: that may be the new one.
+    """
+    hook = hook_for(Ending.REPLACED)
+    ended = bans.delete_user_session(session.key, session, on_ending=hook)
+    if ended:
+        sessions_revoked.send_robust(type(get_store()), sessions=[DeletedSession.of(session)])
+    return ended
+
+
+async def areplace_session(session: UserSession) -> bool:
+    """See replace_session()."""
+    hook = hook_for(Ending.REPLACED)
+    ended = await bans.adelete_user_session(session.key, session, on_ending=hook)
+    if ended:
+        await sessions_revoked.asend_robust(
+            type(get_store()), sessions=[DeletedSession.of(session)]
+        )
+    return ended

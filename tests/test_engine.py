@@ -948,7 +948,7 @@ def test_a_collision_is_not_tried_again(any_store, calls):
     taken = calls.start(a=1).session_key
     session = SessionStore()
     with (
-        mock.patch.object(SessionStore, "_get_new_session_key", return_value=taken),
+        mock.patch("bff_sessions.engine.saving.new_session_key", return_value=taken),
         pytest.raises(CreateError),
     ):
         calls.create(session)

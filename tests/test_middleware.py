@@ -12,9 +12,10 @@ from django.test import AsyncRequestFactory, RequestFactory, override_settings
 
 from bff_sessions.contract import UserSessionsFilter
 from bff_sessions.engine import SessionStore
-from bff_sessions.exceptions import SessionConflict
+from bff_sessions.exceptions import SessionChanged, SessionConflict
 from bff_sessions.middleware import SessionMiddleware
 from bff_sessions.revocation import revoke_sessions
+from bff_sessions.stores import get_store
 from tests.settings import MIDDLEWARE
 
 pytestmark = pytest.mark.django_db
@@ -155,19 +156,16 @@ def test_session_that_ends_inside_the_view_gets_the_same_answers(client, headers
 
 def test_merge_conflict_of_a_live_session_is_a_400(monkeypatch):
     def conflict(self, *args):
-        raise SessionConflict
+        raise SessionChanged
 
     def view(request):
         request.session["seen"] = True
-        monkeypatch.setattr(SessionStore, "save", conflict)
+        monkeypatch.setattr(type(get_store()), "overwrite_user_session", conflict)
         return HttpResponse("a page")
 
     with pytest.raises(SessionConflict) as caught:
         send(view)
     assert isinstance(caught.value, SessionInterrupted)
-    assert str(caught.value) == (
-        "A save met so many concurrent saves of the same session that it gave up."
-    )
 
 
 def test_other_errors_of_a_view_are_raised():

@@ -3,6 +3,7 @@
 import itertools
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 from django.contrib.auth import login, logout, update_session_auth_hash
@@ -13,9 +14,12 @@ from django.http import HttpResponse
 from django.test import Client
 from django.urls import path
 
-from bff_sessions.contract import UserSessionsFilter
+from bff_sessions.contract import UserSessionsFilter, UserSessionUpdate
 from bff_sessions.engine import SessionStore
-from bff_sessions.engine.moves import HashState, can_follow, check_hash
+from bff_sessions.engine.auth import HashState, check_hash
+from bff_sessions.engine.lifecycle import StoredSession
+from bff_sessions.engine.moves import can_follow
+from bff_sessions.engine.tickets import open_ticket
 from bff_sessions.models import Session
 from bff_sessions.protection import next_session_keys
 from bff_sessions.revocation import revoke_sessions
@@ -42,11 +46,8 @@ def loaded(session_key):
 
 def current(sid="s1"):
     """The data of alice's session, wherever it is."""
-    from bff_sessions.engine.rows import open_row
-    from bff_sessions.stores import get_store
-
     [row] = get_store().get_user_sessions(UserSessionsFilter(session_id=sid))
-    return open_row(row, SessionStore().serializer())[1]
+    return open_ticket(row, SessionStore().serializer())[1]
 
 
 def test_save_follows_a_session_that_moved(alice, calls):
@@ -105,6 +106,18 @@ def test_nothing_merges_into_a_new_sign_in_under_the_same_key(alice, calls):
     assert current("s2") == {"oidc": {**ALICE["oidc"], "sid": "s2"}}
 
 
+def test_mark_of_a_moved_session_is_absent(alice, calls):
+    late = loaded(alice)
+    row = get_store().get_user_session(late.store_key)
+    mark = UserSessionUpdate.of(replace(row, ticket=b"\0moved\0"))
+    get_store().update_user_session(row.key, mark)
+    assert SessionStore(alice).get("oidc") is None
+    assert not calls.exists(SessionStore(), alice)
+    calls.set(late, "late", 1)
+    with pytest.raises(UpdateError):
+        calls.save(late)
+
+
 def test_cookie_stays_if_nothing_is_written(alice, settings):
     settings.SESSION_SAVE_EVERY_REQUEST = True
     session = loaded(alice)
@@ -126,7 +139,7 @@ def test_exclusive_follows_a_session_that_moved(alice, request):
 def test_renewal_follows_a_session_that_moved(alice, settings, monkeypatch):
     mover, follower = loaded(alice), loaded(alice)
     mover.cycle_key()
-    monkeypatch.setattr(SessionStore, "_is_due", lambda self: True)
+    monkeypatch.setattr(StoredSession, "is_due", lambda self: True)
     follower.save()
     assert follower.keeps_cookie_of_others
 

@@ -417,3 +417,35 @@ def test_a_session_that_moves_to_another_key_meanwhile_ends(revoke, heard, monke
     assert revoke(key)
     assert store.get_user_sessions(ALICE) == []
     assert [ended.session_id for _, told in heard for ended in told["sessions"]] == ["s1"]
+
+
+CLAIMS = {"oidc": {"iss": "https://idp.example", "sub": "alice", "sid": "s1"}}
+
+
+def keys_in(heard):
+    return [session.key for _, kwargs in heard for session in kwargs["sessions"]]
+
+
+def test_replaced_session_is_announced_once(any_store, calls, heard):
+    old = calls.start(**CLAIMS)
+    key = old.get_user_session().key
+    new = calls.start(**CLAIMS)
+    assert keys_in(heard) == [key]
+    assert new.get_user_session() is not None
+
+
+def test_session_above_the_limit_is_announced_once(any_store, calls, heard, settings):
+    settings.BFF_SESSIONS = {**settings.BFF_SESSIONS, "MAX_SESSIONS_PER_SUBJECT": 1}
+    key = calls.start(**CLAIMS).get_user_session().key
+    other = {"oidc": {**CLAIMS["oidc"], "sid": "s2"}}
+    calls.start(**other)
+    assert keys_in(heard) == [key]
+
+
+def test_replaced_session_that_does_not_open_is_left_alone(any_store, calls, heard, settings):
+    old = calls.start(**CLAIMS)
+    key = old.get_user_session().key
+    settings.SECRET_KEY = "another key, and a wrong one"
+    calls.start(**CLAIMS)
+    assert heard == []
+    assert get_store().get_user_session(key) is not None

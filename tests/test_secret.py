@@ -61,6 +61,22 @@ def test_hidden_frames_are_named_in_a_note():
     assert named(inner) == ["fail_again", "fail"]
 
 
+def test_error_handled_before_keeps_its_frames():
+    def view():
+        try:
+            raise LookupError
+        except LookupError:
+            guarded(Secret(SEEDED))
+
+    with pytest.raises(KeyError) as caught:
+        view()
+    errors = list(walk(caught.value))
+    assert [type(error) for error in errors] == [KeyError, ValueError, LookupError]
+    frames = [frame.f_code.co_name for frame, _ in traceback.walk_tb(errors[2].__traceback__)]
+    assert frames == ["view"]
+    assert not hasattr(errors[2], "__notes__")
+
+
 def test_errors_that_refer_to_each_other_end():
     first, second = ValueError(), KeyError()
     first.__context__, second.__context__ = second, first

@@ -1,18 +1,20 @@
 """The session engine: ``SESSION_ENGINE = "bff_sessions.engine"``.
 
-From the outside to the inside:
+`session` is Django's session API, each method beside its asynchronous twin. It stands on
+`lifecycle`, where load, save, create, cycle_key, delete and flush are plain steps. These use:
 
-- `session`: what Django calls, each method beside its asynchronous twin;
+- `state`: what a request knows of its session, by name, and all transitions;
+- `data`: the session data, and what the request has changed in them;
+- `saving`: how a session is written, and how concurrent saves merge (`merging`);
+- `moves`: where a session is that another request has moved to a new key;
+- `signing_in`: what a sign-in does to other sessions;
 - `exclusive`: a session that one request has to itself;
-- `lifecycle`: what a session does from the first load to the end;
-- `saving`: how it writes its row, and how concurrent saves merge;
-- `moves`: what a request does whose session another one has moved to a new key;
-- `signing_in`: what happens to other sessions when somebody signs in;
-- `rows`: from session data to a row of the store, and back;
-- `lifetimes`: how long a session lives;
-- `merging`: how the changes of two requests become one;
+- `tickets`, `lifetimes`, `auth`: encryption, expiry, and what ``django.contrib.auth`` adds;
 - `take_over`: sessions of the engine that was used before;
-- `steps`: how all of it is told once for synchronous and asynchronous callers.
+- `verbs`: what all these steps ask of the store, with types;
+- `sansio`: how steps run for synchronous and asynchronous callers, and what error reports show.
+
+Nothing here knows `oidc` or `device`: they subscribe to `bff_sessions.events`.
 """
 
 from django.apps import apps

@@ -1,196 +1,254 @@
-"""What a session does from the first load to the end, in steps."""
+"""What a session does from the first load to the end, in steps.
+
+Nothing here knows Django's ``SessionBase``.
+"""
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any, cast
+from typing import Any
 
 from django.contrib.sessions.backends.base import CreateError, UpdateError
 from django.contrib.sessions.exceptions import SessionInterrupted
 
 from bff_sessions import conf
 from bff_sessions.contract import UserSessionsFilter
-from bff_sessions.engine import lifetimes, moves
-from bff_sessions.engine.merging import merge
-from bff_sessions.engine.moves import PAUSE, has_hash, has_same_hash
-from bff_sessions.engine.rows import Known, is_session_key
-from bff_sessions.engine.saving import SavingSession
-from bff_sessions.engine.steps import Call, Steps, call, end, end_matching, move_here
+from bff_sessions.engine import lifetimes, moves, saving, verbs
+from bff_sessions.engine.auth import HashState, acheck_hash, check_hash, has_hash, has_same_hash
+from bff_sessions.engine.data import Policy
+from bff_sessions.engine.sansio import Steps, call, pause
+from bff_sessions.engine.state import Cookie, SessionState, Snapshot, State
+from bff_sessions.engine.tickets import is_session_key
 from bff_sessions.exceptions import SessionMissing
-from bff_sessions.protection import store_key
+from bff_sessions.protection import is_current, store_key
 
-__all__ = ["SessionLifecycle"]
+__all__ = ["StoredSession"]
+
+# Seconds from a new password in the database to the move of the session that has changed it.
+_PASSWORD_PAUSE = 0.1
+_HAS_ENDED = "The session has ended."
 
 
-class SessionLifecycle(SavingSession):
-    def _load(self) -> Steps[dict[str, Any]]:
-        is_look = hasattr(self, "_session_cache")
-        row = yield from self._read()
+class StoredSession:
+    """A session in the configured store, as one request uses it."""
+
+    def __init__(self, policy: Policy) -> None:
+        self.state = SessionState(policy)
+
+    def load(self) -> Steps[dict[str, Any]]:
+        """Return the data in the store; {} if there is no such session."""
+        state, data = self.state, self.state.data
+        is_look = data.is_loaded
+        row = yield from moves.read(state)
         if row is not None and lifetimes.is_over(row, datetime.now(UTC)):
             row = None
-        opened = None if row is None else self._open(row)
-        data = {} if opened is None else opened[1]
+        opened = None if row is None else data.open(row)
+        found = {} if opened is None else opened[1]
         if is_look:
-            return data  # The data at hand, and what is known of its row, stay.
+            return found  # The data at hand, and what is known of the session, stay.
         # Another task of the same request may have loaded it since: then that one counts.
-        if not hasattr(self, "_session_cache"):
-            if row is None:
-                self._session_key = None
-                self._start_afresh()
+        if not data.is_loaded:
+            if row is None or state.session_key is None:
+                state.session_key = None
+                state.restart()
+                data.load(found)
             elif opened is None:
-                self._unreadable = True
+                state.refuse()
+                data.load(found)
             else:
-                self._saved = Known(cast(str, self._session_key), row, opened[0])
-                self._found = opened[0]
-            self._session_cache = data
-        return self._session_cache
+                state.load(Snapshot(state.session_key, row, opened[0]))
+                data.load(found, opened[0])
+        return data.values
 
-    def _get_data(self, *, no_load: bool = False) -> Steps[dict[str, Any]]:
-        """SessionBase._get_session(), for steps."""
-        self.accessed = True
-        if not hasattr(self, "_session_cache"):
-            if not no_load:
-                return (yield from self._load())
-            self._session_cache = {}
-        for replaced in self._replaced:
-            replaced.follow(self.serializer())
-        return self._session_cache
+    def save(self, must_create: bool, *, slide: bool) -> Steps[None]:
+        """Write the session.
 
-    def _save(self, must_create: bool) -> Steps[None]:
-        session_key = self._session_key
-        if session_key is None:
-            return (yield from self._create())
-        data = yield from self._get_data(no_load=must_create)
-        if must_create:
-            if self._known is not None:
-                raise CreateError
-            return (yield from self._insert(session_key, data))
-        if self._session_key is None:
-            raise UpdateError("The session has ended.")
-        if not self.slide and self._pending is None and self._is_unchanged(data):
-            # SESSION_SAVE_EVERY_REQUEST saves this, too, though it is no use of it. Another request
-            # may have moved the session, and sent its cookie.
-            self._leaves_cookie = True
-            return
-        try:
-            if self._is_due() and self._is_unchanged(data):
-                yield from self._renew(data)
-            else:
-                written = yield from self._update(data, move=False)
-                if data and not written:
-                    yield from self._create()
-        except SessionMissing:
-            raise UpdateError("The session has ended.") from None
-
-    def _renew(self, data: dict[str, Any]) -> Steps[None]:
-        """Let the session live on, without writing its ticket. If it has ended, so be it.
+        Args:
+            slide: whether this request counts as use of the session.
 
         Raises:
-            SessionMissing: if another request has moved it to a key that this one cannot follow.
+            CreateError: if `must_create` and there is one already.
+            UpdateError: if the session has ended; SessionConflict if it kept changing.
         """
-        saved = cast(Known, self._saved)
-        now = datetime.now(UTC)
-        expires = self._expires(data, now, self._get_limit())
-        if not (yield call("touch_user_session", saved.row.key, renewed=now, expires=expires)):
-            # The middleware is about to send the cookie, which must not be that of before.
-            yield from self._follow()
+        state = self.state
+        if state.session_key is None:
+            return (yield from self.create())
+        yield from self.ensure_loaded(no_load=must_create)
+        if must_create:
+            if state.known is not None:
+                raise CreateError("The session has been saved already.")
+            return (yield from saving.insert(state, state.session_key))
+        if state.session_key is None:
+            raise UpdateError(_HAS_ENDED)
+        saved = state.committed
+        if not slide and state.state is State.LOADED and self._is_unchanged():
+            # SESSION_SAVE_EVERY_REQUEST saves this, too, though it is no use of it. Another request
+            # may have moved the session, and sent its cookie.
+            state.cookie = Cookie.OF_OTHERS
             return
-        self._saved = saved._replace(row=replace(saved.row, renewed=now, expires=expires))
-
-    def _create(self) -> Steps[None]:
-        data = yield from self._get_data(no_load=True)
-        if self._known is not None and self._known.row.subject_id is not None:
-            return (yield from self._cycle_key())
-        yield from self._insert(self._get_new_session_key(), data)
-        self.modified = True
-
-    def _cycle_key(self) -> Steps[None]:
-        data = yield from self._get_data()
-        if self._session_key is None:
-            return (yield from self._create())
-        known = self._known
         try:
-            written = yield from self._update(data, move=True)
+            if slide and saved is not None and self.is_due() and self._is_unchanged():
+                yield from saving.renew(state, saved)
+            else:
+                written = yield from saving.update(state, move=False)
+                if state.data.values and not written:
+                    yield from self.create()
+        except SessionMissing:
+            raise UpdateError(_HAS_ENDED) from None
+
+    def create(self) -> Steps[None]:
+        """Start a session under a new key with the data at hand; move it if a user is signed in."""
+        state = self.state
+        yield from self.ensure_loaded(no_load=True)
+        if state.known is not None and state.known.row.subject_id is not None:
+            return (yield from self.cycle_key())
+        yield from saving.insert(state, saving.new_session_key())
+        state.is_modified = True
+
+    def cycle_key(self) -> Steps[None]:
+        """Move the session to a new key.
+
+        Raises:
+            SessionInterrupted: if a user was signed in and the session has ended; SessionConflict
+                if it kept changing.
+        """
+        state = self.state
+        yield from self.ensure_loaded()
+        if state.session_key is None:
+            return (yield from self.create())
+        known = state.known
+        try:
+            written = yield from saving.update(state, move=True)
         except SessionMissing:
             if known is not None:
                 if known.row.subject_id is not None:
-                    raise SessionInterrupted("The session has ended.") from None
+                    raise SessionInterrupted(_HAS_ENDED) from None
                 # What the ended session held is gone; what this request put into it is not.
-                self._set_data(merge(known.plain, data, {}, self.serializer()))
+                state.data.keep_changes(known.plain)
             written = False
         if not written:
-            yield from self._create()
-        self.modified = True
+            yield from self.create()
+        state.is_modified = True
 
-    def _delete(self, session_key: str | None) -> Steps[bool]:
-        is_own = session_key in (None, self._session_key)
-        session_key = session_key or self._session_key
-        if not is_session_key(session_key) or (is_own and self._unreadable):
+    def delete(self, session_key: str | None) -> Steps[bool]:
+        """Delete the session under `session_key`, or this one. Return whether there was one."""
+        state = self.state
+        is_own = session_key in (None, state.session_key)
+        session_key = session_key or state.session_key
+        if not is_session_key(session_key) or (is_own and state.state is State.UNREADABLE):
             return False
-        key = cast(str, self.store_key) if is_own else store_key(conf.PARTITION, session_key)
-        known = self._known.row if is_own and self._known is not None else None
-        deleted: bool = yield end(key, known)
+        key = store_key(conf.PARTITION, session_key)
+        if is_own:
+            key = state.store_key or key
+        known = state.known.row if is_own and state.known is not None else None
+        deleted = yield from verbs.delete_user_session(key, known)
         if not deleted and conf.TAKE_OVER is not None:
-            yield move_here(session_key)
-            deleted = yield end(key)
+            yield from verbs.move_here(session_key)
+            deleted = yield from verbs.delete_user_session(key)
         return deleted
 
-    def _flush(self) -> Steps[None]:
-        row = None if self._known is None else self._known.row
-        if self.signs_out and self._left is not None:
-            yield end_matching(UserSessionsFilter.of_session(self._left))
-            self._left = None
-        if row is not None and (yield from self._has_old_password()):
+    def flush(self, *, signs_out: bool) -> Steps[None]:
+        """Delete the session, and begin a new and empty one.
+
+        Args:
+            signs_out: whether the user wants the session to end; Django flushes also a session
+                whose user has another password by now.
+        """
+        state = self.state
+        row = None if state.known is None else state.known.row
+        if signs_out and state.left is not None:
+            yield from verbs.delete_user_sessions(UserSessionsFilter.of_session(state.left))
+            state.left = None
+        if row is not None and not signs_out and (yield from self._has_old_password()):
             # Django's get_user() found that out, perhaps just before the request that has changed
             # the password moves the session, and saves the new hash.
-            yield PAUSE
+            yield from pause(_PASSWORD_PAUSE)
             if (yield from self._was_taken_along()):
-                self._left = row
-                self._forget()
-                self._leaves_cookie = True
+                state.left = row
+                self._restart()
+                state.cookie = Cookie.OF_OTHERS
                 return
-        if row is None and not self._unreadable:
-            row = yield from self._read()
-            self._unreadable = row is not None and self._open(row) is None
-        deleted = yield from self._delete(None)
-        if not (deleted or row is None or row.session_id is None or self._unreadable):
+        if row is None and state.state is not State.UNREADABLE:
+            row = yield from moves.read(state)
+            if row is not None and state.data.open(row) is None:
+                state.refuse()
+        deleted = yield from self.delete(None)
+        is_unreadable = state.state is State.UNREADABLE
+        if not (deleted or row is None or row.session_id is None or is_unreadable):
             # Another request has moved it to a new key, which this one cannot know.
-            yield end_matching(UserSessionsFilter.of_session(row))
-        if self._saved is not None and self._saved.session_key != self._session_key:
+            yield from verbs.delete_user_sessions(UserSessionsFilter.of_session(row))
+        saved = state.committed
+        if saved is not None and saved.session_key != state.session_key:
             # It was moved in a transaction that may yet be rolled back, or was.
-            yield from self._delete(self._saved.session_key)
-        self._forget()
+            yield from self.delete(saved.session_key)
+        self._restart()
 
-    def _forget(self) -> None:
+    def exists(self, session_key: str | None) -> Steps[bool]:
+        """Return whether there is a session under `session_key`."""
+        if not is_session_key(session_key):
+            return False
+        if conf.TAKE_OVER is not None:
+            yield from verbs.move_here(session_key)
+        row = yield from verbs.get_user_session(store_key(conf.PARTITION, session_key))
+        return row is not None
+
+    def ensure_loaded(self, *, no_load: bool = False) -> Steps[None]:
+        """Load the session unless it is loaded; with `no_load`, begin with no data instead."""
+        data = self.state.data
+        if data.is_loaded:
+            data.follow()
+        elif no_load:
+            data.load({})
+        else:
+            yield from self.load()
+
+    def has_changed(self) -> bool:
+        """Return whether the session holds anything else than the store, as far as is known."""
+        known, data = self.state.known, self.state.data
+        return bool(data.values) if known is None else not data.is_held_by(known.plain)
+
+    def is_due(self) -> bool:
+        """Return whether a request that changes nothing renews the session."""
+        saved, now = self.state.committed, datetime.now(UTC)
+        if saved is None or self.state.state is not State.LOADED:
+            return False
+        if not lifetimes.is_due(saved.row, now):
+            return False
+        expires = self.state.data.get_expiry(now, self.get_limit())
+        return lifetimes.is_worth_renewing(saved.row, expires, now)
+
+    def get_limit(self) -> datetime | None:
+        """Return when a save would let the session end at the latest; None if nothing limits it."""
+        return saving.get_limit(self.state, datetime.now(UTC))
+
+    def _is_unchanged(self) -> bool:
+        saved, data = self.state.committed, self.state.data
+        if saved is None or data.replaces or not is_current(saved.row.ticket):
+            return False
+        return data.is_held_by(saved.plain)
+
+    def _restart(self) -> None:
         """Begin a new and empty session."""
-        self.clear()
-        self._session_key = None
-        self._start_afresh()
+        self.state.data.clear()
+        self.state.session_key = None
+        self.state.is_modified = True
+        self.state.restart()
 
     def _has_old_password(self) -> Steps[bool]:
         """Return whether the user has another password since this session was written."""
-        data = self._session_cache
-        if self.signs_out or not has_hash(data):
+        values = self.state.data.values
+        if not has_hash(values):
             return False
         try:
-            state, _ = yield Call(moves, "check_hash", (data,), {})
+            hash_state, _ = yield from call(check_hash, acheck_hash, values)
         except Exception:
             return False  # Whatever the backend has: the session is to end.
-        return bool(state is moves.HashState.OLD)
+        return hash_state is HashState.OLD
 
     def _was_taken_along(self) -> Steps[bool]:
         """Return whether the request that has changed the password has this session now."""
-        row = yield from self._read()
+        row = yield from moves.read(self.state)
         if row is None:
-            return (yield from self._find_moved()) is not None
-        opened = self._open(row)
-        return opened is not None and not has_same_hash(opened[1], self._session_cache)
-
-    def _exists(self, session_key: str | None) -> Steps[bool]:
-        if session_key is None or not self._validate_session_key(session_key):
-            return False
-        key = store_key(conf.PARTITION, session_key)
-        if conf.TAKE_OVER is not None:
-            yield move_here(session_key)
-        return (yield call("get_user_session", key)) is not None
+            return (yield from moves.find_moved(self.state)) is not None
+        opened = self.state.data.open(row)
+        return opened is not None and not has_same_hash(opened[1], self.state.data.values)

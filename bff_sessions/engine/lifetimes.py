@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import TypeGuard
+from typing import Any, TypeGuard
 
 from django.utils import timezone
 
@@ -13,6 +14,7 @@ from bff_sessions.identity import Identity
 
 __all__ = [
     "end_of",
+    "expiry_of",
     "goes_on",
     "is_due",
     "is_over",
@@ -27,8 +29,30 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def round_up(expires: datetime, now: datetime) -> datetime:
-    """`expires` at a whole granule: the indexed column then stays the same for most saves."""
+    """Return `expires` at a whole granule, so that most saves leave the indexed column as it is."""
     return expires + (_EPOCH - expires) % _granule(expires - now)
+
+
+def expiry_of(
+    expiry: object, get_age: Callable[[], int], now: datetime, limit: datetime | None
+) -> datetime:
+    """Return when a session that is saved now expires, as SessionBase.get_expiry_date() does.
+
+    Args:
+        expiry: what set_expiry() has kept: seconds, a moment, perhaps as text, or nothing.
+        get_age: returns the seconds that a session lives if `expiry` is nothing.
+        limit: see limit_of().
+    """
+    if isinstance(expiry, str):
+        expiry = datetime.fromisoformat(expiry)
+    if isinstance(expiry, datetime):
+        expires = to_utc(expiry)
+    else:
+        seconds: Any = expiry or get_age()
+        expires = now + timedelta(seconds=seconds)
+        if expires > now:
+            expires = round_up(expires, now)
+    return expires if limit is None else min(expires, limit)
 
 
 def goes_on(old: UserSession | None, identity: Identity) -> TypeGuard[UserSession]:
@@ -39,21 +63,21 @@ def goes_on(old: UserSession | None, identity: Identity) -> TypeGuard[UserSessio
 
 
 def limit_of(identity: Identity, old: UserSession | None, now: datetime) -> datetime | None:
-    """When a session that is saved now ends at the latest; None where there is no such limit."""
+    """Return when a session that is saved now ends at the latest; None where nothing limits it."""
     if conf.ABSOLUTE_LIFETIME is None or identity.subject_id is None:
         return None
     return (old.created if goes_on(old, identity) else now) + conf.ABSOLUTE_LIFETIME
 
 
 def is_over(row: UserSession, now: datetime) -> bool:
-    """Whether the absolute lifetime is, also if it was a longer one when `row` was saved."""
+    """Return whether the absolute lifetime is over, also if `row` was saved under a longer one."""
     if conf.ABSOLUTE_LIFETIME is None or row.subject_id is None:
         return False
     return row.created + conf.ABSOLUTE_LIFETIME <= now
 
 
 def end_of(row: UserSession) -> datetime | None:
-    """When the session ends unless it is renewed; None: never."""
+    """Return when the session ends unless it is renewed; None: never."""
     if conf.ABSOLUTE_LIFETIME is None or row.subject_id is None:
         return row.expires
     limit = row.created + conf.ABSOLUTE_LIFETIME
@@ -61,24 +85,24 @@ def end_of(row: UserSession) -> datetime | None:
 
 
 def is_due(row: UserSession, now: datetime) -> bool:
-    """Whether so much of the lifetime is gone that a request that only reads renews it."""
+    """Return whether so much of the lifetime is gone that a request that only reads renews it."""
     if conf.RENEW_AFTER is None or row.expires is None:
         return False
     return now - row.renewed >= conf.RENEW_AFTER * (row.expires - row.renewed)
 
 
 def is_worth_renewing(row: UserSession, expires: datetime, now: datetime) -> bool:
-    """Whether `row` would live longer by a granule, and not expire at a fixed moment anyway."""
+    """Return whether `row` would live longer by a granule, and has no fixed moment of expiry."""
     return row.expires is not None and expires - row.expires >= _granule(expires - now)
 
 
 def to_utc(moment: datetime) -> datetime:
-    """`moment`, which Django takes for local time if it is naive."""
+    """Return `moment`, which Django takes for local time if it is naive."""
     if timezone.is_naive(moment):
         moment = timezone.make_aware(moment, timezone.get_default_timezone())
     return moment.astimezone(UTC)
 
 
 def _granule(age: timedelta) -> timedelta:
-    """The grain of moments of expiry for sessions that live that long."""
+    """Return the grain of moments of expiry for sessions that live that long."""
     return min(_GRANULE, age / 100)

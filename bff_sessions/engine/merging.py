@@ -9,7 +9,7 @@ from bff_sessions import conf
 from bff_sessions.equality import is_same
 from bff_sessions.identity import identify, sign_in_part
 
-__all__ = ["Replaced", "Serializer", "is_same_data", "merge"]
+__all__ = ["Serializer", "is_same_data", "merge"]
 
 _MISSING = object()
 # Begins the key of what is one value though it has several keys. No serializer gives such a key.
@@ -50,49 +50,6 @@ def merge(
     if _mixes_sign_ins(before, after, current, merged):
         merged = _merge_parts(before, after, mine, current, _one_sign_in)
     return merged
-
-
-class Replaced:
-    """The dictionaries of a request in whose place a merge has put new ones.
-
-    The request may hold an old one and go on to change it, so its changes count. The merge does
-    not write into the old one: it may be a constant of the project.
-    """
-
-    def __init__(self, old: dict[str, Any], new: dict[str, Any], serializer: Serializer) -> None:
-        self._old = old
-        self._new = new
-        # What the old ones held when they were last looked at.
-        self._plain = serializer.dumps(old)
-
-    @classmethod
-    def find(
-        cls,
-        mine: dict[str, Any],
-        current: dict[str, Any],
-        merged: dict[str, Any],
-        serializer: Serializer,
-    ) -> list[Replaced]:
-        """Return what merge() put in the place of dictionaries of `mine`, if anything."""
-        new = {
-            name: value
-            for name, value in merged.items()
-            if isinstance(mine.get(name), dict)
-            and isinstance(value, dict)
-            and value is not mine[name]
-            and value is not current.get(name)
-        }
-        old = {name: mine[name] for name in new}
-        return [cls(old, new, serializer)] if new else []
-
-    def follow(self, serializer: Serializer) -> None:
-        """Apply what changed in the old ones since onto the new ones."""
-        merged = merge(self._plain, self._old, self._new, serializer)
-        for name, value in self._new.items():
-            content = dict(merged[name])
-            value.clear()
-            value.update(content)
-        self._plain = serializer.dumps(self._old)
 
 
 # What is one value

@@ -1,40 +1,26 @@
-"""What a request does whose session another request has moved to a new key meanwhile."""
+"""Where a session is, if another request has moved it to a new key meanwhile."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from enum import Enum
+from collections.abc import Sequence
 from functools import cache
-from typing import Any, Final
+from typing import Any
 
-from asgiref.sync import sync_to_async
 from django.conf import settings
-from django.contrib.auth import (
-    BACKEND_SESSION_KEY,
-    HASH_SESSION_KEY,
-    SESSION_KEY,
-    get_user_model,
-    load_backend,
-)
-from django.contrib.auth.signals import user_logged_out
+from django.contrib.auth import HASH_SESSION_KEY
 from django.core.signals import setting_changed
-from django.http import HttpRequest
-from django.utils.crypto import constant_time_compare
 from django.utils.module_loading import import_string
 
-__all__ = [
-    "PAUSE",
-    "HashState",
-    "acheck_hash",
-    "can_follow",
-    "check_hash",
-    "connect",
-    "has_hash",
-    "has_same_hash",
-]
+from bff_sessions import conf
+from bff_sessions.contract import UserSession, UserSessionsFilter
+from bff_sessions.engine import verbs
+from bff_sessions.engine.auth import HashState, acheck_hash, check_hash, has_hash
+from bff_sessions.engine.sansio import Steps, call
+from bff_sessions.engine.state import Cookie, SessionState
+from bff_sessions.exceptions import SessionMissing
+from bff_sessions.protection import next_session_keys, store_key
 
-PAUSE: Final = 0.1
-"""Seconds from a new password in the database to the move of the session that has changed it."""
+__all__ = ["can_follow", "find_moved", "follow", "get_step_keys", "read"]
 
 
 @cache
@@ -54,57 +40,80 @@ def _keeps_cookie(path: str) -> bool:
         return False  # Django reports it when the server starts.
 
 
-def has_hash(data: Mapping[str, Any]) -> bool:
-    """Return whether `data` holds a hash by which Django tells an old password from a new one."""
-    return bool(data.get(HASH_SESSION_KEY)) and SESSION_KEY in data
+def read(state: SessionState) -> Steps[UserSession | None]:
+    """Read the session from where this request expects it."""
+    key = state.store_key
+    if key is None or state.session_key is None:
+        return None
+    row = yield from verbs.get_user_session(key)
+    if row is None and state.known is None and settings.SECRET_KEY_FALLBACKS:
+        row = yield from _read_after_step(state, state.session_key)
+    if row is None and state.known is None and conf.TAKE_OVER is not None:
+        yield from verbs.move_here(state.session_key)
+        row = yield from verbs.get_user_session(key)
+    return row
 
 
-def has_same_hash(data: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    """Return whether the same password made the hashes in session data."""
-    return constant_time_compare(data.get(HASH_SESSION_KEY, ""), other.get(HASH_SESSION_KEY, ""))
+def get_step_keys(state: SessionState) -> Steps[Sequence[str]]:
+    """Return the new session keys if Django moves the session because of a new SECRET_KEY.
+
+    Every request of a page does that at its first look at the user, so all of them move it to
+    the same key. The first is that of now; a moment ago it was the other.
+    """
+    known, data = state.known, state.data.values
+    if known is None or not (settings.SECRET_KEY_FALLBACKS and has_hash(data)):
+        return ()
+    hash_state, data_hash = yield from call(check_hash, acheck_hash, data)
+    if hash_state is not HashState.FALLBACK:
+        return ()
+    # Django sets it after the move. Until then, a request with the new key would move on.
+    data[HASH_SESSION_KEY] = data_hash
+    return next_session_keys(known.session_key)
 
 
-class HashState(Enum):
-    """How the hash of the user's password in session data relates to the user."""
+def _read_after_step(state: SessionState, session_key: str) -> Steps[UserSession | None]:
+    """Return the session if get_step_keys() has just moved it from the key of this request.
 
-    CURRENT = "current"
-    FALLBACK = "made with a key of SECRET_KEY_FALLBACKS"
-    OLD = "of another password"
-    UNKNOWN = "of nobody"
-
-
-def check_hash(data: Mapping[str, Any]) -> tuple[HashState, str]:
-    """Return the state of the hash in session data, and the hash that is right now."""
-    path = str(data.get(BACKEND_SESSION_KEY))
-    if path not in settings.AUTHENTICATION_BACKENDS:
-        return HashState.UNKNOWN, ""
-    # As Django's get_user(): backends expect a key of the type that the model has.
-    user_id = get_user_model()._meta.pk.to_python(data[SESSION_KEY])
-    user: Any = load_backend(path).get_user(user_id)
-    if not hasattr(user, "get_session_auth_hash"):
-        return HashState.UNKNOWN, ""
-    known, current = data[HASH_SESSION_KEY], user.get_session_auth_hash()
-    if constant_time_compare(known, current):
-        return HashState.CURRENT, current
-    hashes = user.get_session_auth_fallback_hash()
-    is_fallback = any(constant_time_compare(known, each) for each in hashes)
-    return HashState.FALLBACK if is_fallback else HashState.OLD, current
+    Its page has sent this request before the new key was there. For ten seconds at most, and
+    for as long as the session is where that step has moved it.
+    """
+    for next_key in next_session_keys(session_key):
+        row = yield from verbs.get_user_session(store_key(conf.PARTITION, next_key))
+        if row is not None:
+            state.session_key, state.cookie = next_key, Cookie.RENEWED
+            return row
+    return None
 
 
-async def acheck_hash(data: Mapping[str, Any]) -> tuple[HashState, str]:
-    """See check_hash()."""
-    return await sync_to_async(check_hash)(data)
+def follow(state: SessionState, step_keys: Sequence[str] = ()) -> Steps[UserSession | None]:
+    """Return the session where another request has moved it to; None if it has ended.
+
+    Raises:
+        SessionMissing: if it lives on where this request cannot follow, see can_follow().
+    """
+    row = yield from find_moved(state)
+    if row is None:
+        return None
+    for session_key in step_keys:
+        if row.key == store_key(conf.PARTITION, session_key):
+            state.move_to(session_key)
+            return row
+    if not can_follow():
+        raise SessionMissing
+    state.moved_to = row.key
+    return row
 
 
-def connect() -> None:
-    """Tell sessions that a user signs out from sessions of which Django forgets the user."""
-    user_logged_out.connect(_sign_out, dispatch_uid="bff_sessions.engine.moves")
-
-
-def _sign_out(*, request: HttpRequest, **kwargs: Any) -> None:
-    session: Any = getattr(request, "session", None)
-    if hasattr(session, "signs_out"):
-        session.signs_out = True
+def find_moved(state: SessionState) -> Steps[UserSession | None]:
+    """Return the session of the same sign-in, if another request has moved it."""
+    known = state.known
+    # No filter names an anonymous session.
+    if known is None or known.row.session_id is None:
+        return None
+    found = yield from verbs.get_user_sessions(UserSessionsFilter.of_session(known.row))
+    # Also the same subject and session ID at the provider may have signed in anew.
+    same = (row for row in found if row.sign_in_id == known.row.sign_in_id)
+    return next((row for row in same if state.data.open(row) is not None), None)
 
 
 def _forget(*, setting: str, **kwargs: Any) -> None:

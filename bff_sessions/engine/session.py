@@ -2,35 +2,61 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Any
 
 from django.conf import settings
+from django.contrib.sessions.backends.base import SessionBase
 from django.utils import timezone
-from django.views.decorators.debug import sensitive_variables
 
+from bff_sessions import conf
 from bff_sessions.contract import UserSession, UserSessionStoreCleanup
-from bff_sessions.endings import Ending, hook_for
 from bff_sessions.engine import lifetimes
-from bff_sessions.engine.exclusive import ExclusiveSession
-from bff_sessions.engine.steps import arun, run
+from bff_sessions.engine.exclusive import exclusive_block
+from bff_sessions.engine.lifecycle import StoredSession
+from bff_sessions.engine.merging import Serializer
+from bff_sessions.engine.sansio import Block, arun, guarded, run
+from bff_sessions.engine.state import Cookie
+from bff_sessions.engine.tickets import is_session_key
+from bff_sessions.events import Ending, hook_for
+from bff_sessions.secret import Secret
 from bff_sessions.stores import get_store
 
 __all__ = ["SessionStore"]
 
 
-class SessionStore(ExclusiveSession):
+class SessionStore(SessionBase):
     """Django's session API on top of the configured `UserSessionStore`.
 
-    A method and its asynchronous twin take the same steps, and differ in who takes them.
+    A method and its asynchronous twin take the same steps of `StoredSession`, and differ in who
+    takes them. A method with a secret as argument deletes the argument before anything can raise:
+    error reports show the local variables of this class's frames, and of none below.
     """
 
+    serializer: Callable[[], Serializer]
+
+    slide = True
+    """Whether this request counts as use of the session, see BFF_SESSIONS["RENEW_AFTER"]. Set it to
+    False where a page polls by itself."""
+
+    def __init__(self, session_key: str | None = None) -> None:
+        self._stored = StoredSession(self)
+        # user_logged_out was sent: the user wants the session to end.
+        self.signs_out = False
+        super().__init__(session_key)
+        # Another person may know this key, so that nobody is to be signed in under it.
+        self._stored.state.arrived_key = self._stored.state.session_key
+
+    # Load, save and delete
+
     def load(self) -> dict[str, Any]:
-        return run(self._load())
+        return run(self._stored.load())
 
     async def aload(self) -> dict[str, Any]:
         """See load()."""
-        return await arun(self._load())
+        return await arun(self._stored.load())
 
     def save(self, must_create: bool = False) -> None:
         """Write the session.
@@ -40,63 +66,75 @@ class SessionStore(ExclusiveSession):
             UpdateError: if the session has ended meanwhile.
             SessionConflict: if too many others kept saving it.
         """
-        run(self._save(must_create))
+        self.accessed = True
+        run(self._stored.save(must_create, slide=self.slide))
 
     async def asave(self, must_create: bool = False) -> None:
         """See save()."""
-        await arun(self._save(must_create))
+        self.accessed = True
+        await arun(self._stored.save(must_create, slide=self.slide))
 
     def create(self) -> None:
         """Start a session under a new key with the data at hand, and write it.
 
-        If somebody is signed in, the session moves there instead, as by cycle_key(): a copy
-        could outlive what it was copied from.
+        If a user is signed in, the session moves there instead, as by cycle_key(): a copy could
+        outlive what it was copied from.
 
         Raises:
-            SessionInterrupted: if somebody was signed in and the session has ended meanwhile.
+            SessionInterrupted: if a user was signed in and the session has ended meanwhile.
         """
-        run(self._create())
+        self.accessed = True
+        run(self._stored.create())
 
     async def acreate(self) -> None:
         """See create()."""
-        await arun(self._create())
+        self.accessed = True
+        await arun(self._stored.create())
 
     def cycle_key(self) -> None:
         """Move the session to a new key; the old one is worthless from then on.
 
         Raises:
-            SessionInterrupted: if somebody was signed in and the session has ended meanwhile.
+            SessionInterrupted: if a user was signed in and the session has ended meanwhile.
         """
-        run(self._cycle_key())
+        self.accessed = True
+        run(self._stored.cycle_key())
 
     async def acycle_key(self) -> None:
         """See cycle_key()."""
-        await arun(self._cycle_key())
+        self.accessed = True
+        await arun(self._stored.cycle_key())
 
-    @sensitive_variables()
     def delete(self, session_key: str | None = None) -> None:
-        run(self._delete(session_key))
+        steps = self._stored.delete(session_key)
+        del session_key
+        run(steps)
 
-    @sensitive_variables()
     async def adelete(self, session_key: str | None = None) -> None:
         """See delete()."""
-        await arun(self._delete(session_key))
+        steps = self._stored.delete(session_key)
+        del session_key
+        await arun(steps)
 
     def flush(self) -> None:
-        run(self._flush())
+        self.accessed = True
+        run(self._stored.flush(signs_out=self.signs_out))
 
     async def aflush(self) -> None:
         """See flush()."""
-        await arun(self._flush())
+        self.accessed = True
+        await arun(self._stored.flush(signs_out=self.signs_out))
 
-    @sensitive_variables()
     def exists(self, session_key: str | None) -> bool:
-        return run(self._exists(session_key))
+        steps = self._stored.exists(session_key)
+        del session_key
+        return run(steps)
 
-    @sensitive_variables()
     async def aexists(self, session_key: str | None) -> bool:
         """See exists()."""
-        return await arun(self._exists(session_key))
+        steps = self._stored.exists(session_key)
+        del session_key
+        return await arun(steps)
 
     @classmethod
     def clear_expired(cls) -> None:
@@ -107,15 +145,172 @@ class SessionStore(ExclusiveSession):
         """See clear_expired()."""
         await cls._get_cleanup().adelete_expired_sessions(**_hook_of_expired())
 
+    def exclusive(self, *, timeout: float = 20, seconds: float = 15) -> Block:
+        """Have the session to oneself: for what may be done once only, and cannot be merged.
+
+        Use as ``with request.session.exclusive():`` or ``async with``, around the use of a
+        refresh token that the provider rotates, for one. Others that enter such a block wait;
+        loads and saves of others do not, and merge. On entry the session is read again.
+
+        On exit what changed is saved at once, also after an exception and also if the task is
+        cancelled, in the block or while it leaves it: what the provider did is done. A task that
+        is cancelled while it waits for others stops waiting. In any case the cancellation is
+        raised once the session is free for others, which takes a few statements.
+
+        Args:
+            timeout: how long to wait for others, in seconds.
+            seconds: when the lease expires if the holder dies.
+
+        Raises (on entry):
+            SessionBusy: if `timeout` is over.
+            SessionInterrupted: if the session has ended (on exit, too).
+            RuntimeError: inside a transaction, which other requests do not see before its end.
+        """
+        self.accessed = True
+        return exclusive_block(self._stored, timeout, seconds)
+
+    # What the store has
+
     def get_user_session(self) -> UserSession | None:
-        """What the store holds of this session, as last loaded or saved; None if it has none."""
+        """Return this session as it was last loaded or saved; None if the store has none."""
         self.get("")  # Any access loads.
-        return None if self._known is None else self._known.row
+        known = self._stored.state.known
+        return None if known is None else known.row
 
     async def aget_user_session(self) -> UserSession | None:
         """See get_user_session()."""
         await self.aget("")  # Any access loads.
         return self.get_user_session()
+
+    @property
+    def store_key(self) -> str | None:
+        """Under what the store keeps the session; None before the first save."""
+        return self._stored.state.store_key
+
+    @property
+    def keeps_cookie_of_others(self) -> bool:
+        """Whether the answer to this request must not set or delete the session cookie."""
+        return self._stored.state.keeps_cookie_of_others
+
+    # What SessionBase reads and writes
+
+    @property
+    def _session_key(self) -> str | None:
+        return self._stored.state.session_key
+
+    @_session_key.setter
+    def _session_key(self, value: object) -> None:
+        self._stored.state.session_key = value if is_session_key(value) else None
+
+    @property
+    def session_key(self) -> str | None:
+        return self._stored.state.session_key
+
+    def _get_session(self, no_load: bool = False) -> dict[str, Any]:
+        self.accessed = True
+        data = self._stored.state.data
+        if not data.is_loaded:
+            run(self._stored.ensure_loaded(no_load=no_load))
+        return data.values
+
+    async def _aget_session(self, no_load: bool = False) -> dict[str, Any]:
+        """See _get_session()."""
+        self.accessed = True
+        data = self._stored.state.data
+        if not data.is_loaded:
+            await arun(self._stored.ensure_loaded(no_load=no_load))
+        return data.values
+
+    _session = property(_get_session)
+
+    @property
+    def _session_cache(self) -> dict[str, Any]:
+        data = self._stored.state.data
+        if not data.is_loaded:
+            raise AttributeError("The session is not loaded.")
+        return data.values
+
+    @_session_cache.setter
+    def _session_cache(self, values: dict[str, Any]) -> None:
+        data = self._stored.state.data
+        data.values, data.is_loaded = values, True
+
+    @property
+    def modified(self) -> bool:
+        """Whether the middleware has to save the session: it changed, or is due for renewal."""
+        # Not a flag that load() sets: pop() as the first access takes it back.
+        state = self._stored.state
+        if state.is_modified or state.cookie is Cookie.RENEWED:
+            return True
+        return self.slide and guarded(self._stored.is_due)
+
+    @modified.setter
+    def modified(self, value: bool) -> None:
+        self._stored.state.is_modified = value
+
+    # Data
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        change = Secret({key: value})
+        del value
+        self.get("")  # Any access loads.
+        self._change(change)
+
+    async def aset(self, key: str, value: Any) -> None:
+        """See __setitem__()."""
+        change = Secret({key: value})
+        del value
+        await self.aget("")
+        self._change(change)
+
+    def update(self, dict_: Any) -> None:  # type: ignore[override]
+        change = Secret(dict(dict_))
+        del dict_
+        self.get("")
+        self._change(change)
+
+    async def aupdate(self, dict_: Any) -> None:
+        """See update()."""
+        change = Secret(dict(dict_))
+        del dict_
+        await self.aget("")
+        self._change(change)
+
+    def setdefault(self, key: str, value: Any) -> Any:  # type: ignore[override]
+        default = Secret(value)
+        del value
+        if key not in self:
+            self[key] = default.reveal()
+        return self[key]
+
+    async def asetdefault(self, key: str, value: Any) -> Any:
+        """See setdefault()."""
+        default = Secret(value)
+        del value
+        if not await self.ahas_key(key):
+            await self.aset(key, default.reveal())
+        return await self.aget(key)
+
+    def _change(self, change: Secret[dict[str, Any]]) -> None:
+        guarded(self._stored.state.data.update, change)
+        self.modified = True
+
+    def refreshing(self) -> AbstractContextManager[None]:
+        """Surround what writes refreshed tokens: they are those of who is signed in already."""
+        return self._stored.state.data.refreshing()
+
+    def clear(self) -> None:
+        self._stored.state.data.clear()
+        self.accessed = self.modified = True
+
+    def is_empty(self) -> bool:
+        # With this setting the middleware saves what nobody has looked at; a cookie whose
+        # session is gone must be told by then, or the save answers with a 400.
+        if settings.SESSION_SAVE_EVERY_REQUEST and self._session_key:
+            self.get("")  # Any access loads.
+        return super().is_empty()
+
+    # Its lifetime
 
     def get_expiry_age(self, **kwargs: Any) -> int:
         age: int = super().get_expiry_age(**kwargs)
@@ -142,16 +337,11 @@ class SessionStore(ExclusiveSession):
         await self.aget("")  # Any access loads.
         return self.get_expiry_date(**kwargs)
 
-    def clear(self) -> None:
-        super().clear()
-        self._replaces = True
-
-    def is_empty(self) -> bool:
-        # With this setting the middleware saves what nobody has looked at; a cookie whose
-        # session is gone must be told by then, or the save answers with a 400.
-        if settings.SESSION_SAVE_EVERY_REQUEST and self._session_key:
-            self.get("")  # Any access loads.
-        return super().is_empty()
+    def _get_limit(self) -> datetime | None:
+        if conf.ABSOLUTE_LIFETIME is None:
+            return None
+        self.get("")  # Any access loads.
+        return guarded(self._stored.get_limit)
 
     @staticmethod
     def _get_cleanup() -> UserSessionStoreCleanup:

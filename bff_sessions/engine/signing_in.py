@@ -1,31 +1,28 @@
-"""What happens to other sessions, and what the log says, when somebody signs in."""
+"""What a sign-in does to other sessions, and what it announces and logs."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from datetime import datetime
 
 from bff_sessions import conf
-from bff_sessions.contract import UserSession, UserSessionsFilter, UserSessionsPage
-from bff_sessions.engine.rows import is_other_subject
-from bff_sessions.engine.steps import Steps, ban, call, end, revoke
+from bff_sessions.contract import UserSession, UserSessionsFilter
+from bff_sessions.engine import verbs
+from bff_sessions.engine.sansio import Steps
+from bff_sessions.engine.tickets import is_other_subject
+from bff_sessions.events import hook_for_sign_in
 from bff_sessions.identity import Identity
 
-__all__ = [
-    "changes_hands",
-    "end_oldest",
-    "is_other_user",
-    "replace_others",
-    "signs_in",
-    "warn_without_provider",
-]
+__all__ = ["changes_hands", "finish", "is_other_user", "replace_others", "signs_in"]
 
 logger = logging.getLogger("bff_sessions.identity")
 
 
 def changes_hands(old: UserSession, new: Identity) -> bool:
-    """Whether somebody signs in, so that who knew the key before must not know it any more."""
+    """Return whether a user signs in, so that the key of before must not go on.
+
+    Another person may know that key.
+    """
     if new.subject_id is None:
         return False
     return is_other_subject(old, new) or is_other_user(old, new)
@@ -37,44 +34,58 @@ def is_other_user(old: UserSession, new: Identity) -> bool:
 
 
 def signs_in(row: UserSession, old: UserSession | None) -> bool:
-    """Whether saving `row` over `old` begins a session at the provider, or a local one."""
+    """Return whether saving `row` over `old` begins a session at the provider, or a local one."""
     return row.subject_id is not None and (old is None or _triple(old) != _triple(row))
 
 
 def replace_others(
-    row: UserSession, old: UserSession | None, can_open: Callable[[UserSession], bool]
+    row: UserSession, old: UserSession | None, open_ticket: Callable[[UserSession], object]
 ) -> Steps[None]:
     """End what the same session at the provider has elsewhere: signing in replaces."""
     others = UserSessionsFilter.of_session(row, exclude_key=None if old is None else old.key)
     if conf.TAKE_OVER is not None:
         # What it has in the old table does not come back either.
-        yield ban(others)
-    for _, key in (yield from _ages(others)):
+        yield from verbs.ban(others)
+    for _, key in (yield from verbs.list_ages(others)):
         # Lists carry no tickets, and one ticket at a time is enough.
-        other: UserSession | None = yield call("get_user_session", key)
-        # Not what a host with the wrong key cannot open.
-        if other is not None and can_open(other):
-            yield end(key, other)
+        other = yield from verbs.get_user_session(key)
+        # Not what a host with the wrong encryption key cannot open.
+        if other is not None and open_ticket(other) is not None:
+            yield from verbs.replace_session(other)
 
 
-def end_oldest(row: UserSession) -> Steps[None]:
-    """End what is too much for BFF_SESSIONS["MAX_SESSIONS_PER_SUBJECT"]: who signed in first."""
+def finish(row: UserSession, auth_time: float | None) -> Steps[None]:
+    """Do what follows a sign-in that was saved as `row`.
+
+    Args:
+        auth_time: when the provider says that the user signed in, see `Identity`.
+    """
+    _warn_without_provider(row)
+    yield from _end_oldest(row)
+    hook = hook_for_sign_in(row, auth_time)
+    if hook is not None:
+        # Not before other requests see the session.
+        yield from verbs.on_commit(hook)
+
+
+def _end_oldest(row: UserSession) -> Steps[None]:
+    """End the oldest sessions above BFF_SESSIONS["MAX_SESSIONS_PER_SUBJECT"]."""
     limit = conf.MAX_SESSIONS_PER_SUBJECT
     if limit is None:
         return
-    others = yield from _ages(UserSessionsFilter.of_subject(row, exclude_key=row.key))
-    # Its own among them: of two that sign in at the same moment, whoever finds the other, the later
+    others = yield from verbs.list_ages(UserSessionsFilter.of_subject(row, exclude_key=row.key))
+    # Its own among them: of two sign-ins at the same moment, whichever finds the other, the later
     # one stays.
     ages = sorted([*others, (row.created, row.key)])
     for _, key in ages[: max(0, len(ages) - limit)]:
-        yield revoke(key)
+        yield from verbs.revoke_session(key)
 
 
-def warn_without_provider(row: UserSession) -> None:
-    """Log that who signed in to `row` did not do so at a provider, if the project has one.
+def _warn_without_provider(row: UserSession) -> None:
+    """Log a sign-in without a provider, if the project has one.
 
-    No provider can end such a session. Where a login library lost the id token, nothing else would
-    tell.
+    No provider can end such a session. If a login library lost the id token, nothing else reports
+    it.
     """
     if conf.PROVIDERS and row.user_id is not None and row.issuer is None:
         logger.warning(
@@ -82,18 +93,6 @@ def warn_without_provider(row: UserSession) -> None:
             row.user_id,
             row.public_id,
         )
-
-
-def _ages(filter: UserSessionsFilter) -> Steps[list[tuple[datetime, str]]]:
-    """Return `created` and store key of all live sessions that match; nothing else is kept."""
-    ages: list[tuple[datetime, str]] = []
-    cursor = None
-    while True:
-        page: UserSessionsPage = yield call("query_user_sessions", filter, cursor=cursor, limit=500)
-        ages += [(session.created, session.key) for session in page.sessions]
-        cursor = page.next_cursor
-        if cursor is None:
-            return ages
 
 
 def _triple(row: UserSession) -> tuple[str | None, str | None, str | None]:

@@ -26,7 +26,7 @@ from django.views.decorators.debug import sensitive_variables
 from bff_sessions import bans, conf
 from bff_sessions.contract import UserSession
 from bff_sessions.engine import lifetimes
-from bff_sessions.engine.rows import compose, is_session_key
+from bff_sessions.engine.tickets import compose, is_session_key
 from bff_sessions.exceptions import SessionExists
 from bff_sessions.identity import identify
 from bff_sessions.protection import store_key

@@ -10,7 +10,7 @@ from django.contrib.sessions.exceptions import SessionInterrupted
 from django.http import HttpRequest
 
 from bff_sessions import conf
-from bff_sessions.engine.steps import Block, Call, Shielded, Steps, arun, finally_take, run
+from bff_sessions.engine.sansio import Block, Steps, arun, call, finally_take, run, shield
 from bff_sessions.exceptions import (
     ProviderUnavailable,
     SessionBusy,
@@ -80,7 +80,7 @@ class _Access:
 
     def peek(self) -> Steps[str | None]:
         """The token if it need not be refreshed."""
-        yield Call(self._session, "get", ("",), {})  # Any access loads.
+        yield from call(self._session.get, self._session.aget, "")  # Any access loads.
         self._before = tokens = self._read()
         return tokens.access_token if self._is_good(tokens) else None
 
@@ -91,8 +91,7 @@ class _Access:
         try:
             yield from block.enter()
             # A refresh token that was sent is spent, so what came for it must be saved.
-            token: str = yield Shielded(self._refresh_in(block))
-            return token
+            return (yield from shield(self._refresh_in(block)))
         except (SessionBusy, ProviderUnavailable, SignInRequired) as error:
             tokens = None if isinstance(error, SignInEnded) else read_tokens(self._session)
             if tokens is None or tokens.access_token is None or tokens.seconds_left <= 0:
@@ -112,7 +111,7 @@ class _Access:
         except SessionInterrupted as error:
             # Whoever ended it could not know of the token that has come just now.
             if not isinstance(error, SessionConflict) and self._new.refresh_token is not None:
-                yield Call(outbox, "hand_over", ([self._new],), {})
+                yield from call(outbox.hand_over, outbox.ahand_over, [self._new])
             raise
 
     def _refresh(self) -> Steps[str]:
@@ -132,7 +131,8 @@ class _Access:
                 self._new = yield from refresh(provider, tokens, signed_in)
             except RefreshRefused as error:
                 # Perhaps whoever had the session before lost it by being slow, and was done yet.
-                refusal, stored = error, read_tokens((yield Call(self._session, "load", (), {})))
+                data = yield from call(self._session.load, self._session.aload)
+                refusal, stored = error, read_tokens(data)
                 if stored is None or stored.refresh_token == tokens.refresh_token:
                     break
                 with self._session.refreshing():
@@ -147,7 +147,7 @@ class _Access:
             return self._new.access_token or ""
         if refusal is not None and stored is not None and not refusal.is_final:
             raise SignInRequired(f"The user has to sign in again. {refusal}")
-        yield Call(auth, "logout", (self._request,), {})
+        yield from call(auth.logout, auth.alogout, self._request)
         raise SignInEnded("The provider does not go on with the session.")
 
     def _read(self) -> Tokens:
@@ -176,5 +176,7 @@ class _Access:
         provider = None if issuer is None else get_provider(issuer)
         if provider is None or tokens.refresh_token is None:
             return None
-        endpoint = yield Call(provider, "find_endpoint", ("token_endpoint",), {})
+        endpoint = yield from call(
+            provider.find_endpoint, provider.afind_endpoint, "token_endpoint"
+        )
         return None if endpoint is None else provider

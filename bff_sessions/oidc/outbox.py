@@ -21,9 +21,9 @@ from asgiref.sync import sync_to_async
 from django.core.signals import request_finished
 from django.db import connections, transaction
 
-from bff_sessions import conf, endings
+from bff_sessions import conf, events
 from bff_sessions.contract import DeletedSession, OnEnding
-from bff_sessions.endings import Ending
+from bff_sessions.events import Ending
 from bff_sessions.oidc.options import RevocationOptions, get_revocation_options
 from bff_sessions.oidc.sealing import seal_token
 from bff_sessions.oidc.tokens import Tokens, tokens_of
@@ -93,6 +93,8 @@ async def ahand_over(
 def _find_hook(ending: Ending) -> OnEnding | None:
     if conf.TOKEN_REVOCATION is None or not conf.PROVIDERS:
         return None
+    if ending is Ending.REPLACED:
+        return None  # The provider may revoke the tokens of the new sign-in with them.
     if ending is Ending.REVOKED:
         return hand_over
     options = get_revocation_options()
@@ -199,5 +201,5 @@ def _take_pending() -> dict[str, list[str]]:
 
 def connect() -> None:
     """Subscribe to what ends sessions, and listen to the end of requests."""
-    endings.subscribe(_find_hook)
+    events.subscribe(_find_hook)
     request_finished.connect(_send_pending, dispatch_uid="bff_sessions.oidc.outbox")

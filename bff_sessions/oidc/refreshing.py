@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final, TypeGuard
 
 from bff_sessions.contract import is_moment
-from bff_sessions.engine.steps import Call, Steps
+from bff_sessions.engine.sansio import Steps, call
 from bff_sessions.exceptions import BffSessionsError, ProviderUnavailable
 from bff_sessions.id_tokens import read_claims
 from bff_sessions.oidc.http import NOT_ASKED, Response, asking
@@ -65,7 +65,7 @@ def refresh(provider: Provider, old: Tokens, signed_in: object) -> Steps[Tokens]
     if time.monotonic() - failed_at < _PAUSE:
         raise ProviderUnavailable(fault + NOT_ASKED)
     try:
-        answer: Response = yield Call(provider, "post", (_ENDPOINT, data), {})
+        answer = yield from call(provider.post, provider.apost, _ENDPOINT, data)
     except ProviderUnavailable as error:
         _note_failure(provider.issuer, error)
         raise

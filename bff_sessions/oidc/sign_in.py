@@ -7,6 +7,7 @@ then looks whether its end is written down. So whichever comes first, one of bot
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -14,10 +15,10 @@ from django.core.exceptions import ImproperlyConfigured
 
 from bff_sessions import conf
 from bff_sessions.contract import UserSession, UserSessionsFilter
-from bff_sessions.engine.steps import Steps, call
+from bff_sessions.events import subscribe_to_sign_ins
 from bff_sessions.revocation import revoke_sessions
 
-__all__ = ["REMEMBERED", "end_if_logged_out"]
+__all__ = ["REMEMBERED", "connect"]
 
 logger = logging.getLogger("bff_sessions.logout")
 
@@ -26,16 +27,21 @@ logger = logging.getLogger("bff_sessions.logout")
 REMEMBERED: Final = timedelta(minutes=2)
 
 
-def end_if_logged_out(row: UserSession, auth_time: float | None) -> Steps[None]:
-    """After a sign-in has written `row`: end it, if its provider has ended it meanwhile.
+def connect() -> None:
+    """Subscribe to sign-ins."""
+    subscribe_to_sign_ins(_find_hook)
+
+
+def _find_hook(row: UserSession, auth_time: float | None) -> Callable[[], None] | None:
+    """Return what ends the session `row` if its provider has ended it while it was saved.
 
     Args:
         auth_time: when the provider says that the user signed in; None: when `row` says so. A
-            logout of everything that the subject has is none of those who sign in after it.
+            logout of everything that the subject has does not concern those who sign in after it.
     """
     issuer = row.issuer
     if issuer not in conf.PROVIDERS:
-        return
+        return None
 
     def look() -> None:
         from bff_sessions.models import Logout
@@ -46,8 +52,7 @@ def end_if_logged_out(row: UserSession, auth_time: float | None) -> Steps[None]:
             logger.info("A sign-in at %s came after its logout, and was ended.", issuer)
         _prefetch_keys(str(issuer))
 
-    # Not before the row is there for others to see.
-    yield call("on_commit", look)
+    return look
 
 
 def _prefetch_keys(issuer: str) -> None:

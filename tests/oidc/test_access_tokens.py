@@ -672,12 +672,12 @@ def test_a_session_that_kept_changing_lives_on(provider, get, monkeypatch):
     """What a save that gave up says is no sign-out."""
     key = start(**provider.sign_in(expires_in=-1))
 
-    def give_up(self, data, *, move):
+    def give_up(state, *, move):
         raise SessionConflict("It kept changing.")
         yield
 
     with monkeypatch.context() as patch:
-        patch.setattr(SessionStore, "_update", give_up)
+        patch.setattr("bff_sessions.engine.saving.update", give_up)
         with pytest.raises(SessionConflict):
             get(key)
     assert kept(key) is not None

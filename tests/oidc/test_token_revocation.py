@@ -29,8 +29,8 @@ from django.urls import include, path
 
 from bff_sessions import revocation
 from bff_sessions.contract import DeletedSession, UserSessionsFilter
-from bff_sessions.endings import Ending, hook_for
 from bff_sessions.engine import SessionStore
+from bff_sessions.events import Ending, hook_for
 from bff_sessions.exceptions import TicketUnreadable
 from bff_sessions.management.commands import revoke_tokens
 from bff_sessions.models import Session, TokenRevocation, TokenRevocationQuerySet

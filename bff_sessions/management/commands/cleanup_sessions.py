@@ -19,7 +19,7 @@ from bff_sessions.contract import (
     WithoutTickets,
     check_text,
 )
-from bff_sessions.endings import Ending, hook_for
+from bff_sessions.events import Ending, hook_for
 from bff_sessions.management.batchwork import batch_size, not_negative, progress, stop_on_signals
 from bff_sessions.models import Logout, TakeOverBan
 from bff_sessions.secret import hidden_frames

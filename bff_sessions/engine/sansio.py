@@ -1,8 +1,11 @@
-"""What is done step by step, told once for synchronous and asynchronous callers.
+"""One algorithm for synchronous and asynchronous callers, in the way of sans-I/O.
 
-A generator yields what it needs from outside: calls of the store, calls of `revocation`, pauses.
-`run()` and `arun()` differ in who makes these calls. Whatever interrupts a call, also a cancelled
-task or a signal, is raised in the generator, which then cleans up by further steps.
+A generator yields the actions that it needs from outside: calls, pauses, shielded steps. `run()`
+and `arun()` differ in how they perform these actions. Whatever interrupts an action, also a
+cancelled task or a signal, is raised in the generator, which then cleans up by further steps.
+
+Both hide every frame below them if an error leaves them: steps, stores and drivers hold session
+keys and session data in local variables, which error reports show.
 """
 
 from __future__ import annotations
@@ -10,84 +13,108 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
+import sys
 import time
-import traceback
-from collections.abc import Callable, Generator
-from typing import Any, NamedTuple, TypeVar, cast
+from collections.abc import Awaitable, Callable, Generator
+from typing import Any, ParamSpec, Protocol, TypeVar, cast
 
-from bff_sessions import bans, revocation
-from bff_sessions.contract import UserSession, UserSessionsFilter
-from bff_sessions.engine import take_over
-from bff_sessions.stores import get_store
+from bff_sessions.secret import hide_frames
 
 __all__ = [
     "Block",
-    "Call",
-    "Shielded",
     "Steps",
     "arun",
-    "ban",
     "call",
-    "end",
-    "end_matching",
     "finally_take",
+    "guarded",
     "insist",
-    "move_here",
-    "revoke",
+    "pause",
     "run",
+    "shield",
 ]
 
 logger = logging.getLogger("bff_sessions.engine")
 
+_P = ParamSpec("_P")
 _T = TypeVar("_T")
 
 
-class Call(NamedTuple):
-    owner: Any
-    """Of the function and of its ``a…`` twin; None: the configured store."""
-    name: str
-    args: tuple[Any, ...]
-    kwargs: dict[str, Any]
+class Action(Protocol):
+    """What steps ask their caller to do."""
+
+    def perform(self) -> Any: ...
+    def aperform(self) -> Awaitable[Any]: ...
 
 
-class Shielded(NamedTuple):
-    steps: Generator[Any, Any, Any]
-    """Are taken to their end even if the task is cancelled meanwhile, and again. The cancellation
-    is raised after them."""
+Steps = Generator[Action, Any, _T]
+"""Yields actions, and returns a result. Take them with ``yield from``, run() or arun()."""
 
 
-Steps = Generator[Call | Shielded | float, Any, _T]
-"""Yields calls, shielded steps, and pauses in seconds."""
+class _Call:
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        twin: Callable[..., Awaitable[Any]],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> None:
+        self._function = function
+        self._twin = twin
+        self._args = args
+        self._kwargs = kwargs
+
+    def perform(self) -> Any:
+        return self._function(*self._args, **self._kwargs)
+
+    def aperform(self) -> Awaitable[Any]:
+        return self._twin(*self._args, **self._kwargs)
 
 
-def call(verb: str, *args: Any, **kwargs: Any) -> Call:
-    """Call a verb of the store."""
-    return Call(None, verb, args, kwargs)
+class _Pause:
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+
+    def perform(self) -> None:
+        time.sleep(self._seconds)
+
+    def aperform(self) -> Awaitable[None]:
+        return asyncio.sleep(self._seconds)
 
 
-def move_here(session_key: str) -> Call:
-    """Call `take_over.take_over()`."""
-    return Call(take_over, "take_over", (session_key,), {})
+class _Shield:
+    def __init__(self, steps: Steps[Any]) -> None:
+        self._steps = steps
+
+    def perform(self) -> Any:
+        return _take(self._steps)
+
+    def aperform(self) -> Awaitable[Any]:
+        return _finish(self._steps)
 
 
-def end(key: str, session: UserSession | None = None) -> Call:
-    """Call `bans.delete_user_session()`."""
-    return Call(bans, "delete_user_session", (key, session), {})
+def call(
+    function: Callable[_P, _T],
+    twin: Callable[_P, Awaitable[_T]],
+    *args: _P.args,
+    **kwargs: _P.kwargs,
+) -> Steps[_T]:
+    """Call `function`, or await its asynchronous `twin`."""
+    result: _T = yield _Call(function, twin, args, kwargs)
+    return result
 
 
-def end_matching(filter: UserSessionsFilter) -> Call:
-    """Call `bans.delete_user_sessions()`."""
-    return Call(bans, "delete_user_sessions", (filter,), {})
+def pause(seconds: float) -> Steps[None]:
+    """Wait."""
+    yield _Pause(seconds)
 
 
-def ban(filter: UserSessionsFilter) -> Call:
-    """Call `bans.ban()`."""
-    return Call(bans, "ban", (filter,), {})
+def shield(steps: Steps[_T]) -> Steps[_T]:
+    """Take `steps` to their end even if the task is cancelled meanwhile, and again.
 
-
-def revoke(key: str) -> Call:
-    """Call `revocation.revoke_session()`."""
-    return Call(revocation, "revoke_session", (key,), {})
+    The cancellation is raised after them.
+    """
+    result: _T = yield _Shield(steps)
+    return result
 
 
 def finally_take(last: Callable[[], Steps[None]], *, after: Steps[_T]) -> Steps[_T]:
@@ -144,20 +171,33 @@ class Block:
         await _finish(self.leave())
 
 
+def guarded(function: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
+    """Call `function`, and hide every frame below if it raises."""
+    handled = sys.exception()
+    try:
+        return function(*args, **kwargs)
+    except BaseException as error:
+        hide_frames(error, handled=handled)
+        raise
+
+
 def run(steps: Steps[_T]) -> _T:
+    """Take `steps` and return their result."""
+    handled = sys.exception()
     try:
         return _take(steps)
     except BaseException as error:
-        _forget_variables(error)
+        hide_frames(error, handled=handled)
         raise
 
 
 async def arun(steps: Steps[_T]) -> _T:
     """See run()."""
+    handled = sys.exception()
     try:
         return await _atake(steps)
     except BaseException as error:
-        _forget_variables(error)
+        hide_frames(error, handled=handled)
         raise
 
 
@@ -166,17 +206,9 @@ def _take(steps: Steps[_T]) -> _T:
     argument: Any = None
     try:
         while True:
-            request = resume(argument)
+            action = resume(argument)
             try:
-                if isinstance(request, Call):
-                    owner, name, args, kwargs = request
-                    perform = getattr(get_store() if owner is None else owner, name)
-                    resume, argument = steps.send, perform(*args, **kwargs)
-                elif isinstance(request, Shielded):
-                    resume, argument = steps.send, _take(request.steps)
-                else:
-                    time.sleep(request)
-                    resume, argument = steps.send, None
+                resume, argument = steps.send, action.perform()
             except BaseException as error:
                 resume, argument = steps.throw, error
     except StopIteration as stop:
@@ -189,17 +221,9 @@ async def _atake(steps: Steps[_T]) -> _T:
     argument: Any = None
     try:
         while True:
-            request = resume(argument)
+            action = resume(argument)
             try:
-                if isinstance(request, Call):
-                    owner, name, args, kwargs = request
-                    perform = getattr(get_store() if owner is None else owner, f"a{name}")
-                    resume, argument = steps.send, await perform(*args, **kwargs)
-                elif isinstance(request, Shielded):
-                    resume, argument = steps.send, await _finish(request.steps)
-                else:
-                    await asyncio.sleep(request)
-                    resume, argument = steps.send, None
+                resume, argument = steps.send, await action.aperform()
             except GeneratorExit:  # This coroutine is closed, and cannot await anything.
                 raise
             except BaseException as error:
@@ -229,16 +253,3 @@ async def _finish(steps: Steps[_T]) -> _T:
         # The name only: the text may hold a key.
         logger.warning("A cancelled request could not finish: %s.", type(lost).__name__)
     raise cancelled
-
-
-def _forget_variables(error: BaseException | None) -> None:
-    """Empty the functions that `error` came through, which knew keys and session data.
-
-    Whoever makes an error report would show them. Django's own means to prevent that,
-    ``sensitive_variables``, is known to Django alone and reaches into no generator.
-    """
-    seen: set[int] = set()
-    while error is not None and id(error) not in seen:
-        seen.add(id(error))
-        traceback.clear_frames(error.__traceback__)
-        error = error.__cause__ or error.__context__

@@ -1,11 +1,11 @@
-"""From session data to a row of the store, and back."""
+"""From session data to a session of the store with its ticket, and back."""
 
 from __future__ import annotations
 
 import logging
 import secrets
 from datetime import datetime
-from typing import Any, NamedTuple, TypeGuard
+from typing import Any, TypeGuard
 
 from bff_sessions import conf
 from bff_sessions.contract import UserSession
@@ -15,22 +15,13 @@ from bff_sessions.exceptions import TicketUnreadable
 from bff_sessions.identity import Identity
 from bff_sessions.protection import protect, unprotect
 
-__all__ = ["Known", "compose", "is_other_subject", "is_session_key", "open_row"]
+__all__ = ["compose", "is_other_subject", "is_session_key", "open_ticket"]
 
 logger = logging.getLogger("django.security.SuspiciousSession")
 
 
-class Known(NamedTuple):
-    """A row as an instance of the session loaded or saved it."""
-
-    session_key: str
-    row: UserSession
-    plain: bytes
-    """Its data, serialized."""
-
-
-def open_row(row: UserSession, serializer: Serializer) -> tuple[bytes, dict[str, Any]] | None:
-    """The row's data, serialized and as a dictionary; None, logged, if it does not open."""
+def open_ticket(row: UserSession, serializer: Serializer) -> tuple[bytes, dict[str, Any]] | None:
+    """Return the data of `row`, serialized and as a dictionary; log and return None on failure."""
     try:
         plain = unprotect(row.ticket, key=row.key, partition=row.partition, bound=row.bound)
         try:
@@ -57,7 +48,11 @@ def compose(
     now: datetime,
     expires: datetime,
 ) -> UserSession:
-    """The row that holds the serialized data `plain` under the store key `key`, after `old`."""
+    """Return the session that holds the serialized data `plain` under the store key `key`.
+
+    Args:
+        old: the session that this one goes on from; None if it begins.
+    """
     session_id = identity.session_id
     if session_id is None and identity.subject_id is not None:
         # Not derived from the key, so that showing it gives nothing away.
@@ -97,9 +92,10 @@ def compose(
 
 
 def is_other_subject(old: UserSession, new: UserSession | Identity) -> bool:
+    """Return whether `new` names another person, or another provider, than `old`."""
     return (old.issuer, old.subject_id) != (new.issuer, new.subject_id)
 
 
 def is_session_key(key: object) -> TypeGuard[str]:
-    """Whether it may be one. Whatever else a cookie holds is nothing to ask the store for."""
+    """Return whether `key` may be a session key: the store is asked for nothing else."""
     return isinstance(key, str) and 8 <= len(key) <= 40 and key.isascii() and key.isprintable()

@@ -1,21 +1,31 @@
 import pytest
 from asgiref.sync import async_to_sync
 
-from bff_sessions import endings
+from bff_sessions import events
 from bff_sessions.contract import (
     DeletedSession,
     UserSessionsFilter,
     delete_session,
     delete_sessions,
 )
-from bff_sessions.endings import Ending, hook_for, subscribe
+from bff_sessions.engine import SessionStore
+from bff_sessions.events import (
+    Ending,
+    hook_for,
+    hook_for_sign_in,
+    subscribe,
+    subscribe_to_sign_ins,
+)
+from bff_sessions.revocation import revoke_sessions
+from bff_sessions.stores import get_store
 from bff_sessions.stores.memory import InMemoryUserSessionStore
 from bff_sessions.testing import make_session
 
 
 @pytest.fixture(autouse=True)
 def no_subscribers(monkeypatch):
-    monkeypatch.setattr(endings, "_subscribers", [])
+    monkeypatch.setattr(events, "_subscribers", [])
+    monkeypatch.setattr(events, "_sign_in_subscribers", [])
 
 
 def test_no_hook_where_no_subscriber_needs_sessions():
@@ -37,6 +47,45 @@ def test_hook_calls_every_subscriber_with_the_batch():
     batch = [DeletedSession.of(make_session())]
     hook_for(Ending.REVOKED)(batch)
     assert one == two == [batch]
+
+
+ALICE = {"iss": "https://idp.example", "sub": "alice", "sid": "s1", "auth_time": 1_700_000_000}
+
+
+def test_sign_in_is_announced_once_it_is_saved(any_store, calls):
+    seen = []
+
+    def find(session, auth_time):
+        if auth_time is None:
+            return None
+        return lambda: seen.append((session.subject_id, auth_time, is_saved(session)))
+
+    def is_saved(session):
+        return get_store().get_user_session(session.key) is not None
+
+    subscribe_to_sign_ins(find)
+    subscribe_to_sign_ins(find)
+    session = calls.start(a=1)
+    assert seen == []
+    calls.set(session, "oidc", ALICE)
+    calls.save(session)
+    calls.set(session, "a", 2)
+    calls.save(session)
+    assert seen == [("alice", 1_700_000_000, True)]
+
+
+def test_subscriber_may_end_the_session_that_signs_in(any_store, calls):
+    def find(session, auth_time):
+        return lambda: revoke_sessions(UserSessionsFilter.of_session(session))
+
+    subscribe_to_sign_ins(find)
+    session = calls.start(oidc=ALICE)
+    assert SessionStore(session.session_key).get("oidc") is None
+
+
+def test_no_subscriber_needs_a_sign_in():
+    subscribe_to_sign_ins(lambda session, auth_time: None)
+    assert hook_for_sign_in(make_session(), None) is None
 
 
 def test_subscribing_twice_calls_once():

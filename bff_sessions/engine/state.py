@@ -1,0 +1,123 @@
+"""What a request knows of its session in the store, and the only place that changes it."""
+
+from __future__ import annotations
+
+import enum
+
+from bff_sessions import conf
+from bff_sessions.contract import UserSession
+from bff_sessions.engine.data import Policy, SessionData
+from bff_sessions.protection import store_key
+
+__all__ = ["Cookie", "SessionState", "Snapshot", "State"]
+
+
+class State(enum.Enum):
+    """What a request knows of its session.
+
+    | state | `committed` | `uncommitted` | a save |
+    | --- | --- | --- | --- |
+    | NEW | None | None | creates; under a key that came with the request, it reads first |
+    | LOADED | set | None | updates on condition that nothing has changed |
+    | UNCOMMITTED | set or None | set | as LOADED; falls back to `committed` after a rollback |
+    | UNREADABLE | None | None | creates under another key: this ticket stays as it is |
+    """
+
+    NEW = "nothing is known"
+    LOADED = "loaded, or saved and committed"
+    UNCOMMITTED = "saved in a transaction that may be rolled back"
+    UNREADABLE = "the ticket does not open"
+
+
+class Cookie(enum.Enum):
+    """What the answer does about the session cookie."""
+
+    AS_DJANGO = "Django's middleware decides"
+    RENEWED = "the browser gets a new key though nothing has changed"
+    OF_OTHERS = "the browser has a good cookie, or another request sends it one"
+
+
+class Snapshot:
+    """A session as this request has loaded or saved it."""
+
+    __slots__ = ("plain", "row", "session_key")
+
+    def __init__(self, session_key: str, row: UserSession, plain: bytes) -> None:
+        self.session_key = session_key
+        self.row = row
+        self.plain = plain
+        """The data, serialized."""
+
+
+class SessionState:
+    """Where a session is, and what this request knows of it.
+
+    The transitions: restart() leads to NEW from every state, load() to LOADED, refuse() from NEW
+    to UNREADABLE, save() to UNCOMMITTED, and commit() from there to LOADED.
+    """
+
+    def __init__(self, policy: Policy) -> None:
+        self.data = SessionData(policy)
+        self.session_key: str | None = None
+        self.arrived_key: str | None = None
+        """The session key that came with the request."""
+        self.is_modified = False
+        self.cookie = Cookie.AS_DJANGO
+        self.left: UserSession | None = None
+        """The session that this request has left to the one that changed the password."""
+        self.restart()
+
+    def restart(self) -> None:
+        """Know nothing of a stored session."""
+        self._become(State.NEW)
+        # The store key under which the session is now, if another request moved it and this one
+        # does not know the session key.
+        self.moved_to: str | None = None
+        self.data.restart()
+
+    def load(self, snapshot: Snapshot) -> None:
+        """Know the session as the store has it."""
+        self._become(State.LOADED, committed=snapshot)
+
+    def refuse(self) -> None:
+        """Know that the ticket does not open."""
+        self._become(State.UNREADABLE)
+
+    def save(self, snapshot: Snapshot) -> None:
+        """Know what was written, until commit() or a rollback."""
+        self._become(State.UNCOMMITTED, committed=self.committed, uncommitted=snapshot)
+        if self.cookie is Cookie.OF_OTHERS:
+            self.cookie = Cookie.AS_DJANGO
+
+    def commit(self, snapshot: Snapshot) -> None:
+        """Know that `snapshot` is committed, unless more was written since."""
+        if self.uncommitted is snapshot:
+            self._become(State.LOADED, committed=snapshot)
+
+    def _become(
+        self, state: State, committed: Snapshot | None = None, uncommitted: Snapshot | None = None
+    ) -> None:
+        self.state = state
+        self.committed = committed
+        self.uncommitted = uncommitted
+
+    @property
+    def known(self) -> Snapshot | None:
+        """The session as far as this request knows."""
+        return self.uncommitted or self.committed
+
+    @property
+    def store_key(self) -> str | None:
+        """Under what the store keeps the session; None before the first save."""
+        if self.moved_to is not None:
+            return self.moved_to
+        return None if self.session_key is None else store_key(conf.PARTITION, self.session_key)
+
+    @property
+    def keeps_cookie_of_others(self) -> bool:
+        """Whether the answer to this request must not set or delete the session cookie."""
+        return self.cookie is Cookie.OF_OTHERS or self.moved_to is not None
+
+    def move_to(self, session_key: str) -> None:
+        """Go on under a session key that the browser is to get."""
+        self.session_key, self.moved_to, self.is_modified = session_key, None, True

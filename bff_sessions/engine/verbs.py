@@ -1,0 +1,129 @@
+"""What the steps of the engine ask of the configured store, and of who ends sessions.
+
+A moved session is absent here. It leaves a mark under its old key for a minute at most.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+
+from bff_sessions import bans, revocation
+from bff_sessions.contract import UserSession, UserSessionsFilter
+from bff_sessions.engine import take_over
+from bff_sessions.engine.sansio import Steps, call
+from bff_sessions.stores import get_store
+
+__all__ = [
+    "acquire_lease",
+    "ban",
+    "create_user_session",
+    "delete_user_session",
+    "delete_user_sessions",
+    "get_user_session",
+    "get_user_sessions",
+    "list_ages",
+    "move_here",
+    "on_commit",
+    "overwrite_user_session",
+    "release_lease",
+    "replace_session",
+    "revoke_session",
+    "touch_user_session",
+]
+
+# Verbs of the store
+
+
+def get_user_session(key: str) -> Steps[UserSession | None]:
+    store = get_store()
+    row = yield from call(store.get_user_session, store.aget_user_session, key)
+    return None if row is None or row.is_moved else row
+
+
+def get_user_sessions(filter: UserSessionsFilter) -> Steps[list[UserSession]]:
+    store = get_store()
+    rows = yield from call(store.get_user_sessions, store.aget_user_sessions, filter)
+    return [row for row in rows if not row.is_moved]
+
+
+def list_ages(filter: UserSessionsFilter) -> Steps[list[tuple[datetime, str]]]:
+    """Return `created` and store key of all live sessions that match; nothing else is kept."""
+    store = get_store()
+    ages: list[tuple[datetime, str]] = []
+    cursor = None
+    while True:
+        page = yield from call(
+            store.query_user_sessions,
+            store.aquery_user_sessions,
+            filter,
+            cursor=cursor,
+            limit=500,
+        )
+        ages += [(session.created, session.key) for session in page.sessions]
+        cursor = page.next_cursor
+        if cursor is None:
+            return ages
+
+
+def create_user_session(session: UserSession) -> Steps[None]:
+    store = get_store()
+    return call(store.create_user_session, store.acreate_user_session, session)
+
+
+def overwrite_user_session(read: UserSession, session: UserSession) -> Steps[int]:
+    store = get_store()
+    return call(store.overwrite_user_session, store.aoverwrite_user_session, read, session)
+
+
+def touch_user_session(key: str, renewed: datetime, expires: datetime | None) -> Steps[bool]:
+    store = get_store()
+    return call(
+        store.touch_user_session, store.atouch_user_session, key, renewed=renewed, expires=expires
+    )
+
+
+def acquire_lease(key: str, owner: str, seconds: float) -> Steps[bool]:
+    store = get_store()
+    return call(store.acquire_lease, store.aacquire_lease, key, owner, seconds)
+
+
+def release_lease(key: str, owner: str) -> Steps[bool]:
+    store = get_store()
+    return call(store.release_lease, store.arelease_lease, key, owner)
+
+
+def on_commit(callback: Callable[[], None]) -> Steps[None]:
+    store = get_store()
+    return call(store.on_commit, store.aon_commit, callback)
+
+
+# The end of this session
+
+
+def delete_user_session(key: str, session: UserSession | None = None) -> Steps[bool]:
+    return call(bans.delete_user_session, bans.adelete_user_session, key, session)
+
+
+def delete_user_sessions(filter: UserSessionsFilter) -> Steps[object]:
+    return call(bans.delete_user_sessions, bans.adelete_user_sessions, filter)
+
+
+# The end of other sessions
+
+
+def revoke_session(key: str) -> Steps[bool]:
+    return call(revocation.revoke_session, revocation.arevoke_session, key)
+
+
+def replace_session(session: UserSession) -> Steps[bool]:
+    return call(revocation.replace_session, revocation.areplace_session, session)
+
+
+def ban(filter: UserSessionsFilter) -> Steps[None]:
+    return call(bans.ban, bans.aban, filter)
+
+
+def move_here(session_key: str) -> Steps[None]:
+    """Take the session over from the engine that was used before, if that has it."""
+    return call(take_over.take_over, take_over.atake_over, session_key)
