@@ -1,5 +1,6 @@
 import asyncio
 import inspect
+import sys
 import traceback
 
 import pytest
@@ -22,10 +23,11 @@ def fail_again(value):
 
 
 def guarded(secret):
+    handled = sys.exception()
     try:
         fail_again(secret.reveal())
     except KeyError as error:
-        hide_frames(error)
+        hide_frames(error, handled=handled)
         raise
 
 
