@@ -34,7 +34,8 @@ from bff_sessions.oidc.checks import (
     check_tokens,
 )
 from bff_sessions.protection import check_keys
-from bff_sessions.stores import get_store, load_store_class
+from bff_sessions.stores import database_of_store, get_store, load_store_class
+from bff_sessions.stores.checks import check_abilities
 from bff_sessions.views.checks import check_endpoints
 
 __all__ = [
@@ -151,6 +152,7 @@ def check_settings(**kwargs: Any) -> Iterable[CheckMessage]:
                 id="bff_sessions.E003",
             )
     yield from _check_store()
+    yield from check_abilities()
     try:
         conf.load_callable("IDENTITY_RESOLVER")
     except ImproperlyConfigured as error:
@@ -396,7 +398,7 @@ def check_database(databases: Sequence[str] | None = None, **kwargs: Any) -> Ite
     if not databases or not isinstance(getattr(settings, "BFF_SESSIONS", {}), dict):
         return
     try:
-        alias = getattr(get_store(), "using", None)
+        alias = database_of_store()
     except ImproperlyConfigured:
         return  # check_settings() reports that.
     if alias is None or alias not in databases:

@@ -3,9 +3,14 @@
 No text of theirs ever contains a session key, a store key, a ticket or a token.
 """
 
-from django.contrib.sessions.backends.base import UpdateError
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from django.contrib.sessions.backends.base import UpdateError
 
 __all__ = [
+    "AbilityMissing",
     "BffSessionsError",
     "ClientMisconfigured",
     "ProviderUnavailable",
@@ -24,8 +29,20 @@ class BffSessionsError(Exception):
     """Root of the package's own errors."""
 
 
+class AbilityMissing(BffSessionsError):
+    """The configured store lacks an ability that a feature needs."""
+
+    def __init__(self, store_class: type, ability: type) -> None:
+        self.store_class = store_class
+        self.ability = ability
+        super().__init__(
+            f"The store {store_class.__name__} must be a {ability.__name__} for this, which it "
+            "is not: set BFF_SESSIONS['STORE'] to another one."
+        )
+
+
 class SessionExists(BffSessionsError):
-    """A session with this key is already in the store, expired or not."""
+    """The store already has a session with this key."""
 
 
 class SessionBusy(BffSessionsError, TimeoutError):
@@ -38,13 +55,6 @@ class SessionMissing(BffSessionsError):
 
 class SessionChanged(BffSessionsError):
     """Somebody else saved the session since the version that the caller knows."""
-
-
-class SessionConflict(BffSessionsError, UpdateError):
-    """A save met so many concurrent saves of the same session that it gave up.
-
-    An ``UpdateError``, so Django's middleware answers it as it answers a lost session.
-    """
 
 
 class TicketUnreadable(BffSessionsError):
@@ -73,3 +83,28 @@ class SignInRequired(BffSessionsError):
 
 class SignInEnded(SignInRequired):
     """The session has just been signed out, as its provider refuses to go on with it."""
+
+
+if TYPE_CHECKING:
+
+    class SessionConflict(BffSessionsError, UpdateError):
+        """A save met so many concurrent saves of the same session that it gave up.
+
+        An ``UpdateError``, so Django's middleware answers it as it answers a lost session.
+        """
+
+
+@cache
+def _session_conflict() -> type[Exception]:
+    from django.contrib.sessions.backends.base import UpdateError
+
+    text = "A save met so many concurrent saves of the same session that it gave up."
+    namespace = {"__doc__": text, "__module__": __name__}
+    return type("SessionConflict", (BffSessionsError, UpdateError), namespace)
+
+
+def __getattr__(name: str) -> Any:
+    # The contract needs these errors, and imports nothing of Django.
+    if name != "SessionConflict":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return globals().setdefault(name, _session_conflict())

@@ -12,10 +12,11 @@ from django.contrib.sessions.backends.base import UpdateError
 from django.contrib.sessions.exceptions import SessionInterrupted
 
 from bff_sessions import conf
-from bff_sessions.contract import UserSessionsFilter
+from bff_sessions.contract import UserSessionsFilter, UserSessionStoreLeases
 from bff_sessions.engine.lifecycle import SessionLifecycle
 from bff_sessions.engine.steps import Block, Shielded, Steps, call, finally_take, insist
 from bff_sessions.exceptions import SessionBusy, SessionConflict, SessionMissing
+from bff_sessions.stores import get_store
 
 __all__ = ["ExclusiveSession"]
 
@@ -39,11 +40,15 @@ class ExclusiveSession(SessionLifecycle):
             timeout: how long to wait for others, in seconds.
             seconds: when others get it even so, because whoever had it died.
 
+        Raises:
+            AbilityMissing: if the store has no leases.
+
         Raises (on entry):
             SessionBusy: if `timeout` is over.
             SessionInterrupted: if the session has ended (on exit, too).
             RuntimeError: inside a transaction, whose end nobody knows.
         """
+        get_store().require_ability(UserSessionStoreLeases)
         owner = secrets.token_hex(16)
         return Block(
             lambda: self._enter_exclusive(owner, timeout, seconds),

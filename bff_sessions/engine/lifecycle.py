@@ -10,7 +10,7 @@ from django.contrib.sessions.backends.base import CreateError, UpdateError
 from django.contrib.sessions.exceptions import SessionInterrupted
 
 from bff_sessions import conf
-from bff_sessions.contract import UserSessionsFilter
+from bff_sessions.contract import UserSession, UserSessionsFilter
 from bff_sessions.engine import lifetimes, moves
 from bff_sessions.engine.merging import merge
 from bff_sessions.engine.moves import PAUSE, has_hash, has_same_hash
@@ -196,4 +196,5 @@ class SessionLifecycle(SavingSession):
         key = store_key(conf.PARTITION, session_key)
         if conf.TAKE_OVER is not None:
             yield move_here(session_key)
-        return (yield call("get_user_session", key)) is not None
+        row: UserSession | None = yield call("get_user_session", key)
+        return row is not None and not row.is_moved

@@ -127,6 +127,8 @@ class SavingSession(SessionBase):
         if self._session_key is None:
             return None
         row: UserSession | None = yield call("get_user_session", self.store_key)
+        if row is not None and row.is_moved:
+            row = None  # Another request is moving it.
         if row is None and self._known is None and settings.SECRET_KEY_FALLBACKS:
             row = yield from self._read_after_step()
         if row is None and self._known is None and conf.TAKE_OVER is not None:
@@ -243,7 +245,7 @@ class SavingSession(SessionBase):
         for session_key in next_session_keys(cast(str, self._session_key)):
             row: UserSession | None
             row = yield call("get_user_session", store_key(conf.PARTITION, session_key))
-            if row is not None:
+            if row is not None and not row.is_moved:
                 self._session_key, self._has_new_key = session_key, True
                 return row
         return None
@@ -276,7 +278,7 @@ class SavingSession(SessionBase):
         found = yield call("get_user_sessions", UserSessionsFilter.of_session(known.row))
         # Also the same subject and session ID at the provider may have signed in anew.
         same = (row for row in found if row.sign_in_id == known.row.sign_in_id)
-        return next((row for row in same if self._open(row) is not None), None)
+        return next((r for r in same if not r.is_moved and self._open(r) is not None), None)
 
     def _is_other_sign_in(self, old: UserSession, row: UserSession) -> bool:
         """Return whether `row` is of another sign-in than `old`, and not of this request's own."""

@@ -14,6 +14,7 @@ from bff_sessions.endings import Ending, hook_for
 from bff_sessions.engine import lifetimes
 from bff_sessions.engine.exclusive import ExclusiveSession
 from bff_sessions.engine.steps import arun, run
+from bff_sessions.exceptions import AbilityMissing
 from bff_sessions.stores import get_store
 
 __all__ = ["SessionStore"]
@@ -100,12 +101,12 @@ class SessionStore(ExclusiveSession):
 
     @classmethod
     def clear_expired(cls) -> None:
-        cls._get_cleanup().delete_expired_sessions(**_hook_of_expired())
+        cls._get_cleanup().delete_expired_sessions(on_ending=hook_for(Ending.EXPIRED))
 
     @classmethod
     async def aclear_expired(cls) -> None:
         """See clear_expired()."""
-        await cls._get_cleanup().adelete_expired_sessions(**_hook_of_expired())
+        await cls._get_cleanup().adelete_expired_sessions(on_ending=hook_for(Ending.EXPIRED))
 
     def get_user_session(self) -> UserSession | None:
         """What the store holds of this session, as last loaded or saved; None if it has none."""
@@ -155,16 +156,8 @@ class SessionStore(ExclusiveSession):
 
     @staticmethod
     def _get_cleanup() -> UserSessionStoreCleanup:
-        store = get_store()
-        if not isinstance(store, UserSessionStoreCleanup):
-            raise NotImplementedError(
-                f"{type(store).__name__} does not delete expired sessions: "
-                "it is not a UserSessionStoreCleanup."
-            )
-        return store
-
-
-def _hook_of_expired() -> dict[str, Any]:
-    # A store that was written before there was this argument gets it only where it is needed.
-    hook = hook_for(Ending.EXPIRED)
-    return {} if hook is None else {"on_ending": hook}
+        try:
+            return get_store().require_ability(UserSessionStoreCleanup)
+        except AbilityMissing as error:
+            # What Django's clearsessions expects.
+            raise NotImplementedError(str(error)) from None

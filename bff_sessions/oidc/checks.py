@@ -16,7 +16,7 @@ from bff_sessions import conf
 from bff_sessions.contract import MAX_TEXT, is_moment
 from bff_sessions.oidc.addresses import is_secure, is_url
 from bff_sessions.oidc.options import LogoutOptions, RevocationOptions
-from bff_sessions.stores import get_store
+from bff_sessions.stores import database_of_store
 
 __all__ = [
     "ALGORITHMS",
@@ -270,7 +270,7 @@ def check_outbox() -> Iterator[CheckMessage]:
     if conf.TOKEN_REVOCATION is None or not conf.PROVIDERS:
         return
     try:
-        sessions = getattr(get_store(), "using", None)
+        sessions = database_of_store()
     except ImproperlyConfigured:
         return  # check_settings() reports that.
     if sessions is None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from django.core.exceptions import EmptyResultSet
 from django.db import connections, models, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import CursorWrapper
@@ -18,7 +19,9 @@ from django.db.models.expressions import Expression
 from django.db.models.sql import Query
 from django.db.models.sql.compiler import SQLCompiler
 
-__all__ = ["Slot", "Statement"]
+from bff_sessions.contract import can_be_kept
+
+__all__ = ["KeySlot", "Slot", "Statement"]
 
 # The attribute of a connection that holds what was compiled for it: both end together.
 _ATTRIBUTE = "_bff_sessions_compiled"
@@ -39,6 +42,10 @@ class Slot(Expression):
         super().__init__(output_field=field)
         self.name = name
 
+    def prepare(self, value: Any, connection: BaseDatabaseWrapper) -> Any:
+        """Return `value` as the database takes it."""
+        return self.output_field.get_db_prep_value(value, connection)
+
     def as_sql(
         self, compiler: SQLCompiler, connection: BaseDatabaseWrapper
     ) -> tuple[str, tuple[Any, ...]]:
@@ -57,6 +64,15 @@ def _placeholder(field: Any, compiler: SQLCompiler, connection: BaseDatabaseWrap
     return "%s"
 
 
+class KeySlot(Slot):
+    """Stands in a WHERE clause for text from outside, which some databases refuse."""
+
+    def prepare(self, value: Any, connection: BaseDatabaseWrapper) -> Any:
+        if not can_be_kept(value):
+            raise EmptyResultSet  # No row has it.
+        return value
+
+
 class Statement:
     """One SELECT, INSERT, UPDATE or DELETE.
 
@@ -71,17 +87,25 @@ class Statement:
         """Run it on the database `using`; the number of rows that it changed."""
         connection = connections[using]
         compiled = self._compile(connection)
+        try:
+            parameters = compiled.parameters(values)
+        except EmptyResultSet:
+            return 0
         # As Model.save() does: a transaction in which it failed can only be rolled back.
         with transaction.mark_for_rollback_on_error(using), _cursor(connection) as cursor:
-            cursor.execute(compiled.sql, compiled.parameters(values))
+            cursor.execute(compiled.sql, parameters)
             return int(cursor.rowcount)
 
     def fetch(self, using: str, **values: Any) -> dict[str, Any] | None:
         """Run it on the database `using`; the first row, its values converted to Python."""
         connection = connections[using]
         compiled = self._compile(connection)
+        try:
+            parameters = compiled.parameters(values)
+        except EmptyResultSet:
+            return None
         with _cursor(connection) as cursor:
-            cursor.execute(compiled.sql, compiled.parameters(values))
+            cursor.execute(compiled.sql, parameters)
             row = cursor.fetchone()
         return None if row is None else compiled.to_python(row)
 
@@ -109,7 +133,7 @@ class _Compiled:
         # An INSERT may take several statements; ours adds one row.
         [(self.sql, parameters)] = statement if isinstance(statement, list) else [statement]
         self._connection = connection
-        self._slots = [(slot.name, slot.output_field.get_db_prep_value) for slot in parameters]
+        self._slots = [(slot.name, slot.prepare) for slot in parameters]
         columns = [column for column, *_ in compiler.select or ()]
         self._names = [column.target.attname for column in columns]
         # What the fields and the database want done to a value on its way out.
