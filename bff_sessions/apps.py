@@ -9,6 +9,9 @@ class BffSessionsConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
+        # They register themselves.
+        from bff_sessions import checks as checks
+        from bff_sessions import cookies as cookies
         from bff_sessions.engine import moves
         from bff_sessions.oidc import outbox
 

@@ -339,22 +339,23 @@ def test_a_store_that_needs_arguments_is_e005(settings):
     assert "'address'" in only_message("E005").msg
 
 
-def test_a_missing_app_is_told_by_manage_py_check_once_the_package_is_imported(tmp_path):
+def test_engine_without_the_app_is_refused_when_django_starts(tmp_path):
     (tmp_path / "settings.py").write_text(
-        "import bff_sessions\n"
         "SECRET_KEY = 'only for this test'\n"
         "INSTALLED_APPS = []\n"
+        "MIDDLEWARE = ['bff_sessions.middleware.SessionMiddleware']\n"
         "SESSION_ENGINE = 'bff_sessions.engine'\n"
     )
+    program = "from django.core.wsgi import get_wsgi_application as start; start()"
     done = subprocess.run(
-        [sys.executable, "-m", "django", "check"],
+        [sys.executable, "-c", program],
         cwd=tmp_path,
         env=os.environ | {"DJANGO_SETTINGS_MODULE": "settings", "PYTHONPATH": f"{ROOT}:{tmp_path}"},
         capture_output=True,
         text=True,
     )
     assert done.returncode == 1
-    assert "bff_sessions.E001" in done.stderr
+    assert "add 'bff_sessions' to INSTALLED_APPS" in done.stderr
 
 
 def test_an_engine_derived_from_ours_is_ours(settings):

@@ -8,7 +8,7 @@ from django.db import connection
 from django.http import HttpResponse
 from django.test import AsyncRequestFactory, RequestFactory
 
-from bff_sessions.contract import Device, UserSessionsFilter
+from bff_sessions.contract import Device, UserSessionsFilter, UserSessionStoreDevices
 from bff_sessions.device.noting import device_of
 from bff_sessions.device.options import DeviceOptions
 from bff_sessions.device.words import in_words
@@ -223,8 +223,8 @@ def test_a_session_that_ends_meanwhile_stays_ended_without_an_error(
     assert stored(key) is None
 
 
-class NotingStore(MinimalStore):
-    """Of the optional verbs this one only."""
+class NotingStore(MinimalStore, UserSessionStoreDevices):
+    """Of the abilities this one only."""
 
     def note_device(self, key, **values):
         return self._store.note_device(key, **values)
