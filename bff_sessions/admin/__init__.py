@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
-from datetime import UTC, datetime
 from typing import Any
 
 from django.contrib import admin, messages
@@ -38,6 +37,7 @@ from bff_sessions.admin.filters import (
     search,
 )
 from bff_sessions.admin.overview import overview
+from bff_sessions.live import is_live
 from bff_sessions.models import Session
 from bff_sessions.revocation import revoke_session
 
@@ -86,8 +86,7 @@ class SessionAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
     @admin.display(description=_("state"))
     def state(self, session: Session) -> str:
-        is_live = session.expires is None or session.expires > datetime.now(UTC)
-        return str(_("live")) if is_live else str(_("expired"))
+        return str(_("live")) if is_live(session) else str(_("expired"))
 
     @admin.display(description=_("user"))
     def user(self, session: Session) -> str | None:

@@ -26,6 +26,7 @@ from bff_sessions.contract.sessions import (
     UserSession,
     UserSessionUpdate,
     bound_values,
+    is_within_lifetime,
 )
 from bff_sessions.contract.store import UserSessionStore, iterate_user_sessions
 from bff_sessions.contract.text import MAX_TEXT, can_be_kept, check_text, is_moment
@@ -58,5 +59,6 @@ __all__ = [
     "can_be_kept",
     "check_text",
     "is_moment",
+    "is_within_lifetime",
     "iterate_user_sessions",
 ]

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime, timedelta
 from operator import attrgetter
-from typing import Final, TypeAlias
+from typing import Final, Protocol, TypeAlias
 
 from bff_sessions.contract.text import check_text
 
@@ -25,6 +25,7 @@ __all__ = [
     "UserSession",
     "UserSessionUpdate",
     "bound_values",
+    "is_within_lifetime",
 ]
 
 MOVED: Final = b"\0moved\0"
@@ -118,9 +119,7 @@ class UserSession(_SavedFields):
         Args:
             lifetime: since `created`, the most that a session lives in which a user is signed in.
         """
-        if self.is_moved or self.has_expired(now):
-            return False
-        return lifetime is None or self.subject_id is None or self.created + lifetime > now
+        return not self.is_moved and is_within_lifetime(self, now, lifetime)
 
     def has_expired(self, now: datetime) -> bool:
         """Return whether `expires` is over at the moment `now` (aware), so that it can go."""
@@ -161,6 +160,24 @@ class DeletedSession(_BoundFields):
         """Return the record of having deleted `session`, with a ticket that opens."""
         values = {f.name: getattr(session, f.name) for f in fields(cls)}
         return cls(**values | {"ticket": session.ticket.removeprefix(MOVED)})
+
+
+class _Lifetime(Protocol):
+    """What decides how long a session lives: a `UserSession`, or a store's own row."""
+
+    @property
+    def subject_id(self) -> str | None: ...
+    @property
+    def created(self) -> datetime: ...
+    @property
+    def expires(self) -> datetime | None: ...
+
+
+def is_within_lifetime(session: _Lifetime, now: datetime, lifetime: timedelta | None) -> bool:
+    """Return whether `session` has neither expired nor lived for too long."""
+    if session.expires is not None and session.expires <= now:
+        return False
+    return lifetime is None or session.subject_id is None or session.created + lifetime > now
 
 
 def bound_values(session: _BoundFields) -> tuple[str | int | None, ...]:

@@ -11,13 +11,14 @@ from django.contrib.sessions.exceptions import SessionInterrupted
 
 from bff_sessions import conf
 from bff_sessions.contract import UserSession, UserSessionsFilter
-from bff_sessions.engine import lifetimes, moves
+from bff_sessions.engine import moves
 from bff_sessions.engine.merging import merge
 from bff_sessions.engine.moves import PAUSE, has_hash, has_same_hash
 from bff_sessions.engine.rows import Known, is_session_key
 from bff_sessions.engine.saving import SavingSession
 from bff_sessions.engine.steps import Call, Steps, call, end, end_matching, move_here
 from bff_sessions.exceptions import SessionConflict, SessionMissing
+from bff_sessions.live import is_live
 from bff_sessions.protection import store_key
 
 __all__ = ["SessionLifecycle"]
@@ -27,7 +28,7 @@ class SessionLifecycle(SavingSession):
     def _load(self) -> Steps[dict[str, Any]]:
         is_look = hasattr(self, "_session_cache")
         row = yield from self._read()
-        if row is not None and lifetimes.is_over(row, datetime.now(UTC)):
+        if row is not None and not is_live(row):
             row = None
         opened = None if row is None else self._open(row)
         data = {} if opened is None else opened[1]

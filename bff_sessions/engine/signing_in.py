@@ -11,6 +11,7 @@ from bff_sessions.contract import UserSession, UserSessionsFilter, UserSessionsP
 from bff_sessions.engine.rows import is_other_subject
 from bff_sessions.engine.steps import Steps, ban, call, end, revoke
 from bff_sessions.identity import Identity
+from bff_sessions.live import is_live
 
 __all__ = [
     "changes_hands",
@@ -90,7 +91,7 @@ def _ages(filter: UserSessionsFilter) -> Steps[list[tuple[datetime, str]]]:
     cursor = None
     while True:
         page: UserSessionsPage = yield call("query_user_sessions", filter, cursor=cursor, limit=500)
-        ages += [(session.created, session.key) for session in page.sessions]
+        ages += [(one.created, one.key) for one in page.sessions if is_live(one)]
         cursor = page.next_cursor
         if cursor is None:
             return ages

@@ -10,8 +10,8 @@ from typing import Any
 from django.db import connections, transaction
 from django.db.models import QuerySet
 
-from bff_sessions.models import Session
 from bff_sessions.retrying import retry
+from bff_sessions.stores.orm.models import Session
 
 __all__ = ["ExpiredRows", "are_left", "locks_indexes"]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from datetime import UTC, datetime
 from typing import Any, Final
 
 from django.db.models import Q
@@ -11,12 +10,11 @@ from django.db.models.expressions import OrderBy
 from django.db.models.functions import Greatest
 
 from bff_sessions.contract import ANY, DeletedSession, Position, UserSession, UserSessionsFilter
-from bff_sessions.models import Session
+from bff_sessions.stores.orm.models import Session
 from bff_sessions.stores.orm.statements import DELETED, SESSION
 
 __all__ = [
     "LISTED",
-    "live",
     "matching",
     "newest_first",
     "position_of",
@@ -29,10 +27,6 @@ logger = logging.getLogger("django.security.SuspiciousSession")
 
 LISTED: Final = tuple(name for name in SESSION if name != "ticket")
 """Columns of a session in a list."""
-
-
-def live() -> Q:
-    return Q(expires=None) | Q(expires__gt=datetime.now(UTC))
 
 
 def matching(filter: UserSessionsFilter) -> Q:

@@ -10,8 +10,8 @@ from django.db.models import Field
 from django.db.models.sql import DeleteQuery, InsertQuery, Query, UpdateQuery
 
 from bff_sessions.contract import UPDATED, DeletedSession, UserSession
-from bff_sessions.models import Session
 from bff_sessions.stores.compiled import KeySlot, Slot, Statement
+from bff_sessions.stores.orm.models import Session
 
 __all__ = ["CREATE", "DELETE", "DELETED", "DELETE_ROW", "GET", "LOCK", "SESSION", "update"]
 

@@ -33,13 +33,12 @@ from bff_sessions.contract import (
 )
 from bff_sessions.contract.batches import EXCLUSIVE, SHARED, Pace
 from bff_sessions.exceptions import SessionChanged, SessionExists, SessionMissing
-from bff_sessions.models import Session
 from bff_sessions.retrying import leave_doubt, retry
 from bff_sessions.stores.compiled import Statement
 from bff_sessions.stores.orm.expired import ExpiredRows, are_left, locks_indexes
+from bff_sessions.stores.orm.models import Session, live_sessions
 from bff_sessions.stores.orm.rows import (
     LISTED,
-    live,
     matching,
     newest_first,
     position_of,
@@ -156,7 +155,7 @@ class OrmUserSessionStore(
         return self._write(update_statement(unchanged), read.key, values, read.version)
 
     def touch_user_session(self, key: str, *, renewed: datetime, expires: datetime | None) -> bool:
-        rows = self._rows().filter(live(), key=key)
+        rows = self._rows().filter(live_sessions(), key=key)
         return bool(retry(rows.db, lambda: rows.update(renewed=renewed, expires=expires)))
 
     def note_device(
@@ -167,7 +166,7 @@ class OrmUserSessionStore(
         if_seen: datetime | None = None,
         device: Device | None = None,
     ) -> bool:
-        known = self._rows().filter(live(), key=key, last_seen=if_seen)
+        known = self._rows().filter(live_sessions(), key=key, last_seen=if_seen)
         changes = {} if device is None else asdict(device)
         noted = self._rows().filter(key=key, last_seen=seen, **changes)
         return retry(
@@ -186,7 +185,7 @@ class OrmUserSessionStore(
                 "With ATOMIC_REQUESTS, decorate the view with transaction.non_atomic_requests."
             )
         now = datetime.now(UTC)
-        rows = self._rows().filter(live(), key=key)
+        rows = self._rows().filter(live_sessions(), key=key)
         is_free = Q(lease_until=None) | Q(lease_until__lte=now) | Q(lease_owner=owner)
         until = now + timedelta(seconds=seconds)
 
@@ -222,7 +221,7 @@ class OrmUserSessionStore(
         )
 
     def get_user_sessions(self, filter: UserSessionsFilter) -> list[UserSession]:
-        rows = self._rows().filter(live(), matching(filter)).order_by("-renewed", "-id")
+        rows = self._rows().filter(live_sessions(), matching(filter)).order_by("-renewed", "-id")
         found = map(to_session, retry(rows.db, lambda: list(rows.values(*SESSION))))
         return [session for session in found if session is not None]
 
@@ -230,7 +229,9 @@ class OrmUserSessionStore(
         self, filter: UserSessionsFilter, *, cursor: str | None = None, limit: int = 100
     ) -> UserSessionsPage:
         paging = Paging(f"orm:{self.using}", cursor, limit)
-        rows = self._rows().filter(live(), matching(filter)).order_by(*newest_first(filter))
+        rows = (
+            self._rows().filter(live_sessions(), matching(filter)).order_by(*newest_first(filter))
+        )
         if (after := paging.after) is not None:
             is_older = Q(created__lt=after.created) | Q(id__lt=int.from_bytes(after.tie))
             rows = rows.filter(is_older, created__lte=after.created)
