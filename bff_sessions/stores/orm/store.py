@@ -115,11 +115,12 @@ class OrmUserSessionStore(
             try:
                 CREATE.execute(using, **values)
             except IntegrityError as error:
-                # The text of the error holds the key, so it goes no further.
-                if _is_of_key(error):
-                    raise SessionExists from None
-                raise
-            return True
+                if not _is_of_key(error):
+                    raise
+            else:
+                return True
+            # Not in the handler: the text of that error holds the key.
+            raise SessionExists
 
         def find() -> bool | None:
             found = _fetch(using, session.key)
@@ -346,12 +347,8 @@ class OrmUserSessionStore(
         if_version: int,
     ) -> int:
         statement = update_statement(unchanged, move=True)
-        try:
-            return self._write(statement, key, values | {"new_key": new_key}, if_version)
-        except IntegrityError as error:
-            if _is_of_key(error):
-                raise SessionExists from None
-            raise
+        values = values | {"new_key": new_key}
+        return self._write(statement, key, values, if_version)
 
     def _write(
         self, statement: Statement, key: str, values: dict[str, Any], if_version: int
@@ -361,8 +358,16 @@ class OrmUserSessionStore(
         parameters = {**values, "key": key, "if_version": if_version, "version": version}
 
         def write() -> int:
-            if statement.execute(using, **parameters):
+            try:
+                written = statement.execute(using, **parameters)
+            except IntegrityError as error:
+                if not _is_of_key(error):
+                    raise
+                written = None
+            if written:
                 return version
+            if written is None:
+                raise SessionExists
             raise SessionChanged if self._rows().filter(key=key).exists() else SessionMissing
 
         def find() -> int | None:
