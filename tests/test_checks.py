@@ -358,6 +358,35 @@ def test_engine_without_the_app_is_refused_when_django_starts(tmp_path):
     assert "add 'bff_sessions' to INSTALLED_APPS" in done.stderr
 
 
+MINIMAL = {"STORE": "tests.stores.test_minimal.MinimalStore"}
+CACHED_MINIMAL = {
+    "STORE": "bff_sessions.stores.cached.CachedUserSessionStore",
+    "CACHED_STORE": MINIMAL["STORE"],
+}
+
+
+@pytest.mark.parametrize("store", [MINIMAL, CACHED_MINIMAL], ids=["alone", "cached"])
+def test_store_that_lacks_an_ability_is_reported(settings, store):
+    settings.BFF_SESSIONS = store
+    reports = {"bff_sessions.W011", "bff_sessions.W071"}
+    assert not reports & {message.id for message in messages()}
+    settings.BFF_SESSIONS = store | {"DEVICE": {}}
+    assert reports & {message.id for message in messages()} == {"bff_sessions.W071"}
+    settings.BFF_SESSIONS = store | {"PROVIDERS": {"https://idp.example": {"CLIENT_ID": "shop"}}}
+    assert reports & {message.id for message in messages()} == {"bff_sessions.W011"}
+
+
+def test_store_with_all_abilities_is_not_reported(settings):
+    for name in ("orm.OrmUserSessionStore", "cached.CachedUserSessionStore"):
+        settings.BFF_SESSIONS = {
+            "STORE": f"bff_sessions.stores.{name}",
+            "DEVICE": {},
+            "PROVIDERS": {"https://idp.example": {"CLIENT_ID": "shop"}},
+        }
+        ids = {message.id for message in messages()}
+        assert not ids & {"bff_sessions.W011", "bff_sessions.W071"}
+
+
 def test_an_engine_derived_from_ours_is_ours(settings):
     settings.SESSION_ENGINE = "tests.test_checks"
     assert messages() == []
