@@ -11,6 +11,7 @@ from functools import partial
 from django.db import connections, models, router, transaction
 from django.utils.translation import gettext_lazy as _
 
+from bff_sessions._compat.django_db import delete_rows
 from bff_sessions.contract import UserSession
 from bff_sessions.fields import ExactCharField, UTCDateTimeField
 from bff_sessions.retrying import retry
@@ -84,7 +85,7 @@ class LogoutQuerySet(models.QuerySet["Logout"]):
 
         def delete() -> int:
             keys = list(expired.values_list("pk", flat=True)[:size])
-            return self.filter(pk__in=keys)._raw_delete(self.db) if keys else 0
+            return delete_rows(self.filter(pk__in=keys)) if keys else 0
 
         return retry(self.db, delete)
 
@@ -227,7 +228,7 @@ class TakeOverBanQuerySet(models.QuerySet["TakeOverBan"]):
         """Delete up to `size` that this application has written, and return how many."""
         keys = list(self.filter(partition=partition).values_list("pk", flat=True)[:size])
         for some in _chunks(keys):
-            retry(self.db, partial(self.filter(pk__in=some)._raw_delete, self.db))
+            retry(self.db, partial(delete_rows, self.filter(pk__in=some)))
         return len(keys)
 
     def _upsert(self, rows: Mapping[str, datetime | None], partition: str) -> None:

@@ -7,6 +7,7 @@ from django.db import connection, transaction
 from django.test import TransactionTestCase, override_settings
 from django.test.utils import CaptureQueriesContext
 
+from bff_sessions._compat import statements
 from bff_sessions.contract import UPDATED, UserSessionsFilter
 from bff_sessions.models import Session
 from bff_sessions.stores.orm import OrmUserSessionStore
@@ -233,11 +234,26 @@ class TestOrmUserSessionStoreWithoutTimeZones(TestOrmUserSessionStore):
     pass
 
 
+class TestOrmUserSessionStoreWithPlainStatements(
+    UserSessionStoreTests,
+    UserSessionStoreCleanupTests,
+    UserSessionStoreDevicesTests,
+    UserSessionStoreLeasesTests,
+    UserSessionStoreTransactionsTests,
+    TransactionTestCase,
+):
+    """What `bff_sessions._compat.statements` falls back to."""
+
+    def make_store(self):
+        self.enterContext(mock.patch.object(statements, "IS_PLAIN", True))
+        return OrmUserSessionStore()
+
+
 @skipUnless(connection.vendor == "postgresql", "about PostgreSQL")
 class TestCursorOfPostgreSQL(TransactionTestCase):
     def setUp(self):
         # Here, as it needs the driver.
-        from bff_sessions.stores.postgresql import open_cursor
+        from bff_sessions._compat.psycopg import open_cursor
 
         self.open_cursor = open_cursor
 

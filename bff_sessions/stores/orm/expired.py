@@ -10,6 +10,7 @@ from typing import Any
 from django.db import connections, transaction
 from django.db.models import QuerySet
 
+from bff_sessions._compat.django_db import delete_rows
 from bff_sessions.retrying import retry
 from bff_sessions.stores.orm.models import Session
 
@@ -99,10 +100,7 @@ class ExpiredRows:
         return 0
 
     def _delete(self, ids: list[int] | QuerySet[Session, int]) -> int:
-        removed: int = (
-            Session._base_manager.using(self._using).filter(id__in=ids)._raw_delete(self._using)
-        )
-        return removed
+        return delete_rows(Session._base_manager.using(self._using).filter(id__in=ids))
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:

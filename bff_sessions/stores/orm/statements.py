@@ -6,11 +6,12 @@ from dataclasses import fields
 from functools import cache
 from typing import Any, Final, cast
 
-from django.db.models import Field
+from django.db.models import Field, QuerySet
 from django.db.models.sql import DeleteQuery, InsertQuery, Query, UpdateQuery
 
+from bff_sessions._compat.django_db import delete_rows
+from bff_sessions._compat.statements import KeySlot, Slot, Statement
 from bff_sessions.contract import UPDATED, DeletedSession, UserSession
-from bff_sessions.stores.compiled import KeySlot, Slot, Statement
 from bff_sessions.stores.orm.models import Session
 
 __all__ = ["CREATE", "DELETE", "DELETED", "DELETE_ROW", "GET", "LOCK", "SESSION", "update"]
@@ -33,6 +34,10 @@ def _slot(field: str, name: str | None = None) -> Slot:
 _KEY: Final = KeySlot("key", _field("key"))
 
 
+def _rows(using: str, **values: Any) -> QuerySet[Session]:
+    return Session._base_manager.using(using).filter(**values)
+
+
 def _matching_rows(**slots: Slot) -> Query:
     return Session._base_manager.filter(**slots).query
 
@@ -44,9 +49,13 @@ def _create() -> Query:
     return query
 
 
+def _plain_create(using: str, **values: Any) -> int:
+    return len(Session._base_manager.using(using).bulk_create([Session(**values)]))
+
+
 @cache
 def update(unchanged: frozenset[str] = frozenset(), *, move: bool = False) -> Statement:
-    """The UPDATE that leaves these columns alone, and perhaps moves the row to another key.
+    """Return the UPDATE that leaves these columns alone, and perhaps moves the row.
 
     SQLite writes to the index of each column that an UPDATE names, whether its value changes or
     not.
@@ -60,13 +69,30 @@ def update(unchanged: frozenset[str] = frozenset(), *, move: bool = False) -> St
         query.add_update_values({name: _slot(name) for name in names} | new_key)
         return query
 
-    return Statement(build)
+    def plain(using: str, *, key: str, if_version: int, **values: Any) -> int:
+        new_key = {"key": values["new_key"]} if move else {}
+        written = {name: values[name] for name in names} | new_key
+        return _rows(using, key=key, version=if_version).update(**written)
+
+    return Statement(build, plain)
 
 
-GET = Statement(lambda: Session._base_manager.filter(key=_KEY).values(*SESSION).query)
-CREATE = Statement(_create)
-DELETE = Statement(lambda: _matching_rows(key=_KEY).chain(DeleteQuery))
-LOCK = Statement(
-    lambda: Session._base_manager.filter(key=_KEY).values("id", *DELETED).select_for_update().query
+GET: Final = Statement(
+    lambda: Session._base_manager.filter(key=_KEY).values(*SESSION).query,
+    lambda using, key: next(iter(_rows(using, key=key).values(*SESSION)), None),
 )
-DELETE_ROW = Statement(lambda: _matching_rows(id=_slot("id")).chain(DeleteQuery))
+CREATE: Final = Statement(_create, _plain_create)
+DELETE: Final = Statement(
+    lambda: _matching_rows(key=_KEY).chain(DeleteQuery),
+    lambda using, key: delete_rows(_rows(using, key=key)),
+)
+LOCK: Final = Statement(
+    lambda: Session._base_manager.filter(key=_KEY).values("id", *DELETED).select_for_update().query,
+    lambda using, key: next(
+        iter(_rows(using, key=key).values("id", *DELETED).select_for_update()), None
+    ),
+)
+DELETE_ROW: Final = Statement(
+    lambda: _matching_rows(id=_slot("id")).chain(DeleteQuery),
+    lambda using, id: delete_rows(_rows(using, id=id)),
+)

@@ -11,6 +11,8 @@ from typing import Any
 from django.db import IntegrityError, connections, router, transaction
 from django.db.models import F, Q, QuerySet
 
+from bff_sessions._compat.django_db import delete_rows, is_in_transaction
+from bff_sessions._compat.statements import Statement
 from bff_sessions.contract import (
     ANY,
     UPDATED,
@@ -34,7 +36,6 @@ from bff_sessions.contract import (
 from bff_sessions.contract.batches import EXCLUSIVE, SHARED, Pace
 from bff_sessions.exceptions import SessionChanged, SessionExists, SessionMissing
 from bff_sessions.retrying import leave_doubt, retry
-from bff_sessions.stores.compiled import Statement
 from bff_sessions.stores.orm.expired import ExpiredRows, are_left, locks_indexes
 from bff_sessions.stores.orm.models import Session, live_sessions
 from bff_sessions.stores.orm.rows import (
@@ -177,10 +178,7 @@ class OrmUserSessionStore(
         )
 
     def acquire_lease(self, key: str, owner: str, seconds: float) -> bool:
-        connection = connections[self.using]
-        # As with atomic(durable=True): what TestCase opens does not count.
-        blocks: list[Any] = connection.atomic_blocks
-        if connection.in_atomic_block and not blocks[-1]._from_testcase:
+        if is_in_transaction(connections[self.using]):
             raise RuntimeError(
                 "A lease taken inside a transaction would be seen by others only at its end. "
                 "With ATOMIC_REQUESTS, decorate the view with transaction.non_atomic_requests."
@@ -387,7 +385,7 @@ class OrmUserSessionStore(
 
     def _delete_locked(self, ids: list[int]) -> None:
         if not locks_indexes(self.using):
-            self._rows().filter(id__in=ids)._raw_delete(self.using)
+            delete_rows(self._rows().filter(id__in=ids))
             return
         for id in ids:  # See _lock_keys().
             DELETE_ROW.execute(self.using, id=id)
