@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 from django.core.exceptions import EmptyResultSet
 from django.db import models
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.models.lookups import Exact
+from django.db.models.lookups import Exact, In
 from django.db.models.sql.compiler import SQLCompiler
 
 from bff_sessions.contract import can_be_kept
@@ -44,6 +44,16 @@ class ExactText(Exact):
         if isinstance(self.rhs, str) and not can_be_kept(self.rhs):
             raise EmptyResultSet
         return super().process_rhs(compiler, connection)
+
+
+@ExactCharField.register_lookup
+class ExactTexts(In):
+    """Leaves out texts that no row can have, see ExactText."""
+
+    def get_prep_lookup(self) -> Any:
+        if self.rhs_is_direct_value():
+            self.rhs = [text for text in self.rhs if not isinstance(text, str) or can_be_kept(text)]
+        return super().get_prep_lookup()  # type: ignore[no-untyped-call]
 
 
 class UTCDateTimeField(models.DateTimeField):  # type: ignore[type-arg]

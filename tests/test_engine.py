@@ -925,13 +925,22 @@ def test_an_expired_session_is_absent(any_store, calls, load):
     assert not calls.exists(SessionStore(), session.session_key)
 
 
-def test_a_session_that_expired_can_be_saved_by_who_holds_it(any_store, calls, load):
+def test_save_of_a_session_that_expired_meanwhile_never_creates(any_store, calls, load):
+    session = calls.start(a=1)
+    calls.set_expiry(session, -1)
+    calls.save(session)
+    is_kept = get_store().delete_user_session(session.store_key)
     session = calls.start(a=1)
     calls.set_expiry(session, -1)
     calls.save(session)
     calls.set_expiry(session, 60)
-    calls.save(session)
-    assert load(session.session_key)["a"] == 1
+    if is_kept:
+        calls.save(session)
+        assert load(session.session_key)["a"] == 1
+    else:  # The store forgot it.
+        with pytest.raises(UpdateError):
+            calls.save(session)
+        assert load(session.session_key) is None
 
 
 # Creation

@@ -8,8 +8,8 @@ in both directions. Only what comes out of that is kept.
 Private API of django.db.models.sql, read in Django 5.2, 6.0 and 6.1: Query.get_compiler(),
 SQLCompiler.as_sql(), .select and .get_converters(), InsertQuery.insert_values(),
 UpdateQuery.add_update_values(), Query.chain(), Field.get_placeholder() and its successor. It makes
-a load or a save two to seven times as cheap for the processor; see `python -m benchmarks`. BFF_SESSIONS_PLAIN_STATEMENTS=1 in the
-environment runs the plain querysets instead.
+a load seven times and a save twice as cheap for the processor; see `python -m benchmarks`.
+BFF_SESSIONS_PLAIN_STATEMENTS=1 in the environment runs the plain querysets instead.
 """
 
 from __future__ import annotations
