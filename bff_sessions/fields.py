@@ -53,7 +53,7 @@ class ExactTexts(In):
     def get_prep_lookup(self) -> Any:
         if self.rhs_is_direct_value():
             self.rhs = [text for text in self.rhs if not isinstance(text, str) or can_be_kept(text)]
-        return super().get_prep_lookup()  # type: ignore[no-untyped-call]
+        return super().get_prep_lookup()
 
 
 class UTCDateTimeField(models.DateTimeField):  # type: ignore[type-arg]
