@@ -1,1 +1,1 @@
-"""How fast the engine is beside the other engines that keep sessions in a database."""
+"""Benchmarks: compare the engine with other engines that store sessions in a database."""

@@ -1,4 +1,4 @@
-"""Compare the engines: python -m benchmarks --help."""
+"""Compare the session engines: python -m benchmarks --help."""
 
 from __future__ import annotations
 
@@ -18,10 +18,11 @@ __all__ = ["main"]
 
 
 def main(arguments: Sequence[str]) -> list[Result]:
+    """Measure, print and save what `arguments` ask for."""
     options = _options(arguments)
     engines = {name: engine for name, engine in ENGINES.items() if engine.is_installed}
     if missing := sorted(ENGINES.keys() - engines.keys()):
-        print(f"Left out, because they are not installed: {', '.join(missing)}.")
+        print(f"Not measured, because they are not installed: {', '.join(missing)}.")
     contestants = {name: (name, options.rows) for name in engines}
     results: list[Result] = []
     with named_databases(options.databases) as databases:
@@ -39,7 +40,7 @@ def main(arguments: Sequence[str]) -> list[Result]:
             print(table(measured), flush=True)
             results += measured
     if unnamed := [url for url in SERVERS.values() if not os.environ.get(url)]:
-        print(f"\nLeft out, because the environment names no server: {', '.join(unnamed)}.")
+        print(f"\nNot measured, because the environment names no server: {', '.join(unnamed)}.")
     if options.json:
         save_json(options.json, results)
     if options.chart:
@@ -53,7 +54,7 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--operations", nargs="+", default=[], metavar="NAME")
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--iterations", type=int, default=12, help="of an operation in a round")
-    parser.add_argument("--rows", type=int, default=20_000, help="sessions that are there before")
+    parser.add_argument("--rows", type=int, default=20_000, help="sessions in the table before")
     parser.add_argument("--quick", action="store_true", help="5 rounds of 10 among 2,000 rows")
     parser.add_argument("--json", type=Path, metavar="FILE", help="for pyperf")
     parser.add_argument("--chart", type=Path, metavar="FILE", help="SVG")

@@ -1,10 +1,9 @@
-"""How long the pages of the admin take among a million sessions, and with how many statements.
+"""Measure the admin among a million sessions: time and statements of each page.
 
     python -m benchmarks.admin [--databases NAME ...] [--rows N] [--rounds N]
 
-Wall time as the server's view has it, from request to rendered page, and the time that processors
-were at work for it: this process and, where Linux tells, the database's thread. The latter does
-not grow when others keep the machine busy.
+Wall time runs from the request to the rendered page. CPU time is that of this process and, on
+Linux, of the database's process or thread. It does not grow when the machine is busy otherwise.
 """
 
 from __future__ import annotations
@@ -27,6 +26,7 @@ _LIST = "/admin/bff_sessions/session/"
 
 
 def main(arguments: Sequence[str]) -> None:
+    """Measure on each database and print a table."""
     options = _options(arguments)
     named = [name for name, url in SERVERS.items() if os.environ.get(url)]
     if not named:
@@ -34,7 +34,7 @@ def main(arguments: Sequence[str]) -> None:
     with named_databases(options.databases or named) as databases:
         for database, url in databases.items():
             print(f"\n== {database}, {options.rows:,} rows", flush=True)
-            # A process, so that each database has a Django of its own.
+            # Each database needs a process, because Django is set up once in a process.
             arguments_of = (url, options.rows, options.rounds)
             process = get_context("spawn").Process(target=_measure, args=arguments_of)
             process.start()
@@ -50,7 +50,7 @@ def _measure(url: str, rows: int, rounds: int) -> None:
     django.setup()
     from django.test.utils import setup_test_environment
 
-    setup_test_environment()  # So that responses know their contexts.
+    setup_test_environment()  # Gives responses their contexts.
     with temporary_database():
         from benchmarks.admin_rows import add_sessions
 
@@ -68,7 +68,7 @@ def _measure(url: str, rows: int, rounds: int) -> None:
 
 
 def _times(rounds: int) -> dict[str, list[tuple[float, float, int, int]]]:
-    """Wall and processor time in ms, statements and rows shown, of each page and round."""
+    """Return wall time and CPU time in ms, statements and rows shown, by page and round."""
     from django.contrib.auth.models import User
     from django.db import connection
     from django.test import Client
@@ -79,7 +79,7 @@ def _times(rounds: int) -> dict[str, list[tuple[float, float, int, int]]]:
     pages = list(_pages(browser))
     database = _database_clock()
     figures: dict[str, list[tuple[float, float, int, int]]] = {name: [] for name, _, _ in pages}
-    for _round in range(rounds + 1):  # The first one warms up.
+    for _round in range(rounds + 1):  # The first round warms up.
         for name, address, prepare in pages:
             prepare()
             with CaptureQueriesContext(connection) as captured:
@@ -100,7 +100,7 @@ def _times(rounds: int) -> dict[str, list[tuple[float, float, int, int]]]:
 
 
 def _pages(browser: Any) -> Iterator[tuple[str, str, Callable[[], Any]]]:
-    """Name, address, and what to do before it is asked for."""
+    """Yield the name of each page, its address, and what to call before the request."""
     from django.core.cache import cache
 
     from benchmarks.admin_rows import ISSUER, RARE
@@ -110,7 +110,7 @@ def _pages(browser: Any) -> Iterator[tuple[str, str, Callable[[], Any]]]:
         pass
 
     def old_minute() -> None:
-        # What is kept for an hour stays.
+        # Figures that are cached for an hour stay.
         names = [name for name in cache._cache if ".now." in name]
         for name in names:
             del cache._cache[name], cache._expire_info[name]
@@ -144,7 +144,7 @@ def _pages(browser: Any) -> Iterator[tuple[str, str, Callable[[], Any]]]:
         ("subject", row.subject_id),
         ("sid", row.session_id),
         ("user", row.user_id),
-        ("nobody's", "nobody"),
+        ("unknown", "nobody"),
         ("issuer", f"iss:{row.issuer}"),
         ("unknown issuer", "iss:https://nobody.example"),
         ("issuer and subject", f"iss:{row.issuer} {row.subject_id}"),
@@ -153,11 +153,11 @@ def _pages(browser: Any) -> Iterator[tuple[str, str, Callable[[], Any]]]:
     yield "session", f"{_LIST}{row.pk}/change/", nothing
     yield "overview", f"{_LIST}overview/", nothing
     yield "overview, after a minute", f"{_LIST}overview/", old_minute
-    yield "overview, nothing kept", f"{_LIST}overview/", cache.clear
+    yield "overview, empty cache", f"{_LIST}overview/", cache.clear
 
 
 def _database_clock() -> Callable[[], float]:
-    """Seconds that the database's process or thread for our connection was at work."""
+    """Return a clock of the CPU seconds of the database's process or thread for our connection."""
     from django.db import connection
 
     with connection.cursor() as cursor:
@@ -169,7 +169,7 @@ def _database_clock() -> Callable[[], float]:
         (number,) = cursor.fetchone()
     clock = next(Path("/proc").glob(f"[0-9]*/task/{number}/schedstat"), None)
     if clock is None:
-        print("The database is elsewhere: CPU ms are this process's alone.")
+        print("The database runs on another machine: CPU ms are those of this process only.")
         return lambda: 0.0
     return lambda: int(clock.read_text().split()[0]) / 1e9
 

@@ -1,4 +1,4 @@
-"""A million sessions as a site has them after a month, made by the database itself."""
+"""A million sessions of one month, which the database itself inserts."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ _DAYS = 30
 _BATCH = 50_000
 _USERS = 100_000
 
-# Of n, the number of the row from 0 on, oldest first. Salts, so that columns do not go together.
+# n is the number of the row from 0 on, oldest first. Salts make the columns independent.
 _ANONYMOUS = "n % 10 = 7"
 _LOCAL = "n % 20 = 3"
 _COLUMNS = {
     "key": "CONCAT(MD5(CONCAT('a', n)), MD5(CONCAT('b', n)))",
-    # Few, and long ago: the hardest to find.
+    # A partition with few old sessions, which is the hardest to find.
     "partition": (
         f"CASE WHEN n % 97 = 0 AND n < {{rows}} / 100 THEN '{RARE}'"
         " WHEN n % 10 < 6 THEN 'shop' WHEN n % 10 < 9 THEN 'portal' ELSE 'back-office' END"
@@ -37,22 +37,22 @@ _COLUMNS = {
     "user_id": f"CASE WHEN {_ANONYMOUS} THEN NULL ELSE CONCAT(n * 1013 % {_USERS} + 1, '') END",
     "created": "{begin}",
     "renewed": "{begin}",
-    # One in a thousand never.
+    # One session in a thousand never expires.
     "expires": "CASE WHEN n % 1000 = 0 THEN NULL ELSE {end} END",
     "ticket": "{ticket}",
     "version": "1",
 }
-# Age in seconds: evenly, and then closer together by day and in the middle of the week.
+# Age in seconds: spread evenly, then denser in daytime and in the middle of the week.
 _EVENLY = f"({{rows}} - n) * {_DAYS * 86_400.0} / {{rows}}"
 _AGE = f"({_EVENLY} + 6900 * SIN({_EVENLY} / 13751) + 38500 * SIN({_EVENLY} / 96257))"
-# A fortnight from a renewal up to three weeks later.
+# Two weeks from a renewal, which is up to three weeks after the sign-in.
 _KEPT = "(1209600 + n * 1013 % 1814400)"
 _DIALECTS = {
     "postgresql": {
         "numbers": "generate_series({first}, {last}) AS n",
         "begin": f"now() - {_AGE} * interval '1 second'",
         "end": f"date_trunc('minute', now() - ({_AGE} - {_KEPT}) * interval '1 second')",
-        # 1,024 bytes, as a provider's tokens are.
+        # 1,024 bytes, the size of the tokens of a provider.
         "ticket": "decode(repeat(MD5(CONCAT('t', n)), 64), 'hex')",
     },
     "mysql": {
@@ -65,7 +65,7 @@ _DIALECTS = {
 
 
 def add_sessions(rows: int) -> None:
-    """Fill the tables of an empty database, and let it look at what it got."""
+    """Fill the tables of an empty database, and update its statistics."""
     User.objects.bulk_create(
         [User(pk=pk, username=f"user-{pk}", password="!") for pk in range(1, _USERS + 1)],
         batch_size=5_000,

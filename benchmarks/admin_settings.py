@@ -1,4 +1,4 @@
-"""Settings of benchmarks.admin; BENCH_DATABASE_URL says where."""
+"""Settings of benchmarks.admin; BENCH_DATABASE_URL names the database."""
 
 import environ
 

@@ -1,4 +1,4 @@
-"""Readers and writers of sessions, each a process, and how long they wait while others work."""
+"""Processes that read and write sessions, and how long they wait while a benchmark works."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ from benchmarks.worker import set_up
 __all__ = ["Bystanders", "Waits", "connect"]
 
 _CONTEXT = get_context("spawn")
-_PAUSE = 0.02  # Seconds between two requests of one process, at most; half of it on average.
+_PAUSE = 0.02  # At most so many seconds between two requests of a process; half on average.
 
 
 @dataclass(kw_only=True, slots=True)
 class Waits:
-    """What one kind of bystander met with in one phase."""
+    """The waiting times and errors of one kind of bystander in one phase."""
 
     seconds: list[float] = field(default_factory=list)
     errors: Counter[str] = field(default_factory=Counter)
 
     def milliseconds(self, share: float) -> float:
-        """So many of them, of 1, took no longer than that; 1 is the longest."""
+        """Return the quantile `share` of the waiting times; 1 is the longest."""
         ordered = sorted(self.seconds)
         return ordered[min(int(len(ordered) * share), len(ordered) - 1)] * 1e3
 
 
 class Bystanders:
-    """Processes that load sessions, or load, change and save them, when they are told to.
+    """Processes that load sessions, or load, change and save them, on command.
 
     Args:
-        keys: of the sessions; each process has its own among them.
+        keys: session keys. Each process uses a different part of them.
     """
 
     def __init__(self, url: str, name: str, keys: Sequence[str], readers: int, writers: int):
@@ -59,7 +59,7 @@ class Bystanders:
 
     @contextmanager
     def during(self, phase: str) -> Iterator[None]:
-        """They work; how long each took is added to ``waits[kind, phase]``."""
+        """Let them work, and add their waiting times to ``waits[kind, phase]``."""
         for pipe in self._pipes:
             pipe.send("work")
         yield
@@ -71,18 +71,19 @@ class Bystanders:
             self.waits[kind, phase].errors += errors
 
     def dismiss(self) -> None:
+        """End the processes."""
         for pipe, process in zip(self._pipes, self._processes, strict=True):
             pipe.close()
             process.join()
 
 
 def connect(url: str, name: str) -> None:
-    """Set up the Django of this process for the database `name` that another one has made."""
+    """Set up Django in this process for the database `name`, which another process has created."""
     set_up(OURS, url, "cleanup")
     from django.db import connection
 
     connection.settings_dict["NAME"] = name
-    connection.settings_dict["OPTIONS"].pop("timeout", None)  # Django's own default counts here.
+    connection.settings_dict["OPTIONS"].pop("timeout", None)  # Measure with Django's default.
     connection.ensure_connection()
 
 
@@ -108,9 +109,9 @@ def _work(pipe: Connection, url: str, name: str, keys: Sequence[str], writes: bo
                 except Exception as error:
                     waits.errors[str(error)] += 1
                 waits.seconds.append(perf_counter() - start)
-                # Told to rest, or it is time for the next one.
+                # Stop on command; otherwise the pause is over.
                 is_over = pipe.poll(random.uniform(0, _PAUSE))
             pipe.recv()
             pipe.send((waits.seconds, waits.errors))
     except EOFError:
-        pass  # Dismissed.
+        pass  # dismiss() has closed the pipe.

@@ -1,4 +1,4 @@
-"""The picture: a bar for each ratio, as SVG that needs no colour and knows dark mode."""
+"""The chart: one bar for each ratio, as SVG that is readable without colour and in dark mode."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from benchmarks.rounds import Result
 
 __all__ = ["draw"]
 
-# Told apart by how they are filled; the first is dark, the others are lines and grey.
+# Each engine has a filling of its own, so that colour has no meaning.
 _FILLS = {
     OURS: "ours",
     "contrib cached_db": "url(#lines)",
@@ -18,9 +18,9 @@ _FILLS = {
     "user-sessions": "none",
 }
 _FLOOR = "raw driver"
-_LONGEST = 2.0  # A bar that would be longer is cut, and its number says so.
+_LONGEST = 2.0  # A longer bar is cut, and an arrow beside its number shows that.
 _BAR, _GAP, _TOP = 11, 12, 78
-_LABELS, _PANEL, _UNIT = 140, 270, 100  # Widths: of the names, of a database, of a ratio of 1.
+_LABELS, _PANEL, _UNIT = 140, 270, 100  # Widths of the names, of a database and of a ratio of 1.
 
 _STYLE = """
 svg { --ink: #1f2328; --paper: #ffffff; --weak: #8c959f; --strong: #2f81f7 }
@@ -43,11 +43,12 @@ text {
 
 
 def draw(results: Sequence[Result]) -> str:
+    """Return the chart of `results` as SVG."""
     ratios = {(r.database, r.operation, r.contestant): r.ratio for r in results}
     databases = list(dict.fromkeys(r.database for r in results))
     engines = [name for name in _FILLS if any(r.contestant == name for r in results)]
     names = dict.fromkeys(r.operation for r in results)
-    # Without the asynchronous twins, which make it longer and tell the same.
+    # Without the asynchronous twins, which have nearly the same ratios.
     operations = [name for name in names if name[1:] not in names]
     group = _BAR * len(engines) + _GAP
     width, height = _LABELS + _PANEL * len(databases), _TOP + group * len(operations) + 8

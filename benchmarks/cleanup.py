@@ -1,11 +1,11 @@
-"""What clean-up does to others, and how long it takes beside one plain DELETE.
+"""Measure clean-up: how long other requests wait, and how long it takes beside one plain DELETE.
 
     python -m benchmarks.cleanup [--databases NAME ...] [--rows N] [--expired N] [--json FILE]
 
-A table of rows of about 1 KB, some of them expired, lying anywhere. Readers and writers are at
-work on live sessions. In each round they are measured while nothing else happens, during
-`cleanup_sessions` as it is without options, and during one DELETE of the same rows. At the end,
-without them: two clean-ups at once, and one of few rows, for its memory.
+The table has rows of about 1 KB, some of them expired, in random places. Readers and writers use
+live sessions. Each round measures them while nothing else happens, during `cleanup_sessions`
+without options, and during one DELETE of the same rows. At the end, without readers and writers,
+two clean-ups run at once, and one cleans up few rows to measure its memory.
 """
 
 from __future__ import annotations
@@ -32,19 +32,19 @@ __all__ = ["main"]
 
 _CONTEXT = get_context("spawn")
 _LIVE = 500  # Sessions that readers and writers use.
-_ORIGINALS = 20_000  # Of which the other rows are copies.
+_ORIGINALS = 20_000  # The other rows are copies of these.
 _BATCH = 500
 _DAY = 86_400
 
 
 def main(arguments: Sequence[str]) -> dict[str, Any]:
-    """What was measured on each database, as it is written to the file."""
+    """Measure on each database, and return what the file contains."""
     options = _options(arguments)
     results = {}
     with named_databases(options.databases) as databases:
         for database, url in databases.items():
             pipe, end = _CONTEXT.Pipe()
-            # A process, so that each database has a Django of its own.
+            # Each database needs a process, because Django is set up once in a process.
             process = _CONTEXT.Process(target=_measure, args=(end, url, options))
             process.start()
             end.close()
@@ -98,7 +98,7 @@ def _measure(pipe: Connection, url: str, options: argparse.Namespace) -> None:
 
 
 def _fill(rows: int, expired: int) -> list[str]:
-    """Add the rows, and keep a copy of those that have expired; keys of live sessions."""
+    """Add the rows, copy the expired ones, and return the session keys of live sessions."""
     from datetime import timedelta
 
     from django.db import connection
@@ -110,7 +110,7 @@ def _fill(rows: int, expired: int) -> list[str]:
 
     if connection.vendor == "sqlite":
         with connection.cursor() as cursor:
-            # Of this connection only; the others have what is default.
+            # For this connection only; the others have the defaults.
             cursor.execute("PRAGMA synchronous = OFF")
             cursor.execute("PRAGMA cache_size = -1000000")
     keys = []
@@ -123,9 +123,9 @@ def _fill(rows: int, expired: int) -> list[str]:
     originals = min(rows, _ORIGINALS)
 
     def row(number: int) -> Session:
-        # Spread evenly, and the moments not in the order of the table.
-        is_over = (number + 1) * expired // rows > number * expired // rows
-        moment = timedelta(seconds=1 + number * 7_919 % _DAY)
+        # Expired rows are spread evenly, and times are not in the order of the table.
+        is_expired = (number + 1) * expired // rows > number * expired // rows
+        distance = timedelta(seconds=1 + number * 7_919 % _DAY)
         return Session(
             key=text(64),
             partition="default",
@@ -134,7 +134,7 @@ def _fill(rows: int, expired: int) -> list[str]:
             user_id=str(number),
             created=now,
             renewed=now,
-            expires=now - moment if is_over else now + timedelta(days=1) + moment,
+            expires=now - distance if is_expired else now + timedelta(days=1) + distance,
             ticket=text(700).encode(),
         )
 
@@ -152,12 +152,12 @@ def _fill(rows: int, expired: int) -> list[str]:
 
 
 def _refill(number: int | None = None) -> None:
-    """Put the expired rows back, or so many of them, to where they were."""
+    """Insert the expired rows again, or `number` of them."""
     from django.db import connection
 
     from bff_sessions.models import Session
 
-    _tidy_up()  # So that PostgreSQL uses the same room again.
+    _tidy_up()  # Lets PostgreSQL reuse the space of the deleted rows.
     limit = "" if number is None else f" LIMIT {number}"
     with connection.cursor() as cursor:
         cursor.execute(f"INSERT INTO {Session._meta.db_table} SELECT * FROM expired{limit}")
@@ -183,7 +183,7 @@ def _run(
     *works: Callable[[], int],
     during: AbstractContextManager[None] | None = None,
 ) -> list[dict[str, Any]]:
-    """Do these at the same time, each in a process: what each removed, and what it took."""
+    """Run all `works` at the same time, each in a process, and return their figures."""
     pipes = []
     for work in works:
         pipe, end = _CONTEXT.Pipe()
@@ -203,13 +203,13 @@ def _time(pipe: Connection, url: str, name: str, work: Callable[[], int]) -> Non
     pipe.send("ready")
     pipe.recv()
     start = perf_counter()
-    removed = work()
+    deleted = work()
     seconds = perf_counter() - start
-    pipe.send({"removed": removed, "seconds": seconds, "peak MB": _peak_megabytes()})
+    pipe.send({"deleted": deleted, "seconds": seconds, "peak MB": _peak_megabytes()})
 
 
 def _peak_megabytes() -> float | None:
-    # resource.getrusage() would tell of the process that started this one, too.
+    # resource.getrusage() also includes the process that started this one.
     status = Path("/proc/self/status")
     if not status.exists():
         return None
@@ -222,9 +222,9 @@ def _clean_up() -> int:
 
     from django.core.management import call_command
 
-    said = StringIO()
-    call_command("cleanup_sessions", stdout=said)
-    return int(said.getvalue().split()[0])
+    output = StringIO()
+    call_command("cleanup_sessions", stdout=output)
+    return int(output.getvalue().split()[0])
 
 
 def _delete() -> int:
@@ -233,8 +233,8 @@ def _delete() -> int:
     from bff_sessions.models import Session
 
     rows = Session._base_manager.filter(expires__lte=timezone.now())
-    removed: int = rows._raw_delete(rows.db)
-    return removed
+    deleted: int = rows._raw_delete(rows.db)
+    return deleted
 
 
 def _text(database: str, result: dict[str, Any]) -> str:
@@ -252,7 +252,7 @@ def _text(database: str, result: dict[str, Any]) -> str:
     for label in ("clean-up", "DELETE", "two clean-ups", "few rows"):
         for run in result[label]:
             peak = "" if run["peak MB"] is None else f", {run['peak MB']:.0f} MB at most"
-            lines.append(f"{label:18}{run['removed']:8} rows in {run['seconds']:.2f} s{peak}")
+            lines.append(f"{label:18}{run['deleted']:8} rows in {run['seconds']:.2f} s{peak}")
     ratios = [
         own["seconds"] / plain["seconds"]
         for own, plain in zip(result["clean-up"], result["DELETE"], strict=True)

@@ -1,4 +1,4 @@
-"""The databases to measure on: SQLite, and every server that the environment names."""
+"""The databases to measure on: SQLite, and each server that the environment names."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from contextlib import contextmanager
 
 __all__ = ["SERVERS", "named_databases", "temporary_database"]
 
-# The same as for `python -m tests`.
+# The same variables as for `python -m tests`.
 SERVERS = {"PostgreSQL": "TEST_POSTGRESQL_URL", "MariaDB": "TEST_MARIADB_URL"}
 
 
 @contextmanager
 def named_databases(chosen: Sequence[str] = ()) -> Iterator[dict[str, str]]:
-    """Name and URL of each, or of those that are `chosen`, in whatever case."""
+    """Yield name and URL of each database, or of the `chosen` ones, in any case."""
     wanted = {name.lower() for name in chosen}
-    # Beside the code: a temporary folder may be kept in memory, where writing costs nothing.
+    # Not in a temporary folder, which may be in memory, where writes cost nothing.
     with tempfile.TemporaryDirectory(prefix="bench-", dir=".") as folder:
         urls = {"SQLite": f"sqlite:///{os.path.abspath(folder)}/db"}  # noqa: PTH100
         urls |= {name: os.environ[url] for name, url in SERVERS.items() if os.environ.get(url)}
         if unknown := wanted - {name.lower() for name in urls}:
             raise SystemExit(
-                f"Not a database that can be measured: {', '.join(sorted(unknown))}. "
-                f"Servers are named by {' and '.join(SERVERS.values())}."
+                f"Cannot measure on these databases: {', '.join(sorted(unknown))}. "
+                f"Name servers with {' and '.join(SERVERS.values())}."
             )
         yield {name: url for name, url in urls.items() if not wanted or name.lower() in wanted}
 
@@ -32,7 +32,7 @@ def named_databases(chosen: Sequence[str] = ()) -> Iterator[dict[str, str]]:
 @contextmanager
 def temporary_database() -> Iterator[str]:
     """Create the database of this process's settings, with its tables; drop it at the end."""
-    # As Django's test runner does, which knows how for each kind of database.
+    # Django's test runner creates databases of each kind in this way.
     from django.db import connection
 
     name = connection.settings_dict["NAME"]

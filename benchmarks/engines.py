@@ -1,4 +1,4 @@
-"""What is compared."""
+"""The session engines that are compared."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ __all__ = ["BASE", "CACHED", "ENGINES", "OURS", "Engine"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Engine:
-    """A session engine and how a project sets it up."""
+    """A session engine, and how a project sets it up."""
 
     module: str
-    """Of its `SessionStore`: SESSION_ENGINE."""
+    """SESSION_ENGINE: the module of its `SessionStore`."""
     app: str
     middleware: str = "django.contrib.sessions.middleware.SessionMiddleware"
     keeps_browser: bool = False
-    """Whether it keeps user agent and IP address of the browser, too."""
+    """True if it also stores user agent and IP address of the browser."""
     has_async: bool = False
-    """Whether its asynchronous methods are its own and keep all that the others keep."""
+    """True if it implements its asynchronous methods and they store the same data."""
     is_cached: bool = False
-    """Ours with a cache in front of its store."""
+    """True for our engine with a cache in front of its store."""
     is_raw: bool = False
-    """Not the engine but its statements, given to the driver of the database."""
+    """True for the statements of our engine, sent to the database driver directly."""
 
     @property
     def is_installed(self) -> bool:

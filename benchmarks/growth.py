@@ -1,9 +1,9 @@
-"""Whether sessions become slower as they become many, and what saves do to PostgreSQL's table.
+"""Compare small and large tables of sessions, and count PostgreSQL's HOT updates.
 
     python -m benchmarks.growth [--databases NAME ...] [--sizes SMALL LARGE] [--saves N]
 
-A small and a large table of the same engine take turns. On PostgreSQL an update that changes no
-indexed column and finds room in its page is a HOT update: it adds nothing to any index.
+A small and a large table of the same engine take turns. On PostgreSQL an update is a HOT update if
+it changes no indexed column and its page has space left. It adds no entry to any index.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ _SESSIONS = 100
 
 
 def main(arguments: Sequence[str]) -> None:
+    """Measure on each database and print the results."""
     options = _options(arguments)
     named = [name for name, url in SERVERS.items() if os.environ.get(url)]
     if not (options.databases or named):
@@ -47,7 +48,7 @@ def main(arguments: Sequence[str]) -> None:
                 )
                 print(table(results), flush=True)
                 if database == "PostgreSQL":
-                    # A process, so that each engine has a Django of its own.
+                    # Each engine needs a process, because Django is set up once in a process.
                     arguments_of = (engine, url, options.saves)
                     process = get_context("spawn").Process(target=_count, args=arguments_of)
                     process.start()
@@ -55,7 +56,7 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def _count(engine_name: str, url: str, saves: int) -> None:
-    """Save sessions again and again, and print what PostgreSQL counted."""
+    """Save sessions repeatedly, and print the updates that PostgreSQL counted."""
     set_up(engine_name, url, "saves")
     from benchmarks.sessions import Sessions
 
@@ -77,7 +78,7 @@ def _updates(table_name: str) -> tuple[int, int]:
     from django.db import connection
 
     with connection.cursor() as cursor:
-        # Otherwise it tells what it knew up to a second ago.
+        # Otherwise the counters may be a second old.
         cursor.execute("SELECT pg_stat_force_next_flush()")
         cursor.execute(
             "SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_user_tables WHERE relname = %s",

@@ -1,9 +1,9 @@
-"""Writers that save the same session at the same time, and what is left of their writes.
+"""Let writers save the same session at the same time, and count the lost writes.
 
     python -m benchmarks.lost_updates [--databases NAME ...] [--writers N ...] [--writes N]
 
-Each writer is a process with a counter of its own in the session: it loads, counts one up and
-saves, again and again. What was acknowledged and is not in the session at the end is lost.
+Each writer is a process with a counter of its own in the session. It loads the session, increases
+the counter and saves, repeatedly. An acknowledged write that the session lacks at the end is lost.
 """
 
 from __future__ import annotations
@@ -32,17 +32,18 @@ _PATIENCE = 60  # Seconds for all writers to start.
 
 
 def main(arguments: Sequence[str]) -> None:
+    """Measure on each database and print a table."""
     options = _options(arguments)
     print(f"{'':12}{'':20}{'':6}{'writers':>8}{'saved':>8}{'lost':>16}{'seconds':>9}  errors")
     engines = [BASE, OURS]
-    # Its cache has to be one that the processes share.
+    # The processes must share the cache.
     if os.environ.get("TEST_REDIS_URL"):
         engines.append(CACHED)
     with named_databases(options.databases) as databases:
         for database, url in databases.items():
             for engine in engines:
                 arguments_of = (database, url, engine, options.writers, options.writes)
-                # A process, so that each has a Django of its own.
+                # Each engine needs a process, because Django is set up once in a process.
                 process = _CONTEXT.Process(target=_race_all, args=arguments_of)
                 process.start()
                 process.join()
@@ -95,7 +96,7 @@ def _counter(number: int) -> str:
 
 
 def _run(race: _Race, writers: int) -> tuple[int, float, Counter[str]]:
-    """How many writes were acknowledged, in how many seconds, and what the others raised."""
+    """Return the number of acknowledged writes, the seconds, and the errors of the others."""
     barrier = _CONTEXT.Barrier(writers + 1)
     processes, pipes = [], []
     for number in range(writers):
@@ -149,7 +150,7 @@ def _write_all(pipe: Connection, barrier: Barrier, race: _Race, number: int) -> 
             except Exception as error:
                 errors[type(error).__name__] += 1
 
-    assert store(race.session_key)["user"] == "alice"  # Connected, before the others are awaited.
+    assert store(race.session_key)["user"] == "alice"  # Connects before the race begins.
     barrier.wait(_PATIENCE)
     if race.is_async:
         asyncio.run(awrite_all())

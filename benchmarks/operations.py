@@ -1,6 +1,6 @@
-"""What is measured. Each operation prepares, yields the call that is timed, and checks it.
+"""The measured operations. Each one prepares, yields the call that is timed, and checks it.
 
-What the call returned comes back from the `yield`. With `a`, it is the asynchronous twin.
+`yield` returns the result of the call. With ``a="a"`` the call is the asynchronous twin.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A Redis of one's own, to which anything may be done."""
+"""A Redis server of the benchmark's own, which it may flush and kill."""
 
 import signal
 import socket
@@ -11,7 +11,7 @@ __all__ = ["Redis", "trouble"]
 
 
 class Redis:
-    """A server of our own, on a free port."""
+    """A Redis server on a free port."""
 
     def __init__(self):
         with socket.socket() as free:
@@ -40,19 +40,19 @@ class Redis:
 
 
 def trouble(redis, seconds):
-    """What may befall a cache, spread over so many seconds."""
+    """Flush Redis, kill it, and restore an old snapshot, within so many seconds."""
     step = seconds / 6
     time.sleep(step)
-    print("  flushed", flush=True)
+    print("  Redis was flushed", flush=True)
     redis.say("flushall")
     time.sleep(step)
-    print("  killed, and back empty", flush=True)
+    print("  Redis was killed and restarts empty", flush=True)
     redis.kill()
     time.sleep(step / 2)
     redis.start()
     time.sleep(step / 2)
     redis.say("save")
     time.sleep(step / 4)
-    print("  killed, and back with a snapshot that is older", flush=True)
+    print("  Redis was killed and restarts with an older snapshot", flush=True)
     redis.kill()
     redis.start()

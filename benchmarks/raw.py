@@ -1,4 +1,4 @@
-"""The floor: the statements of our engine, given to the driver of the database directly."""
+"""The floor: the statements of our engine, sent to the database driver directly."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ __all__ = ["RAW"]
 
 
 class _Statement(Exception):
-    """Stops the engine at what it was about to tell the database."""
+    """Stops the engine before it sends a statement."""
 
     def __init__(self, sql: str, parameters: Any) -> None:
         super().__init__()
         if connection.vendor == "sqlite":
-            # Each driver has its own style; Django translates at every statement.
+            # SQLite's driver has another parameter style; Django translates it at each statement.
             sql = sql % {name: f":{name}" for name in parameters}
         self.sql = sql
         self.parameters = parameters
 
 
 def _statement(call: Callable[[], Any]) -> _Statement:
-    """What `call` would do, without doing it."""
+    """Return the statement that `call` would send."""
 
     def stop(execute: Any, sql: str, parameters: Any, many: bool, context: Any) -> Any:
         raise _Statement(sql, parameters)
@@ -38,7 +38,7 @@ def _statement(call: Callable[[], Any]) -> _Statement:
             call()
     except _Statement as statement:
         return statement
-    raise AssertionError("There was no statement.")
+    raise AssertionError("The call sends no statement.")
 
 
 def _read(statement: _Statement) -> Any:
@@ -57,7 +57,7 @@ def _cursor() -> Any:
     driver = connection.connection
     if connection.vendor != "postgresql":
         return driver.cursor()
-    # psycopg's own, that prepares what it executes often, and not Django's.
+    # psycopg's own cursor prepares frequent statements; Django's does not.
     import psycopg
 
     driver.prepare_threshold = 5
@@ -106,7 +106,7 @@ def change(sessions: Sessions) -> Steps:
 
 
 def cycle_key(sessions: Sessions) -> Steps:
-    # The key that it gets is lost, and so is the session.
+    # The new session key is lost, and the session with it.
     rows = yield partial(_write, _statement(sessions.known().cycle_key))
     assert rows == 1
 

@@ -1,4 +1,4 @@
-"""What was measured, as text and as a file that pyperf reads."""
+"""The results, as text and as a file that pyperf reads."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["save_json", "table"]
 
 
 def table(results: Sequence[Result]) -> str:
-    """Median microseconds of each, and in brackets the ratio to the base of the comparison."""
+    """Return a table of median microseconds, with the ratio to the base in brackets."""
     contestants = list(dict.fromkeys(result.contestant for result in results))
     cells = {
         (result.operation, result.contestant): f"{result.seconds * 1e6:.0f} ({result.ratio:.2f})"
@@ -32,10 +32,10 @@ def table(results: Sequence[Result]) -> str:
 
 
 def save_json(path: Path, results: Sequence[Result]) -> None:
-    """One benchmark for each result, one run for each round: its median and its ratio."""
+    """Save one benchmark for each result, with the median and the ratio of each round."""
     import pyperf
 
-    # Of this machine; once is enough. Its name is nobody's business.
+    # Collected once. The name of the machine is private.
     machine = pyperf.Run([1.0]).get_metadata()
     machine = {name: value for name, value in machine.items() if name != "hostname"}
     benchmarks = []

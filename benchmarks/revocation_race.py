@@ -1,18 +1,17 @@
-"""Are requests served as signed in after their session was revoked?
+"""Count requests that are served as signed in after their session was revoked.
 
     python benchmarks/revocation_race.py [--trouble] [--engine bff|cached_db|both]
 
-Readers in processes of their own load, and now and then save, the sessions that are being
-revoked one after the other; some of them dawdle between the database and the cache, as a thread
-does that has lost the processor. A request counts as a fault if it began after the call that
-revoked its session had returned, and still found somebody signed in.
+Reader processes load sessions and sometimes save them, while another process revokes one session
+after the other. Some readers pause between database and cache, like a thread that loses the CPU. A
+request is a fault if it began after the revocation had returned, and still found a signed-in user.
 
-With --trouble Redis is flushed, killed, and restarted from an old snapshot in the middle; then
-what counts is how long after its revocation a session was still served. That must not be more
-than MAX_STALE, so requests go on for longer than that after the last revocation.
+With --trouble Redis is flushed, killed and restarted from an old snapshot in the middle. Then the
+run measures how long a session was served after its revocation. This must not exceed MAX_STALE, so
+that requests continue for longer than that after the last revocation.
 
-Redis is one of its own. The database is made for the run, on the server that --database names,
-and dropped afterwards.
+The run starts a Redis server of its own. It creates a database on the server that --database
+names, and drops it afterwards.
 """
 
 from __future__ import annotations
@@ -73,9 +72,9 @@ def configure(engine, options, redis, *, fresh=False):
     django.setup()
 
 
-def dawdling(read):
+def paused(call):
     def slow(*args, **kwargs):
-        found = read(*args, **kwargs)
+        found = call(*args, **kwargs)
         if random.random() < 0.2:
             time.sleep(random.uniform(0, 0.005))
         return found
@@ -84,7 +83,7 @@ def dawdling(read):
 
 
 def load(engine, options, redis, keys, revoked_at, at, stop, results):
-    """A server process: requests of sessions that are about to be revoked, or have been."""
+    """Send requests with sessions that are about to be revoked or have been: a server process."""
     configure(engine, options, redis)
     from importlib import import_module
 
@@ -100,12 +99,12 @@ def load(engine, options, redis, keys, revoked_at, at, stop, results):
     else:
         slow = [(store_class, "_get_session_from_db"), (store_class.__mro__[1], "save")]
     for owner, verb in slow:
-        mock.patch.object(owner, verb, dawdling(getattr(owner, verb))).start()
+        mock.patch.object(owner, verb, paused(getattr(owner, verb))).start()
 
     loads = faults = errors = 0
     oldest = 0.0
     while not stop.is_set():
-        # Mostly those about which it is being decided.
+        # Mostly sessions whose revocation is in progress.
         index = at.value + random.randint(-5, 5)
         if random.random() < 0.2 or at.value == len(keys) - 1:
             index = random.randrange(max(at.value, 1))
@@ -131,7 +130,7 @@ def load(engine, options, redis, keys, revoked_at, at, stop, results):
 
 
 def revoke(engine, options, redis, keys, revoked_at, at, results):
-    """The operator's process."""
+    """Revoke one session after the other: the operator's process."""
     configure(engine, options, redis)
     from importlib import import_module
 
@@ -149,7 +148,7 @@ def revoke(engine, options, redis, keys, revoked_at, at, results):
             else:
                 store_class(key).delete()
         except Exception as error:
-            errors += 1  # Told to be not revoked, so not to be counted.
+            errors += 1  # The caller knows that it has failed, so that it does not count.
             if errors == 1:
                 print(f"  a revocation: {type(error).__name__}: {error}", flush=True)
         else:
@@ -173,7 +172,7 @@ def make_sessions(number):
 
 
 def run(engine, options):
-    """Everything about one engine; exits with 1 if it is ours and does not keep its promise."""
+    """Measure one engine; exit with 1 if our engine breaks its promise."""
     server = Redis()
     configure(engine, options, server.url, fresh=True)
     from django.db import connection, transaction
@@ -185,7 +184,7 @@ def run(engine, options):
         revoked_at = SPAWN.Array("d", len(keys), lock=False)
         at, stop = SPAWN.Value("i", 0, lock=False), SPAWN.Event()
         results, done = SPAWN.Queue(), SPAWN.Queue()
-        server.say("flushall")  # As after a night: nobody is in the cache.
+        server.say("flushall")  # Starts with an empty cache.
         shared = (engine, options, server.url, keys, revoked_at, at)
         readers = [
             SPAWN.Process(target=load, args=(*shared, stop, results))
@@ -197,7 +196,7 @@ def run(engine, options):
         if options.trouble:
             trouble(server, options.seconds)
         failed = done.get()
-        # What is served now has been revoked.
+        # All sessions have been revoked; serve requests for longer than a stale copy may live.
         time.sleep(options.max_stale + 2 if options.trouble else 1)
         stop.set()
         each = [results.get() for _ in readers]
@@ -226,9 +225,11 @@ def main():
     parser.add_argument("--engine", choices=[*ENGINES, "both"], default="both")
     parser.add_argument("--revocations", type=int, default=10_000)
     parser.add_argument("--readers", type=int, default=2)
-    parser.add_argument("--seconds", type=float, default=0, help="at least; spread evenly")
+    parser.add_argument(
+        "--seconds", type=float, default=0, help="duration of the revocations, at least"
+    )
     parser.add_argument("--max-stale", type=float, default=30)
-    parser.add_argument("--trouble", action="store_true", help="flush and kill a Redis of its own")
+    parser.add_argument("--trouble", action="store_true", help="flush and kill Redis")
     options = parser.parse_args()
     options.run = os.getpid()
     if options.trouble:
@@ -236,7 +237,7 @@ def main():
     print(f"MAX_STALE is {options.max_stale} s", flush=True)
     is_good = True
     for engine in ENGINES if options.engine == "both" else [options.engine]:
-        # Settings are for a whole process.
+        # Each engine needs a process, because Django is set up once in a process.
         process = SPAWN.Process(target=run, args=(engine, options))
         process.start()
         process.join()

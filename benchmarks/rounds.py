@@ -1,4 +1,4 @@
-"""Rounds in which the processes take turns, and what comes of them."""
+"""Rounds in which the processes take turns, and their results."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Result:
     rounds: list[float] = field(default_factory=list)
     """The median of each round, in seconds."""
     ratios: list[float] = field(default_factory=list)
-    """Of each round, to the base of the comparison in the same round."""
+    """For each round the ratio to the base in the same round."""
 
     @property
     def seconds(self) -> float:
@@ -47,11 +47,11 @@ def measure(
     rounds: int,
     iterations: int,
 ) -> list[Result]:
-    """Measure all `operations`, or those that are named.
+    """Measure `operations`, or all if it is empty.
 
     Args:
-        contestants: name -> engine and the number of rows that are there before.
-        base: the contestant that the others are compared with.
+        contestants: name -> engine, and the number of rows in the table before.
+        base: the contestant to which the others are compared.
     """
     results: dict[tuple[str, str], Result] = {}
     with _workers(url, contestants) as workers:
@@ -62,7 +62,7 @@ def measure(
             for operation in chosen:
                 turn = operation, iterations if number else min(iterations, 10)
                 names = [name for name in workers if operation in offered[name]]
-                # So that nobody always comes after the same one.
+                # A random order, so that no contestant always follows the same one.
                 random.shuffle(names)
                 medians = {}
                 for name in names:
@@ -84,7 +84,7 @@ def measure(
 def _workers(
     url: str, contestants: Mapping[str, tuple[str, int]]
 ) -> Iterator[dict[str, Connection]]:
-    # Not forked: each process is to set up a Django of its own.
+    # Spawned, because each process sets up Django with its own settings.
     context = get_context("spawn")
     workers = {}
     processes = []

@@ -1,4 +1,4 @@
-"""Rows that are there before anything is measured, added quickly through the engines' models."""
+"""Rows that fill the tables before the measurement, inserted through the engines' models."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ BROWSER = {
 }
 _USERS = 1_000
 _BATCH = 500
-# Sessions above this number are copies that differ in their keys: they are never loaded.
+# Sessions above this number are copies with other keys. They are never loaded.
 _REAL = 20_000
 
 _random = random.Random(1)  # The same for all engines.
@@ -45,7 +45,7 @@ def text(length: int, characters: str = VALID_KEY_CHARS) -> str:
 
 
 def tokens() -> dict[str, str]:
-    """What a provider gives, as long as it is in real life, and Django's token against CSRF."""
+    """Return tokens of a provider in realistic lengths, and Django's CSRF token."""
     characters = string.ascii_letters + string.digits
     sizes = {"access_token": 1_120, "id_token": 1_000, "_csrftoken": 32}
     return {name: text(size, characters) for name, size in sizes.items()}
@@ -68,7 +68,7 @@ def add_users() -> list[User]:
 
 
 def add_sessions(engine: Engine, users: Sequence[User], number: int) -> list[str]:
-    """Add so many signed-in sessions; the keys of those that can be loaded."""
+    """Add `number` signed-in sessions, and return the session keys of those that can be loaded."""
     real = min(number, _REAL)
     keys: list[str] = []
     for start in range(0, real, _BATCH):
@@ -78,11 +78,11 @@ def add_sessions(engine: Engine, users: Sequence[User], number: int) -> list[str
         rows = list(_rows(engine, sessions))
         model = type(rows[0])
         model._base_manager.bulk_create(rows)
-        # At once, so that the real ones lie all over the table.
+        # Copied in each batch, so that the real rows are spread over the table.
         copy_rows(rows, number // real - 1)
         keys += sessions
     with connection.cursor() as cursor:
-        # So that no server comes to do it in between.
+        # Now, so that no server does this during the measurement.
         statement = {"postgresql": "VACUUM ANALYZE", "mysql": "ANALYZE TABLE", "sqlite": "ANALYZE"}
         table = connection.ops.quote_name(model._meta.db_table)
         cursor.execute(f"{statement[connection.vendor]} {table}")
@@ -94,7 +94,7 @@ def _rows(engine: Engine, sessions: dict[str, dict[str, str]]) -> Iterator[model
     module = import_module(engine.module)
     now = timezone.now()
     for key, data in sessions.items():
-        # Saved at some time in their lives.
+        # Saved at a random time of their lifetime.
         age = timedelta(seconds=_random.randrange(settings.SESSION_COOKIE_AGE - 86_400))
         expires = now - age + timedelta(seconds=settings.SESSION_COOKIE_AGE)
         if engine.app == "bff_sessions":
@@ -142,12 +142,12 @@ def _our_row(key: str, data: dict[str, str], saved: datetime, expires: datetime)
 
 
 def copy_rows(rows: Sequence[models.Model], copies: int) -> None:
-    """Add rows that differ from these in their keys, made by the database itself."""
+    """Let the database add copies of `rows` with other keys."""
     if copies < 1:
         return
     meta = rows[0]._meta
     fields = [f for f in meta.concrete_fields if not isinstance(f, models.AutoField)]
-    key = fields[0]  # Of all these models.
+    key = fields[0]  # The first field is the key in each model.
     columns = {field.name: connection.ops.quote_name(str(field.column)) for field in fields}
     other = "CONCAT(MD5(CONCAT({0}, n)), SUBSTRING({0}, 33))"
     values = [

@@ -1,4 +1,4 @@
-"""The sessions of one engine, as the operations use them."""
+"""The sessions of one engine that the operations use."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["Sessions"]
 
 
 class Sessions:
-    """Those that are there, each for one use at a time, and what makes new ones."""
+    """The stored sessions, each for one use at a time, and a factory for new ones."""
 
     def __init__(self, engine: Engine, rows: int) -> None:
         store = import_module(engine.module).SessionStore
@@ -33,21 +33,21 @@ class Sessions:
         self.marks = count(1)
 
     def open(self, key: str | None = None) -> SessionBase:
-        """The session as a request has it before it has touched it."""
+        """Return a session as a request has it before the first access."""
         return self._open(key)
 
     def known(self) -> SessionBase:
-        """One that has been read."""
+        """Return a session that has been loaded."""
         session = self.open(self.take())
         assert session["access_token"]
         return session
 
     def take(self) -> str:
-        """The key of a session that nobody else uses until it is given back."""
+        """Return the session key of a session, and reserve it until give_back()."""
         return self._keys.popleft()
 
     def take_warm(self) -> str:
-        """The same of one that was read a moment ago, as by the request before."""
+        """Return the session key of a session that was loaded shortly before; see take()."""
         key = self.take()
         assert self.open(key).load()
         return key
@@ -66,12 +66,12 @@ class Sessions:
         return request
 
     def forget(self) -> None:
-        """Take out of the cache what the database will not remember either."""
+        """Delete the sessions from the cache, because their database is dropped, too."""
         if self._cache_prefix is not None:
             cache.delete_many([self._cache_prefix + key for key in self._keys])
 
 
 def fill(session: SessionBase, data: Mapping[str, str]) -> None:
-    # One by one: user-sessions learns of the user in no other way.
+    # One by one, because user-sessions finds the user in __setitem__().
     for name, value in data.items():
         session[name] = value

@@ -1,7 +1,7 @@
 """Settings of one process.
 
-BENCH_ENGINE is what it measures, BENCH_DATABASE_URL where, and BENCH_PURPOSE ends the name of
-the database that it creates for that.
+BENCH_ENGINE names the engine and BENCH_DATABASE_URL the server. The process creates a database
+whose name ends with BENCH_PURPOSE.
 """
 
 import environ
@@ -24,7 +24,7 @@ if engine.is_cached:
     BFF_SESSIONS = {"STORE": "bff_sessions.stores.cached.CachedUserSessionStore"}
 
 DATABASES = {"default": env.db("BENCH_DATABASE_URL")}
-# Never the database that is named, but one beside it.
+# Not the database that the URL names, but a new one beside it.
 own = f"bench_{env('BENCH_ENGINE')}_{env('BENCH_PURPOSE')}".replace(" ", "_").replace("-", "_")
 DATABASES["default"]["TEST"] = {"NAME": f"{DATABASES['default']['NAME']}_{own}"}
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
@@ -33,7 +33,7 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
 CACHES = {
     "default": {
         "BACKEND": "django.core.cache.backends.locmem.LocMemCache",
-        # Room for every session; it would be 300.
+        # Enough for all sessions; the default is 300.
         "OPTIONS": {"MAX_ENTRIES": 1_000_000},
     }
 }

@@ -1,4 +1,4 @@
-"""One view that reads the session, one that writes it."""
+"""A view that reads the session, and a view that writes it."""
 
 from django.http import HttpRequest, HttpResponse
 from django.urls import path

@@ -1,4 +1,4 @@
-"""A process that measures one engine on one database, whenever it is told to."""
+"""A process that measures one engine on one database, on command."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ __all__ = ["set_up", "work"]
 
 
 def set_up(engine: str, url: str, purpose: str) -> None:
-    """Set up the Django of this process; what needs it must be imported afterwards.
+    """Set up Django in this process. Import modules that need Django afterwards.
 
     Args:
-        purpose: part of the name of the database that it may create.
+        purpose: part of the name of the database that the process may create.
     """
     os.environ["DJANGO_SETTINGS_MODULE"] = "benchmarks.settings"
     os.environ["BENCH_ENGINE"] = engine
@@ -28,7 +28,7 @@ def set_up(engine: str, url: str, purpose: str) -> None:
 
 
 def work(pipe: Connection, engine_name: str, url: str, rows: int) -> None:
-    """Say which operations there are, then answer (operation, iterations) with seconds."""
+    """Send the names of the operations, then answer (operation, iterations) with seconds."""
     set_up(engine_name, url, str(rows))
     from asgiref.sync import sync_to_async
     from django.contrib.auth.signals import user_logged_in
@@ -40,7 +40,7 @@ def work(pipe: Connection, engine_name: str, url: str, rows: int) -> None:
     from benchmarks.raw import RAW
     from benchmarks.sessions import Sessions
 
-    # A write to the table of users, which is no session's doing.
+    # It writes to the table of users, which is not part of the measurement.
     user_logged_in.disconnect(dispatch_uid="update_last_login")
 
     engine = ENGINES[engine_name]
@@ -52,7 +52,7 @@ def work(pipe: Connection, engine_name: str, url: str, rows: int) -> None:
             while turn := pipe.recv():
                 name, iterations = turn
                 steps = [operations[name](sessions) for _ in range(iterations)]
-                # All are prepared before the first is timed, and timed before one is checked.
+                # Prepare all calls, then time all, then check all.
                 calls = [next(step) for step in steps]
                 done = asyncio.run(_atime(calls)) if name in ASYNC else _time(calls)
                 for step, (_, result) in zip(steps, done, strict=True):
@@ -62,10 +62,10 @@ def work(pipe: Connection, engine_name: str, url: str, rows: int) -> None:
                         continue
                 pipe.send([seconds for seconds, _ in done])
         except (EOFError, OSError, KeyboardInterrupt):
-            pass  # Whoever asked is gone.
+            pass  # The parent process has ended.
         finally:
             sessions.forget()
-            # The thread that asynchronous code reaches the database from has its own connection.
+            # Asynchronous code uses the database in a thread that has a connection of its own.
             asyncio.run(sync_to_async(connections.close_all)())
 
 

@@ -3,6 +3,8 @@ from django.utils.translation import gettext_lazy as _
 
 
 class BffSessionsConfig(AppConfig):
+    """The app; it connects the receivers of signals."""
+
     name = "bff_sessions"
     label = "bff_sessions"
     verbose_name = _("Server-side sessions")
@@ -11,7 +13,6 @@ class BffSessionsConfig(AppConfig):
     def ready(self) -> None:
         # They register themselves.
         from bff_sessions import checks as checks
-        from bff_sessions import cookies as cookies
         from bff_sessions.engine import moves
         from bff_sessions.oidc import outbox
 

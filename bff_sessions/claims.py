@@ -1,4 +1,4 @@
-"""What the front end may know of the signed-in user."""
+"""The claims that the front end may read of the signed-in user."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from typing import Any, Final
 
 from django.contrib.auth import SESSION_KEY, get_user
 from django.http import HttpRequest
-from django.views.decorators.debug import sensitive_variables
 
 from bff_sessions import conf
 from bff_sessions.id_tokens import ID_TOKEN, read_claims
 from bff_sessions.identity import identify
+from bff_sessions.secret import hidden_frames
 
 __all__ = ["STANDARD_CLAIMS", "session_user", "standard_claims"]
 
-# OpenID Connect Core 1.0, 5.1. A list of what is shown, not of what is hidden, so that tokens
-# and whatever else is kept beside the claims stay on the server.
+# OpenID Connect Core 1.0, 5.1. This lists what is shown, not what is hidden, so that tokens and
+# other values beside the claims stay on the server.
 STANDARD_CLAIMS: Final = (
     "name",
     "given_name",
@@ -41,22 +41,22 @@ STANDARD_CLAIMS: Final = (
 )
 
 
-@sensitive_variables()
+@hidden_frames()
 def standard_claims(request: HttpRequest) -> dict[str, Any]:
-    """The default of BFF_SESSIONS["USER_CLAIMS"].
+    """Return the claims of the signed-in user: the default of BFF_SESSIONS["USER_CLAIMS"].
 
-    ``iss``, ``sub`` and the standard claims that the session holds under
-    BFF_SESSIONS["CLAIMS_KEY"] or in mozilla-django-oidc's id token; without a provider, ``sub``
-    and what Django's user is called.
+    With a provider these are ``iss``, ``sub`` and the standard claims that the session holds under
+    BFF_SESSIONS["CLAIMS_KEY"] or in the ID token of mozilla-django-oidc. Without a provider they
+    are ``sub`` and the names of Django's user.
     """
     data = dict(request.session.items())
     identity = identify(data)
     if identity.issuer is not None:
         ids = {"iss": identity.issuer, "sub": identity.subject_id}
-        kept: Mapping[str, Any] = next(
-            (claims for claims in _kept_claims(data) if ids.items() <= claims.items()), {}
+        stored: Mapping[str, Any] = next(
+            (claims for claims in _stored_claims(data) if ids.items() <= claims.items()), {}
         )
-        return ids | {name: kept[name] for name in STANDARD_CLAIMS if name in kept}
+        return ids | {name: stored[name] for name in STANDARD_CLAIMS if name in stored}
     claims: dict[str, Any] = {"sub": identity.subject_id}
     if (user := session_user(request)) is not None:
         claims["preferred_username"] = user.get_username()
@@ -66,13 +66,13 @@ def standard_claims(request: HttpRequest) -> dict[str, Any]:
 
 
 def session_user(request: HttpRequest) -> Any:
-    """Return the user who is signed in to the session; None if there is none.
+    """Return the user who is signed in to the session; None for an anonymous session.
 
-    Usually that is ``request.user``. A library that lets operators act as somebody else puts
-    another user there.
+    Usually that is ``request.user``. A library that lets operators act as other users sets
+    ``request.user`` to another user.
     """
     user = getattr(request, "user", None)
-    # Looking at the user may end the session: of another password, for one.
+    # Reading the user may end the session, for example after a password change.
     user_id = None if user is None else str(user.pk)
     if user_id is None or SESSION_KEY not in request.session:
         return None
@@ -81,8 +81,8 @@ def session_user(request: HttpRequest) -> Any:
     return user if user is not None and user.is_authenticated else None
 
 
-def _kept_claims(data: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """What login libraries keep in the session; of the subject perhaps."""
+def _stored_claims(data: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """Yield the claims that login libraries store; they may belong to another subject."""
     if isinstance(claims := data.get(conf.CLAIMS_KEY), Mapping):
         yield claims
     with suppress(ValueError):

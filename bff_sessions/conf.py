@@ -1,145 +1,312 @@
-"""The keys of settings.BFF_SESSIONS with their defaults, read late.
+"""The settings in settings.BFF_SESSIONS: one table, from which checks and documentation derive.
 
-Use as ``conf.STORE``; ``override_settings(BFF_SESSIONS=...)`` takes effect at once.
+Read them late, as ``conf.STORE``: ``override_settings(BFF_SESSIONS=...)`` takes effect at once.
 """
 
 from __future__ import annotations
 
+import math
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
-from functools import cache
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from django.conf import settings
-from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
-from django.utils.module_loading import import_string
 
-STORE: str
-"""Dotted path of the `UserSessionStore` subclass."""
-PARTITION: str
-"""Name of this application among those that share the store; 1 to 100 characters."""
-ENCRYPTION_KEYS: Sequence[str | bytes] | None
-"""Master keys, newest first; None: SECRET_KEY and SECRET_KEY_FALLBACKS."""
-IDENTITY_RESOLVER: str
-"""Dotted path of a callable from session data (a dict) to an `Identity`."""
-CLAIMS_KEY: str
-"""Session key of a mapping with the claims ``iss``, ``sub`` and perhaps ``sid``."""
-ATOMIC_KEYS: Collection[str]
-"""Session keys whose dictionaries never merge: each is one value, as token sets are."""
-RENEW_AFTER: float | None
-"""Fraction of the lifetime, 0 to 1, after which a request that only reads renews the session; None:
-only a save does."""
-ABSOLUTE_LIFETIME: timedelta | None
-"""How long a session lives after sign-in at most, however often it is renewed; None: no limit."""
-MAX_SESSIONS_PER_SUBJECT: int | None
-"""Live sessions that a subject may have in this partition; None: no limit."""
-CACHED_STORE: str
-"""Dotted path of the store behind the cache, where STORE is `CachedUserSessionStore`."""
-CACHE: str
-"""Alias in settings.CACHES of the cache in front of it."""
-MAX_STALE: float
-"""Seconds after which a cached session is asked for again in the store; 1 or more."""
-TAKE_OVER: str | None
-"""Dotted path of the session engine that was used before, whose sessions move here when their
-cookies come; None: they do not."""
-PROVIDERS: dict[str, dict[str, Any]]
-"""The OpenID Providers by their issuers, see `bff_sessions.oidc.providers`."""
-BACKCHANNEL_LOGOUT: dict[str, Any]
-"""How their logout tokens are taken, see `bff_sessions.oidc.options`."""
-ENDPOINTS: Collection[str]
-"""Names of the endpoints of `bff_sessions.urls` that are switched on."""
-DEVICE: dict[str, Any] | None
-"""What is kept of the device that a session is used with, see `bff_sessions.device.options`; None:
-nothing."""
-ANONYMOUS_STATUS: int
-"""What ``GET user`` answers while nobody is signed in: 401, or 200 with ``null``."""
-USER_CLAIMS: str
-"""Dotted path of a callable from the request to the claims that ``GET user`` shows."""
-LOGIN_URL: str | None
-"""Where the login library begins: an URL, or the name of one; None: settings.LOGIN_URL."""
-LOGIN_NEXT_PARAMETER: str
-"""The parameter by which it is told where to lead afterwards."""
-TOKENS: str
-"""Dotted path of the function that knows where tokens live in session data, see
-`bff_sessions.oidc.tokens`."""
-TOKEN_REVOCATION: dict[str, Any] | None
-"""How tokens of ended sessions are revoked, see `bff_sessions.oidc.options`; None: they are not."""
-ACCESS_TOKEN_MARGIN: float
-"""Seconds before it expires from which on an access token is refreshed."""
+from bff_sessions.contract import check_text, is_moment
+from bff_sessions.options import Option, declared, option
+from bff_sessions.rules import (
+    CALLABLE,
+    DICTIONARY,
+    POSITIVE_TIMEDELTA,
+    Rule,
+    checked_elsewhere,
+    import_callable,
+    is_list,
+    is_number,
+    is_text,
+    one_of,
+    or_none,
+    some_of,
+)
+from bff_sessions.rules import ENCRYPTION_KEYS as KEYS
 
-DEFAULTS: Final[dict[str, Any]] = {
-    "STORE": "bff_sessions.stores.orm.OrmUserSessionStore",
-    "PARTITION": "default",
-    "ENCRYPTION_KEYS": None,
-    "IDENTITY_RESOLVER": "bff_sessions.identity.resolve_identity",
-    "CLAIMS_KEY": "oidc",
-    "ATOMIC_KEYS": [],
-    "RENEW_AFTER": None,
-    "ABSOLUTE_LIFETIME": None,
-    "MAX_SESSIONS_PER_SUBJECT": None,
-    "CACHED_STORE": "bff_sessions.stores.orm.OrmUserSessionStore",
-    "CACHE": "default",
-    "MAX_STALE": 30,
-    "TAKE_OVER": None,
-    "PROVIDERS": {},
-    "BACKCHANNEL_LOGOUT": {},
-    "ENDPOINTS": ["user", "sessions", "login", "logout", "my-sessions"],
-    "DEVICE": None,
-    "ANONYMOUS_STATUS": 401,
-    "USER_CLAIMS": "bff_sessions.claims.standard_claims",
-    "LOGIN_URL": None,
-    "LOGIN_NEXT_PARAMETER": "next",
-    "TOKENS": "bff_sessions.oidc.tokens.keep_tokens",
-    "TOKEN_REVOCATION": {},
-    "ACCESS_TOKEN_MARGIN": 60,
-}
+_ENDPOINTS: Final = ("user", "sessions", "login", "logout", "my-sessions")
 
 
-def __getattr__(name: str) -> Any:
+def _is_partition(value: object) -> bool:
     try:
-        default = DEFAULTS[name]
-    except KeyError:
-        raise AttributeError(f"BFF_SESSIONS has no setting {name!r}.") from None
-    # Kept as an attribute: every request asks several times.
-    value = globals()[name] = getattr(settings, "BFF_SESSIONS", {}).get(name, default)
-    return value
+        check_text("PARTITION", value, max_length=100)
+    except (TypeError, ValueError):
+        return False
+    return value is not None
+
+
+STORE: str = option(
+    "bff_sessions.stores.orm.OrmUserSessionStore",
+    checked_elsewhere("the dotted path of a UserSessionStore subclass"),
+    check="E005",
+    import_check="E004",
+    hint="Give the dotted path of a UserSessionStore subclass.",
+    doc="The `UserSessionStore` that keeps the sessions",
+)
+PARTITION: str = option(
+    "default",
+    Rule("a name of 1 to 100 characters", _is_partition),
+    check="E007",
+    hint="Give the name of the application.",
+    doc=(
+        "Name of this application among those that share the store. No other application sees "
+        "its sessions"
+    ),
+)
+ENCRYPTION_KEYS: Sequence[str | bytes] | None = option(
+    None,
+    KEYS,
+    check="E008",
+    hint=(
+        "Give random strings, newest first; "
+        'python -c "import secrets; print(secrets.token_urlsafe(48))" makes one.'
+    ),
+    doc=(
+        "Encryption keys, newest first: the first encrypts, all decrypt. `None` takes "
+        "`SECRET_KEY` and `SECRET_KEY_FALLBACKS`"
+    ),
+)
+RENEW_AFTER: float | None = option(
+    None,
+    or_none(Rule("a number between 0 and 1", lambda value: is_number(value) and 0 < value < 1)),
+    check="E013",
+    hint="Give the fraction of the lifetime after which to renew, for example 0.5.",
+    doc=(
+        "Fraction of the lifetime after which a request that only reads renews session and "
+        "cookie; `None`: only a save does, as in Django"
+    ),
+)
+ABSOLUTE_LIFETIME: timedelta | None = option(
+    None,
+    or_none(POSITIVE_TIMEDELTA),
+    check="E014",
+    hint="Give a timedelta, for example timedelta(hours=12), or None.",
+    doc="How long a session lives after sign-in at most, however often it is renewed",
+)
+MAX_SESSIONS_PER_SUBJECT: int | None = option(
+    None,
+    or_none(
+        Rule(
+            "a whole number from 1",
+            lambda value: is_number(value) and isinstance(value, int) and value > 0,
+        )
+    ),
+    check="E015",
+    hint="Give a whole number from 1, or None.",
+    doc=(
+        "Live sessions of a subject (of one issuer, in this partition); signing in once more "
+        "ends the one that signed in first, by the clocks of your hosts"
+    ),
+)
+IDENTITY_RESOLVER: str = option(
+    "bff_sessions.identity.resolve_identity",
+    CALLABLE,
+    check="E006",
+    hint="Give the dotted path of a callable from session data to an Identity.",
+    doc="A callable from session data (a dictionary) to `bff_sessions.Identity`",
+)
+CLAIMS_KEY: str = option(
+    "oidc",
+    checked_elsewhere("a key of session data that nothing else uses"),
+    check="E016",
+    hint="Name the key of session data that holds iss, sub and sid, for example 'oidc'.",
+    doc="Key of session data of a mapping with `iss`, `sub` and, if the provider gives one, `sid`",
+)
+ATOMIC_KEYS: Collection[str] = option(
+    [],
+    Rule(
+        "a list of keys of session data",
+        lambda value: is_list(value) and all(isinstance(key, str) and key for key in value),
+    ),
+    check="E017",
+    hint="Name the keys as text, for example ['tokens'].",
+    doc=(
+        "Keys of session data whose dictionaries are never merged: the last writer's dictionary "
+        "replaces the other. Claims and tokens under `CLAIMS_KEY` and those of "
+        "mozilla-django-oidc are never merged either"
+    ),
+)
+CACHED_STORE: str = option(
+    "bff_sessions.stores.orm.OrmUserSessionStore",
+    checked_elsewhere("the dotted path of a UserSessionStore subclass without a cache"),
+    check="E010",
+    import_check="E009",
+    hint="Give the dotted path of a UserSessionStore subclass without a cache.",
+    doc="The store behind the cache, if `STORE` is the cached one",
+)
+CACHE: str = option(
+    "default",
+    checked_elsewhere("an alias in CACHES"),
+    check="E011",
+    hint="Name a cache that is in CACHES.",
+    doc="The cache in front of it",
+)
+MAX_STALE: float = option(
+    30,
+    Rule(
+        "a number of seconds, 1 or more",
+        lambda value: is_number(value) and 1 <= value < math.inf,
+    ),
+    check="E012",
+    hint="Give the seconds for which a lost revocation may go unnoticed, 30 for example.",
+    doc="After this time the store is asked again for a cached session",
+)
+TAKE_OVER: str | None = option(
+    None,
+    checked_elsewhere("the dotted path of a session engine with a table of its own, or None"),
+    check="E060",
+    import_check="E061",
+    hint="Give the engine that was in SESSION_ENGINE before, and keep its app installed.",
+    doc=(
+        "The previous session engine. A session moves here when its browser sends its cookie, "
+        "unless a ban matches it"
+    ),
+)
+PROVIDERS: dict[str, dict[str, Any]] = option(
+    {},
+    Rule(
+        "a dictionary of dictionaries",
+        lambda value: (
+            isinstance(value, dict) and all(isinstance(each, dict) for each in value.values())
+        ),
+        is_secret=True,
+    ),
+    check="E020",
+    hint="Write {'https://idp.example': {'CLIENT_ID': 'shop'}}, for example.",
+    doc="The OpenID Providers by their issuers",
+)
+BACKCHANNEL_LOGOUT: dict[str, Any] = option(
+    {},
+    DICTIONARY,
+    check="E031",
+    hint="Write {'STRICT_TYP': True}, for example.",
+    doc="How they may end sessions",
+)
+TOKENS: str = option(
+    "bff_sessions.oidc.tokens.keep_tokens",
+    CALLABLE,
+    check="E041",
+    import_check="E040",
+    hint="Give the dotted path of a function like bff_sessions.oidc.tokens.keep_tokens.",
+    doc="A callable that knows where tokens live in session data",
+)
+ACCESS_TOKEN_MARGIN: float = option(
+    60,
+    Rule("a number of seconds, 0 or more", is_moment),
+    check="E042",
+    hint="Give the seconds for which an access token must still be valid, for example 60.",
+    doc=(
+        "An access token that is valid for less is refreshed; a fifth of its lifetime if that "
+        "is less"
+    ),
+)
+TOKEN_REVOCATION: dict[str, Any] | None = option(
+    {},
+    or_none(DICTIONARY),
+    check="E043",
+    hint="Write {'EXPIRED_SESSIONS': True}, for example; None revokes no tokens.",
+    doc="How tokens of ended sessions are revoked; `None`: not at all",
+)
+ENDPOINTS: Collection[str] = option(
+    list(_ENDPOINTS),
+    some_of(_ENDPOINTS, "a list of endpoints", may_be_empty=True),
+    check="E050",
+    hint=f"Give some of {', '.join(_ENDPOINTS)}, or an empty list.",
+    doc=(
+        "The endpoints that are switched on. All are, where the URLs are included: each "
+        "protects itself"
+    ),
+)
+DEVICE: dict[str, Any] | None = option(
+    None,
+    or_none(DICTIONARY),
+    check="E070",
+    hint="Write {'USER_AGENT': True, 'ADDRESS': 'truncated'}, for example.",
+    doc="What is stored of the device that uses a session; `None`: nothing",
+)
+ANONYMOUS_STATUS: int = option(
+    401,
+    one_of(401, 200),
+    check="E051",
+    hint="Give 401, or 200 for a null.",
+    doc="What `GET user` answers while no user is signed in; with 200 the answer is `null`",
+)
+USER_CLAIMS: str = option(
+    "bff_sessions.claims.standard_claims",
+    CALLABLE,
+    check="E052",
+    hint="Give the dotted path of a callable from a request to a dictionary.",
+    doc="A callable from the request to the claims that `GET user` shows",
+)
+LOGIN_URL: str | None = option(
+    None,
+    checked_elsewhere("a URL or the name of one, or None"),
+    check="E054",
+    hint="Give the URL, or the name of the URL, at which the login library begins.",
+    doc="Where your login library begins; `None` takes Django's `LOGIN_URL`",
+)
+LOGIN_NEXT_PARAMETER: str = option(
+    "next",
+    Rule("the name of a parameter", is_text),
+    check="E053",
+    hint="Give the parameter that the login library takes, 'next' for example.",
+    doc="The parameter that tells it where to lead afterwards",
+)
+
+SETTINGS: Final[Mapping[str, Option]] = declared(globals())
+"""The table: what is declared of each setting, by its name."""
+
+for _name in SETTINGS:
+    del globals()[_name]  # From now on __getattr__() finds the values.
+
+
+if not TYPE_CHECKING:  # Type checkers know the settings, and refuse other names.
+
+    def __getattr__(name: str) -> Any:
+        try:
+            default = SETTINGS[name].default
+        except KeyError:
+            raise AttributeError(f"BFF_SESSIONS has no setting {name!r}.") from None
+        # Kept as an attribute, because every request reads several.
+        value = globals()[name] = getattr(settings, "BFF_SESSIONS", {}).get(name, default)
+        return value
+
+
+def place_of(name: str) -> str:
+    """Return how texts name the setting `name`."""
+    return f"BFF_SESSIONS[{name!r}]"
+
+
+def check(name: str, value: object) -> None:
+    """Refuse a `value` that the setting `name` must not have.
+
+    Raises:
+        SettingInvalid: naming the setting, and the value unless it is secret.
+    """
+    SETTINGS[name].rule.check(place_of(name), value)
 
 
 def load_callable(name: str) -> Any:
-    """The callable whose dotted path is the value of the setting `name`.
+    """Return the callable whose dotted path is the value of the setting `name`.
 
     Raises:
-        ImproperlyConfigured: if it cannot be imported (with a cause) or called.
+        SettingInvalid: as import_callable().
     """
-    # Every save asks for one: by the attribute, which is kept.
-    return import_callable(getattr(sys.modules[__name__], name), f"BFF_SESSIONS[{name!r}]")
-
-
-def import_callable(path: Any, place: str) -> Any:
-    """The callable at the dotted `path`, for which `place` says where it is set.
-
-    Raises:
-        ImproperlyConfigured: as load_callable().
-    """
-    try:
-        found = _import(path)
-    except Exception as error:
-        raise ImproperlyConfigured(
-            f"{place} cannot be imported: {path!r:.120} ({error})."
-        ) from error
-    if not callable(found):
-        raise ImproperlyConfigured(f"{place} is not callable: {path!r:.120}.")
-    return found
-
-
-_import = cache(import_string)
+    # By the attribute, which is kept: every save asks for one.
+    return import_callable(getattr(sys.modules[__name__], name), place_of(name))
 
 
 def _forget(*, setting: str, **kwargs: Any) -> None:
     if setting == "BFF_SESSIONS":
-        for name in DEFAULTS:
+        for name in SETTINGS:
             globals().pop(name, None)
 
 

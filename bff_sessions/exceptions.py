@@ -7,7 +7,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from django.contrib.sessions.backends.base import UpdateError
+    from django.contrib.sessions.exceptions import SessionInterrupted
 
 __all__ = [
     "AbilityMissing",
@@ -26,7 +26,13 @@ __all__ = [
 
 
 class BffSessionsError(Exception):
-    """Root of the package's own errors."""
+    """Root of the package's own errors.
+
+    The first line of a class's docstring is the text of an error that is raised without one.
+    """
+
+    def __str__(self) -> str:
+        return super().__str__() or (self.__doc__ or "").partition("\n")[0]
 
 
 class AbilityMissing(BffSessionsError):
@@ -87,20 +93,21 @@ class SignInEnded(SignInRequired):
 
 if TYPE_CHECKING:
 
-    class SessionConflict(BffSessionsError, UpdateError):
+    class SessionConflict(BffSessionsError, SessionInterrupted):
         """A save met so many concurrent saves of the same session that it gave up.
 
-        An ``UpdateError``, so Django's middleware answers it as it answers a lost session.
+        The session lives on. A ``SessionInterrupted``, so Django answers it as it answers a lost
+        session, in the middleware and in a view.
         """
 
 
 @cache
 def _session_conflict() -> type[Exception]:
-    from django.contrib.sessions.backends.base import UpdateError
+    from django.contrib.sessions.exceptions import SessionInterrupted
 
     text = "A save met so many concurrent saves of the same session that it gave up."
     namespace = {"__doc__": text, "__module__": __name__}
-    return type("SessionConflict", (BffSessionsError, UpdateError), namespace)
+    return type("SessionConflict", (BffSessionsError, SessionInterrupted), namespace)
 
 
 def __getattr__(name: str) -> Any:

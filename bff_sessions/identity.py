@@ -1,4 +1,4 @@
-"""Whose session it is: from session data to issuer, subject, session id and user."""
+"""The identity of a session: issuer, subject, session ID and user, resolved from its data."""
 
 from __future__ import annotations
 
@@ -31,38 +31,42 @@ __all__ = [
 
 logger = logging.getLogger(__name__)
 
-# Private: written by bind_identity() and read by resolve_identity().
+# bind_identity() writes this key and resolve_identity() reads it.
 _BINDING = "_bff_identity"
 _SOURCES = frozenset({_BINDING, *MOZILLA_TOKENS})
-# Names by which a mapping is one of claims or tokens.
+# A mapping with one of these keys holds claims or tokens.
 _OF_SIGN_IN = frozenset({"iss", "sub", "access_token", "refresh_token", "id_token"})
-# django.contrib.auth.SESSION_KEY; importing that package here would import models too early.
+# django.contrib.auth.SESSION_KEY. An import of that package would load models too early.
 AUTH_USER_ID = "_auth_user_id"
-# Of all keys of django.contrib.auth: what login() writes is one value.
+# The prefix of all keys that django.contrib.auth.login() writes. They are one value.
 _AUTH_USER = "_auth_user_"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Identity:
-    """Who is signed in; everything is None while nobody is."""
+    """The signed-in person; every field is None for an anonymous session."""
 
     issuer: str | None = None
-    """The ``iss`` claim; None where there is no provider."""
+    """The ``iss`` claim; None without a provider."""
     subject_id: str | None = None
-    """The ``sub`` claim, or Django's user where there is no provider."""
+    """The ``sub`` claim; without a provider the primary key of Django's user."""
     session_id: str | None = None
-    """The ``sid`` claim; None where the provider gives none."""
+    """The ``sid`` claim; None if the provider sends none."""
     user_id: str | None = None
-    """Primary key of Django's user, as text."""
+    """The primary key of Django's user, as text."""
     auth_time: float | None = field(default=None, compare=False)
-    """When they signed in at the provider, in seconds since 1970: the ``auth_time`` claim, or else
-    the ``iat`` of the id token; None where that is unknown."""
+    """The time of the sign-in at the provider, in seconds since 1970; None if it is unknown.
+
+    This is the ``auth_time`` claim, or else the ``iat`` claim of the ID token.
+    """
 
     def __post_init__(self) -> None:
         for name in ("issuer", "subject_id", "session_id", "user_id"):
             check_text(name, getattr(self, name))
         if self.subject_id is None and (self.issuer, self.session_id, self.user_id) != (None,) * 3:
-            raise ValueError("An identity without subject_id is nobody's: give it too, or nothing.")
+            raise ValueError(
+                "subject_id must be set if issuer, session_id or user_id is; it is None."
+            )
 
 
 ANONYMOUS = Identity()
@@ -76,18 +80,19 @@ def bind_identity(
     issuer: str | None = None,
     auth_time: float | None = None,
 ) -> None:
-    """Say whose session the request's is, from the next save on. Call it when signing in.
+    """Bind the session of `request` to a person, from its next save on. Call this at sign-in.
 
     Args:
         subject_id: the ``sub`` claim.
-        session_id: the ``sid`` claim, where the provider gives one.
-        issuer: the ``iss`` claim; None where there is no provider.
-        auth_time: the ``auth_time`` claim, or else the id token's ``iat``. A logout that comes
-            while somebody signs in is told from it.
+        session_id: the ``sid`` claim, if the provider sends one.
+        issuer: the ``iss`` claim; None without a provider.
+        auth_time: the ``auth_time`` claim, or else the ``iat`` claim of the ID token. It decides
+            whether a logout that arrives during the sign-in ends this session.
 
     Raises:
-        TypeError, ValueError: if one of them is not a string, blank or too long (more than 255
-            characters).
+        TypeError: if a text is not a string.
+        ValueError: if a text is blank or longer than 255 characters, or if `auth_time` is not a
+            number of seconds since 1970.
     """
     request.session[_BINDING] = _to_binding(subject_id, session_id, issuer, auth_time)
 
@@ -116,14 +121,17 @@ def _to_binding(
 
 
 def resolve_identity(data: Mapping[str, Any]) -> Identity:
-    """The default of BFF_SESSIONS["IDENTITY_RESOLVER"].
+    """Return the identity in `data`: the default of BFF_SESSIONS["IDENTITY_RESOLVER"].
 
-    Reads what bind_identity() wrote; else a mapping with ``iss``, ``sub`` and perhaps ``sid``
-    under BFF_SESSIONS["CLAIMS_KEY"]; else the id token of mozilla-django-oidc; else Django's
-    signed-in user.
+    The first of these decides:
+
+    1. the values that bind_identity() wrote;
+    2. a mapping with ``iss``, ``sub`` and perhaps ``sid`` under BFF_SESSIONS["CLAIMS_KEY"];
+    3. the ID token of mozilla-django-oidc;
+    4. Django's signed-in user.
 
     Raises:
-        ValueError: if a claim is too long to be kept.
+        ValueError: if a claim is too long for the store.
     """
     user_id = data.get(AUTH_USER_ID)
     user_id = None if user_id is None else str(user_id)
@@ -162,10 +170,10 @@ def _from_id_token(token: object, user_id: str | None) -> Identity | None:
     try:
         identity = _from_claims(read_claims(token), user_id)
         if identity is None:
-            raise ValueError("it has no issuer or no subject")
+            raise ValueError("it has no iss or no sub claim")
     except ValueError as error:
-        # The library's own, so that whoever saves the session can do nothing about it.
-        logger.warning("The id token in a session says of nobody whose it is: %s.", error)
+        # Not raised: the library stored the token, and the code that saves cannot change that.
+        logger.warning("The ID token in a session does not identify a person: %s.", error)
         return None
     return identity
 
@@ -177,25 +185,25 @@ def _claim(claims: Mapping[Any, Any], name: str) -> str | None:
 
 def _auth_time(claims: Mapping[Any, Any]) -> float | None:
     # OpenID Connect Core 1.0, 2: auth_time is OPTIONAL, iat is not.
-    moments = (claims.get(name) for name in ("auth_time", "iat"))
-    return next((moment for moment in moments if is_moment(moment)), None)
+    times = (claims.get(name) for name in ("auth_time", "iat"))
+    return next((time for time in times if is_moment(time)), None)
 
 
 def is_claims_key(key: object) -> bool:
-    """Whether `key` is fit for BFF_SESSIONS["CLAIMS_KEY"]: text, and not taken."""
+    """Return whether `key` is valid for BFF_SESSIONS["CLAIMS_KEY"]: text, and not in use."""
     taken = (_BINDING, ID_TOKEN, AUTH_USER_ID)
     return isinstance(key, str) and bool(key.strip()) and key not in taken
 
 
 def has_several_sources(data: Mapping[str, Any]) -> bool:
-    """Return whether more than one key of `data` can say who is signed in at a provider."""
+    """Return whether more than one key of `data` can identify a person at a provider."""
     return (_BINDING in data) + (conf.CLAIMS_KEY in data) + (ID_TOKEN in data) > 1
 
 
 def sign_in_part(key: object) -> str | None:
-    """Return the name of the part of a sign-in that the session key `key` holds; None for others.
+    """Return the part of a sign-in that session data holds under `key`; None for other keys.
 
-    Two keys with the same name belong together: whoever writes one means all of them.
+    Keys with the same part are one value: a request that writes one of them means all of them.
     """
     if key in (_BINDING, conf.CLAIMS_KEY):
         return str(key)
@@ -205,22 +213,22 @@ def sign_in_part(key: object) -> str | None:
 
 
 def is_claims_source(key: object) -> bool:
-    """Return whether claims or tokens of a sign-in are expected under `key` of session data."""
+    """Return whether session data holds claims or tokens of a sign-in under `key`."""
     return key in _SOURCES or key == conf.CLAIMS_KEY
 
 
 def older_claims(
     data: Mapping[str, Any], before: Mapping[str, Any], written: Collection[str]
 ) -> list[str]:
-    """Return the keys of `data` that hold claims of somebody who was signed in before.
+    """Return the keys of `data` that hold claims of a person who was signed in before.
 
-    A session is of one person. Claims are older if the user has changed and this request has not
-    written them, or if other claims have changed to another person since.
+    A session belongs to one person. Claims are older if the user has changed and this request has
+    not written them. They are also older if other claims have changed to another person since.
 
     Args:
         data: session data as it is going to be saved.
-        before: session data as it was, both as the serializer reads them.
-        written: keys that this request has written because somebody signs in.
+        before: session data as it was read. The serializer has read both.
+        written: keys that this request has written for a sign-in.
     """
     user_id = data.get(AUTH_USER_ID)
     is_other_user = user_id is not None and user_id != before.get(AUTH_USER_ID)
@@ -231,7 +239,7 @@ def older_claims(
     if not (is_other_user or people):
         return []
     older = [key for key in now if key not in fresh and now[key] not in people]
-    # The other tokens of mozilla-django-oidc belong to the id token with which they came.
+    # The other tokens of mozilla-django-oidc belong to the ID token that was stored with them.
     has_other_token = ID_TOKEN in changed or ID_TOKEN in older
     if has_other_token or (is_other_user and ID_TOKEN not in now):
         others = [key for key in MOZILLA_TOKENS if key != ID_TOKEN and key in data]
@@ -240,12 +248,12 @@ def older_claims(
 
 
 def _sources(data: Mapping[str, Any]) -> dict[str, tuple[str | None, str | None] | None]:
-    """Return the keys that hold claims, with the issuer and the subject that each names."""
+    """Return the keys that hold claims, each with its issuer and subject."""
     sources: dict[str, tuple[str | None, str | None] | None] = {}
     if (binding := data.get(_BINDING)) is not None:
         sources[_BINDING] = binding["iss"], binding["sub"]
     claims = data.get(conf.CLAIMS_KEY)
-    # A project may keep something else there.
+    # A project may store another mapping there.
     if isinstance(claims, Mapping) and not _OF_SIGN_IN.isdisjoint(claims):
         sources[conf.CLAIMS_KEY] = _person(claims)
     if (token := data.get(ID_TOKEN)) is not None:
@@ -260,16 +268,15 @@ def _person(claims: object) -> tuple[str, str] | None:
     if not isinstance(claims, Mapping):
         return None
     issuer, subject_id = _claim(claims, "iss"), _claim(claims, "sub")
-    # OpenID Connect Core 1.0, 2: iss and sub are REQUIRED, and only together name somebody.
+    # OpenID Connect Core 1.0, 2: iss and sub are REQUIRED, and identify a person only together.
     return None if issuer is None or subject_id is None else (issuer, subject_id)
 
 
 def identify(data: Mapping[str, Any]) -> Identity:
-    """Ask the configured resolver.
+    """Return the identity that the configured resolver finds in `data`.
 
     Raises:
-        ImproperlyConfigured: if the resolver cannot be imported or answers with anything but
-            an `Identity`.
+        ImproperlyConfigured: if the resolver cannot be imported or does not return an `Identity`.
     """
     identity = conf.load_callable("IDENTITY_RESOLVER")(data)
     if not isinstance(identity, Identity):

@@ -26,7 +26,8 @@ def read_jws(token: object) -> tuple[dict[str, Any], dict[str, Any]]:
             raise ValueError
         return _read_part(header), _read_part(claims)
     except (ValueError, RecursionError):
-        raise ValueError("it is no signed JSON Web Token") from None
+        pass  # The error of json quotes the document.
+    raise ValueError("it is no signed JSON Web Token")
 
 
 def _read_part(part: str) -> dict[str, Any]:

@@ -1,6 +1,6 @@
-"""What a browser gets when its session ends under its feet, instead of Django's bare 400.
+"""The session middleware: it answers requests whose session has ended in the meantime.
 
-In MIDDLEWARE, "bff_sessions.middleware.SessionMiddleware" takes the place of Django's.
+In MIDDLEWARE, "bff_sessions.middleware.SessionMiddleware" replaces Django's session middleware.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from django.contrib.sessions import middleware
 from django.contrib.sessions.exceptions import SessionInterrupted
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 
-from bff_sessions.device.noting import note_device
+from bff_sessions.device.recording import record_device
 from bff_sessions.engine import SessionStore
 from bff_sessions.exceptions import SessionConflict, SignInRequired
 from bff_sessions.views.endpoint import error
@@ -20,45 +20,53 @@ __all__ = ["SessionMiddleware"]
 
 
 class SessionMiddleware(middleware.SessionMiddleware):
-    """Django's, which sends a page load to sign-in, and answers fetch() with a 401 in JSON.
+    """Django's session middleware with better answers to requests whose session has ended.
 
-    It is also who knows with what a session is used, for BFF_SESSIONS["DEVICE"].
+    A page load is redirected to sign-in, and fetch() gets a 401 in JSON, where Django's middleware
+    answers 400. The cookie stays, because a sign-in in another tab may have replaced it.
 
-    The cookie stays: it may be a newer one by now, of a sign-in in another tab.
+    The middleware also records the device of a session for BFF_SESSIONS["DEVICE"].
     """
 
     keeps_cookie_of_others = True
-    """Another request has moved the session and sent the browser its new key: this one does not
-    overwrite it. Tells the engine that such a request can go on."""
+    """The middleware sends no cookie if another request has moved the session to a new key.
+
+    The browser has the new session key from that request. Because of this attribute the engine lets
+    a request continue whose session has moved.
+    """
 
     def process_response(self, request: HttpRequest, response: HttpResponse) -> HttpResponse:
         try:
             response = super().process_response(request, response)
         except SessionInterrupted as interrupted:
-            if _is_conflict(interrupted):
+            if isinstance(interrupted, SessionConflict):  # The session lives on.
                 raise
             return session_ended(request)
         if isinstance(request.session, SessionStore) and request.session.keeps_cookie_of_others:
             response.cookies.pop(settings.SESSION_COOKIE_NAME, None)
-        note_device(request)
+        record_device(request)
         return response
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
-        """For a view that signs in, or takes an exclusive session, when it has just ended; and for
-        one that gets no access token any more."""
-        has_ended = isinstance(exception, SessionInterrupted) and not _is_conflict(exception)
-        if has_ended or isinstance(exception, SignInRequired):
+        """Answer if the session ended while the view signed in or waited for exclusive use.
+
+        SignInRequired, which get_access_token() raises, gets the same answer.
+        """
+        if isinstance(exception, SessionConflict):  # The session lives on.
+            return None
+        if isinstance(exception, (SessionInterrupted, SignInRequired)):
             return session_ended(request)
         return None
 
 
 def session_ended(request: HttpRequest) -> HttpResponse:
+    """Return a redirect to sign-in for a page load, and a 401 for other requests."""
     if not _is_page_load(request):
         response: HttpResponse = error(
             401, "session_ended", "The session has ended: sign in again."
         )
     else:
-        # What was posted cannot be posted again from there.
+        # Return to the page only if it was read: the browser cannot repeat a POST after sign-in.
         is_get = request.method in ("GET", "HEAD")
         response = HttpResponseRedirect(login_url(request.get_full_path() if is_get else None))
     response["Cache-Control"] = "no-store"
@@ -66,11 +74,6 @@ def session_ended(request: HttpRequest) -> HttpResponse:
 
 
 def _is_page_load(request: HttpRequest) -> bool:
-    # Fetch Metadata Request Headers; what is too old for them asks for HTML by name.
+    # Fetch Metadata Request Headers. Older browsers accept text/html explicitly on a page load.
     mode = request.headers.get("Sec-Fetch-Mode")
     return mode == "navigate" if mode else "text/html" in request.headers.get("Accept", "")
-
-
-def _is_conflict(interrupted: SessionInterrupted) -> bool:
-    """Whether the session lives on, and this request only could not be merged into it."""
-    return isinstance(interrupted.__context__, SessionConflict)

@@ -21,13 +21,12 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF, HKDFExpand
 from django.conf import settings
-from django.core.exceptions import ImproperlyConfigured
 from django.utils.encoding import force_bytes
 
 from bff_sessions import conf
 from bff_sessions.exceptions import TicketUnreadable
 
-__all__ = ["check_keys", "is_current", "next_session_keys", "protect", "store_key", "unprotect"]
+__all__ = ["is_current", "next_session_keys", "protect", "store_key", "unprotect"]
 
 _FORMAT = b"\x02"
 _KEY_ID_SIZE = 8
@@ -130,33 +129,12 @@ def _cipher(secret: bytes, key: str) -> AESGCM:
     return AESGCM(HKDFExpand(_SHA256, 32, key.encode()).derive(secret))
 
 
-def check_keys(keys: object) -> None:
-    """Refuse what BFF_SESSIONS["ENCRYPTION_KEYS"] must not be.
-
-    Raises:
-        ImproperlyConfigured: saying what is wrong, never what a key is.
-    """
-    if keys is None:
-        return
-    if not isinstance(keys, (list, tuple)) or not keys:
-        fault = "is not a list with at least one key"
-    elif not all(isinstance(key, (str, bytes)) for key in keys):
-        fault = "holds something that is neither a string nor bytes"
-    elif any(len(key) < 32 for key in keys):
-        fault = "holds a key of less than 32 characters"
-    elif len(set(map(force_bytes, keys))) < len(keys):
-        fault = "holds the same key twice"
-    else:
-        return
-    raise ImproperlyConfigured(f"BFF_SESSIONS['ENCRYPTION_KEYS'] {fault}.")
-
-
 def _masters() -> Sequence[_Master]:
     keys = conf.ENCRYPTION_KEYS
     if keys is None:
         return _derive_masters((settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS))
     # A server runs no system checks, and would encrypt with str(None).
-    check_keys(keys)
+    conf.check("ENCRYPTION_KEYS", keys)
     return _derive_masters(tuple(keys))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from bff_sessions import bans
 from bff_sessions.contract import DeletedSession, UserSessionsFilter
 from bff_sessions.endings import Ending, hook_for
+from bff_sessions.secret import hidden_frames
 from bff_sessions.signals import sessions_revoked
 from bff_sessions.stores import get_store
 
@@ -14,6 +15,7 @@ __all__ = ["arevoke_session", "arevoke_sessions", "revoke_session", "revoke_sess
 # failed revocation nor keep the other receivers from hearing of it. Django logs the fault.
 
 
+@hidden_frames()
 def revoke_sessions(filter: UserSessionsFilter) -> int:
     """End all sessions that match, expired or not, and return their number.
 
@@ -26,6 +28,7 @@ def revoke_sessions(filter: UserSessionsFilter) -> int:
     return len(ended)
 
 
+@hidden_frames()
 async def arevoke_sessions(filter: UserSessionsFilter) -> int:
     """See revoke_sessions()."""
     store = get_store()
@@ -35,6 +38,7 @@ async def arevoke_sessions(filter: UserSessionsFilter) -> int:
     return len(ended)
 
 
+@hidden_frames()
 def revoke_session(key: str) -> bool:
     """End the one session under the store key `key`. Whether there was one, expired or not.
 
@@ -55,6 +59,7 @@ def revoke_session(key: str) -> bool:
     )
 
 
+@hidden_frames()
 async def arevoke_session(key: str) -> bool:
     """See revoke_session()."""
     store = get_store()

@@ -7,11 +7,17 @@ shows the ``repr()`` of everything else.
 
 from __future__ import annotations
 
+import inspect
+import sys
 import traceback
-from typing import Generic, TypeVar
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, Generic, ParamSpec, TypeVar, cast
 
-__all__ = ["Secret", "hide_frames"]
+__all__ = ["Secret", "hidden_frames", "hide_frames"]
 
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
 _T_co = TypeVar("_T_co", covariant=True)
 
 
@@ -34,23 +40,61 @@ class Secret(Generic[_T_co]):
         return "<secret>"
 
 
-def hide_frames(error: BaseException) -> None:
+# A class: contextlib.contextmanager would restore the traceback.
+class hidden_frames:
+    """Hide the frames that an error comes through, see `hide_frames()`.
+
+    Use ``with hidden_frames():`` or decorate a function, also a coroutine function, with
+    ``@hidden_frames()``. The function that has the ``with`` block is hidden too. Its callers stay
+    visible, and so do errors that were already being handled.
+    """
+
+    def __enter__(self) -> None:
+        self._handled = sys.exception()
+
+    def __exit__(self, kind: object, error: BaseException | None, tb: object) -> None:
+        if error is not None:
+            hide_frames(error, handled=self._handled)
+
+    def __call__(self, function: Callable[_P, _R]) -> Callable[_P, _R]:
+        @wraps(function)
+        def call(*args: _P.args, **kwargs: _P.kwargs) -> _R:
+            with hidden_frames():
+                return function(*args, **kwargs)
+
+        @wraps(function)
+        async def acall(*args: _P.args, **kwargs: _P.kwargs) -> Any:
+            with hidden_frames():
+                return await cast(Any, function(*args, **kwargs))
+
+        return cast(Any, acall) if inspect.iscoroutinefunction(function) else call
+
+
+def hide_frames(error: BaseException, *, handled: BaseException | None = None) -> None:
     """Replace the traceback of `error`, and of what led to it, by a note with the same lines.
 
     Call it in an ``except`` clause around code that holds secrets in local variables, such as a
     database driver with the parameters of a statement. Then re-raise with a bare ``raise``. The
     traceback begins anew at the function that called this one's caller. The note names each file,
     line and function, without variables.
+
+    Args:
+        handled: an error that was already being handled before that code ran. It stays as it is.
     """
-    seen: set[int] = set()
-    current: BaseException | None = error
-    while current is not None and id(current) not in seen:
+    seen: set[int] = set() if handled is None else {id(handled)}
+    waiting: list[BaseException | None] = [error]
+    while waiting:
+        current = waiting.pop()
+        if current is None or id(current) in seen:
+            continue
         seen.add(id(current))
         lines = [
-            f"{frame.filename}:{frame.lineno} in {frame.name}"
-            for frame in traceback.extract_tb(current.__traceback__)
+            f"{frame.f_code.co_filename}:{line} in {frame.f_code.co_qualname}"
+            for frame, line in traceback.walk_tb(current.__traceback__)
         ]
         current.__traceback__ = None
         if lines:
             current.add_note("Hidden frames, most recent call last:\n" + "\n".join(lines))
-        current = current.__cause__ or current.__context__
+        waiting += [current.__cause__, current.__context__]
+        if isinstance(current, BaseExceptionGroup):
+            waiting += current.exceptions

@@ -5,10 +5,11 @@ from django.dispatch import Signal
 __all__ = ["sessions_revoked"]
 
 sessions_revoked = Signal()
-"""Sessions were ended, those of others or by ``POST bff/logout``, and the store has said so.
+"""Sent once after each revocation, or ``POST bff/logout``, that has ended a session.
 
-Sent once for each revocation that ended something, with `sender` (the store's class) and
-`sessions` (a list of `DeletedSession`). Sent at once, also inside a transaction of the caller: a
-receiver that cannot undo what it does waits with `django.db.transaction.on_commit()`. It is not
-sent if the process is killed, the asynchronous caller is cancelled or a later batch fails.
+Arguments: `sender` is the class of the store, `sessions` is a list of `DeletedSession`.
+
+The signal is sent at once, also inside a transaction of the caller. A receiver that cannot undo its
+work must wait with `django.db.transaction.on_commit()`. The signal is not sent if the process is
+killed, if the asynchronous caller is cancelled or if a later batch fails.
 """

@@ -1,7 +1,7 @@
-"""``path("bff/", include("bff_sessions.urls"))``
+"""URLs of the package: ``path("bff/", include("bff_sessions.urls"))``.
 
-BFF_SESSIONS["ENDPOINTS"] switches those for the front end; the one for providers is there if
-BFF_SESSIONS["PROVIDERS"] names one.
+BFF_SESSIONS["ENDPOINTS"] selects the endpoints of the front end. The endpoint of providers works if
+BFF_SESSIONS["PROVIDERS"] names a provider.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The documentation: ``tox run -e docs``."""
+"""Sphinx settings of the documentation: ``tox run -e docs``."""
 
 import os
 import sys

@@ -1,4 +1,4 @@
-"""One call of an API on behalf of the user: the browser asks here, and never sees a token."""
+"""Call an API on behalf of the user. The browser calls this view, and never sees a token."""
 
 import requests
 from django.conf import settings

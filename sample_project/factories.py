@@ -1,4 +1,4 @@
-"""Users and sessions for the demo: people who do not exist, over the last month."""
+"""Users and sessions of the demo: invented people, and sessions of the last month."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -16,7 +16,7 @@ __all__ = ["PARTITION", "PREFIX", "USER_AGENTS", "SessionFactory", "UserFactory"
 
 ISSUER = settings.OIDC["ISSUER"] if settings.OIDC else "https://idp.example"
 PARTITION = settings.BFF_SESSIONS["PARTITION"]
-# Of the session ids and user names, by which a next run finds what it replaces.
+# Session IDs and user names begin with it, so that the next run finds what it replaces.
 PREFIX = "demo-"
 MONTH = 30 * 24 * 60 * 60  # seconds
 LIFETIME = timedelta(days=7)
@@ -33,7 +33,7 @@ USER_AGENTS = [
     "Mozilla/5.0 (Linux; Android 14; Pixel 8) AppleWebKit/537.36 (KHTML, like Gecko) "
     "Chrome/131.0.0.0 Mobile Safari/537.36",
 ]
-# Set aside for examples: RFC 5737 and RFC 3849.
+# Reserved for examples by RFC 5737 and RFC 3849.
 ADDRESSES = ["192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24", "2001:db8:17::/48"]
 
 
@@ -44,7 +44,7 @@ class UserFactory(factory.django.DjangoModelFactory):
     username = factory.Sequence(lambda n: f"{PREFIX}{n:03}")
     first_name = factory.Faker("first_name")
     last_name = factory.Faker("last_name")
-    # Nobody can sign in as one of them.
+    # An unusable password: these users cannot sign in.
     password = factory.LazyFunction(lambda: make_password(None))
 
 
@@ -58,10 +58,10 @@ class SessionFactory(factory.Factory):
     class Params:
         user = None
 
-    # Its cookie nobody has; the same in each run, so that the rows can be told.
+    # Random, but the same in each run, so that the demo does not change. No browser has it.
     session_key = factory.Faker("hexify", text="^" * 40)
     now = factory.LazyFunction(lambda: datetime.now(UTC))
-    # Seconds since it began, and for how many of them it was used.
+    # Seconds since the session began, and for how many of them it was used.
     age = factory.Faker("random_int", min=60, max=MONTH)
     used = factory.LazyAttributeSequence(lambda o, n: o.age * ((n * 37) % 100) // 100)
 

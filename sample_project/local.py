@@ -1,4 +1,4 @@
-"""Signing in without a provider: by the password of a Django user, with the claims made up."""
+"""Sign-in without a provider, with the password of a Django user and invented claims."""
 
 import secrets
 
@@ -14,7 +14,7 @@ ISSUER = "https://idp.example"
 
 
 def authenticated_claims(user):
-    """The claims of the id token that a provider would answer a sign-in of `user` with."""
+    """Return claims as in the ID token that a provider would send for `user`."""
     return {"iss": ISSUER, "sub": f"sub-{user.username}", "sid": secrets.token_hex(8)}
 
 

@@ -1,6 +1,6 @@
-"""Signing in through an OpenID provider, with Authlib's client for Django.
+"""Sign-in at an OpenID Provider, with Authlib's client for Django.
 
-Signing out is POST bff/logout of bff_sessions.
+For sign-out the pages use POST bff/logout of bff_sessions.
 """
 
 import hashlib
@@ -31,13 +31,13 @@ provider = OAuth().register(
         "default_timeout": 5,  # seconds
     },
 )
-# What Authlib raises: a refusal by the provider, a token that is not right, no answer at all.
+# Authlib raises these if the provider refuses, a token is not valid or there is no answer.
 FAULTS = (AuthlibBaseError, JoseError, requests.RequestException)
 
 
 @require_GET
 def sign_in(request):
-    """Where somebody lands who is not signed in."""
+    """Show the sign-in page."""
     if request.user.is_authenticated:
         return redirect("home")
     return _sign_in_page(request)
@@ -45,7 +45,7 @@ def sign_in(request):
 
 @require_GET
 def authorize(request):
-    """Send the browser to the provider; what it must bring back is kept in the session."""
+    """Redirect the browser to the provider, and store the expected answer in the session."""
     request.session["return_to"] = request.GET.get("next", "")
     try:
         return provider.authorize_redirect(request, request.build_absolute_uri(reverse("callback")))
@@ -55,15 +55,15 @@ def authorize(request):
 
 @require_GET
 def callback(request):
-    """The provider sends the browser back here, with a code to be exchanged for the tokens."""
+    """Sign in with the code that the provider has added to its redirect."""
     try:
         token = provider.authorize_access_token(request)
         claims = token["userinfo"]
-    except (*FAULTS, KeyError) as error:  # KeyError: an answer without id token.
+    except (*FAULTS, KeyError) as error:  # KeyError: the answer has no ID token.
         return _failed(request, error)
     return_to = request.session.pop("return_to", "")
     login(request, _user_of(claims))
-    # Here bff_sessions finds iss, sub and sid, what GET bff/user shows, and the id token.
+    # bff_sessions reads from here iss, sub and sid, the claims of GET bff/user, and the tokens.
     request.session["oidc"] = {
         **claims,
         "id_token": token["id_token"],
@@ -80,9 +80,10 @@ def callback(request):
 
 
 def _user_of(claims):
-    """Django's user for the person that the claims name.
+    """Return Django's user for the person in `claims`.
 
-    `sub` is unique for its issuer only, and the two together may be longer than a user name.
+    The user name is a digest, because `sub` is unique for its issuer only, and the two together may
+    be longer than a user name.
     """
     name = hashlib.sha256(f"{claims['iss']} {claims['sub']}".encode()).hexdigest()[:40]
     user, _ = get_user_model().objects.get_or_create(
@@ -98,8 +99,8 @@ def _sign_in_page(request, **context):
 
 
 def _failed(request, error):
-    # The name only: the text may hold what the provider sent.
-    logger.warning("Signing in at the provider failed: %s", type(error).__name__)
+    # Only the class, because the text may contain the answer of the provider.
+    logger.warning("The sign-in at the provider failed: %s", type(error).__name__)
     response = _sign_in_page(request, failed=True)
     response.status_code = 400
     return response

@@ -1,4 +1,4 @@
-"""Settings of the sample project. What a machine decides for itself comes from .env."""
+"""Settings of the sample project. Those of one machine are read from .env."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ BASE_DIR = Path(__file__).resolve().parent
 env = environ.Env()
 env.read_env(BASE_DIR / ".env")
 
-# A sample is there to be tried; a deployment says DEBUG=false, and then needs a key of its own.
+# The sample runs without settings. A deployment sets DEBUG=false and must set SECRET_KEY.
 DEBUG = env.bool("DEBUG", default=True)
 SECRET_KEY = (
     env("SECRET_KEY", default="only for the demo, never for a deployment")
@@ -26,7 +26,7 @@ INSTALLED_APPS = [
     "django.contrib.humanize",
     "django.contrib.messages",
     "django.contrib.staticfiles",
-    # First: its templates override those of bff_sessions.
+    # Before bff_sessions, so that its templates override those of bff_sessions.
     "sample_project",
     "bff_sessions",
 ]
@@ -37,13 +37,13 @@ BFF_SESSIONS = {
     "DEVICE": {"USER_AGENT": True, "ADDRESS": "truncated"},
 }
 
-# With all three, users sign in at that OpenID provider; with none, here.
+# With all three, users sign in at that OpenID Provider; without them, at the sample.
 OIDC = {name: env(f"OIDC_{name}", default="") for name in ("ISSUER", "CLIENT_ID", "CLIENT_SECRET")}
 if not any(OIDC.values()):
     OIDC = None
 elif not all(OIDC.values()):
     missing = ", ".join(f"OIDC_{name}" for name, value in OIDC.items() if not value)
-    raise ImproperlyConfigured(f"To sign in at a provider, set {missing}, too.")
+    raise ImproperlyConfigured(f"To let users sign in at a provider, also set {missing}.")
 else:
     BFF_SESSIONS["PROVIDERS"] = {
         OIDC["ISSUER"]: {name: OIDC[name] for name in ("CLIENT_ID", "CLIENT_SECRET")}
@@ -77,11 +77,11 @@ TEMPLATES = [
 
 DATABASES = {"default": env.db("DATABASE_URL", default=f"sqlite:///{BASE_DIR / 'sample.sqlite3'}")}
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
-    # Who is going to write waits for the lock at once, instead of failing later.
+    # A transaction that writes waits for the lock at its beginning, instead of failing later.
     DATABASES["default"]["OPTIONS"] = {"transaction_mode": "IMMEDIATE"}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
-# What providers and operators end, and what was refused.
+# Log which sessions providers and operators end, and which requests are refused.
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,

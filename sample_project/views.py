@@ -8,10 +8,10 @@ from bff_sessions.stores import get_store
 
 @login_required
 def home(request):
-    """The session as the server sees it, beside the others of the same subject."""
+    """Show the session as the server stores it, and the other sessions of the subject."""
     store = get_store()
     current = store.get_user_session(request.session.store_key)
-    if current is None:  # It has ended since the request came in.
+    if current is None:  # It has ended since the request began.
         return redirect("sign-in")
     context = {
         "current": current,

@@ -1,8 +1,13 @@
 import logging
+import os
+from functools import cache
 
 import pytest
 from asgiref.sync import async_to_sync
-from django.db import DatabaseError, connection
+from django.core.management.color import no_style
+from django.db import DatabaseError, connection, connections
+from django.test import TransactionTestCase
+from hypothesis import settings as hypothesis_settings
 
 from bff_sessions.engine import SessionStore
 
@@ -15,6 +20,56 @@ NATIVE_EXPIRY = "tests.stores.native_expiry.NativeExpiryStore"
 # In development mode asyncio warns of steps that took longer than 0.1 s, as they do on a slow
 # machine; that is no record of ours.
 logging.getLogger("asyncio").setLevel(logging.ERROR)
+
+# Of `python -m tests`; all else takes the 100 examples of Hypothesis.
+hypothesis_settings.register_profile("quick", max_examples=25)
+
+# Tests empty the cache, so each worker of pytest-xdist uses a number of its own.
+WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+if os.environ.get("TEST_REDIS_URL"):
+    url, _, number = os.environ["TEST_REDIS_URL"].rpartition("/")
+    os.environ["TEST_REDIS_URL"] = f"{url}/{int(number) + WORKER}"
+
+
+# Migrations fill these tables, and no test changes what they hold.
+FILLED_BY_MIGRATIONS = {"django_content_type", "auth_permission"}
+
+
+@cache
+def statements_that_empty(alias):
+    connection = connections[alias]
+    tables = set(connection.introspection.django_table_names(include_views=False))
+    return connection.ops.sql_flush(no_style(), sorted(tables - FILLED_BY_MIGRATIONS))
+
+
+def empty_tables(test_case):
+    """Empty the tables after a test that commits.
+
+    Django's own flush also writes all permissions anew. That takes longer than most tests.
+    """
+    for alias in test_case._databases_names(include_mirrors=False):
+        connections[alias].ops.execute_sql_flush(statements_that_empty(alias))
+
+
+TransactionTestCase._fixture_teardown = empty_tables
+
+
+def pytest_collection_modifyitems(items):
+    """Mark the tests that use the database.
+
+    Not those of `any_store` that keep sessions in memory: no database changes what they do.
+    """
+    for item in items:
+        case = getattr(item, "cls", None)
+        parameters = item.callspec.params if hasattr(item, "callspec") else {}
+        if parameters.get("any_store") in (MEMORY, MINIMAL):
+            continue
+        if (
+            "_django_db_helper" in item.fixturenames
+            or item.get_closest_marker("django_db")
+            or (case and issubclass(case, TransactionTestCase))
+        ):
+            item.add_marker(pytest.mark.database)
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""Rows for the tests: a live session of alice's unless told otherwise."""
+"""Factories of the tests. A session is live and alice's by default."""
 
 from datetime import UTC, datetime, timedelta
 from secrets import token_bytes, token_hex
@@ -12,7 +12,7 @@ __all__ = ["SessionFactory", "UserFactory", "ago"]
 
 
 def ago(**duration):
-    """The moment that is so long gone."""
+    """Return the time before this duration."""
     return datetime.now(UTC) - timedelta(**duration)
 
 

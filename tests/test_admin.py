@@ -28,7 +28,7 @@ ACTIONS = ["delete_selected", "end_sessions", "sign_out_subjects"]
 
 
 class RecordingStore(OrmUserSessionStore):
-    """Remembers which sessions it was told to delete."""
+    """Record the store keys of the deletes."""
 
     deleted = []
 
@@ -43,7 +43,7 @@ class RecordingStore(OrmUserSessionStore):
 
 
 class MovingStore(OrmUserSessionStore):
-    """A request of the session itself cycles the key just before the delete."""
+    """Move the session to a new key just before the delete, like a request of its user."""
 
     moving = None
 
@@ -55,14 +55,14 @@ class MovingStore(OrmUserSessionStore):
 
 @pytest.fixture
 def operator(client):
-    """The browser of somebody who may do everything."""
+    """Return the browser of a superuser."""
     client.force_login(UserFactory(admin=True))
     return client
 
 
 @pytest.fixture
 def recorded(settings):
-    """What the configured store, which is another one, deletes."""
+    """Return the list of deletes of the configured store, which is another one."""
     RecordingStore.deleted.clear()
     settings.BFF_SESSIONS = {"STORE": "tests.test_admin.RecordingStore"}
     return RecordingStore.deleted
@@ -70,7 +70,7 @@ def recorded(settings):
 
 @pytest.fixture
 def revoked():
-    """Keys of the sessions that the signal told of."""
+    """Return the store keys of the sessions in sessions_revoked."""
     keys = []
 
     def receiver(sender, sessions, **kwargs):
@@ -82,7 +82,7 @@ def revoked():
 
 
 def browser_of(*permissions):
-    """The browser of a member of the staff with these permissions for sessions."""
+    """Return the browser of a staff user with these permissions for sessions."""
     user, browser = UserFactory(is_staff=True), Client()
     content_type = ContentType.objects.get_for_model(Session)
     for name in permissions:
@@ -135,26 +135,26 @@ WAYS = pytest.mark.parametrize("delete", [delete_by_page, delete_by_action, dele
 # The list
 
 
-def test_the_list_shows_subject_sid_and_issuer(operator):
+def test_list_shows_subject_sid_and_issuer(operator):
     row = SessionFactory(subject_id="alice", user_id="4711", partition="shop")
     text = operator.get(LIST).content.decode()
     for shown in (row.subject_id, row.session_id, row.issuer, "4711", "shop"):
         assert shown in text
 
 
-def test_the_list_shows_anonymous_sessions(operator):
+def test_list_shows_anonymous_sessions(operator):
     row = SessionFactory(anonymous=True)
     response = operator.get(LIST)
     assert row in response.context["cl"].result_list
     assert "anonymous" in response.content.decode()
 
 
-def test_the_list_escapes_what_providers_send(operator):
+def test_list_escapes_claims(operator):
     SessionFactory(subject_id="<script>alert(1)</script>")
     assert "<script>alert(1)" not in operator.get(LIST).content.decode()
 
 
-def test_the_list_tells_live_from_expired(operator):
+def test_list_shows_live_and_expired_state(operator):
     SessionFactory(expired=True)
     SessionFactory(endless=True)
     cell = '<td class="field-state">{}</td>'.format
@@ -164,21 +164,21 @@ def test_the_list_tells_live_from_expired(operator):
         assert cell(other) not in text
 
 
-def test_the_newest_session_comes_first(operator):
+def test_newest_session_is_listed_first(operator):
     rows = [SessionFactory(created=ago(hours=9 - hour)) for hour in (1, 3, 2)]
     shown = operator.get(LIST).context["cl"].result_list
     assert [row for row in shown if row in rows] == [rows[1], rows[2], rows[0]]
 
 
 @pytest.mark.parametrize("order", ["1", "-1", "3", "8", "9.1"])
-def test_the_list_has_no_order_that_no_index_gives(operator, order):
+def test_list_ignores_orders_without_an_index(operator, order):
     rows = [SessionFactory(subject_id=name, expires=ago(hours=-n)) for n, name in enumerate("bca")]
     response = operator.get(LIST, {"o": order})
     assert [row for row in response.context["cl"].result_list if row in rows] == rows[::-1]
     assert 'class="sort' not in response.content.decode()
 
 
-def test_the_list_takes_as_many_statements_for_3_rows_as_for_30(
+def test_list_of_30_sessions_takes_no_more_statements_than_of_3(
     operator, django_assert_num_queries
 ):
     SessionFactory.create_batch(3)
@@ -190,7 +190,7 @@ def test_the_list_takes_as_many_statements_for_3_rows_as_for_30(
         assert operator.get(LIST).context["cl"].result_count >= 30
 
 
-def test_the_list_does_not_read_tickets(operator):
+def test_list_does_not_read_tickets(operator):
     SessionFactory()
     with CaptureQueriesContext(connection) as captured:
         operator.get(LIST)
@@ -225,7 +225,7 @@ def test_search_finds_subject_sid_and_user_exactly(operator, name):
     "term",
     ["ali", "lice", "ALICE", "alice*", "%", "alice ", " alice", "a'b", '"alice"', "alice bob"],
 )
-def test_search_finds_nothing_that_is_similar_only(operator, term):
+def test_search_does_not_find_similar_values(operator, term):
     SessionFactory(subject_id="alice")
     SessionFactory(subject_id="bob")
     assert found_by(operator, term) == set()
@@ -235,7 +235,7 @@ def test_search_finds_nothing_that_is_similar_only(operator, term):
     "subject",
     ["auth0|alice smith", '"quoted"', "O'Hara", 'a "b c" d', "a\\b", "a  b", "a&b=c", "😀"],
 )
-def test_a_term_is_taken_as_a_whole(operator, subject):
+def test_search_takes_the_term_as_a_whole(operator, subject):
     row = SessionFactory(subject_id=subject)
     for word in subject.split():
         SessionFactory(subject_id=f"{word}!")
@@ -254,17 +254,17 @@ def test_search_finds_neither_key_nor_issuer(operator):
         assert found_by(operator, term) == set()
 
 
-def test_an_empty_search_finds_everything(operator):
+def test_empty_search_finds_all_sessions(operator):
     row = SessionFactory()
     assert row in found_by(operator, "")
 
 
-def test_a_term_that_no_database_can_keep_is_no_fault(operator):
+def test_search_for_a_nul_is_not_an_error(operator):
     SessionFactory()
     assert operator.get(LIST, {"q": "a\0b"}).status_code == 200
 
 
-def test_the_state_filter_tells_live_from_expired(operator):
+def test_state_filter_separates_live_from_expired(operator):
     live, endless = SessionFactory(), SessionFactory(endless=True)
     expired = SessionFactory(expired=True)
     just_now = SessionFactory(expires=datetime.now(UTC))
@@ -274,7 +274,7 @@ def test_the_state_filter_tells_live_from_expired(operator):
 
 
 @pytest.mark.parametrize("use_tz", [True, False])
-def test_the_state_filter_works_in_every_time_zone(operator, settings, use_tz):
+def test_state_filter_works_in_each_time_zone(operator, settings, use_tz):
     settings.USE_TZ, settings.TIME_ZONE = use_tz, "America/Chicago"
     live = SessionFactory(expires=datetime.now(UTC) + timedelta(minutes=5))
     expired = SessionFactory(expires=datetime.now(UTC) - timedelta(minutes=5))
@@ -283,7 +283,7 @@ def test_the_state_filter_works_in_every_time_zone(operator, settings, use_tz):
     assert operator.get(page_of(live)).status_code == 200
 
 
-def test_the_provider_filter_finds_who_signed_in_without_one(operator):
+def test_provider_filter_finds_sign_ins_without_provider(operator):
     at_provider = SessionFactory(issuer="https://idp.example", user_id="1")
     local = SessionFactory(issuer=None, user_id="1")
     found = found_by(operator, "", provider="without")
@@ -293,7 +293,7 @@ def test_the_provider_filter_finds_who_signed_in_without_one(operator):
     assert found_by(operator, "alice") == {at_provider, local}
 
 
-def test_nobody_is_neither_with_nor_without_provider(operator):
+def test_anonymous_session_is_neither_with_nor_without_provider(operator):
     nobody = SessionFactory(anonymous=True)
     for provider in ("with", "without"):
         assert nobody not in found_by(operator, "", provider=provider)
@@ -303,7 +303,7 @@ def test_nobody_is_neither_with_nor_without_provider(operator):
 # What cannot be done
 
 
-def test_no_session_can_be_added(operator):
+def test_session_cannot_be_added(operator):
     before = Session.objects.count()
     for page in (LIST, "/admin/", "/admin/bff_sessions/"):
         assert f"{LIST}add/" not in operator.get(page).content.decode()
@@ -312,7 +312,7 @@ def test_no_session_can_be_added(operator):
     assert Session.objects.count() == before
 
 
-def test_no_session_can_be_changed(operator):
+def test_session_cannot_be_changed(operator):
     row = SessionFactory()
     before = Session.objects.values().get(pk=row.pk)
     response = operator.get(page_of(row))
@@ -324,7 +324,7 @@ def test_no_session_can_be_changed(operator):
     assert Session.objects.values().get(pk=row.pk) == before
 
 
-def test_the_page_of_a_session_shows_whose_it_is(operator):
+def test_page_of_a_session_shows_its_owner(operator):
     row = SessionFactory(user_id="4711")
     text = operator.get(page_of(row)).content.decode()
     for shown in (row.subject_id, row.session_id, row.issuer, "4711", "default"):
@@ -335,7 +335,7 @@ def test_the_page_of_a_session_shows_whose_it_is(operator):
 
 
 @WAYS
-def test_a_deleted_session_has_ended_through_revocation(operator, delete, revoked):
+def test_deleting_a_session_revokes_it(operator, delete, revoked):
     row, other = SessionFactory(), SessionFactory()
     delete(operator, row)
     assert not Session.objects.filter(pk=row.pk).exists()
@@ -344,7 +344,7 @@ def test_a_deleted_session_has_ended_through_revocation(operator, delete, revoke
 
 
 @WAYS
-def test_several_sessions_end(operator, delete, revoked):
+def test_several_sessions_can_be_deleted(operator, delete, revoked):
     rows, other = SessionFactory.create_batch(5), SessionFactory()
     delete(operator, *rows)
     assert Session.objects.filter(subject_id="alice").get() == other
@@ -352,7 +352,7 @@ def test_several_sessions_end(operator, delete, revoked):
 
 
 @WAYS
-def test_deleting_goes_through_the_configured_store(operator, delete, recorded, revoked):
+def test_delete_uses_the_configured_store(operator, delete, recorded, revoked):
     rows = SessionFactory.create_batch(2)
     delete(operator, *rows)
     assert sorted(recorded) == sorted(row.key for row in rows)
@@ -372,7 +372,7 @@ def test_expired_and_anonymous_sessions_can_be_deleted(operator, delete, recorde
 
 
 @pytest.mark.parametrize("delete", [delete_by_page, delete_by_action])
-def test_the_browser_of_a_deleted_session_is_signed_out(operator, delete):
+def test_browser_of_a_deleted_session_is_signed_out(operator, delete):
     browser, user = Client(), UserFactory(admin=True)
     browser.force_login(user)
     assert browser.get("/admin/").status_code == 200
@@ -381,9 +381,7 @@ def test_the_browser_of_a_deleted_session_is_signed_out(operator, delete):
 
 
 @WAYS
-def test_a_session_that_moves_to_another_key_meanwhile_ends_too(
-    operator, delete, settings, monkeypatch
-):
+def test_session_that_moves_during_the_delete_ends(operator, delete, settings, monkeypatch):
     row = SessionFactory()
     monkeypatch.setattr(MovingStore, "moving", row.key)
     settings.BFF_SESSIONS = {"STORE": "tests.test_admin.MovingStore"}
@@ -392,13 +390,13 @@ def test_a_session_that_moves_to_another_key_meanwhile_ends_too(
 
 
 @pytest.mark.parametrize("delete", [delete_by_page, delete_by_action])
-def test_operators_can_sign_themselves_out(operator, delete):
+def test_operator_can_end_the_own_session(operator, delete):
     delete(operator, Session.objects.get())
     assert not Session.objects.exists()
     assert operator.get("/admin/").status_code == 302
 
 
-def test_nothing_ends_before_it_was_confirmed(operator, revoked):
+def test_nothing_ends_before_the_confirmation(operator, revoked):
     row = SessionFactory()
     operator.get(page_of(row, "delete"))
     operator.post(LIST, choose([row]))
@@ -406,14 +404,14 @@ def test_nothing_ends_before_it_was_confirmed(operator, revoked):
     assert revoked == []
 
 
-def test_a_session_that_ended_meanwhile_is_no_fault(operator):
+def test_deleting_an_ended_session_is_not_an_error(operator):
     row = SessionFactory()
     assert revoke_session(row.key)
     assert operator.post(page_of(row, "delete"), {"post": "yes"}).status_code == 302
     assert operator.post(LIST, choose([row], post="yes")).status_code in (200, 302)
 
 
-def test_who_deleted_what_is_in_the_log(operator):
+def test_delete_is_logged_with_its_user(operator):
     row = SessionFactory()
     delete_by_page(operator, row)
     assert LogEntry.objects.get().object_repr == "alice (https://idp.example)"
@@ -424,7 +422,7 @@ def test_who_deleted_what_is_in_the_log(operator):
 
 @pytest.fixture
 def secrets_of_a_session(operator):
-    """A row as the engine makes it, and all that must not be seen of it."""
+    """Return a session of the engine, and the texts of it that must not be shown."""
     session = SessionStore()
     session["oidc"] = {"iss": "https://idp.example", "sub": "alice", "sid": "5"}
     session["access_token"] = "do not show me"
@@ -450,7 +448,7 @@ def secrets_of_a_session(operator):
 
 
 def pages(browser, row):
-    """Every page of the admin that has to do with `row`, before and after its end."""
+    """Yield each page of the admin that concerns `row`, before and after its end."""
     LogEntry.objects.create(
         user_id=browser.session["_auth_user_id"],
         content_type=ContentType.objects.get_for_model(Session),
@@ -475,7 +473,7 @@ def pages(browser, row):
     yield browser.get("/admin/")
 
 
-def test_neither_key_nor_ticket_is_in_any_page(operator, secrets_of_a_session):
+def test_pages_show_neither_keys_nor_ticket(operator, secrets_of_a_session):
     row, secrets = secrets_of_a_session
     for response in pages(operator, row):
         assert response.status_code == 200, response.request
@@ -488,7 +486,7 @@ def test_neither_key_nor_ticket_is_in_any_page(operator, secrets_of_a_session):
         assert not any(secret in str(entry) for secret in secrets)
 
 
-def test_no_key_is_in_the_address_of_a_page(operator):
+def test_addresses_of_pages_contain_no_key(operator):
     row = SessionFactory()
     assert f"/{row.pk}/change/" in operator.get(LIST).content.decode()
     for address in (f"{LIST}{row.key}/change/", f"{LIST}{row.key}/delete/"):
@@ -499,13 +497,13 @@ def test_no_key_is_in_the_address_of_a_page(operator):
     "lookup",
     ["key", "key__startswith", "key__lt", "ticket", "ticket__contains", "ticket__gt"],
 )
-def test_the_list_cannot_be_asked_for_a_key_or_ticket(operator, lookup):
+def test_list_cannot_be_filtered_by_key_or_ticket(operator, lookup):
     # Else it could be guessed, character by character.
     assert operator.get(LIST, {lookup: "a"}).status_code in (302, 400)
 
 
 @pytest.mark.parametrize("lookup", ["subject_id__contains", "renewed__gte", "version", "id"])
-def test_the_list_cannot_be_asked_for_what_no_filter_offers(operator, lookup):
+def test_list_refuses_lookups_that_no_filter_offers(operator, lookup):
     # The database would have to read all rows.
     assert operator.get(LIST, {lookup: "1"}).status_code == 400
 
@@ -513,7 +511,7 @@ def test_the_list_cannot_be_asked_for_what_no_filter_offers(operator, lookup):
 # Who may
 
 
-def test_people_without_permission_see_nothing():
+def test_user_without_permission_sees_no_page():
     row, browser = SessionFactory(), browser_of()
     assert "bff_sessions" not in browser.get("/admin/").content.decode()
     for page in (LIST, page_of(row), page_of(row, "delete"), page_of(row, "history")):
@@ -524,7 +522,7 @@ def test_people_without_permission_see_nothing():
 
 
 @pytest.mark.parametrize("staff", [None, False])
-def test_people_outside_of_the_staff_are_asked_to_sign_in(staff):
+def test_user_outside_the_staff_must_sign_in(staff):
     row, browser = SessionFactory(), Client()
     if staff is not None:
         browser.force_login(UserFactory(is_superuser=True))
@@ -534,7 +532,7 @@ def test_people_outside_of_the_staff_are_asked_to_sign_in(staff):
     assert Session.objects.filter(pk=row.pk).exists()
 
 
-def test_people_who_may_view_cannot_delete():
+def test_permission_to_view_does_not_allow_delete():
     row, browser = SessionFactory(), browser_of("view")
     assert row.session_id in browser.get(LIST).content.decode()
     text = browser.get(LIST).content.decode()
@@ -547,7 +545,7 @@ def test_people_who_may_view_cannot_delete():
     assert Session.objects.filter(pk=row.pk).exists()
 
 
-def test_people_who_may_view_and_end_can_delete(revoked):
+def test_permissions_to_view_and_end_allow_delete(revoked):
     rows, browser = SessionFactory.create_batch(2), browser_of("view", "end")
     delete_by_page(browser, rows[0])
     delete_by_action(browser, rows[1])

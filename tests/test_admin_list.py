@@ -22,13 +22,13 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture
 def small_pages(monkeypatch):
-    """Two rows a page, and five that are looked at for it."""
+    """Show two sessions on a page and search five for it."""
     monkeypatch.setattr(admin.site.get_model_admin(Session), "list_per_page", 2)
     monkeypatch.setattr(changelist, "_WINDOW", 5)
 
 
 def walk(browser, **query):
-    """The rows of each page, by the links that lead from one to the next."""
+    """Yield the sessions of each page, and follow the link to the next one."""
     response = browser.get(LIST, query)
     while True:
         assert response.status_code == 200
@@ -44,7 +44,7 @@ def walk(browser, **query):
 
 
 @pytest.mark.parametrize("state", ["live", "expired"])
-def test_the_pages_show_every_session_once_and_in_order(operator, small_pages, state):
+def test_pages_show_each_session_once_and_in_order(operator, small_pages, state):
     Session.objects.all().delete()
     operator.force_login(UserFactory(admin=True))
     moment = ago(hours=3)
@@ -56,7 +56,7 @@ def test_the_pages_show_every_session_once_and_in_order(operator, small_pages, s
     assert shown == sorted(rows, key=lambda row: (getattr(row, name), row.pk), reverse=True)
 
 
-def test_a_session_that_ends_between_two_pages_hides_no_other(operator, small_pages):
+def test_session_that_ends_between_two_pages_hides_no_other(operator, small_pages):
     rows = SessionFactory.create_batch(6)
     pages = walk(operator, q="alice")
     first = next(pages)
@@ -74,7 +74,7 @@ def test_pages_keep_search_and_filters(operator, small_pages):
     assert {row for page in pages for row in page} == set(mine)
 
 
-def test_what_is_rare_is_looked_for_a_window_at_a_time(operator, small_pages):
+def test_rare_sessions_are_searched_one_window_at_a_time(operator, small_pages):
     rare = SessionFactory(partition="wiki", created=ago(days=9))
     SessionFactory.create_batch(12)
     with CaptureQueriesContext(connection) as captured:
@@ -83,11 +83,11 @@ def test_what_is_rare_is_looked_for_a_window_at_a_time(operator, small_pages):
     assert pages[-1] == [rare]
     assert not any("OFFSET 6" in query["sql"] for query in captured)
     text = operator.get(LIST, {"partition": "wiki"}).content.decode()
-    assert "all that match among 5 sessions" in text
-    assert "Look further back" in text
+    assert "all matches among 5 sessions" in text
+    assert "Search older sessions" in text
 
 
-def test_a_window_does_not_reach_beyond_the_time_that_was_asked_for(operator, small_pages):
+def test_window_ends_at_the_chosen_time(operator, small_pages):
     SessionFactory.create_batch(12, created=ago(days=2))
     SessionFactory.create_batch(2, created=ago(minutes=5))
     assert len(list(walk(operator, since="day", partition="wiki"))) == 1
@@ -96,12 +96,12 @@ def test_a_window_does_not_reach_beyond_the_time_that_was_asked_for(operator, sm
 @pytest.mark.parametrize(
     "page", ["", "2", "-", "a-b", "1-", "99999999999999999999-1", "1-99999999999999999999", "-1--1"]
 )
-def test_a_page_that_cannot_be_is_no_fault(operator, page):
+def test_malformed_page_is_not_an_error(operator, page):
     SessionFactory()
     assert operator.get(LIST, {"p": page}).status_code == 200
 
 
-def test_nothing_is_counted_and_no_offset_is_deep(operator):
+def test_list_uses_neither_count_nor_offset(operator):
     SessionFactory.create_batch(60)
     with CaptureQueriesContext(connection) as captured:
         for query in ({}, {"state": "live"}, {"state": "expired"}, {"since": "day"}):
@@ -129,9 +129,7 @@ def test_nothing_is_counted_and_no_offset_is_deep(operator):
     ],
     ids=str,
 )
-def test_no_number_of_rows_changes_the_number_of_statements(
-    operator, query, django_assert_num_queries
-):
+def test_number_of_statements_does_not_depend_on_rows(operator, query, django_assert_num_queries):
     def add(number):
         for user in UserFactory.create_batch(number):
             for more in ({}, {"expired": True}, {"issuer": None}, {"endless": True}):
@@ -147,7 +145,7 @@ def test_no_number_of_rows_changes_the_number_of_statements(
         operator.get(LIST, query)
 
 
-def test_histories_of_the_admin_still_have_pages(operator):
+def test_history_page_still_has_a_paginator(operator):
     assert admin.site.get_model_admin(Session).paginator is Paginator
     assert operator.get(page_of(SessionFactory(), "history")).status_code == 200
 
@@ -155,7 +153,7 @@ def test_histories_of_the_admin_still_have_pages(operator):
 # Filters
 
 
-def test_sessions_are_found_by_when_they_were_signed_in(operator):
+def test_sessions_are_filtered_by_time_of_sign_in(operator):
     ages = {"hour": 0.5, "day": 5, "week": 100, "month": 500, "ever": 800}
     rows = {name: SessionFactory(created=ago(hours=hours)) for name, hours in ages.items()}
     expected = set()
@@ -165,7 +163,7 @@ def test_sessions_are_found_by_when_they_were_signed_in(operator):
     assert found_by(operator, "alice", since="year") == set(rows.values())
 
 
-def test_anonymous_sessions_can_be_found(operator):
+def test_anonymous_sessions_are_filtered(operator):
     row = SessionFactory(anonymous=True)
     others = {SessionFactory(), SessionFactory(issuer=None, user_id="1")}
     others.add(SessionFactory(issuer=None, subject_id=None, user_id="1"))
@@ -173,19 +171,19 @@ def test_anonymous_sessions_can_be_found(operator):
     assert not others & found_by(operator, "", provider="nobody")
 
 
-def test_a_session_without_provider_needs_no_user(operator):
+def test_session_without_provider_is_filtered_without_a_user(operator):
     row = SessionFactory(issuer=None, subject_id="device-7", user_id=None)
     assert row in found_by(operator, "", provider="without")
 
 
-def test_sessions_are_found_by_partition(operator):
+def test_sessions_are_filtered_by_partition(operator):
     shop, wiki = SessionFactory(partition="shop"), SessionFactory(partition="wiki")
     assert found_by(operator, "alice", partition="wiki") == {wiki}
     assert found_by(operator, "alice", partition="Wiki") == set()
     assert found_by(operator, "alice") == {shop, wiki}
 
 
-def test_partitions_that_have_sessions_can_be_chosen(operator):
+def test_filter_offers_partitions_that_have_sessions(operator):
     SessionFactory(partition="shop")
     SessionFactory(partition="wiki")
     text = operator.get(LIST).content.decode()
@@ -208,7 +206,7 @@ def test_search_finds_the_sessions_of_an_issuer(operator):
 
 
 @pytest.mark.parametrize("subject", ["alice", "alice smith", " alice", "iss:alice"])
-def test_an_issuer_narrows_the_search_for_a_subject(operator, subject):
+def test_issuer_narrows_the_search_for_a_subject(operator, subject):
     row = SessionFactory(subject_id=subject)
     SessionFactory(subject_id=subject, issuer="https://other.example")
     SessionFactory(subject_id="bob")
@@ -218,7 +216,7 @@ def test_an_issuer_narrows_the_search_for_a_subject(operator, subject):
 # Users
 
 
-def test_the_user_is_a_link_to_their_page(operator):
+def test_user_is_a_link_to_the_page_of_the_user(operator):
     user = UserFactory(username="al<ice")
     row = SessionFactory(user_id=str(user.pk))
     link = f'<a href="/admin/auth/user/{user.pk}/change/">al&lt;ice</a>'
@@ -227,7 +225,7 @@ def test_the_user_is_a_link_to_their_page(operator):
 
 
 @pytest.mark.parametrize("user_id", ["0", "4711", "not a number", "9" * 200, "1.0", ""])
-def test_a_user_id_that_leads_nowhere_is_shown_as_it_is(operator, user_id):
+def test_user_id_without_user_is_shown_as_text(operator, user_id):
     row = SessionFactory(user_id=user_id or None)
     for page in (LIST, page_of(row)):
         text = operator.get(page).content.decode()
@@ -235,7 +233,7 @@ def test_a_user_id_that_leads_nowhere_is_shown_as_it_is(operator, user_id):
         assert f"/user/{user_id}/" not in text
 
 
-def test_only_who_may_see_users_gets_links_to_them(django_assert_num_queries):
+def test_links_to_users_need_permission_to_view_users(django_assert_num_queries):
     user = UserFactory(username="the-user")
     SessionFactory(user_id=str(user.pk))
     browser = browser_of("view")
@@ -248,7 +246,7 @@ def test_only_who_may_see_users_gets_links_to_them(django_assert_num_queries):
     assert "the-user" in browser.get(LIST).content.decode()
 
 
-def test_a_site_without_users_has_no_links_to_them(operator, monkeypatch):
+def test_site_without_users_has_no_links_to_users(operator, monkeypatch):
     user = UserFactory(username="the-user")
     SessionFactory(user_id=str(user.pk))
     monkeypatch.delitem(admin.site._registry, User)

@@ -1,4 +1,4 @@
-"""The page of the admin that says how many sessions there are."""
+"""The overview page of the admin."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -35,7 +35,7 @@ def empty_cache():
 
 @pytest.fixture
 def context(operator):
-    """What the page is made of; without the operator's own session."""
+    """Return the context of the page, without the operator's own session."""
 
     def get():
         row = operator.session.get_user_session()
@@ -52,7 +52,7 @@ def numbers(chart):
     return [bar.number for bar in chart.bars]
 
 
-def test_the_list_leads_to_the_overview(operator):
+def test_list_links_to_the_overview(operator):
     assert f'<a href="{OVERVIEW}">Overview</a>' in operator.get(LIST).content.decode()
 
 
@@ -64,7 +64,7 @@ def test_live_and_expired_sessions_are_counted(context):
     assert context()["expired"] == "4"
 
 
-def test_more_expired_sessions_than_are_counted_are_called_more(context, monkeypatch):
+def test_expired_sessions_beyond_the_limit_are_shown_as_more(context, monkeypatch):
     SessionFactory.create_batch(4, expired=True)
     monkeypatch.setattr(figures, "_EXPIRED", 4)
     assert not context()["counted"].more_expired
@@ -74,7 +74,7 @@ def test_more_expired_sessions_than_are_counted_are_called_more(context, monkeyp
     assert (counted.expired, counted.more_expired) == (3, True)
 
 
-def test_sign_ins_are_counted_by_the_hour(context):
+def test_sign_ins_are_counted_by_hour(context):
     begin = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
     SessionFactory.create_batch(2, created=begin)
     SessionFactory.create_batch(3, created=begin - timedelta(microseconds=1))
@@ -83,7 +83,7 @@ def test_sign_ins_are_counted_by_the_hour(context):
     assert numbers(context()["hours"]) == [1, *[0] * 21, 3, 2]
 
 
-def test_sign_ins_are_counted_by_the_day_of_the_viewer(context, settings):
+def test_sign_ins_are_counted_by_day_of_the_viewer(context, settings):
     settings.TIME_ZONE = "Asia/Kolkata"
     days = list(_days(*_now_in("Asia/Kolkata")))
     SessionFactory.create_batch(2, created=days[-1][0])
@@ -98,7 +98,7 @@ def _now_in(name):
 
 
 @pytest.mark.parametrize("clock", ["2026-03-29T12:30", "2026-10-25T02:30", "2026-10-25T12:30"])
-def test_every_hour_and_day_counts_once_when_the_clock_is_changed(clock):
+def test_hours_and_days_count_once_when_the_clocks_change(clock):
     zone = ZoneInfo("Europe/Berlin")
     now = datetime.fromisoformat(clock).replace(tzinfo=zone)
     for spans in (list(_hours(now)), list(_days(now, zone))):
@@ -110,7 +110,7 @@ def test_every_hour_and_day_counts_once_when_the_clock_is_changed(clock):
     assert {last - first for first, last in moments} >= {timedelta(hours=24)}
 
 
-def test_sessions_are_told_apart_by_partition_and_issuer(context):
+def test_sessions_are_counted_by_partition_and_issuer(context):
     SessionFactory.create_batch(3, partition="shop")
     SessionFactory.create_batch(2, partition="wiki", issuer="https://other.example")
     SessionFactory(anonymous=True, partition="shop")
@@ -126,7 +126,7 @@ def test_sessions_are_told_apart_by_partition_and_issuer(context):
     assert page["is_whole"]
 
 
-def test_the_page_says_that_it_knows_the_newest_only(operator, monkeypatch):
+def test_page_says_that_it_counts_the_newest_only(operator, monkeypatch):
     SessionFactory(partition="wiki", created=ago(days=9))
     SessionFactory.create_batch(3, partition="shop", created=ago(seconds=-1))
     monkeypatch.setattr(figures, "SAMPLE", 3)
@@ -135,7 +135,7 @@ def test_the_page_says_that_it_knows_the_newest_only(operator, monkeypatch):
     assert "wiki" not in text
 
 
-def test_each_picture_has_its_numbers_as_a_table(operator):
+def test_each_chart_has_a_table_of_its_numbers(operator):
     SessionFactory.create_batch(3, created=ago(seconds=0))
     text = operator.get(OVERVIEW).content.decode()
     for id in ("hours", "days", "partitions", "issuers"):
@@ -145,7 +145,7 @@ def test_each_picture_has_its_numbers_as_a_table(operator):
         assert re.search(r'<th scope="row">[^<]+</th><td>4</td>', section), id
 
 
-def test_the_pictures_are_the_same_in_every_language(operator):
+def test_charts_are_the_same_in_each_language(operator):
     SessionFactory.create_batch(3, created=ago(seconds=0))
     with translation.override("de"):
         text = operator.get(OVERVIEW, headers={"Accept-Language": "de"}).content.decode()
@@ -153,14 +153,14 @@ def test_the_pictures_are_the_same_in_every_language(operator):
     assert not re.search(r'="\d+,\d+', text)
 
 
-def test_what_providers_send_is_escaped(operator):
+def test_overview_escapes_claims(operator):
     SessionFactory(issuer="<script>alert(1)</script>", partition="<b>")
     text = operator.get(OVERVIEW).content.decode()
     assert "<script>alert(1)" not in text
     assert "<b>" not in text
 
 
-def test_the_overview_takes_as_many_statements_for_many_sessions_as_for_few(operator):
+def test_overview_takes_no_more_statements_for_many_sessions(operator):
     counts = []
     for number in (1, 20):
         for index in range(number):
@@ -173,13 +173,13 @@ def test_the_overview_takes_as_many_statements_for_many_sessions_as_for_few(oper
     assert counts[0] == counts[1]
 
 
-def test_figures_are_kept_for_a_minute_and_the_page_says_so(operator):
+def test_figures_are_cached_for_a_minute_and_the_page_says_so(operator):
     SessionFactory()
     operator.get(OVERVIEW)
     SessionFactory()
     with CaptureQueriesContext(connection) as captured:
         text = operator.get(OVERVIEW).content.decode()
-    assert "kept for a minute" in text
+    assert "cached for a minute" in text
     assert "<dd>2</dd>" in text
     assert not any("COUNT(" in query["sql"] for query in captured)
     cache.clear()
@@ -187,7 +187,7 @@ def test_figures_are_kept_for_a_minute_and_the_page_says_so(operator):
 
 
 class BrokenCache(LocMemCache):
-    """Fails with each verb of `fails`, drops what is written, or answers `answer`."""
+    """A cache that fails with the verbs in `fails`, drops writes or returns `answer`."""
 
     fails = ()
     drops = False
@@ -228,7 +228,7 @@ def test_cache_that_fails_does_not_fail_the_overview(operator, broken, caplog, f
     assert "secret" not in caplog.text
 
 
-def test_overview_does_not_claim_that_a_dropped_write_is_kept(operator, broken):
+def test_overview_does_not_call_a_dropped_write_cached(operator, broken):
     broken(drops=True)
     text = operator.get(OVERVIEW).content.decode()
     assert "Counted at" in text
@@ -236,12 +236,12 @@ def test_overview_does_not_claim_that_a_dropped_write_is_kept(operator, broken):
 
 
 @pytest.mark.parametrize("answer", ["text", 7, (1, 2), (1, 2, 3), [1], {"a": 1}], ids=repr)
-def test_garbage_in_the_cache_is_counted_afresh(operator, broken, answer):
+def test_malformed_cache_value_is_counted_again(operator, broken, answer):
     broken(answer=answer)
     assert "<dd>1</dd>" in operator.get(OVERVIEW).content.decode()
 
 
-def test_tenants_do_not_see_each_others_figures(operator):
+def test_tenants_do_not_share_figures(operator):
     wrapper = connections["default"]
     wrapper.schema_name = "a"
     try:
@@ -254,7 +254,7 @@ def test_tenants_do_not_see_each_others_figures(operator):
         del wrapper.schema_name
 
 
-def test_figures_of_other_spans_are_others():
+def test_each_list_of_spans_has_its_own_figures():
     now = datetime.now(UTC)
     hour, spans = timedelta(hours=1), [(now, now)]
     assert figures.kept("now", spans, 60, lambda: 1).result == 1
@@ -264,20 +264,20 @@ def test_figures_of_other_spans_are_others():
 
 
 @pytest.mark.parametrize("numbers", [[0], [0, 0], [-1], [-1, 0], [-1, 1], [10**18, 1]], ids=str)
-def test_odd_numbers_have_charts(numbers):
+def test_charts_of_odd_numbers_are_drawn(numbers):
     named = [("a", number) for number in numbers]
     assert [bar.number for bar in charts.shares(named).bars] == numbers
     bars = charts.columns(named, mark_every=6).bars
     assert all(0 <= bar.height <= charts.HEIGHT for bar in bars)
 
 
-def test_an_empty_table_is_no_fault():
+def test_empty_table_has_an_overview():
     assert figures.count_by_group() == []
     assert charts.columns([], mark_every=6).bars == []
     assert charts.shares([]).bars == []
 
 
-def test_people_without_permission_do_not_see_the_overview():
+def test_user_without_permission_does_not_see_the_overview():
     assert browser_of().get(OVERVIEW).status_code == 403
     assert browser_of("end", "sign_out").get(OVERVIEW).status_code == 403
     assert Client().get(OVERVIEW).status_code == 302

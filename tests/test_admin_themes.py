@@ -1,4 +1,4 @@
-"""The admin's pages under a theme that has no block but the content, and without JavaScript."""
+"""The admin under a theme that has only the content block, and without JavaScript."""
 
 import copy
 import re
@@ -49,7 +49,7 @@ THEME = {
 
 @pytest.fixture
 def bare_theme(settings):
-    """Django's admin with the templates of a theme that has the content block only."""
+    """Replace Django's templates with those of a theme that has only the content block."""
     configured = copy.deepcopy(settings.TEMPLATES)
     del configured[0]["APP_DIRS"]
     configured[0]["OPTIONS"]["loaders"] = [
@@ -64,7 +64,7 @@ def text_of(response):
     return response.content.decode()
 
 
-def test_templates_fill_only_blocks_they_can_do_without():
+def test_templates_need_only_the_content_block():
     filled = {
         name
         for template in TEMPLATES.rglob("*.html")
@@ -89,14 +89,14 @@ def test_list_links_to_its_first_page_in_every_theme(operator, small_pages, bare
     assert '<a href="?q=alice">First page</a>' in text_of(operator.get(LIST + second))
 
 
-def test_list_says_in_every_theme_how_far_it_looked(operator, small_pages, bare_theme):
+def test_list_shows_its_window_in_every_theme(operator, small_pages, bare_theme):
     SessionFactory.create_batch(12)
     text = text_of(operator.get(LIST, {"partition": "wiki"}))
-    assert "all that match among 5 sessions" in text
-    assert "Look further back" in text
+    assert "all matches among 5 sessions" in text
+    assert "Search older sessions" in text
 
 
-def test_list_leads_to_the_overview_in_every_theme(operator, bare_theme):
+def test_list_links_to_the_overview_in_every_theme(operator, bare_theme):
     text = text_of(operator.get(LIST))
     assert f'<a href="{OVERVIEW}">Overview</a>' in text
     assert "bff_sessions/admin.css" in text
@@ -104,7 +104,7 @@ def test_list_leads_to_the_overview_in_every_theme(operator, bare_theme):
 
 def test_list_has_search_and_filters_in_every_theme(operator, bare_theme):
     text = text_of(operator.get(LIST))
-    assert "Exact subject, session id or user id." in text
+    assert "Enter an exact subject, session ID or user ID." in text
     assert '<a href="?state=expired">' in text
 
 
@@ -171,7 +171,7 @@ def test_number_of_a_last_page_is_exact(operator, any_theme):
 @pytest.mark.parametrize(
     ("counted", "text"), [(0, "0+"), (1, "1+"), (99, "99+"), (100, "99+"), (5000, "99+")]
 )
-def test_lower_bound_has_no_marks_between_thousands(settings, counted, text):
+def test_lower_bound_has_no_thousands_separator(settings, counted, text):
     settings.USE_THOUSAND_SEPARATOR = True
     number = MoreThan(counted)
     assert number > counted

@@ -590,6 +590,7 @@ def test_import_of_others_does_not_wait_for_a_revocation(key, filter):
     assert taking.join()["oidc"]["sub"] == "bob"
 
 
+@pytest.mark.race
 def test_sessions_of_one_person_move_at_once(transactional_db, taking_over):
     keys = [old_session(**claims(sid=str(number))) for number in range(12)]
     barrier = threading.Barrier(12)
@@ -602,6 +603,7 @@ def test_sessions_of_one_person_move_at_once(transactional_db, taking_over):
     assert [data["oidc"]["sid"] for data in found] == [str(number) for number in range(12)]
 
 
+@pytest.mark.race
 def test_revocations_and_take_overs_at_once_leave_nothing(transactional_db, taking_over):
     keys = [old_session(**claims(sid=str(number))) for number in range(12)]
     barrier = threading.Barrier(12)

@@ -387,6 +387,7 @@ def test_closed_generator_leaves_no_lease(leasing_store):
         pass
 
 
+@pytest.mark.thorough
 def test_coroutine_that_is_closed_takes_no_more_steps(stepping, monkeypatch):
     """Nothing can be awaited any more; the lease ends by itself."""
     faults, is_done, moment = [], False, 0

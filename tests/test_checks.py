@@ -14,13 +14,15 @@ from django.core.management import call_command
 from django.core.management.base import SystemCheckError
 
 import bff_sessions
-from bff_sessions import engine
+from bff_sessions import conf, engine
 from bff_sessions.contract import UserSessionStore
+from bff_sessions.faults import FAULTS, Fault
 from bff_sessions.middleware import SessionMiddleware
 from bff_sessions.oidc.providers import get_provider
 from bff_sessions.protection import protect
 from bff_sessions.stores.memory import InMemoryUserSessionStore
 from tests.conftest import DJANGOS, OURS
+from tests.reference import reference
 
 ROOT = Path(__file__).parent.parent
 GOOD_KEYS = ["a good key of more than 32 characters", "another key of more than 32 characters"]
@@ -139,14 +141,14 @@ def test_settings_that_are_no_dictionary_are_e002(settings, given):
 
 
 def test_an_unknown_setting_is_e003(settings):
-    settings.BFF_SESSIONS = {"PARTITON": "shop"}
+    settings.BFF_SESSIONS = {"PARTITON": "shop"}  # codespell:ignore
     message = only_message("E003")
     assert "'PARTITON'" in message.msg
     assert "PARTITION" in message.hint
 
 
 def test_every_unknown_setting_is_told(settings):
-    settings.BFF_SESSIONS = {"PARTITON": "shop", "store": "x", 1: 2}
+    settings.BFF_SESSIONS = {"PARTITON": "shop", "store": "x", 1: 2}  # codespell:ignore
     assert [message.id for message in messages()] == ["bff_sessions.E003"] * 3
 
 
@@ -191,7 +193,7 @@ def test_a_resolver_that_cannot_be_imported_is_e006(settings, resolver):
 
 def test_a_resolver_that_cannot_be_called_is_e006(settings):
     settings.BFF_SESSIONS = {"IDENTITY_RESOLVER": "tests.test_checks.not_callable"}
-    assert "not callable" in only_message("E006").msg
+    assert "must be the dotted path of a callable" in only_message("E006").msg
 
 
 @pytest.mark.parametrize(
@@ -427,7 +429,8 @@ def test_every_fault_at_once_is_told_at_once(settings):
         "IDENTITY_RESOLVER": "x",
         "y": 1,
     }
-    assert [message.id[-4:] for message in messages()] == ["E003", "E004", "E006", "E007", "E008"]
+    ids = sorted(message.id[-4:] for message in messages())
+    assert ids == ["E003", "E004", "E006", "E007", "E008"]
 
 
 def test_a_fault_makes_manage_py_check_fail(settings):
@@ -574,7 +577,7 @@ def test_providers_that_are_none_are_e020(settings, providers):
 
 def test_providers_without_the_extra_are_e021(settings, monkeypatch):
     provide(settings)
-    monkeypatch.setattr("bff_sessions.oidc.checks.find_spec", lambda name: None)
+    monkeypatch.setattr("bff_sessions.checks.providers.find_spec", lambda name: None)
     assert "oidc" in only_message("E021").hint
     settings.BFF_SESSIONS = {}
     assert messages() == []
@@ -697,6 +700,15 @@ def test_no_check_shows_the_secret(settings):
     found = messages()
     assert len(found) == 5
     assert SECRET not in "".join(map(str, found))
+    settings.BFF_SESSIONS = {"PROVIDERS": [SECRET]}
+    assert SECRET not in str(only_message("E020"))
+
+
+def test_options_of_a_provider_hide_the_secret(settings):
+    provide(settings)
+    options = get_provider(IDP).options
+    assert options.client_secret == SECRET
+    assert SECRET not in repr(options)
 
 
 # Back-channel logout
@@ -746,14 +758,80 @@ def test_seconds_of_logout_that_are_none_are_e034(settings, name, value):
     assert name in only_message("E034").msg
 
 
+# Options of one provider
+
+
+@pytest.mark.parametrize("strict", [True, False])
+@pytest.mark.parametrize(("name", "value"), [("MAX_AGE", 0), ("LEEWAY", 1.5), ("MAX_AGE", 86_400)])
+def test_logout_options_of_a_provider_are_good(settings, strict, name, value):
+    provide(settings, STRICT_TYP=strict, **{name: value})
+    assert messages() == []
+
+
+@pytest.mark.parametrize(
+    ("id", "name", "values"),
+    [
+        ("E036", "STRICT_TYP", [1, None, "yes"]),
+        ("E037", "MAX_AGE", [-1, True, None, "60", float("nan"), float("inf"), 86_401]),
+        ("E037", "LEEWAY", [-1, True, None, "60", float("nan"), float("inf"), 86_401]),
+    ],
+)
+def test_wrong_logout_option_of_a_provider_names_the_issuer(settings, id, name, values):
+    for value in values:
+        provide(settings, **{name: value})
+        message = only_message(id)
+        assert message.msg.startswith(f"BFF_SESSIONS['PROVIDERS'][{IDP!r}][{name!r}] must be ")
+        assert message.msg.endswith(f"; it is {value!r}.")
+        with pytest.raises(ImproperlyConfigured, match=name):
+            get_provider(IDP)
+
+
+# The texts, and the reference of them
+
+
+def test_message_names_setting_rule_and_value(settings):
+    settings.BFF_SESSIONS = {"RENEW_AFTER": 3}
+    message = only_message("E013")
+    assert message.msg == (
+        "BFF_SESSIONS['RENEW_AFTER'] must be a number between 0 and 1, or None; it is 3."
+    )
+    assert message.hint.startswith("Give ")
+
+
 def test_no_check_says_is_no():
-    package = Path(bff_sessions.__file__).parent
-    for path in package.rglob("checks.py"):
-        assert not re.search(r'".*\bis no ', path.read_text()), path
+    for _, *texts in reference.check_rows():
+        assert not re.search(r"\bis no ", " ".join(texts))
 
 
-def test_one_id_is_one_fault():
+def test_reference_has_every_id_and_no_other():
     package = Path(bff_sessions.__file__).parent
     source = "".join(path.read_text() for path in package.rglob("*.py"))
-    ids = re.findall(r'"bff_sessions\.([EW]\d{3})"', source)
-    assert len(ids) == len(set(ids)) > 40
+    ids = [row[0] for row in reference.check_rows()]
+    assert ids == sorted(set(ids))
+    assert set(ids) == set(re.findall(r'"([EW]0\d{2})"', source))
+    assert len(ids) > 60
+
+
+def test_every_check_has_a_text_and_a_hint():
+    for id, *texts, hint in reference.check_rows():
+        assert texts, id
+        assert all(text.endswith(".") for text in [*texts, hint]), id
+
+
+def test_second_fault_of_an_id_is_refused():
+    assert Fault("E001", FAULTS["E001"].text, FAULTS["E001"].hint) == FAULTS["E001"]
+    with pytest.raises(ValueError, match="E001"):
+        Fault("E001", "Another fault.", "Do something else.")
+
+
+def test_id_of_an_option_is_of_no_other_fault():
+    used = {}
+    for setting in reference.OPTIONS:
+        for option in reference.OPTIONS[setting][0].table().values():
+            used.setdefault(option.check, set()).add((setting, option.rule.must_be, option.hint))
+    for setting in conf.SETTINGS.values():
+        for id in filter(None, (setting.check, setting.import_check)):
+            used.setdefault(id, set()).add(setting.name)
+    for id in FAULTS:
+        used.setdefault(id, set()).add(id)
+    assert {id: faults for id, faults in used.items() if len(faults) > 1} == {}

@@ -586,6 +586,7 @@ DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": "sessio
 """
 
 
+@pytest.mark.processes
 @SIGNALS
 def test_a_signal_ends_a_process_at_rest_with_what_was_done(tmp_path, number):
     main = "import django\ndjango.setup()\nimport runpy\n"
@@ -697,6 +698,7 @@ def test_clearsessions_says_so_if_the_store_cannot(settings):
 # At the same time
 
 
+@pytest.mark.race
 @pytest.mark.django_db(transaction=True)
 def test_two_at_once_remove_everything_exactly_once():
     rows = [SessionFactory.build(expired=True) for _ in range(200)]

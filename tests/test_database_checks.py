@@ -8,7 +8,8 @@ from django.core.management import call_command
 from django.db import connection
 from django.db.utils import OperationalError
 
-from bff_sessions import checks
+from bff_sessions.checks import check_databases
+from bff_sessions.checks import databases as database_checks
 from bff_sessions.stores.orm import OrmUserSessionStore
 from tests.conftest import CACHED, MEMORY
 
@@ -56,12 +57,12 @@ def asked(monkeypatch):
         asked.append(alias)
         return True, None
 
-    monkeypatch.setattr(checks, "_ask_database", ask)
+    monkeypatch.setattr(database_checks, "_ask_database", ask)
     return asked
 
 
 def ask(databases):
-    assert list(checks.check_database(databases=databases)) == []
+    assert list(check_databases(databases=databases)) == []
 
 
 def test_database_is_not_asked_unless_it_is_named(asked):

@@ -1,4 +1,4 @@
-"""Every example in Python of docs/, run or at least compiled."""
+"""The Python examples of docs/ run, or at least compile."""
 
 import re
 from pathlib import Path

@@ -435,7 +435,8 @@ def test_retries_are_bounded_and_end_in_an_update_error(any_store, calls, monkey
     monkeypatch.setattr("bff_sessions.engine.saving.random.uniform", no_pause)
     with pytest.raises(SessionConflict) as caught:
         calls.save(session)
-    assert isinstance(caught.value, UpdateError)
+    # So Django answers it, in its middleware and in a view.
+    assert isinstance(caught.value, SessionInterrupted)
     assert 10 < len(tries) < 100
     # The first retry is at once, and the others wait longer and longer, within bounds.
     assert len(pauses) == len(tries) - 1

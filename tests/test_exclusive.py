@@ -125,6 +125,7 @@ def sample_partition(settings):
     settings.SECRET_KEY = "only for the demo, never for a deployment"
 
 
+@pytest.mark.processes
 def test_processes_refresh_once(process, sample_partition):
     key = start(token=1)
     started = [process(key) for _ in range(2)]
@@ -135,6 +136,7 @@ def test_processes_refresh_once(process, sample_partition):
     assert SessionStore(key)["token"] == 2
 
 
+@pytest.mark.processes
 def test_who_is_killed_loses_the_lease_in_time(process, sample_partition):
     key = start(token=1)
     holder = process(key, seconds=5, does="die")

@@ -1,4 +1,4 @@
-"""bff_sessions.middleware: sessions that end while a request is under way."""
+"""bff_sessions.middleware: sessions that end during a request."""
 
 import json
 from urllib.parse import unquote_to_bytes
@@ -29,7 +29,7 @@ def sign_in():
 
 
 def view(request):
-    """Changes the session, which somebody ends meanwhile."""
+    """Change the session, which another request ends meanwhile."""
     request.session["seen"] = True
     revoke_sessions(UserSessionsFilter(subject_id="alice"))
     return HttpResponse("a page")
@@ -49,7 +49,7 @@ def send(view, method="get", path="/orders?page=2", headers=None, raw=None):
 
 
 @pytest.mark.parametrize("headers", [PAGE, {"Sec-Fetch-Mode": "navigate", "Accept": "*/*"}])
-def test_a_page_load_is_sent_to_sign_in_and_back(headers):
+def test_page_load_is_redirected_to_sign_in_and_back(headers):
     response = send(view, headers=headers)
     assert response.status_code == 302
     assert response["Location"] == "/accounts/login/?next=/orders%3Fpage%3D2"
@@ -75,7 +75,7 @@ def test_a_page_load_is_sent_to_sign_in_and_back(headers):
     ],
     ids=lambda value: str(value)[:30],
 )
-def test_page_load_leads_back_to_local_targets_only(path, target):
+def test_page_load_returns_to_local_targets_only(path, target):
     response = send(view, headers=PAGE, raw=path)
     assert response.status_code == 302
     location, _, query = response["Location"].partition("?")
@@ -84,7 +84,7 @@ def test_page_load_leads_back_to_local_targets_only(path, target):
     assert len(response["Location"]) < 8_000
 
 
-def test_a_form_is_sent_to_sign_in_only():
+def test_form_is_redirected_to_sign_in_only():
     assert send(view, "post", headers=PAGE)["Location"] == "/accounts/login/"
 
 
@@ -98,11 +98,11 @@ def test_fetch_gets_a_401_in_json(headers):
     assert response["Cache-Control"] == "no-store"
 
 
-def test_the_cookie_stays_as_it_may_be_a_newer_one():
+def test_cookie_is_not_deleted():
     assert not send(view).cookies
 
 
-def test_an_asynchronous_view_gets_the_same():
+def test_asynchronous_view_gets_the_same_answers():
     async def aview(request):
         await request.session.aset("seen", True)
         await revoke()
@@ -122,7 +122,7 @@ def test_an_asynchronous_view_gets_the_same():
     assert async_to_sync(send)().status_code == 401
 
 
-def test_a_request_that_goes_well_is_as_with_django():
+def test_successful_request_is_as_with_django():
     def view(request):
         request.session["seen"] = True
         return HttpResponse("a page")
@@ -143,7 +143,7 @@ urlpatterns = []
 
 
 @pytest.mark.parametrize(("headers", "status"), [({}, 401), (PAGE, 302)])
-def test_a_view_that_meets_the_end_itself_gets_the_same(client, headers, status):
+def test_session_that_ends_inside_the_view_gets_the_same_answers(client, headers, status):
     from django.urls import path
 
     urlpatterns[:] = [path("cycling", cycling)]
@@ -153,7 +153,7 @@ def test_a_view_that_meets_the_end_itself_gets_the_same(client, headers, status)
         assert client.get("/cycling", headers=headers).status_code == status
 
 
-def test_what_could_not_be_merged_is_a_400_as_the_session_lives_on(monkeypatch):
+def test_merge_conflict_of_a_live_session_is_a_400(monkeypatch):
     def conflict(self, *args):
         raise SessionConflict
 
@@ -162,15 +162,19 @@ def test_what_could_not_be_merged_is_a_400_as_the_session_lives_on(monkeypatch):
         monkeypatch.setattr(SessionStore, "save", conflict)
         return HttpResponse("a page")
 
-    with pytest.raises(SessionInterrupted):
+    with pytest.raises(SessionConflict) as caught:
         send(view)
+    assert isinstance(caught.value, SessionInterrupted)
+    assert str(caught.value) == (
+        "A save met so many concurrent saves of the same session that it gave up."
+    )
 
 
-def test_other_errors_of_a_view_are_not_touched():
+def test_other_errors_of_a_view_are_raised():
     request = RequestFactory().get("/")
     assert SessionMiddleware(view).process_exception(request, ValueError()) is None
 
 
-def test_the_admin_s_checks_take_it_for_django_s(settings):
+def test_admin_checks_accept_the_middleware(settings):
     settings.MIDDLEWARE = ["bff_sessions.middleware.SessionMiddleware", *MIDDLEWARE[1:]]
     assert run_checks() == []

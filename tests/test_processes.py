@@ -50,6 +50,7 @@ def write(key, names, count, is_async):
             assert process.communicate(timeout=120)[0] == "done\n"
 
 
+@pytest.mark.processes
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
 def test_processes_lose_nothing(is_async):

@@ -8,8 +8,7 @@ import json
 import re
 import time
 from collections import Counter
-from dataclasses import fields
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -24,10 +23,7 @@ from django.urls import resolve, reverse
 
 from bff_sessions import conf
 from bff_sessions.contract import UserSessionsFilter
-from bff_sessions.device.options import DeviceOptions
 from bff_sessions.engine import SessionStore
-from bff_sessions.oidc.checks import OPTIONS
-from bff_sessions.oidc.options import LogoutOptions, RevocationOptions
 from bff_sessions.oidc.providers import get_provider
 from bff_sessions.oidc.tokens import Tokens
 from bff_sessions.revocation import revoke_sessions
@@ -35,6 +31,7 @@ from bff_sessions.stores import get_store
 from bff_sessions.stores.cached import CachedUserSessionStore
 from bff_sessions.testing import UserSessionStoreTests, make_session
 from bff_sessions.views.endpoint import HEADER
+from tests.reference import reference
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -133,9 +130,20 @@ def test_the_example_of_a_cache_takes_effect(settings):
 
 def test_the_example_of_a_provider_is_good(settings):
     namespace = {"env": lambda name: "a secret"}
-    exec(block("python", '"PROVIDERS"'), namespace)
+    exec(block("python", "env("), namespace)
     settings.BFF_SESSIONS = namespace["BFF_SESSIONS"]
     assert get_provider("https://idp.example").client_id == "shop"
+
+
+def test_the_example_of_two_providers_has_a_strict_and_a_sloppy_one(settings):
+    namespace = {}
+    exec(block("python", "sloppy.example"), namespace)
+    settings.BFF_SESSIONS = namespace["BFF_SESSIONS"]
+    assert [message for message in run_checks() if message.id.startswith("bff_sessions.")] == []
+    strict = get_provider("https://idp.example").logout_options
+    sloppy = get_provider("https://sloppy.example").logout_options
+    assert (strict.strict_typ, strict.max_age, strict.leeway) == (True, 600, 10)
+    assert (sloppy.strict_typ, sloppy.max_age, sloppy.leeway) == (False, 600, 300)
 
 
 def test_the_example_of_urls_has_the_endpoint_that_is_registered():
@@ -144,23 +152,6 @@ def test_the_example_of_urls_has_the_endpoint_that_is_registered():
     urls = type("urls", (), {"urlpatterns": namespace["urlpatterns"]})
     path = reverse("bff_sessions:backchannel-logout", urlconf=urls)
     assert f"https://shop.example{path}" in README
-
-
-def test_every_option_of_logout_is_in_the_table_with_its_default():
-    part = README.partition("## Back-channel logout")[2].partition("\n## ")[0]
-    table = dict(re.findall(r"^\| `([A-Z_]+)` \| (\w+) \|", part, re.MULTILINE))
-    defaults = {field.name.upper(): str(field.default) for field in fields(LogoutOptions)}
-    assert table == defaults
-
-
-def test_every_option_of_token_revocation_is_in_the_table_with_its_default():
-    part = README.partition("## Tokens end, too")[2].partition("\n## ")[0]
-    table = dict(re.findall(r"^\| `([A-Z_]+)` \| ([\w ]+) \|", part, re.MULTILINE))
-    defaults = {field.name.upper(): field.default for field in fields(RevocationOptions)}
-    assert defaults.pop("GIVE_UP_AFTER") == timedelta(
-        days=int(table.pop("GIVE_UP_AFTER").split()[0])
-    )
-    assert table == {name: str(default) for name, default in defaults.items()}
 
 
 def test_tokens_may_live_elsewhere():
@@ -204,26 +195,50 @@ def test_the_output_of_revoke_tokens(capsys, monkeypatch):
     assert capsys.readouterr().out.splitlines() == shown[1:]
 
 
-def test_every_option_of_a_provider_is_in_the_table():
-    part = README.partition("## OpenID Providers")[2].partition("\n## ")[0]
-    rows = "".join(re.findall(r"^\| (`[^|]+)\|", part, re.MULTILINE))
-    assert re.findall(r"`(\w+)`", rows) == list(OPTIONS)
+HEADINGS = {
+    "PROVIDERS": "## OpenID Providers",
+    "BACKCHANNEL_LOGOUT": "## Back-channel logout",
+    "TOKEN_REVOCATION": "## Tokens end, too",
+    "DEVICE": "## Where am I signed in?",
+}
 
 
-def test_every_setting_is_in_the_table_with_its_default():
-    assert defaults_in("## Settings") == conf.DEFAULTS
+def test_table_of_settings_is_that_of_the_package():
+    assert table_in("## Settings") == rows_of(conf.SETTINGS, ["Type", "Default", "Meaning"])
 
 
-def test_every_option_of_a_device_is_in_the_table_with_its_default():
-    defaults = {field.name.upper(): field.default for field in fields(DeviceOptions)}
-    assert defaults_in("## Where am I signed in?") == defaults
+@pytest.mark.parametrize("setting", reference.OPTIONS)
+def test_table_of_options_is_that_of_the_package(setting):
+    table = reference.OPTIONS[setting][0].table()
+    columns = {
+        "PROVIDERS": ["Type", "Meaning"],
+        "DEVICE": ["Type", "Default", "Meaning"],
+    }.get(setting, ["Default", "Meaning"])
+    assert table_in(HEADINGS[setting]) == rows_of(table, columns)
 
 
-def defaults_in(heading):
-    """Names and defaults in the table of that part of the README."""
-    part = README.partition(heading)[2].partition("\n## ")[0]
-    table = re.findall(r"^\| `([A-Z_]+)` \| [^|]+ \| `([^`]+)` \|", part, re.MULTILINE)
-    return {name: eval(default) for name, default in table}
+def rows_of(table, columns):
+    """What the README says of the options in a table of the package."""
+
+    def row(option):
+        cells = {
+            "Type": reference.type_of(option),
+            "Default": f"`{reference.default_of(option)}`",
+            "Meaning": option.doc,
+        }
+        return [cells[column] for column in columns]
+
+    return {name: row(option) for name, option in table.items()}
+
+
+def table_in(heading):
+    """The cells of that part of the README by the names before them, links as their texts."""
+    part = README.partition(f"{heading}\n")[2].partition("\n## ")[0]
+    rows = {}
+    for names, rest in re.findall(r"^\| (`[A-Z_]+`[^|]*) \| (.+) \|$", part, re.MULTILINE):
+        cells = re.sub(r"\[([^]]+)\]\([^)]+\)", r"\1", rest).split(" | ")
+        rows |= dict.fromkeys(re.findall(r"`(\w+)`", names), cells)
+    return rows
 
 
 def test_every_verb_is_in_the_table():

@@ -12,6 +12,8 @@ from tests.processes import ROOT
 
 DATABASE = os.environ.get("TEST_DATABASE_URL", "sqlite:")
 REDIS_SERVER = shutil.which("redis-server")
+# Its processes use the database; the test itself does not.
+pytestmark = [pytest.mark.processes, pytest.mark.database]
 
 
 @pytest.mark.skipif(DATABASE.startswith("sqlite:"), reason="TEST_DATABASE_URL names no server")

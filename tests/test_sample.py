@@ -20,9 +20,11 @@ from bff_sessions.models import Session
 from tests.factories import SessionFactory
 from tests.processes import NO_PROVIDER, ROOT, database_url
 
+pytestmark = pytest.mark.processes
+
 
 def manage(*arguments, **environment):
-    """manage.py of the sample project, as a process that has been started."""
+    """Start manage.py of the sample project as a process."""
     return subprocess.Popen(
         [sys.executable, "manage.py", *arguments],
         cwd=ROOT,
@@ -54,7 +56,7 @@ class Browser:
         self.seen = []
 
     def open(self, path, **form):
-        """The page at `path`, or what it answers to the form; remembered in `page`."""
+        """Return the page at `path`, or its answer to the form, and set `page`."""
         data = None
         if form:
             token = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', self.page)
@@ -99,7 +101,7 @@ def test_signed_in_found_in_the_admin_deleted_there_and_signed_out(origin):
     alice.sign_in("/sign-in", "alice")
     assert alice.url == "/"
     assert "Signed in as alice" in alice.page
-    sid = re.search(r"Session id</dt><dd><code>(\w+)<", alice.page)[1]
+    sid = re.search(r"Session ID</dt><dd><code>(\w+)<", alice.page)[1]
 
     operator.sign_in("/admin/login/", "operator", next="/admin/")
     for term in ("sub-alice", sid):
@@ -167,7 +169,9 @@ def test_a_deployment_has_no_demo_and_needs_a_key_of_its_own():
 def test_a_provider_is_configured_altogether_or_not_at_all():
     returncode, output = outcome(manage("check", OIDC_ISSUER="https://idp.example"))
     assert returncode == 1
-    assert "To sign in at a provider, set OIDC_CLIENT_ID, OIDC_CLIENT_SECRET, too." in output
+    assert (
+        "To let users sign in at a provider, also set OIDC_CLIENT_ID, OIDC_CLIENT_SECRET." in output
+    )
 
 
 def test_a_demo_with_a_provider_says_that_it_needs_node():
@@ -177,7 +181,7 @@ def test_a_demo_with_a_provider_says_that_it_needs_node():
 
 
 def seeded():
-    """What is the same in each run."""
+    """Return the values that are the same in each run."""
     rows = Session.objects.filter(session_id__startswith="demo-").order_by("session_id")
     return list(rows.values_list("key", "subject_id", "user_agent", "address"))
 
@@ -192,7 +196,7 @@ def test_seeding_again_makes_the_same_people_and_sessions():
     for _ in range(2):
         returncode, output = outcome(manage("seed_demo", "--users", "3", "--sessions", "700"))
         assert returncode == 0, output
-        assert "3 users and 700 sessions made." in output
+        assert "Added 3 users and 700 sessions." in output
         runs.append(seeded())
     assert len(runs[0]) == 700
     assert runs[0] == runs[1]

@@ -1,6 +1,6 @@
-"""What login libraries need so that their sessions say whose they are at the provider.
+"""Adapters for login libraries, which store the claims that identify the person of a session.
 
-Each module imports its library and is imported by nobody but the settings that name it.
+Each module imports its library. Only settings that name a module import it.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from bff_sessions import conf
 
 __all__ = ["keep_claims"]
 
-_KEPT = ("iss", "sub", "sid", "auth_time", "iat")
+_STORED = ("iss", "sub", "sid", "auth_time", "iat")
 
 
 def keep_claims(session: Any, claims: Mapping[str, Any]) -> None:
-    """Copy whose session it is, and since when, from the `claims` of a verified id token.
+    """Copy the identity and the time of the sign-in from `claims` of a verified ID token.
 
-    In the session and nowhere else: what libraries keep for each account is overwritten when the
-    same user signs in with another browser.
+    They are stored in the session, because libraries overwrite what they store for an account when
+    the same user signs in with another browser.
     """
-    session[conf.CLAIMS_KEY] = {name: claims[name] for name in _KEPT if name in claims}
+    session[conf.CLAIMS_KEY] = {name: claims[name] for name in _STORED if name in claims}

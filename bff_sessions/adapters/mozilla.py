@@ -1,9 +1,9 @@
-"""mozilla-django-oidc, whose id token the resolver reads by itself.
+"""Adapter for mozilla-django-oidc, whose ID token the default resolver reads.
 
     OIDC_STORE_ID_TOKEN = True
     OIDC_CALLBACK_CLASS = "bff_sessions.adapters.mozilla.CallbackView"
 
-The view sees to it that the session holds the token of its own user.
+The view makes sure that the session holds the tokens of its own user.
 """
 
 from __future__ import annotations
@@ -13,14 +13,16 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse
 from mozilla_django_oidc.views import OIDCAuthenticationCallbackView
 
+from bff_sessions.secret import hidden_frames
+
 __all__ = ["CallbackView"]
 
 
 class CallbackView(OIDCAuthenticationCallbackView):  # type: ignore[misc]
-    """Keeps the tokens of who has signed in, and of nobody else.
+    """Store the tokens of the user who has signed in, and of no other user.
 
-    The library puts them into the session before it knows the user. If that is another one than
-    the session's, ``auth.login()`` flushes them; if it is nobody, they stay beside the old user.
+    The library puts tokens into the session before it knows the user. If another user was signed
+    in, ``auth.login()`` flushes them. If the sign-in fails, they stay with the previous user.
     """
 
     def get(self, request: HttpRequest) -> HttpResponse:
@@ -28,6 +30,7 @@ class CallbackView(OIDCAuthenticationCallbackView):  # type: ignore[misc]
         response: HttpResponse = super().get(request)
         return response
 
+    @hidden_frames()
     def login_success(self) -> HttpResponse:
         tokens = _tokens(self.request.session)
         response: HttpResponse = super().login_success()
@@ -46,7 +49,7 @@ class CallbackView(OIDCAuthenticationCallbackView):  # type: ignore[misc]
 
 
 def _tokens(session: Any) -> dict[str, Any]:
-    """The id token and the access token; a project's own backend may keep a refresh token."""
+    """Return the ID token and access token, and the refresh token if a backend stores one."""
     return {
         name: value
         for name, value in session.items()

@@ -1,9 +1,9 @@
-"""social-auth-app-django with a backend for OpenID Connect.
+"""Adapter for social-auth-app-django with a backend for OpenID Connect.
 
     SOCIAL_AUTH_PIPELINE = [*DEFAULT_AUTH_PIPELINE, "bff_sessions.adapters.social_auth.copy_claims"]
 
-The backend is social_core's ``OpenIdConnectAuth`` or derived from it. Before social-auth-core 6 it
-forgets the claims when the pipeline pauses to ask the user something.
+The backend is social_core's ``OpenIdConnectAuth`` or a subclass. Before social-auth-core 6 it loses
+the claims when the pipeline pauses to ask the user a question.
 """
 
 from __future__ import annotations
@@ -24,12 +24,13 @@ def copy_claims(
     new_association: bool = False,
     **kwargs: Any,
 ) -> None:
-    """Last step of the pipeline. No signal will do: signing in again as the same user sends none.
+    """Store the claims of a sign-in: the last step of the pipeline.
 
-    The session stays as it is when nobody signs in: when a signed-in user only connects an account,
-    or one who is inactive is going to be refused.
+    A signal cannot replace this step, because none is sent when the same user signs in again. The
+    session does not change if a signed-in user only connects an account, or if the user is inactive
+    and the sign-in is going to be refused.
     """
-    # Of the token that the backend has validated.
+    # The backend has validated this token.
     claims = getattr(backend, "id_token", None)
     if not isinstance(claims, Mapping) or user is None or not user.is_active:
         return

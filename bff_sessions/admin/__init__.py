@@ -1,34 +1,33 @@
-"""Sessions for operators: to find and to end, never to change or to read.
+"""The admin of sessions: operators find and end sessions, and never read or change their data.
 
-- `filters`: what the list can be narrowed to, and the search
-- `changelist`: one page of the list, in an order that an index gives
-- `actions`: ends many sessions, after a page that says whose
-- `overview`, `figures`, `charts`: how many there are, in numbers and pictures
+- `filters`: the filters of the list, and its search
+- `changelist`: one page of the list, in the order of an index
+- `users`: links from sessions to their users
+- `ending`: ends one session
+- `actions`, `preview`: end many sessions, after a page that shows how many and which subjects
+- `overview`, `figures`, `charts`: how many sessions there are, in numbers and charts
 
-Meant for a million sessions and more: nothing here counts or sorts the table, and the number of
-statements does not depend on the number of rows.
+The pages work with a million sessions and more: no statement counts or sorts the whole table, and
+the number of statements does not depend on the number of sessions.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
 from typing import Any
 
 from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
-from django.contrib.auth import get_user_model
-from django.core.exceptions import ValidationError
 from django.db import router
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.urls import URLPattern, path, reverse
-from django.utils.html import format_html
+from django.urls import URLPattern, path
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from bff_sessions.admin.actions import end_sessions, sign_out_subjects
 from bff_sessions.admin.changelist import SessionChangeList
+from bff_sessions.admin.ending import end_session
 from bff_sessions.admin.filters import (
     PartitionFilter,
     SignInFilter,
@@ -37,9 +36,9 @@ from bff_sessions.admin.filters import (
     search,
 )
 from bff_sessions.admin.overview import overview
+from bff_sessions.admin.users import link_users, user_link
 from bff_sessions.live import is_live
 from bff_sessions.models import Session
-from bff_sessions.revocation import revoke_session
 
 __all__ = ["SessionAdmin"]
 
@@ -48,7 +47,9 @@ logger = logging.getLogger("bff_sessions.admin")
 
 @admin.register(Session)
 class SessionAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
-    # Named one by one: the key and the ticket are for nobody's eyes.
+    """List, show and end sessions."""
+
+    # Listed one by one, because store key and ticket must not be shown.
     list_display = (
         "subject",
         "state",
@@ -63,15 +64,15 @@ class SessionAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     fields = ("subject_id", "state", *list_display[2:], "user_agent", "address", "last_seen")
     readonly_fields = fields
     list_filter = (StateFilter, SinceFilter, SignInFilter, PartitionFilter)
-    # Each of them exactly, see get_search_results().
+    # get_search_results() matches each of them exactly.
     search_fields = ("subject_id", "session_id", "user_id")
     search_help_text = _(
-        "Exact subject, session id or user id. With iss:https://idp.example before it, "
-        "of this issuer only; that alone finds all of the issuer."
+        "Enter an exact subject, session ID or user ID. Put iss:https://idp.example before it "
+        "to search one issuer only, or enter that alone to find all sessions of the issuer."
     )
     ordering = ("-created", "-id")
     list_per_page = 50
-    # No index would serve another order.
+    # No index supports another order.
     sortable_by = ()
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER
@@ -90,39 +91,12 @@ class SessionAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
     @admin.display(description=_("user"))
     def user(self, session: Session) -> str | None:
-        url, name = getattr(session, "_link", (None, session.user_id))
-        return format_html('<a href="{}">{}</a>', url, name) if url else name
-
-    def link_users(self, request: HttpRequest, sessions: Iterable[Session]) -> None:
-        """Let `sessions` know the page of their user, where the viewer may see it.
-
-        One statement, however many they are.
-        """
-        model = get_user_model()
-        if not self.admin_site.is_registered(model):
-            return
-        if not self.admin_site.get_model_admin(model).has_view_permission(request):
-            return
-        clean = model._meta.pk.clean
-        keys: dict[str, Any] = {}
-        for session in sessions:
-            # The resolver says what a user id is: it need not be a key of this model.
-            try:
-                keys[str(session.user_id)] = clean(session.user_id, None)
-            except ValidationError:
-                continue
-        found = model._default_manager.in_bulk(list(keys.values()))
-        page = f"{self.admin_site.name}:{model._meta.app_label}_{model._meta.model_name}_change"
-        for session in sessions:
-            user = found.get(keys.get(str(session.user_id)))
-            if user is not None:
-                link = reverse(page, args=[user.pk]), user.get_username()
-                session._link = link  # type: ignore[attr-defined]
+        return user_link(session)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Session]:
-        # From where sessions are written: a replica would show what has ended.
-        rows = super().get_queryset(request).using(router.db_for_write(Session))
-        return rows.defer("ticket", "lease_owner", "lease_until")
+        # Reads the database that sessions are written to: a replica may still show ended sessions.
+        sessions = super().get_queryset(request).using(router.db_for_write(Session))
+        return sessions.defer("ticket", "lease_owner", "lease_until")
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Session], search_term: str
@@ -137,7 +111,7 @@ class SessionAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     ) -> Session | None:
         session: Session | None = super().get_object(request, object_id, from_field)
         if session is not None:
-            self.link_users(request, [session])
+            link_users(self.admin_site, request, [session])
         return session
 
     def get_urls(self) -> list[URLPattern]:
@@ -148,11 +122,11 @@ class SessionAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         return overview(self, request)
 
     def get_actions(self, request: HttpRequest, action_location: Any = None) -> dict[str, Any]:
-        # Django 6.1 names the page that offers the actions, and looks for the argument by its
-        # name. The page of one session offers none of ours: its Delete button ends that session.
+        # Django 6.1 passes the page that offers the actions, and finds the argument by its name.
+        # The page of one session offers none of these actions: its Delete button ends the session.
         where = {} if action_location is None else {"action_location": action_location}
         actions = super().get_actions(request, **where)
-        # The site's own reads all rows to list them; end_sessions() stands in for it.
+        # delete_selected reads all sessions to list them; end_sessions() replaces it.
         return {name: action for name, action in actions.items() if name != "delete_selected"}
 
     def response_action(
@@ -160,17 +134,17 @@ class SessionAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     ) -> HttpResponse | None:
         selected = request.POST.getlist(ACTION_CHECKBOX_NAME)
         if not all(pk.isascii() and pk.isdecimal() and len(pk) < 19 for pk in selected):
-            self.message_user(request, gettext("No session was chosen."), messages.WARNING)
+            self.message_user(request, gettext("No session was selected."), messages.WARNING)
             return None
         response: HttpResponse | None = super().response_action(request, queryset, *args, **kwargs)
         return response
 
     def message_user(self, request: HttpRequest, *args: Any, **kwargs: Any) -> None:
-        """Show a message if that is possible: what it tells of has been done."""
+        """Show a message; log if that fails, because the action itself has succeeded."""
         try:
             super().message_user(request, *args, **kwargs)
         except Exception as error:
-            logger.warning("A message could not be shown: %s", type(error).__name__)
+            logger.warning("The admin cannot show a message: %s", type(error).__name__)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
@@ -182,7 +156,7 @@ class SessionAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         return request.user.has_perm("bff_sessions.view_session")
 
     def has_delete_permission(self, request: HttpRequest, obj: Session | None = None) -> bool:
-        # To delete a session is to end it.
+        # Deleting a session ends it.
         return self.has_end_permission(request)
 
     def has_end_permission(self, request: HttpRequest) -> bool:
@@ -194,25 +168,13 @@ class SessionAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         return may and request.user.has_perm("bff_sessions.sign_out_subject")
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
-        # ?key__startswith=... would spell a hidden column digit by digit, and others would have
-        # the database read all rows. The filters and the search are what there is.
+        # ?key__startswith=... would reveal a hidden column digit by digit, and other lookups would
+        # make the database read the whole table. Only the filters' own parameters are allowed.
         return lookup in {spec.parameter_name for spec in self.list_filter}
 
     def delete_model(self, request: HttpRequest, obj: Session) -> None:
-        self.end(obj)
+        end_session(obj)
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Session]) -> None:
         for session in queryset:
-            self.end(session)
-
-    def end(self, session: Session) -> bool:
-        """End it, also if it moves to another key meanwhile. Whether there was one to end."""
-        rows = Session._base_manager.using(router.db_for_write(Session)).filter(pk=session.pk)
-        key: str | None = session.key
-        while key is not None:
-            if revoke_session(key):
-                return True
-            previous, key = key, rows.values_list("key", flat=True).first()
-            if key == previous:  # A row that the configured store knows nothing of.
-                break
-        return False
+            end_session(session)

@@ -1,7 +1,7 @@
-"""Bars for the overview's pictures: where they stand is told here, how they look in the template.
+"""The bars of the overview's charts: this module computes positions, the templates draw them.
 
-Widths are percentages and heights pixels, so that a picture fits a phone and its text does not
-shrink with it. Each bar has its number in words beside it, and nothing depends on colour.
+Widths are percentages and heights are pixels, so that a chart fits a phone and its text keeps its
+size. A table repeats each number as text, and no meaning depends on colour.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _GAP: Final = 0.15  # of a column
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Bar:
-    """A number of sessions, and the bar that stands for it."""
+    """A number of sessions, and the bar that shows it."""
 
     label: str
     number: int
@@ -30,7 +30,7 @@ class Bar:
     y: int = 0
     height: int = 0
     is_marked: bool = False
-    """Its label is written below it; there is no room for all."""
+    """The label is shown below the bar. There is not enough room for all labels."""
 
     @property
     def text(self) -> str:
@@ -39,6 +39,8 @@ class Bar:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Chart:
+    """The bars of one chart."""
+
     bars: list[Bar]
 
     @property
@@ -51,17 +53,21 @@ class Chart:
 
 
 def grouped(number: int) -> str:
-    """With the language's mark between the thousands."""
+    """Return `number` with the thousands separators of the active language."""
     return number_format(number, force_grouping=True)
 
 
 def columns(numbers: Sequence[tuple[str, int]], *, mark_every: int) -> Chart:
-    """Columns from left to right; the label of every so many is shown, counted from the last."""
+    """Return columns from left to right.
+
+    Args:
+        mark_every: one label is shown for this many columns, counted from the last column.
+    """
     most = max((number for _label, number in numbers), default=0)
     step = 100 / max(len(numbers), 1)
     bars = []
     for index, (label, number) in enumerate(numbers):
-        # One pixel for what is little, so that it differs from nothing.
+        # At least one pixel, so that a small number differs from zero.
         height = max(round(HEIGHT * number / most), 1) if number > 0 else 0
         bars.append(
             Bar(
@@ -79,7 +85,7 @@ def columns(numbers: Sequence[tuple[str, int]], *, mark_every: int) -> Chart:
 
 
 def shares(numbers: Sequence[tuple[str, int]]) -> Chart:
-    """Bars below each other, as wide as their share of the whole."""
+    """Return bars below each other, each as wide as its share of the total."""
     total = sum(number for _label, number in numbers) or 1
     bars = [
         Bar(label=label, number=number, width=_percent(100 * number / total))
@@ -89,5 +95,5 @@ def shares(numbers: Sequence[tuple[str, int]]) -> Chart:
 
 
 def _percent(value: float) -> str:
-    # Text, so that no locale writes a comma into the picture.
+    # Formatted here, because templates would write a comma in some languages.
     return f"{value:.2f}%"

@@ -1,6 +1,6 @@
-"""How many sessions there are: every statement here is an aggregate that an index alone answers.
+"""The figures of the overview. An index alone answers each statement.
 
-On PostgreSQL that needs a table that is vacuumed now and then, as autovacuum does.
+On PostgreSQL this needs a table that is vacuumed regularly, as autovacuum does.
 """
 
 from __future__ import annotations
@@ -35,50 +35,51 @@ __all__ = [
 logger = logging.getLogger("bff_sessions.admin")
 
 SAMPLE: Final = 20_000
-"""Sign-ins, the newest, that are told apart by partition and issuer."""
+"""This many of the newest sign-ins are counted by partition and issuer."""
 _RECENT: Final = 10_000
 _EXPIRED: Final = 100_000
-# What is cached has a format: another one needs another number.
+# The number is the version of the format: change it when the cached values change.
 _PREFIX: Final = "bff_sessions.admin.2."
 
 T = TypeVar("T")
 Span = tuple[datetime, datetime]
-"""From the first moment, and before the second one. Aware."""
+"""A half-open range: from the first time to before the second. Both are aware."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Counted:
-    """Numbers of one moment."""
+    """Numbers that were counted at the same time."""
 
     live: int
     expired: int
     more_expired: bool
     """There are more than were counted."""
     begun: list[int]
-    """Sessions that began in each of the spans that were asked for, and are still there."""
+    """For each span the number of sessions that began in it and are still stored."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Kept(Generic[T]):
-    """A result, and when it was made."""
+    """A result, and when it was counted."""
 
     result: T
     counted_at: datetime
     is_kept: bool
-    """Whether Django's cache holds it for the next viewer."""
+    """True if Django's cache holds it for the next viewer."""
 
 
 def kept(name: str, spans: Sequence[Span], seconds: int, call: Callable[[], T]) -> Kept[T]:
-    """Return the result of `call` from Django's cache, or make it.
+    """Return the result of `call` from Django's cache, or call it and cache the result.
 
-    A cache that fails costs three statements and a line in the log, not the page.
+    If the cache fails, the page still works. That costs three statements and a line in the log.
 
     Args:
-        spans: what the result counts. Each database, schema and list of spans has its own.
-        seconds: how long it is kept.
+        spans: the ranges that the result counts. Each database, schema and list of spans has a
+            result of its own.
+        seconds: how long the result is cached.
     """
-    moments = [scope_of(_using()), *(str(moment.timestamp()) for span in spans for moment in span)]
-    name = f"{_PREFIX}{name}.{hashlib.sha256(' '.join(moments).encode()).hexdigest()}"
+    parts = [scope_of(_using()), *(str(time.timestamp()) for span in spans for time in span)]
+    name = f"{_PREFIX}{name}.{hashlib.sha256(' '.join(parts).encode()).hexdigest()}"
     try:
         found = cache.get(name)
     except Exception as error:
@@ -89,7 +90,7 @@ def kept(name: str, spans: Sequence[Span], seconds: int, call: Callable[[], T]) 
     result, counted_at = call(), datetime.now(UTC)
     try:
         cache.set(name, (result, counted_at), seconds)
-        # Not all caches say that they fail.
+        # Some caches fail without an exception.
         is_kept = cache.get(name) is not None
     except Exception as error:
         _report(error)
@@ -98,15 +99,15 @@ def kept(name: str, spans: Sequence[Span], seconds: int, call: Callable[[], T]) 
 
 
 def _report(error: Exception) -> None:
-    # The name only: the text may hold the address of the cache, with its password.
+    # Only the class, because the text may contain the address of the cache with its password.
     logger.warning(
-        "The cache 'default' fails (%s): the figures of the overview are counted for each view.",
+        "The cache 'default' fails (%s): the overview counts its figures for each view.",
         type(error).__name__,
     )
 
 
 def count_now(spans: Sequence[Span]) -> Counted:
-    """One statement."""
+    """Count live, expired and begun sessions in one statement."""
     now = datetime.now(UTC)
     rows = Session._base_manager.using(_using())
     expired = rows.filter(expired_sessions(now)).order_by("expires")
@@ -126,18 +127,18 @@ def count_now(spans: Sequence[Span]) -> Counted:
 
 
 def count_begun(spans: Sequence[Span]) -> list[int]:
-    """Sessions that began in each of them, and are still there. One statement."""
-    rows = Session._base_manager.using(_using())
-    return _count([rows.filter(created__gte=first, created__lt=last) for first, last in spans])
+    """Count the sessions that began in each span and are still stored, in one statement."""
+    sessions = Session._base_manager.using(_using())
+    return _count([sessions.filter(created__gte=first, created__lt=last) for first, last in spans])
 
 
 def count_by_group() -> list[tuple[str, str | None, int]]:
-    """Partition, issuer and number, of the newest sign-ins."""
+    """Count the newest sign-ins by partition and issuer."""
     return _newest(["partition", "issuer"], SAMPLE)
 
 
 def recent_partitions() -> list[str]:
-    """The partitions of the newest sign-ins."""
+    """Return the partitions of the newest sign-ins."""
     return [name for name, _number in _newest(["partition"], _RECENT)]
 
 
@@ -146,22 +147,22 @@ def _using() -> str:
 
 
 def _count(querysets: Sequence[QuerySet[Session]]) -> list[int]:
-    """The number of rows of each, in one statement."""
+    """Count the rows of each queryset, in one statement."""
     branches: list[str] = []
     parameters: list[Any] = []
     for index, queryset in enumerate(querysets):
         sql, values = _compile(queryset.values("pk"))
         branches.append(f"SELECT {index}, COUNT(*) FROM ({sql}) counted")  # noqa: S608
         parameters += values
-    # In whatever order they come.
+    # UNION ALL does not promise an order.
     numbers: dict[int, int] = dict(_fetch(" UNION ALL ".join(branches), parameters))
     return [numbers[index] for index in range(len(querysets))]
 
 
 def _newest(columns: Sequence[str], number: int) -> list[tuple[Any, ...]]:
-    """The different values of `columns` among so many newest sign-ins, and how often each is."""
-    rows = Session._base_manager.using(_using()).order_by("-created")
-    sql, values = _compile(rows.values(*columns)[:number])
+    """Count the newest `number` sign-ins by the values of `columns`."""
+    sessions = Session._base_manager.using(_using()).order_by("-created")
+    sql, values = _compile(sessions.values(*columns)[:number])
     quote = connections[_using()].ops.quote_name
     names = ", ".join(map(quote, columns))
     sql = f"SELECT {names}, COUNT(*) FROM ({sql}) newest GROUP BY {names}"  # noqa: S608

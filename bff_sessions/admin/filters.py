@@ -1,4 +1,4 @@
-"""What the list of sessions can be narrowed to."""
+"""The filters and the search of the list of sessions."""
 
 from __future__ import annotations
 
@@ -24,20 +24,23 @@ _ISSUER: Final = "iss:"
 
 
 class SessionFilter(admin.SimpleListFilter):
-    """One of some choices; the address may ask for nothing else."""
+    """A filter that ignores values which it does not offer."""
 
     ranges_over: str | None = None
-    """The column of whose index this selects a part; None if it has to look at the rows."""
+    """The column whose index the filter selects a range of; None if rows must be read."""
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Session]) -> QuerySet[Session]:
         condition = self.condition()
         return queryset if condition is None else queryset.filter(condition)
 
     def condition(self) -> Q | None:
+        """Return the condition of the chosen value; None if all sessions match."""
         raise NotImplementedError
 
 
 class StateFilter(SessionFilter):
+    """Live or expired sessions."""
+
     title = _("state")
     parameter_name = "state"
 
@@ -56,6 +59,8 @@ class StateFilter(SessionFilter):
 
 
 class SinceFilter(SessionFilter):
+    """Sessions that began lately."""
+
     title = _("time of sign-in")
     parameter_name = "since"
     ranges_over = "created"
@@ -76,7 +81,7 @@ class SinceFilter(SessionFilter):
 
 
 class SignInFilter(SessionFilter):
-    """Signed in at a provider, who can end the session, or without: see the log, too."""
+    """Sessions with a provider, which can end them, without a provider, or anonymous ones."""
 
     title = _("provider")
     parameter_name = "provider"
@@ -91,7 +96,7 @@ class SignInFilter(SessionFilter):
     def condition(self) -> Q | None:
         if self.value() == "with":
             return Q(issuer__isnull=False)
-        # The issuer is in the index, so that most rows need not be looked at.
+        # The index contains the issuer, so that the database reads few rows.
         if self.value() == "without":
             return Q(issuer=None) & (Q(user_id__isnull=False) | Q(subject_id__isnull=False))
         if self.value() == "nobody":
@@ -100,7 +105,7 @@ class SignInFilter(SessionFilter):
 
 
 class PartitionFilter(SessionFilter):
-    """The application; those that nobody has signed in to lately can be named in the address."""
+    """Sessions of one partition. The address may name one that has no recent sign-in."""
 
     title = _("partition")
     parameter_name = "partition"
@@ -117,9 +122,9 @@ class PartitionFilter(SessionFilter):
 
 
 class SearchForm(ChangeListSearchForm):
-    """Takes any text, so that what no session can have finds none.
+    """Accept any text, so that a text which no session can have finds no session.
 
-    Django's form says what is wrong with it, and the list then shows all sessions.
+    Django's form would report an error, and the list would show all sessions.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -128,13 +133,14 @@ class SearchForm(ChangeListSearchForm):
 
 
 def search(queryset: QuerySet[Session], term: str, names: Sequence[str]) -> QuerySet[Session]:
-    """The sessions with exactly this text in one of the columns `names`, which have indexes.
+    """Return the sessions that have exactly `term` in one of the columns `names`.
 
-    ``iss:https://idp.example alice`` narrows that to an issuer. It has no index of its own, which
-    each sign-in would pay for: alone, it is looked for among the newest, like a filter.
+    These columns have indexes. ``iss:https://idp.example alice`` searches one issuer only. The
+    issuer has no index, because each sign-in would have to update it. An issuer alone is therefore
+    searched among the newest sessions, like a filter.
     """
-    # An issuer is a URL, and has no blanks (OpenID Connect Core 1.0, 2); a subject may, and the
-    # rest is taken as a whole.
+    # An issuer is a URL without blanks (OpenID Connect Core 1.0, 2). A subject may contain blanks,
+    # so that the rest is one value.
     if term.startswith(_ISSUER):
         issuer, _blank, term = term.removeprefix(_ISSUER).partition(" ")
         queryset = queryset.filter(issuer=issuer)
@@ -144,5 +150,5 @@ def search(queryset: QuerySet[Session], term: str, names: Sequence[str]) -> Quer
 
 
 def is_selective(term: str) -> bool:
-    """Whether the search for `term` finds its rows by an index of their own."""
+    """Return whether an index finds the sessions that match `term`."""
     return bool(term) and (not term.startswith(_ISSUER) or " " in term.rstrip(" "))

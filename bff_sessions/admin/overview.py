@@ -1,12 +1,13 @@
-"""A page of the admin that says how many sessions there are, in numbers and pictures."""
+"""The overview page of the admin: how many sessions there are, in numbers and charts."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime, time, timedelta, tzinfo
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
+from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
@@ -16,20 +17,22 @@ from django.utils.translation import gettext
 
 from bff_sessions.admin import charts, figures
 
-if TYPE_CHECKING:
-    from bff_sessions.admin import SessionAdmin
-
 __all__ = ["overview"]
 
 _HOURS: Final = 24
 _DAYS: Final = 30
-# Seconds that figures are kept: days that are over change only as their sessions end.
+# Seconds for which figures are cached. Figures of past days change only when sessions end.
 _KEPT_NOW: Final = 60
 _KEPT_DAYS: Final = 3600
 
 
-def overview(model_admin: SessionAdmin, request: HttpRequest) -> HttpResponse:
-    """Three statements at most, and none while its figures are in Django's cache.
+def overview(
+    model_admin: admin.ModelAdmin[Any],
+    request: HttpRequest,
+) -> HttpResponse:
+    """Render the overview.
+
+    That takes at most three statements, and none while Django's cache holds the figures.
 
     Raises:
         PermissionDenied: if the viewer may not see sessions.
@@ -53,9 +56,9 @@ def overview(model_admin: SessionAdmin, request: HttpRequest) -> HttpResponse:
         "counted": counted,
         "live": charts.grouped(counted.live),
         "expired": charts.grouped(counted.expired),
-        "counted_at": _local(fresh.counted_at),
+        "counted_at": _in_current_zone(fresh.counted_at),
         "is_kept": fresh.is_kept,
-        "closed_at": _local(closed.counted_at),
+        "closed_at": _in_current_zone(closed.counted_at),
         "is_closed_kept": closed.is_kept,
         "height": charts.HEIGHT,
         "hours": charts.columns(
@@ -82,7 +85,7 @@ def overview(model_admin: SessionAdmin, request: HttpRequest) -> HttpResponse:
 
 
 def _hours(now: datetime) -> Iterator[figures.Span]:
-    # In UTC, where each hour comes once; begun when an hour of the viewer's begins.
+    # In UTC no hour is skipped or repeated. The first one begins with an hour of the viewer's zone.
     begin = now.replace(minute=0, second=0, microsecond=0).astimezone(UTC)
     for ago in range(_HOURS - 1, -1, -1):
         first = begin - timedelta(hours=ago)
@@ -97,8 +100,8 @@ def _days(now: datetime, zone: tzinfo) -> Iterator[figures.Span]:
         yield midnight(ago), midnight(ago - 1)
 
 
-def _local(moment: datetime) -> datetime:
-    return moment.astimezone(timezone.get_current_timezone())
+def _in_current_zone(value: datetime) -> datetime:
+    return value.astimezone(timezone.get_current_timezone())
 
 
 def _by(groups: list[tuple[str, str | None, int]], column: int) -> list[tuple[str, int]]:

@@ -1,7 +1,6 @@
-"""With what a session was last used, and when: BFF_SESSIONS["DEVICE"], off by default.
+"""The device that uses a session, and when: BFF_SESSIONS["DEVICE"], off by default.
 
-- `options`: the setting;
-- `noting`: user agent, address and moment on their way from a request to the store;
-- `words`: "Firefox on Windows";
-- `checks`: what is wrong with the setting.
+- `options`: the setting
+- `recording`: stores user agent, address and time of a request
+- `user_agents`: describes a user agent, such as "Firefox on Windows"
 """

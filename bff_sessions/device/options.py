@@ -3,49 +3,78 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, ClassVar
 
 from django.http import HttpRequest
 
 from bff_sessions import conf
+from bff_sessions.faults import Fault
+from bff_sessions.options import Options, option, seconds, switch
+from bff_sessions.rules import CALLABLE, import_callable, one_of
 
-__all__ = ["ADDRESSES", "DeviceOptions", "get_device_options", "load_address_of", "remote_address"]
-
-ADDRESSES: Final = (None, "truncated", "full")
+__all__ = ["DeviceOptions", "get_device_options", "load_address_of", "remote_address"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class DeviceOptions:
-    """The options, in small letters."""
+class DeviceOptions(Options):
+    """What is stored of the device that uses a session."""
 
-    user_agent: bool = True
-    """Whether the user agent is kept."""
-    address: str | None = None
-    """How much of the address is kept: None, "truncated" (IPv4 /24, IPv6 /48) or "full"."""
-    address_of: str = "bff_sessions.device.options.remote_address"
-    """Dotted path of a callable from the request to its address."""
-    seen_every: float = 60
-    """Seconds between two writes of when a session was last seen, at least."""
+    unknown: ClassVar[Fault] = Fault(
+        "E071", "BFF_SESSIONS['DEVICE'] has no option {name!r:.120}.", "Use one of {names}."
+    )
+
+    user_agent: bool = switch(
+        True,
+        check="E072",
+        doc=(
+            "Store the user agent, 255 characters at most; "
+            "`pip install 'django-bff-sessions[device]'` puts it into words"
+        ),
+    )
+    address: str | None = option(
+        None,
+        one_of("truncated", "full", None),
+        check="E073",
+        hint="Give 'truncated', 'full' or None.",
+        doc="Store the address, or the network that it is in (/24 of IPv4, /48 of IPv6)",
+    )
+    address_of: str = option(
+        "bff_sessions.device.options.remote_address",
+        CALLABLE,
+        check="E074",
+        hint="Give the dotted path of a callable from a request to its address.",
+        doc=(
+            "A callable from the request to its address. Ours takes `REMOTE_ADDR`; behind a proxy "
+            "name your own, which knows what `X-Forwarded-For` is worth there. If it raises, the "
+            "request goes on and no address is stored"
+        ),
+    )
+    seen_every: float = seconds(
+        60,
+        check="E075",
+        doc=(
+            "When a session was last seen is written once in this time at most: one UPDATE of "
+            "one column"
+        ),
+    )
 
 
 def get_device_options() -> DeviceOptions | None:
-    """The options as they are set, and have been checked; None: nothing is kept."""
-    if conf.DEVICE is None:
-        return None
-    return DeviceOptions(**{name.lower(): value for name, value in conf.DEVICE.items()})
+    """Return the options, which have been checked; None if nothing is stored."""
+    return None if conf.DEVICE is None else DeviceOptions.of(conf.DEVICE)
 
 
 def load_address_of(options: DeviceOptions) -> Any:
-    """The callable that says the address.
+    """Return the callable that returns the address of a request.
 
     Raises:
-        ImproperlyConfigured: if it cannot be imported or called.
+        SettingInvalid: if it cannot be imported or called.
     """
-    return conf.import_callable(options.address_of, "BFF_SESSIONS['DEVICE']['ADDRESS_OF']")
+    return import_callable(options.address_of, f"{conf.place_of('DEVICE')}['ADDRESS_OF']")
 
 
 def remote_address(request: HttpRequest) -> object:
-    """Who is connected: behind a proxy that is the proxy.
+    """Return the address of the connection: behind a proxy that is the proxy.
 
     X-Forwarded-For says what the client likes, unless your own proxies see to it; how many there
     are is for you to know.

@@ -15,7 +15,7 @@ from bff_sessions import conf
 from bff_sessions.contract import UserSessionsFilter, UserSessionStoreLeases
 from bff_sessions.engine.lifecycle import SessionLifecycle
 from bff_sessions.engine.steps import Block, Shielded, Steps, call, finally_take, insist
-from bff_sessions.exceptions import SessionBusy, SessionConflict, SessionMissing
+from bff_sessions.exceptions import SessionBusy, SessionMissing
 from bff_sessions.stores import get_store
 
 __all__ = ["ExclusiveSession"]
@@ -94,7 +94,7 @@ class ExclusiveSession(SessionLifecycle):
                 yield from self._get_data()
             else:
                 yield from self._catch_up()
-        except (SessionMissing, SessionConflict):
+        except SessionMissing:
             raise SessionInterrupted("The session has ended.") from None
 
     def _follow_or_end(self) -> Steps[None]:

@@ -17,7 +17,7 @@ from bff_sessions.engine.moves import PAUSE, has_hash, has_same_hash
 from bff_sessions.engine.rows import Known, is_session_key
 from bff_sessions.engine.saving import SavingSession
 from bff_sessions.engine.steps import Call, Steps, call, end, end_matching, move_here
-from bff_sessions.exceptions import SessionConflict, SessionMissing
+from bff_sessions.exceptions import SessionMissing
 from bff_sessions.live import is_live
 from bff_sessions.protection import store_key
 
@@ -113,9 +113,6 @@ class SessionLifecycle(SavingSession):
         known = self._known
         try:
             written = yield from self._update(data, move=True)
-        except SessionConflict as error:
-            # In a view, where nobody answers an UpdateError.
-            raise SessionInterrupted(str(error)) from None
         except SessionMissing:
             if known is not None:
                 if known.row.subject_id is not None:

@@ -38,8 +38,8 @@ class SessionStore(ExclusiveSession):
 
         Raises:
             CreateError: if `must_create` and the key is taken.
-            UpdateError: if the session has ended meanwhile; its subclass `SessionConflict` if
-                too many others kept saving it.
+            UpdateError: if the session has ended meanwhile.
+            SessionConflict: if too many others kept saving it.
         """
         run(self._save(must_create))
 

@@ -6,7 +6,7 @@ class Migration(migrations.Migration):
         ("bff_sessions", "0005_device"),
     ]
 
-    # The new index first: no moment passes without an index of the subject.
+    # Add the new index first, so that the subject always has an index.
     operations = [
         migrations.AddIndex(
             model_name="session",

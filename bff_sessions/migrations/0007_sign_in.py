@@ -11,7 +11,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name="session",
             name="sign_in_id",
-            # Sessions of before do not open any more: their users sign in again.
+            # Tickets of older sessions do not open any more. Their users must sign in again.
             field=bff_sessions.fields.ExactCharField(default="-", editable=False, max_length=32),
             preserve_default=False,
         ),

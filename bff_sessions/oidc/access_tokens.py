@@ -8,7 +8,6 @@ from typing import Any, Final
 from django.contrib import auth
 from django.contrib.sessions.exceptions import SessionInterrupted
 from django.http import HttpRequest
-from django.views.decorators.debug import sensitive_variables
 
 from bff_sessions import conf
 from bff_sessions.engine.steps import Block, Call, Shielded, Steps, arun, finally_take, run
@@ -24,6 +23,7 @@ from bff_sessions.oidc import outbox
 from bff_sessions.oidc.providers import Provider, get_provider
 from bff_sessions.oidc.refreshing import OtherSubject, RefreshRefused, refresh
 from bff_sessions.oidc.tokens import Tokens, read_tokens
+from bff_sessions.secret import hidden_frames
 
 __all__ = ["aget_access_token", "get_access_token"]
 
@@ -34,7 +34,7 @@ _TIMEOUT: Final = 20
 _LEASE: Final = 15
 
 
-@sensitive_variables()
+@hidden_frames()
 def get_access_token(request: HttpRequest, *, margin: float | None = None) -> str:
     """The access token of the session, good for a while still.
 
@@ -61,7 +61,7 @@ def get_access_token(request: HttpRequest, *, margin: float | None = None) -> st
     return run(access.refresh()) if token is None else token
 
 
-@sensitive_variables()
+@hidden_frames()
 async def aget_access_token(request: HttpRequest, *, margin: float | None = None) -> str:
     """See get_access_token()."""
     access = _Access(request, margin)
@@ -100,9 +100,9 @@ class _Access:
             if not isinstance(error, SessionBusy):
                 logger.warning("An access token is not refreshed yet. %s", error)
             return tokens.access_token
-        except SessionInterrupted as error:
-            if _lives_on(error):
-                raise
+        except SessionConflict:  # The session lives on.
+            raise
+        except SessionInterrupted:
             raise SignInEnded("The session has ended.") from None
 
     def _refresh_in(self, block: Block) -> Steps[str]:
@@ -111,7 +111,7 @@ class _Access:
             return (yield from finally_take(block.leave, after=self._refresh()))
         except SessionInterrupted as error:
             # Whoever ended it could not know of the token that has come just now.
-            if not _lives_on(error) and self._new.refresh_token is not None:
+            if not isinstance(error, SessionConflict) and self._new.refresh_token is not None:
                 yield Call(outbox, "hand_over", ([self._new],), {})
             raise
 
@@ -178,7 +178,3 @@ class _Access:
             return None
         endpoint = yield Call(provider, "find_endpoint", ("token_endpoint",), {})
         return None if endpoint is None else provider
-
-
-def _lives_on(error: SessionInterrupted) -> bool:
-    return isinstance(error.__context__, SessionConflict)

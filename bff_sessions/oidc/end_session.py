@@ -10,12 +10,12 @@ from typing import Any, Final
 from urllib.parse import urlsplit, urlunsplit
 
 from django.http import QueryDict
-from django.views.decorators.debug import sensitive_variables
 
 from bff_sessions import conf
 from bff_sessions.exceptions import ProviderUnavailable
 from bff_sessions.id_tokens import ID_TOKEN, read_claims
 from bff_sessions.oidc.providers import get_providers
+from bff_sessions.secret import hidden_frames
 
 __all__ = ["find_id_token", "get_url"]
 
@@ -29,7 +29,7 @@ _MAX_LENGTH: Final = 8_000
 # The id token in an URL: it opens nothing, and the provider, who made it, is the only one to whom
 # the URL leads. The specification's other way, a form that is posted to the provider, comes there
 # without the provider's own cookie wherever that is SameSite=Lax, so that nobody is signed out.
-@sensitive_variables()
+@hidden_frames()
 def get_url(
     issuer: str,
     *,
@@ -82,7 +82,6 @@ def get_url(
     return None
 
 
-@sensitive_variables()
 def find_id_token(data: Mapping[str, Any], issuer: str) -> str | None:
     """Return the id token in the session data that this issuer gave; None if it cannot be read."""
     claims = data.get(conf.CLAIMS_KEY)

@@ -10,11 +10,10 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
-from django.views.decorators.debug import sensitive_variables
 from requests.adapters import HTTPAdapter
 
 from bff_sessions.exceptions import ProviderUnavailable
@@ -24,7 +23,6 @@ __all__ = ["run_in_time"]
 _T = TypeVar("_T")
 
 
-@sensitive_variables()
 def run_in_time(exchange: Callable[[HTTPAdapter], _T], seconds: float) -> _T:
     """Return what `exchange` returns within `seconds`.
 
@@ -38,16 +36,15 @@ def run_in_time(exchange: Callable[[HTTPAdapter], _T], seconds: float) -> _T:
     adapter = _Adapter()
     outcomes = SimpleQueue[tuple[_T] | str]()
 
-    @sensitive_variables()
     def run() -> None:
+        # Nothing may leave the thread: a report of it would show what was sent.
         try:
-            outcomes.put((exchange(adapter),))
+            with closing(adapter):
+                outcomes.put((exchange(adapter),))
         except ProviderUnavailable as error:
             outcomes.put(str(error))
         except Exception as error:
             outcomes.put(f"The provider cannot be reached: {type(error).__name__}.")
-        finally:
-            adapter.close()
 
     reason: str
     try:
@@ -106,5 +103,5 @@ class _Adapter(HTTPAdapter):
         with self._lock:
             # A refresh token that is sent when nobody waits for the answer would be lost.
             if self._is_cut:
-                raise TimeoutError
+                raise TimeoutError("The exchange took too long.")
             self._sockets.append(get_socket)

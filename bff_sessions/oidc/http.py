@@ -13,7 +13,6 @@ from email.utils import parsedate_to_datetime
 from typing import Any, Final, Generic, TypeVar
 
 import requests
-from django.views.decorators.debug import sensitive_variables
 from requests.adapters import HTTPAdapter
 
 from bff_sessions.exceptions import ProviderUnavailable
@@ -118,7 +117,6 @@ def get_json(url: str) -> dict[str, Any]:
     return response.json()
 
 
-@sensitive_variables()
 def post_form(
     url: str,
     data: Mapping[str, str],
@@ -148,7 +146,6 @@ def post_form(
     return response
 
 
-@sensitive_variables()
 def _send(method: str, url: str, *, timeout: float | None = None, **options: Any) -> Response:
     if timeout is None:
         timeout = TIMEOUT
@@ -157,7 +154,6 @@ def _send(method: str, url: str, *, timeout: float | None = None, **options: Any
         raise ProviderUnavailable("The provider answers too slowly.")
     deadline = time.monotonic() + seconds
 
-    @sensitive_variables()
     def exchange(adapter: HTTPAdapter) -> Response:
         with requests.Session() as session:
             request = session.prepare_request(requests.Request(method, url, auth=_as_is, **options))

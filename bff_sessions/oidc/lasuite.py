@@ -12,7 +12,8 @@ from typing import Any, Final
 from cryptography.fernet import Fernet, InvalidToken
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
-from django.views.decorators.debug import sensitive_variables
+
+from bff_sessions.secret import hidden_frames
 
 __all__ = ["decrypt", "encrypt", "read_plain"]
 
@@ -32,7 +33,7 @@ def read_plain(value: str) -> str:
     return value
 
 
-@sensitive_variables()
+@hidden_frames()
 def decrypt(value: str) -> str:
     """Return the token that encrypt() was given. Without a key, as read_plain().
 
@@ -46,7 +47,7 @@ def decrypt(value: str) -> str:
         raise ValueError("The token cannot be decrypted.") from None
 
 
-@sensitive_variables()
+@hidden_frames()
 def encrypt(token: str) -> str:
     """Return `token` as django-lasuite keeps it; `token` itself if there is no key.
 
@@ -57,7 +58,6 @@ def encrypt(token: str) -> str:
     return token if cipher is None else cipher.encrypt(token.encode()).decode()
 
 
-@sensitive_variables()
 def _get_cipher() -> Fernet | None:
     key = getattr(settings, "OIDC_STORE_REFRESH_TOKEN_KEY", None)
     if not key:

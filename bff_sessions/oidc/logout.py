@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from bff_sessions.contract import UserSessionsFilter
 from bff_sessions.models import Logout
@@ -42,7 +42,7 @@ def end_sessions(token: LogoutToken) -> int:
         session_id=session_id,
         subject_id=subject_id if ends_all else None,
         issued=token.issued_at,
-        expires=max(token.expires_at + timedelta(seconds=options.leeway), now + REMEMBERED),
+        expires=max(token.expires_at, now + REMEMBERED),
     ):
         raise LogoutTokenInvalid(Reason.REPLAYED)
     ended = revoke_sessions(

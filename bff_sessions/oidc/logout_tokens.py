@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import Enum
 from typing import Any, Final
 
 import jwt
-from django.views.decorators.debug import sensitive_variables
 
 from bff_sessions.contract import check_text, is_moment
 from bff_sessions.exceptions import BffSessionsError
 from bff_sessions.jws import read_jws
 from bff_sessions.oidc.keys import KeySetMissing
-from bff_sessions.oidc.options import LogoutOptions, get_logout_options
+from bff_sessions.oidc.options import LogoutOptions
 from bff_sessions.oidc.providers import Provider, get_provider
+from bff_sessions.secret import hidden_frames
 
 __all__ = ["LogoutToken", "LogoutTokenInvalid", "Reason", "verify_logout_token"]
 
@@ -76,10 +76,11 @@ class LogoutToken:
     issued_at: datetime
     """The ``iat`` claim. Aware, UTC."""
     expires_at: datetime
-    """The ``exp`` claim, or when the token is outdated if it has none. Aware, UTC."""
+    """The ``exp`` claim, or ``iat`` plus MAX_AGE without one, and LEEWAY: from then on the times of
+    the token refuse it. Aware, UTC."""
 
 
-@sensitive_variables()
+@hidden_frames()
 def verify_logout_token(token: str) -> LogoutToken:
     """What `token` says, if a provider of this site has said so and says so now.
 
@@ -92,10 +93,10 @@ def verify_logout_token(token: str) -> LogoutToken:
         ProviderUnavailable: if the provider's keys cannot be had.
         ImproperlyConfigured: as get_provider().
     """
-    options = get_logout_options()
     header, claims = _read(token)
-    _check_type(header.get("typ", "JWT"), options)
-    provider = _get_provider(claims.get("iss"), header.get("alg"))
+    provider = _get_provider(claims.get("iss"))
+    options = provider.logout_options
+    _check_header(header, provider, options)
     _check_signature(token, header, provider)
     _check_claims(claims, provider)
     _check_times(claims, provider, options)
@@ -107,11 +108,10 @@ def verify_logout_token(token: str) -> LogoutToken:
         session_id=_text(claims, "sid", Reason.SESSION),
         jti=claims["jti"],
         issued_at=datetime.fromtimestamp(claims["iat"], UTC),
-        expires_at=datetime.fromtimestamp(expires, UTC),
+        expires_at=datetime.fromtimestamp(expires, UTC) + timedelta(seconds=options.leeway),
     )
 
 
-@sensitive_variables()
 def _read(token: str) -> tuple[dict[str, Any], dict[str, Any]]:
     try:
         # PyJWT also reads padding, a byte order mark, UTF-16 and repeated names.
@@ -123,25 +123,25 @@ def _read(token: str) -> tuple[dict[str, Any], dict[str, Any]]:
     return header, claims
 
 
-def _check_type(type_: object, options: LogoutOptions) -> None:
+def _get_provider(issuer: object) -> Provider:
+    provider = get_provider(issuer) if isinstance(issuer, str) else None
+    if provider is None:
+        raise LogoutTokenInvalid(Reason.ISSUER)
+    return provider
+
+
+def _check_header(header: dict[str, Any], provider: Provider, options: LogoutOptions) -> None:
+    type_ = header.get("typ", "JWT")
     # RFC 7515, 4.1.9: compared like media types, and "application/" may be left out.
     name = type_.lower().removeprefix("application/") if isinstance(type_, str) else type_
     # 2.4: logout+jwt is RECOMMENDED, so that others may come, but no token of another kind.
     if name != _TYPE and (options.strict_typ or name != "jwt"):
         raise LogoutTokenInvalid(Reason.TYPE)
-
-
-def _get_provider(issuer: object, algorithm: object) -> Provider:
-    provider = get_provider(issuer) if isinstance(issuer, str) else None
-    if provider is None:
-        raise LogoutTokenInvalid(Reason.ISSUER)
     # By our list, never by the token: neither none, nor HMAC with what is a public key.
-    if algorithm not in provider.algorithms:
+    if header.get("alg") not in provider.options.algorithms:
         raise LogoutTokenInvalid(Reason.ALGORITHM)
-    return provider
 
 
-@sensitive_variables()
 def _check_signature(token: str, header: dict[str, Any], provider: Provider) -> None:
     try:
         key = provider.keys.find(header.get("kid"), header["alg"])
@@ -153,7 +153,7 @@ def _check_signature(token: str, header: dict[str, Any], provider: Provider) -> 
     options: Any = {f"verify_{name}": False for name in ("exp", "nbf", "iat", "aud", "sub", "jti")}
     options["enforce_minimum_key_length"] = True
     try:
-        jwt.decode(token, key, algorithms=provider.algorithms, options=options)
+        jwt.decode(token, key, algorithms=provider.options.algorithms, options=options)
     except jwt.InvalidSignatureError:
         raise LogoutTokenInvalid(Reason.SIGNATURE) from None
     except jwt.PyJWTError:
@@ -180,7 +180,7 @@ def _check_claims(claims: dict[str, Any], provider: Provider) -> None:
 def _check_times(claims: dict[str, Any], provider: Provider, options: LogoutOptions) -> None:
     now, leeway = time.time(), options.leeway
     issued = claims.get("iat")
-    if "exp" in claims or not provider.allow_missing_exp:
+    if "exp" in claims or not provider.options.allow_missing_exp:
         _check_expiry(claims.get("exp"), now - leeway)
     if not is_moment(issued):
         raise LogoutTokenInvalid(Reason.ISSUED)

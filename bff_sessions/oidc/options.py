@@ -2,51 +2,100 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any, ClassVar
 
 from bff_sessions import conf
+from bff_sessions.faults import Fault
+from bff_sessions.options import Options, option, seconds, switch
+from bff_sessions.rules import POSITIVE_TIMEDELTA
 
 __all__ = ["LogoutOptions", "RevocationOptions", "get_logout_options", "get_revocation_options"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class LogoutOptions:
-    """The options, in small letters."""
+class LogoutOptions(Options):
+    """How logout tokens are verified, and which sessions they end."""
 
-    strict_typ: bool = False
-    """Whether a logout token has to say ``typ: logout+jwt``."""
-    all_sessions: bool = False
-    """Whether all sessions of the subject end, also if the token names one."""
-    max_age: float = 600
-    """Seconds for which a logout token may have been on its way, since its ``iat``."""
-    leeway: float = 60
-    """Seconds by which the clocks of provider and site may differ."""
+    unknown: ClassVar[Fault] = Fault(
+        "E032",
+        "BFF_SESSIONS['BACKCHANNEL_LOGOUT'] has no option {name!r:.120}.",
+        "Use {names}. Move an option of one provider to its dictionary in "
+        "BFF_SESSIONS['PROVIDERS'].",
+    )
+
+    strict_typ: bool = switch(
+        False,
+        check="E033",
+        doc='Only tokens that say `"typ": "logout+jwt"`; otherwise also `JWT`, or none',
+    )
+    all_sessions: bool = switch(
+        False, check="E033", doc="All sessions of the subject end, whatever the token names"
+    )
+    max_age: float = seconds(
+        600,
+        check="E034",
+        doc="Seconds since `iat` after which a token is refused, whatever its `exp`",
+    )
+    leeway: float = seconds(60, check="E034", doc="Seconds by which the clocks may differ")
 
 
-def get_logout_options() -> LogoutOptions:
-    """The options as they are set, and have been checked."""
-    return LogoutOptions(**{name.lower(): value for name, value in conf.BACKCHANNEL_LOGOUT.items()})
+def get_logout_options(of_provider: Mapping[str, Any] | None = None) -> LogoutOptions:
+    """Return the options of logout, which have been checked.
+
+    Args:
+        of_provider: options that the provider itself has; they win.
+    """
+    return LogoutOptions.of({**conf.BACKCHANNEL_LOGOUT, **(of_provider or {})})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class RevocationOptions:
-    """The options, in small letters."""
+class RevocationOptions(Options):
+    """Which tokens of ended sessions are revoked, and when."""
 
-    offline_access: bool = False
-    """Whether tokens are revoked, too, that were given for when the user is away."""
-    expired_sessions: bool = False
-    """Whether those of expired sessions are, when these are cleaned up."""
-    after_response: bool = True
-    """Whether the request that ends a session sends them, once it has been answered; else all wait
-    for ``manage.py revoke_tokens``."""
-    give_up_after: timedelta = timedelta(days=3)
-    """How old one may become that its provider does not revoke."""
+    unknown: ClassVar[Fault] = Fault(
+        "E044",
+        "BFF_SESSIONS['TOKEN_REVOCATION'] has no option {name!r:.120}.",
+        "Use {names}. Move an option of one provider to its dictionary in "
+        "BFF_SESSIONS['PROVIDERS'].",
+    )
+
+    offline_access: bool = switch(
+        False,
+        check="E045",
+        doc=(
+            "Revokes tokens with the scope `offline_access`, too, which are meant to outlive "
+            "the session"
+        ),
+    )
+    expired_sessions: bool = switch(
+        False,
+        check="E045",
+        doc=("Revokes the tokens of expired sessions, too, when `cleanup_sessions` deletes them"),
+    )
+    after_response: bool = switch(
+        True,
+        check="E045",
+        doc="Sends them after the response; otherwise all wait for `revoke_tokens`",
+    )
+    give_up_after: timedelta = option(
+        timedelta(days=3),
+        POSITIVE_TIMEDELTA,
+        check="E046",
+        hint="Give a timedelta, for example timedelta(days=3), or leave it out.",
+        doc="A `timedelta`: how old a token becomes that the provider does not revoke",
+    )
 
 
 def get_revocation_options() -> RevocationOptions | None:
-    """The options as they are set, and have been checked; None if no token is to be revoked."""
+    """Return the options of token revocation, which have been checked.
+
+    Returns:
+        None if no token is to be revoked.
+    """
     options = conf.TOKEN_REVOCATION
     if options is None or not conf.PROVIDERS:
         return None
-    return RevocationOptions(**{name.lower(): value for name, value in options.items()})
+    return RevocationOptions.of(options)

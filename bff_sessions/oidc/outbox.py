@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING, Any, Final
 from asgiref.sync import sync_to_async
 from django.core.signals import request_finished
 from django.db import connections, transaction
-from django.views.decorators.debug import sensitive_variables
 
 from bff_sessions import conf, endings
 from bff_sessions.contract import DeletedSession, OnEnding
@@ -28,6 +27,7 @@ from bff_sessions.endings import Ending
 from bff_sessions.oidc.options import RevocationOptions, get_revocation_options
 from bff_sessions.oidc.sealing import seal_token
 from bff_sessions.oidc.tokens import Tokens, tokens_of
+from bff_sessions.secret import hidden_frames
 from bff_sessions.stores import database_of_store
 from bff_sessions.stores.scopes import scope_of
 
@@ -48,7 +48,7 @@ _MAX_SECONDS: Final = 5.0
 _pending: Final = deque[tuple[str, str, str]](maxlen=100)
 
 
-@sensitive_variables()
+@hidden_frames()
 def hand_over(ended: Collection[DeletedSession | Tokens], *, after_response: bool = True) -> None:
     """Let the refresh tokens of sessions that end be revoked.
 

@@ -10,19 +10,23 @@ from typing import Any, Final
 from urllib.parse import quote_plus
 
 from asgiref.sync import sync_to_async
-from django.core.checks import CheckMessage
 from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
-from django.views.decorators.debug import sensitive_variables
 
 from bff_sessions import conf
 from bff_sessions.exceptions import ProviderUnavailable
 from bff_sessions.oidc.addresses import is_secure, is_url
-from bff_sessions.oidc.checks import DEFAULT_ALGORITHMS, ENDPOINTS, check_providers
 from bff_sessions.oidc.deadlines import time_limit
 from bff_sessions.oidc.discovery import Discovery, get_default_url
 from bff_sessions.oidc.http import Response, asking, post_form
 from bff_sessions.oidc.keys import SigningKeys
+from bff_sessions.oidc.options import LogoutOptions, get_logout_options
+from bff_sessions.oidc.provider_options import (
+    ENDPOINTS,
+    LOGOUT,
+    ProviderOptions,
+)
+from bff_sessions.secret import hidden_frames
 
 __all__ = ["Provider", "get_provider", "get_providers"]
 
@@ -44,29 +48,27 @@ class Provider:
     """Where its metadata is; None: it has none."""
     endpoints: Mapping[str, str | None] = field(default_factory=dict, hash=False)
     """Configured addresses by their names in the metadata; None: it has no such endpoint."""
-    algorithms: tuple[str, ...] = DEFAULT_ALGORITHMS
-    """With which it may sign."""
-    auth_method: str | None = None
-    """``client_secret_basic`` or ``client_secret_post``; None: what the provider prefers."""
-    allow_missing_exp: bool = False
-    """Whether its logout tokens may be without ``exp``."""
-    allow_http: bool = False
-    """Whether its addresses may be http:// also where that is not this machine."""
+    options: ProviderOptions = field(hash=False)
+    """All its options; above are those that depend on the issuer, or name this site."""
 
     @classmethod
     def of(cls, issuer: str, options: Mapping[str, Any]) -> Provider:
         """The provider of BFF_SESSIONS["PROVIDERS"][`issuer`], which has been checked."""
+        own = ProviderOptions.of(options)
         return cls(
             issuer=issuer,
-            client_id=options["CLIENT_ID"],
-            client_secret=options.get("CLIENT_SECRET"),
+            client_id=own.client_id,
+            client_secret=own.client_secret,
             discovery_url=options.get("DISCOVERY_URL", get_default_url(issuer)),
             endpoints={name.lower(): options[name] for name in ENDPOINTS if name in options},
-            algorithms=tuple(options.get("ALGORITHMS", DEFAULT_ALGORITHMS)),
-            auth_method=options.get("TOKEN_ENDPOINT_AUTH_METHOD"),
-            allow_missing_exp=options.get("ALLOW_MISSING_EXP", False),
-            allow_http=options.get("ALLOW_HTTP", False),
+            options=own,
         )
+
+    @property
+    def logout_options(self) -> LogoutOptions:
+        """How its logout tokens are verified; its own options win over those for all."""
+        own = {name: getattr(self.options, name.lower()) for name in LOGOUT}
+        return get_logout_options({name: own[name] for name in LOGOUT if own[name] is not None})
 
     @cached_property
     def keys(self) -> SigningKeys:
@@ -101,7 +103,7 @@ class Provider:
             raise ProviderUnavailable(f"The {name} of the provider {self.issuer} is not a URL.")
         # This machine is for a provider on it: another one shall not have us call its services.
         is_here = url.startswith("https://") or not self.issuer.startswith("https://")
-        if not (self.allow_http or (is_secure(url) and is_here)):
+        if not (self.options.allow_http or (is_secure(url) and is_here)):
             raise ProviderUnavailable(f"The {name} of the provider {self.issuer} is not https.")
         return str(url)
 
@@ -109,7 +111,7 @@ class Provider:
         """See find_endpoint()."""
         return await sync_to_async(self.find_endpoint, thread_sensitive=False)(name)
 
-    @sensitive_variables()
+    @hidden_frames()
     def post(
         self, endpoint: str, data: Mapping[str, str], *, timeout: float = _POST_TIMEOUT
     ) -> Response:
@@ -143,7 +145,7 @@ class Provider:
             with asking(self.issuer, endpoint):
                 return post_form(url, form, authorization=authorization, timeout=timeout)
 
-    @sensitive_variables()
+    @hidden_frames()
     async def apost(
         self, endpoint: str, data: Mapping[str, str], *, timeout: float = _POST_TIMEOUT
     ) -> Response:
@@ -153,8 +155,9 @@ class Provider:
         )
 
     def _authenticates_by_form(self, endpoint: str) -> bool:
-        if self.auth_method is not None:
-            return self.auth_method == "client_secret_post"
+        method = self.options.token_endpoint_auth_method
+        if method is not None:
+            return method == "client_secret_post"
         if endpoint in self.endpoints:
             return False  # RFC 6749, 2.3.1: every server takes Basic.
         # RFC 8414, 2: "If omitted, the default is client_secret_basic".
@@ -171,8 +174,11 @@ def get_providers() -> Mapping[str, Provider]:
     Raises:
         ImproperlyConfigured: if one of them is not as it has to be.
     """
-    for message in filter(CheckMessage.is_serious, check_providers(conf.PROVIDERS)):
-        raise ImproperlyConfigured(f"{message.msg} {message.hint}")
+    conf.check("PROVIDERS", conf.PROVIDERS)
+    for issuer, options in conf.PROVIDERS.items():
+        for message in ProviderOptions.find_faults_of(issuer, options):
+            if message.is_serious():
+                raise ImproperlyConfigured(f"{message.msg} {message.hint}")
     return {issuer: Provider.of(issuer, options) for issuer, options in conf.PROVIDERS.items()}
 
 

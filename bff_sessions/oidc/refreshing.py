@@ -10,17 +10,15 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, TypeGuard
 
-from django.views.decorators.debug import sensitive_variables
-
 from bff_sessions.contract import is_moment
 from bff_sessions.engine.steps import Call, Steps
-from bff_sessions.exceptions import ProviderUnavailable
+from bff_sessions.exceptions import BffSessionsError, ProviderUnavailable
 from bff_sessions.id_tokens import read_claims
 from bff_sessions.oidc.http import NOT_ASKED, Response, asking
 from bff_sessions.oidc.providers import Provider
 from bff_sessions.oidc.refusals import Meaning, Refusal
+from bff_sessions.oidc.reports import report_once
 from bff_sessions.oidc.tokens import Tokens
-from bff_sessions.reports import report_once
 
 __all__ = ["OtherSubject", "RefreshRefused", "refresh"]
 
@@ -35,7 +33,7 @@ _failed: dict[str, tuple[float, str]] = {}
 _SUBJECT: Final = ("iss", "sub")
 
 
-class RefreshRefused(Exception):
+class RefreshRefused(BffSessionsError):
     """The provider refuses to refresh with this refresh token."""
 
     def __init__(self, refusal: Refusal) -> None:
@@ -45,7 +43,7 @@ class RefreshRefused(Exception):
         has to do something at the provider first, and it may be good again afterwards."""
 
 
-class OtherSubject(Exception):
+class OtherSubject(BffSessionsError):
     """The provider gave tokens of another subject."""
 
 
@@ -88,7 +86,6 @@ def _note_failure(issuer: str, error: ProviderUnavailable) -> None:
     _failed[issuer] = time.monotonic(), str(error).removesuffix(NOT_ASKED)
 
 
-@sensitive_variables()
 def _to_tokens(
     answer: Response, old: Tokens, asked: datetime, issuer: str, signed_in: object
 ) -> Tokens:
@@ -134,7 +131,6 @@ def _choose_lifetime(given: object, before: float | None, issuer: str) -> float 
     return before
 
 
-@sensitive_variables()
 def _choose_id_token(
     given: object, before: str | None, signed_in: object, issuer: str
 ) -> str | None:

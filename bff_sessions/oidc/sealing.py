@@ -6,9 +6,8 @@ import hashlib
 import json
 from typing import TYPE_CHECKING
 
-from django.views.decorators.debug import sensitive_variables
-
 from bff_sessions.protection import protect, unprotect
+from bff_sessions.secret import hidden_frames
 
 if TYPE_CHECKING:
     from bff_sessions.models import TokenRevocation
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["open_token", "seal_token"]
 
 
-@sensitive_variables()
+@hidden_frames()
 def seal_token(issuer: str, token: str) -> tuple[str, bytes]:
     """A digest of the token and its issuer, and the token as only open_token() reads it."""
     # What a provider makes cannot be guessed, so a plain digest does.
@@ -24,6 +23,7 @@ def seal_token(issuer: str, token: str) -> tuple[str, bytes]:
     return digest, protect(token.encode(), key=digest, partition=_purpose(issuer))
 
 
+@hidden_frames()
 def open_token(row: TokenRevocation) -> str:
     """The token that seal_token() has sealed.
 

@@ -12,15 +12,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from django.core.exceptions import ImproperlyConfigured
-from django.views.decorators.debug import sensitive_variables
 
 from bff_sessions.exceptions import BffSessionsError, ProviderUnavailable
 from bff_sessions.models import TokenRevocation, TokenRevocationQuerySet
 from bff_sessions.oidc.options import RevocationOptions, get_revocation_options
 from bff_sessions.oidc.providers import get_provider
 from bff_sessions.oidc.refusals import Meaning, Refusal
+from bff_sessions.oidc.reports import report_once
 from bff_sessions.oidc.sealing import open_token
-from bff_sessions.reports import report_once
 
 __all__ = ["Outcome", "send"]
 
@@ -96,7 +95,6 @@ class _Sender:
         self._rows.remove(row)
         return outcome
 
-    @sensitive_variables()
     def _revoke(self, row: TokenRevocation) -> Outcome:
         if row.issuer in self._down:
             raise self._down[row.issuer]

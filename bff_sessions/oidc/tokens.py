@@ -13,15 +13,15 @@ from typing import Any
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
-from django.views.decorators.debug import sensitive_variables
 
 from bff_sessions import conf
 from bff_sessions.contract import DeletedSession, is_moment
 from bff_sessions.id_tokens import ID_TOKEN, read_claims
 from bff_sessions.identity import identify
 from bff_sessions.oidc import lasuite
+from bff_sessions.oidc.reports import report_once
 from bff_sessions.protection import unprotect
-from bff_sessions.reports import report_once
+from bff_sessions.secret import hidden_frames
 
 __all__ = ["Tokens", "keep_tokens", "read_tokens", "tokens_of"]
 
@@ -80,6 +80,7 @@ class Tokens:
         return self.scope is not None and "offline_access" in self.scope.split()
 
 
+@hidden_frames()
 def keep_tokens(data: Any, new: Tokens | None = None) -> Tokens | None:
     """The default of BFF_SESSIONS["TOKENS"].
 
@@ -125,7 +126,6 @@ def keep_tokens(data: Any, new: Tokens | None = None) -> Tokens | None:
     return new
 
 
-@sensitive_variables()
 def _to_tokens(kept: Mapping[str, Any], data: Any, decrypt: Callable[[str], str]) -> Tokens | None:
     """Read what is `kept` in session data."""
     access_token, refresh_token = _text(kept.get("access_token")), None
@@ -151,7 +151,6 @@ def _to_tokens(kept: Mapping[str, Any], data: Any, decrypt: Callable[[str], str]
     )
 
 
-@sensitive_variables()
 def _decrypt(value: object, decrypt: Callable[[str], str]) -> str | None:
     if _is_absent(value):
         return None
@@ -202,7 +201,7 @@ def _number(value: object) -> float | None:
     return value if is_moment(value) else None
 
 
-@sensitive_variables()
+@hidden_frames()
 def read_tokens(data: Any, new: Tokens | None = None) -> Tokens | None:
     """Ask the configured function for the tokens in session data, or let it keep `new` there.
 
@@ -217,7 +216,7 @@ def read_tokens(data: Any, new: Tokens | None = None) -> Tokens | None:
     return tokens
 
 
-@sensitive_variables()
+@hidden_frames()
 def tokens_of(session: DeletedSession) -> Tokens | None:
     """The tokens that a session held which has ended.
 

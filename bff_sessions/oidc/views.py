@@ -16,11 +16,12 @@ from django.db import connections, transaction
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.cache import cache_control
 from django.views.decorators.csrf import csrf_exempt
-from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
+from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_POST
 
 from bff_sessions import conf
 from bff_sessions.exceptions import ProviderUnavailable
+from bff_sessions.secret import hidden_frames
 
 __all__ = ["backchannel_logout"]
 
@@ -42,7 +43,7 @@ class _BadRequest(Exception):
 @login_not_required
 @require_POST
 @sensitive_post_parameters("logout_token")
-@sensitive_variables()
+@hidden_frames()
 def backchannel_logout(request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
     """End the sessions that a provider's logout token names.
 
@@ -80,7 +81,6 @@ for _alias in connections:
     transaction.non_atomic_requests(_alias)(backchannel_logout)
 
 
-@sensitive_variables()
 def _read_token(request: HttpRequest) -> str:
     """The one logout_token of the form.
 

@@ -6,12 +6,12 @@ import inspect
 import threading
 from typing import Any
 
-from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
 from django.utils.module_loading import import_string
 
 from bff_sessions import conf
 from bff_sessions.contract import UserSessionStore, UserSessionStoreTransactions
+from bff_sessions.rules import SettingInvalid, SettingNotImportable
 
 __all__ = ["database_of_store", "get_store", "load_store_class"]
 
@@ -23,7 +23,7 @@ def get_store() -> UserSessionStore:
     """The store that BFF_SESSIONS["STORE"] names; one instance for the whole process.
 
     Raises:
-        ImproperlyConfigured: if it cannot be imported or is not a complete `UserSessionStore`.
+        SettingInvalid: if it cannot be imported or is not a complete `UserSessionStore`.
     """
     global _store
     store = _store
@@ -50,23 +50,23 @@ def load_store_class(path: str, setting: str = "STORE") -> type[UserSessionStore
     """The store class at the dotted `path`, the value of `setting`.
 
     Raises:
-        ImproperlyConfigured: as get_store().
+        SettingInvalid: as get_store().
     """
-    name = f"BFF_SESSIONS[{setting!r}]"
+    name = conf.place_of(setting)
     try:
         store_class = import_string(path)
     except Exception as error:
-        raise ImproperlyConfigured(f"{name} cannot be imported: {path!r} ({error}).") from error
+        raise SettingNotImportable(name, path, error) from error
     if not (isinstance(store_class, type) and issubclass(store_class, UserSessionStore)):
-        raise ImproperlyConfigured(f"{name} is not a subclass of UserSessionStore: {path!r}.")
+        raise SettingInvalid(name, f"must be a subclass of UserSessionStore; it is {path!r:.120}")
     if inspect.isabstract(store_class):
         missing = ", ".join(sorted(store_class.__abstractmethods__))
-        raise ImproperlyConfigured(f"{name} lacks {missing}: {path!r}.")
+        raise SettingInvalid(name, f"must have the methods {missing}; it is {path!r:.120}")
     try:
         inspect.signature(store_class).bind()
     except TypeError as error:
-        raise ImproperlyConfigured(
-            f"{name} cannot be made without arguments: {path!r} ({error})."
+        raise SettingInvalid(
+            name, f"must need no arguments ({error}); it is {path!r:.120}"
         ) from None
     return store_class
 

@@ -18,6 +18,7 @@ from bff_sessions import conf
 from bff_sessions.claims import session_user
 from bff_sessions.contract import UserSession
 from bff_sessions.engine import SessionStore
+from bff_sessions.secret import hidden_frames
 
 __all__ = ["HEADER", "endpoint", "error", "not_signed_in", "session_of", "signed_in", "url_of"]
 
@@ -45,6 +46,7 @@ def endpoint(name: str, *methods: str, needs_header: bool = True) -> Callable[[V
         own = list(signature(view).parameters)[1:]
 
         # What the path above captures, in path("<slug:tenant>/bff/", include(...)), is not ours.
+        @hidden_frames()
         @wraps(view)
         def answer(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
             if name not in conf.ENDPOINTS:

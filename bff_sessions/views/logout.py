@@ -11,7 +11,6 @@ from django.db import connections, transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import resolve_url
 from django.urls import get_script_prefix
-from django.views.decorators.debug import sensitive_variables
 
 from bff_sessions import conf
 from bff_sessions.contract import UserSession, UserSessionsFilter
@@ -23,7 +22,6 @@ __all__ = ["logout", "logout_callback"]
 
 
 @endpoint("logout", "POST", needs_header=False)
-@sensitive_variables()
 def logout(request: HttpRequest) -> HttpResponse:
     target = local_target(request.POST.get("return_to"))
     data = dict(request.session.items())
@@ -57,7 +55,6 @@ def issuer_of(current: UserSession | None) -> str | None:
     return next(iter(conf.PROVIDERS)) if len(conf.PROVIDERS) == 1 else None
 
 
-@sensitive_variables()
 def end_session_url(
     request: HttpRequest, issuer: str | None, data: Mapping[str, Any], target: str | None
 ) -> str | None:

@@ -20,7 +20,7 @@ from django.views.decorators.clickjacking import xframe_options_deny
 
 from bff_sessions import conf
 from bff_sessions.contract import UserSession, UserSessionsFilter
-from bff_sessions.device.words import in_words
+from bff_sessions.device.user_agents import describe_user_agent
 from bff_sessions.revocation import revoke_sessions
 from bff_sessions.views.endpoint import endpoint, url_of
 from bff_sessions.views.login import login_url
@@ -121,7 +121,7 @@ def describe(session: UserSession, current: UserSession) -> dict[str, Any]:
     return {
         "public_id": session.public_id,
         "is_current": is_current,
-        "device": in_words(session.user_agent),
+        "device": describe_user_agent(session.user_agent),
         "address": session.address,
         "signed_in": session.created,
         "signed_in_words": ago(session.created, now),

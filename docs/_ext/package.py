@@ -1,35 +1,42 @@
-"""Directives that read the reference off the package, so that it cannot be out of date."""
+"""Directives that generate the reference from the package, so that it is never out of date."""
 
 from __future__ import annotations
 
-import ast
-from pathlib import Path
 from typing import Any
 
+import reference
 from django.core.management import load_command_class
 from docutils import nodes
 from docutils.parsers.rst import Directive
+from docutils.statemachine import StringList
 
-import bff_sessions
-
-PACKAGE = Path(bff_sessions.__file__).parent
+from bff_sessions import conf
 
 
 class SystemChecks(Directive):
-    """A table of the ids, with what they say."""
+    """A table of the check ids with message and hint."""
 
     def run(self) -> list[nodes.Node]:
-        found: dict[str, tuple[str, str]] = {}
-        for path in sorted(PACKAGE.rglob("*.py")):
-            for call in ast.walk(ast.parse(path.read_text())):
-                if isinstance(call, ast.Call) and (check := _check_of(call)):
-                    for check_id in check[0]:
-                        found.setdefault(check_id, check[1:])
-        return [_table(("Id", "Says"), [(i, *found[i]) for i in sorted(found)])]
+        return [_table(("Id", "Says"), reference.check_rows())]
+
+
+class Settings(Directive):
+    """A table of the settings, or of the options of one, with type, default and meaning."""
+
+    optional_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        table = conf.SETTINGS
+        if self.arguments:
+            table = reference.OPTIONS[self.arguments[0]][0].table()
+        entries = nodes.container()
+        lines = reference.describe(table).splitlines()
+        self.state.nested_parse(StringList(lines, "reference"), 0, entries)
+        return entries.children
 
 
 class CommandHelp(Directive):
-    """What ``manage.py COMMAND --help`` says of its own options."""
+    """A table of the options that ``manage.py COMMAND --help`` lists."""
 
     required_arguments = 1
     optional_arguments = 1
@@ -56,32 +63,8 @@ def _value_of(action: Any) -> str:
     return f" {action.metavar}" if action.metavar else ""
 
 
-def _check_of(call: ast.Call) -> tuple[list[str], str, str] | None:
-    if getattr(call.func, "id", "") not in ("Error", "Warning"):
-        return None
-    keywords = {keyword.arg: keyword.value for keyword in call.keywords}
-    if "id" not in keywords:
-        return None
-    ids = [n.value for n in ast.walk(keywords["id"]) if isinstance(n, ast.Constant)]
-    message = call.args[0] if call.args else keywords["msg"]
-    hint = keywords.get("hint")
-    return [str(i) for i in ids], _text(message), _text(hint) if hint else ""
-
-
-def _text(node: ast.expr) -> str:
-    """A message, with ... for what is known only when it is written."""
-    if isinstance(node, ast.Constant):
-        return str(node.value)
-    if isinstance(node, ast.JoinedStr):
-        parts = [str(p.value) if isinstance(p, ast.Constant) else "…" for p in node.values]
-        return "".join(parts)
-    if isinstance(node, ast.IfExp):
-        return f"{_text(node.body)} {_text(node.orelse)}".strip()
-    return ""  # An error's own text, which the hint explains.
-
-
 def _table(heads: tuple[str, str], rows: list[tuple[str, ...]]) -> nodes.table:
-    """A row's first text is code; the others are paragraphs of the second column."""
+    """Return a table whose first column is code, and whose second column has paragraphs."""
     group = nodes.tgroup(cols=2)
     group += [nodes.colspec(colwidth=1), nodes.colspec(colwidth=3)]
     group += nodes.thead("", nodes.row("", *[_entry(nodes.Text(head)) for head in heads]))
@@ -101,5 +84,6 @@ def _entry(*texts: nodes.Node) -> nodes.entry:
 
 def setup(app: Any) -> dict[str, bool]:
     app.add_directive("system-checks", SystemChecks)
+    app.add_directive("settings", Settings)
     app.add_directive("command-help", CommandHelp)
     return {"parallel_read_safe": True}

@@ -1,4 +1,4 @@
-"""Starts the OpenID provider of this folder, which runs on Node.js."""
+"""Start the OpenID Provider in this folder, which runs on Node.js."""
 
 import os
 import shutil
@@ -16,20 +16,20 @@ SECONDS_TO_START = 30
 
 
 def install():
-    """`npm ci`, unless what is installed is what package-lock.json says."""
+    """Run `npm ci` if package-lock.json is newer than the installed packages."""
     if not (shutil.which("node") and shutil.which("npm")):
         raise CommandError("The provider needs Node.js 20 or later with npm: https://nodejs.org/")
     lock, installed = FOLDER / "package-lock.json", FOLDER / "node_modules/.package-lock.json"
     if installed.exists() and installed.stat().st_mtime >= lock.stat().st_mtime:
         return
     if subprocess.run(["npm", "ci"], cwd=FOLDER).returncode:
-        raise CommandError("The provider could not be installed: npm ci failed, see above.")
+        raise CommandError("The provider cannot be installed: npm ci failed, see above.")
 
 
 def start(environment):
-    """Start the provider and return its process, as soon as it answers.
+    """Start the provider, and return its process as soon as it answers.
 
-    It stops when the pipe to its standard input closes: when nobody has it any more.
+    It stops when the pipe to its standard input closes, which the last process with that pipe does.
     """
     address = urlsplit(environment["OIDC_ISSUER"])
     try:
@@ -46,7 +46,7 @@ def start(environment):
         stdin=subprocess.PIPE,
     )
     discovery = f"{environment['OIDC_ISSUER']}/.well-known/openid-configuration"
-    opener = build_opener(ProxyHandler({}))  # It is on this machine.
+    opener = build_opener(ProxyHandler({}))  # No proxy, because the provider runs on this machine.
     deadline = time.monotonic() + SECONDS_TO_START
     while process.poll() is None and time.monotonic() < deadline:
         try:
@@ -55,4 +55,4 @@ def start(environment):
         except OSError:
             time.sleep(0.1)
     process.kill()
-    raise CommandError("The provider did not start; what it said is above.")
+    raise CommandError("The provider did not start; see its output above.")

@@ -1,4 +1,4 @@
-// What the provider shows.
+// The pages of the provider.
 
 export const escape = (value) => String(value).replace(/[&<>"']/g, (char) => `&#${char.charCodeAt(0)};`);
 
@@ -23,7 +23,7 @@ button.second { color: var(--accent); background: none; }
 .buttons { display: flex; flex-wrap: wrap; gap: .75rem; }
 :focus-visible { outline: 3px solid var(--accent); outline-offset: 2px; }`;
 
-/** A whole page; `body` is HTML. */
+/** Return a whole page; `body` is HTML. */
 export function page(title, body) {
   return `<!doctype html>
 <html lang="en">
@@ -55,9 +55,9 @@ ${wrong ? '<p class="wrong" role="alert">The name or the password is wrong.</p>'
 </form>`;
 }
 
-/** They belong to the form that oidc-provider renders. */
+/** Return the buttons of the form that oidc-provider renders. */
 export function signOutButtons() {
-  return `<p>Applications that you signed in to through it are told.</p>
+  return `<p>The provider also signs you out of the applications that you signed in to through it.</p>
 <div class="buttons">
 <button form="op.logoutForm" name="logout" value="yes" autofocus>Yes, sign out</button>
 <button form="op.logoutForm" class="second">No, stay signed in</button>

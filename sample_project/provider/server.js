@@ -1,9 +1,9 @@
-// An OpenID provider for the sample project and its end-to-end tests. Never for a deployment: its
-// passwords are public, and everything but the signing key is forgotten when it stops.
+// An OpenID Provider for the sample project and its end-to-end tests. Do not deploy it: its passwords
+// are public, and it loses everything but the signing key when it stops.
 //
-// From the environment: OIDC_ISSUER (its own address), OIDC_CLIENT_ID, OIDC_CLIENT_SECRET,
-// CLIENT_ORIGINS (of the sample, separated by blanks; the first is told of logouts),
-// ACCESS_TOKEN_SECONDS (60), KEY_FILE (keeps the signing key from one start to the next).
+// Environment: OIDC_ISSUER (its own address), OIDC_CLIENT_ID, OIDC_CLIENT_SECRET, CLIENT_ORIGINS
+// (of the sample, separated by blanks; the first one receives logouts), ACCESS_TOKEN_SECONDS (60),
+// KEY_FILE (stores the signing key between two starts).
 import { generateKeyPairSync, randomBytes } from 'node:crypto';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { text } from 'node:stream/consumers';
@@ -19,7 +19,7 @@ for (const name of ['OIDC_ISSUER', 'OIDC_CLIENT_ID', 'OIDC_CLIENT_SECRET', 'CLIE
 const ACCESS_TOKEN_SECONDS = Number(process.env.ACCESS_TOKEN_SECONDS ?? 60);
 const DAYS = 24 * 60 * 60;
 const PASSWORD = 'demo';
-// A subject is no user name: it stays when somebody takes another name.
+// A subject is not a user name: it stays when the user changes the name.
 const ACCOUNTS = [
   { sub: 'a1f0c6d2-4b7e', login: 'alice', name: 'Alice' },
   { sub: 'b93e5a70-c218', login: 'bob', name: 'Bob' },
@@ -30,7 +30,7 @@ const origins = CLIENT_ORIGINS.split(' ');
 const backchannelLogoutUri = `${origins[0]}/bff/backchannel-logout`;
 
 function signingKey() {
-  // With another key, the id tokens of earlier sign-ins would be refused as hints at sign-out.
+  // With a new key the provider would refuse older ID tokens as hints at sign-out.
   if (KEY_FILE && existsSync(KEY_FILE)) return JSON.parse(readFileSync(KEY_FILE, 'utf8'));
   const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
   const key = { ...privateKey.export({ format: 'jwk' }), use: 'sig', alg: 'RS256' };
@@ -56,12 +56,12 @@ const provider = new Provider(OIDC_ISSUER, {
     };
   },
   claims: { openid: ['sub'], profile: ['name', 'preferred_username'] },
-  // The name is in the id token, as with most providers, and not at the userinfo endpoint only.
+  // Most providers put the name into the ID token, not only into the userinfo response.
   conformIdTokenClaims: false,
   pkce: { required: () => true },
-  // A refresh token may be used once; one that comes back ends the whole grant.
+  // A refresh token may be used once; a second use ends the whole grant.
   rotateRefreshToken: true,
-  // Also without offline_access: then it ends with the session here.
+  // Also without offline_access. Such a token ends with the session at the provider.
   issueRefreshToken: (ctx, client) => client.grantTypeAllowed('refresh_token'),
   ttl: {
     AccessToken: ACCESS_TOKEN_SECONDS,
@@ -94,13 +94,13 @@ const provider = new Provider(OIDC_ISSUER, {
   interactions: { url: (ctx, interaction) => `/interaction/${interaction.uid}` },
   cookies: { keys: [randomBytes(32).toString('hex')] },
   jwks: { keys: [signingKey()] },
-  // The dispatcher that is left out refuses to connect to loopback addresses. That is right for a
-  // provider with clients of strangers; here the only client is the sample, on this machine.
+  // Without the dispatcher, which refuses loopback addresses. A provider with clients of strangers
+  // needs that. Here the only client is the sample, on this machine.
   fetch: async (url, { dispatcher, ...options }) => {
     const response = await globalThis.fetch(url, options);
     if (url === backchannelLogoutUri) {
-      const kept = response.headers.get('cache-control');
-      log(`${options.method} ${url} was answered ${response.status}, Cache-Control: ${kept}`);
+      const cacheControl = response.headers.get('cache-control');
+      log(`${options.method} ${url} was answered ${response.status}, Cache-Control: ${cacheControl}`);
     }
     return response;
   },
@@ -113,7 +113,7 @@ provider.on('backchannel.error', async (ctx, error, client, accountId, sid) => {
   const answer = error.response ? `: ${(await error.response.text()).slice(0, 300)}` : '';
   log(`backchannel.error client=${client.clientId} sub=${accountId} sid=${sid} ${error.message}${answer}`);
 });
-// What becomes of refresh tokens; never the tokens themselves.
+// Log the events of refresh tokens, never the tokens themselves.
 provider.on('grant.success', (ctx) => log(`grant.success ${ctx.oidc.params.grant_type}`));
 provider.on('grant.error', (ctx, error) => log(`grant.error ${ctx.oidc.params?.grant_type} ${error.error} ${error.error_detail ?? ''}`));
 provider.on('grant.revoked', () => log('grant.revoked'));
@@ -121,7 +121,7 @@ provider.on('refresh_token.consumed', () => log('refresh_token.consumed'));
 provider.on('refresh_token.destroyed', () => log('refresh_token.destroyed'));
 provider.on('server_error', (ctx, error) => log(`server_error ${error.stack}`));
 
-/** The client is our own, so nobody is asked to consent. */
+/** Grant without asking for consent, because the only client is the sample. */
 async function grant(accountId, { client_id: clientId, scope }) {
   const granted = new provider.Grant({ accountId, clientId });
   granted.addOIDCScope(scope);
@@ -168,6 +168,6 @@ const { hostname, port } = new URL(OIDC_ISSUER);
 provider.listen(Number(port || 80), hostname, () => log(`listening at ${OIDC_ISSUER}`));
 
 if (process.argv.includes('--stop-with-stdin')) {
-  // Its pipe closes however the process ends that holds the other end.
+  // The pipe closes when the process at its other end stops for any reason.
   process.stdin.on('end', () => process.exit()).resume();
 }

@@ -143,4 +143,4 @@ def session_key(page):
 
 def session_id(page):
     """The sid that the sample's page shows."""
-    return re.search(r"Session id</dt><dd><code>([\w-]+)<", page.content())[1]
+    return re.search(r"Session ID</dt><dd><code>([\w-]+)<", page.content())[1]

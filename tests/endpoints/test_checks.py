@@ -5,7 +5,7 @@ from django.core.checks import run_checks
 from django.test.utils import override_script_prefix
 from django.urls import include, path, reverse_lazy
 
-from bff_sessions.views.checks import check_endpoints
+from bff_sessions.checks.endpoints import check_endpoints
 from tests.endpoints.test_included import PLACES
 from tests.test_checks import messages, only_message
 
@@ -64,7 +64,7 @@ def test_claims_that_cannot_be_imported_are_e052(settings, path):
 
 def test_claims_that_cannot_be_called_are_e052(settings):
     settings.BFF_SESSIONS = {"USER_CLAIMS": "tests.endpoints.test_checks.not_callable"}
-    assert "not callable" in only_message("E052").msg
+    assert "must be the dotted path of a callable" in only_message("E052").msg
 
 
 @pytest.mark.parametrize("name", ["", " ", None, 1, ["next"]])

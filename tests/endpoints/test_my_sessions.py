@@ -126,7 +126,7 @@ def test_no_key_and_no_session_id_is_in_page_or_url(browser):
 
 
 def test_what_a_device_says_of_itself_is_text(browser, monkeypatch):
-    monkeypatch.setattr(my_sessions, "in_words", lambda user_agent: user_agent)
+    monkeypatch.setattr(my_sessions, "describe_user_agent", lambda user_agent: user_agent)
     SessionFactory(user_agent="<script>alert(1)</script>")
     browser.sign_in()
     assert b"<script" not in browser.look().content
@@ -415,8 +415,8 @@ def test_the_page_speaks_german(browser):
         for text in (
             "Wo bin ich angemeldet?",
             "Dieser Browser",
-            "Firefox unter Windows",
-            "vor\xa02\xa0Tagen",
+            "Firefox unter Windows",  # codespell:ignore
+            "vor\xa02\xa0Tagen",  # codespell:ignore
         ):
             assert text in browser.page
         assert '<html lang="de">' in browser.page

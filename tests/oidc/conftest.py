@@ -1,6 +1,6 @@
 import pytest
 
-from bff_sessions import reports
+from bff_sessions.oidc import reports
 from bff_sessions.oidc.providers import get_provider
 from tests.oidc.provider import CLIENT_ID, LocalProvider
 

@@ -291,6 +291,7 @@ def check_many(provider, key, tokens):
     assert kept(key).refresh_token in provider.refresh_tokens
 
 
+@pytest.mark.race
 @pytest.mark.parametrize("lifetime", [300, 30], ids=["long", "shorter than the margin"])
 @pytest.mark.parametrize("store", [None, MEMORY], ids=["orm", "memory"])
 def test_of_many_threads_one_refreshes(provider, settings, store, lifetime):
@@ -340,6 +341,7 @@ def in_threads(functions):
         thread.join()
 
 
+@pytest.mark.race
 @pytest.mark.parametrize("shares_request", [False, True])
 def test_of_many_tasks_one_refreshes(provider, shares_request):
     provider.delay = 0.1
@@ -400,6 +402,7 @@ def process(provider):
         yield start_process_of
 
 
+@pytest.mark.processes
 def test_of_many_processes_one_refreshes(provider, process):
     provider.delay = 0.1
     key = start(**provider.sign_in(expires_in=-1))
@@ -409,6 +412,7 @@ def test_of_many_processes_one_refreshes(provider, process):
     check_many(provider, key, tokens)
 
 
+@pytest.mark.processes
 def test_who_is_killed_while_it_refreshes_leaves_it_to_others(provider, process):
     """Before the provider has done anything: afterwards nobody knows the new token."""
     asked, answer = threading.Event(), threading.Event()
@@ -674,7 +678,7 @@ def test_a_session_that_kept_changing_lives_on(provider, get, monkeypatch):
 
     with monkeypatch.context() as patch:
         patch.setattr(SessionStore, "_update", give_up)
-        with pytest.raises(SessionInterrupted):
+        with pytest.raises(SessionConflict):
             get(key)
     assert kept(key) is not None
     assert not TokenRevocation.objects.exists()

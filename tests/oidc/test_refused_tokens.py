@@ -3,6 +3,7 @@
 import json
 import logging
 import time
+from functools import partial
 from urllib.parse import urlencode
 
 import jwt
@@ -499,3 +500,75 @@ def test_a_token_that_is_nested_too_deeply_is_refused(provider, monkeypatch):
     monkeypatch.setattr(jwt, "decode_complete", decode)
     with pytest.raises(LogoutTokenInvalid, match=Reason.MALFORMED.value):
         verify_logout_token(provider.token())
+
+
+# What is refused at one provider only
+
+
+@pytest.fixture
+def differ(provider, another_provider, settings):
+    """Gives the other provider options of its own; returns tokens of both."""
+
+    def differ(own, **for_all):
+        providers = settings.BFF_SESSIONS["PROVIDERS"]
+        providers[another_provider.issuer] |= own
+        settings.BFF_SESSIONS = {"PROVIDERS": providers, "BACKCHANNEL_LOGOUT": for_all}
+        return provider.token, partial(another_provider.token, aud="shop-2")
+
+    return differ
+
+
+def refused(token):
+    with pytest.raises(LogoutTokenInvalid) as caught:
+        verify_logout_token(token)
+    return caught.value.reason
+
+
+@pytest.mark.parametrize("strict", [True, False])
+def test_strict_typ_of_a_provider_is_for_its_tokens_only(differ, strict):
+    first, second = differ({"STRICT_TYP": strict}, STRICT_TYP=not strict)
+    strict_token, sloppy_token = (second, first) if strict else (first, second)
+    assert refused(strict_token(headers={"typ": "JWT"})) is Reason.TYPE
+    verify_logout_token(strict_token())
+    verify_logout_token(sloppy_token(headers={"typ": "JWT"}))
+
+
+@pytest.mark.parametrize("own", [10, 900])
+def test_max_age_of_a_provider_is_for_its_tokens_only(differ, own):
+    first, second = differ({"MAX_AGE": own}, MAX_AGE=300, LEEWAY=0)
+    strict, sloppy = (second, first) if own < 300 else (first, second)
+    issued = now() - (100 if own < 300 else 600)
+    assert refused(strict(iat=issued)) is Reason.OUTDATED
+    verify_logout_token(sloppy(iat=issued))
+
+
+@pytest.mark.parametrize("own", [0, 120])
+@pytest.mark.parametrize(
+    ("reason", "claims"),
+    [
+        (Reason.EXPIRED, lambda: {"exp": now() - 30}),
+        (Reason.PREMATURE, lambda: {"iat": now() + 30}),
+    ],
+)
+def test_leeway_of_a_provider_is_for_its_tokens_only(differ, own, reason, claims):
+    first, second = differ({"LEEWAY": own}, LEEWAY=120 - own)
+    strict, sloppy = (second, first) if own == 0 else (first, second)
+    assert refused(strict(**claims())) is reason
+    verify_logout_token(sloppy(**claims()))
+
+
+def test_token_is_remembered_by_the_times_of_its_provider(differ):
+    own = {"ALLOW_MISSING_EXP": True, "MAX_AGE": 7000, "LEEWAY": 500}
+    first, second = differ(own, MAX_AGE=1, LEEWAY=2)
+    issued = now()
+    verified = verify_logout_token(second(without=["exp"], iat=issued))
+    assert verified.expires_at.timestamp() == issued + 7500
+    verified = verify_logout_token(first(exp=issued + 60))
+    assert verified.expires_at.timestamp() == issued + 62
+
+
+def test_provider_without_options_of_its_own_has_those_for_all(differ):
+    _, second = differ({}, STRICT_TYP=True, MAX_AGE=10, LEEWAY=0)
+    assert refused(second(headers={"typ": "JWT"})) is Reason.TYPE
+    assert refused(second(iat=now() - 12)) is Reason.OUTDATED
+    assert refused(second(iat=now() + 5)) is Reason.PREMATURE

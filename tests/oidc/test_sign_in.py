@@ -341,6 +341,7 @@ def test_a_sign_in_inside_a_transaction_looks_after_its_commit(provider):
     assert Session.objects.count() == 0
 
 
+@pytest.mark.race
 @pytest.mark.parametrize("named", [["sub"], ["sid"]], ids=["sid", "sub"])
 def test_many_that_race_leave_no_session(provider, calls, named):
     """Whichever way the threads meet."""

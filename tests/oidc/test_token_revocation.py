@@ -601,6 +601,7 @@ revocation.revoke_sessions(UserSessionsFilter(subject_id="alice"))
 """
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize(("when", "ended"), [("before", 0), ("after", 1)])
 def test_killed_process_loses_no_token(provider, settings, when, ended):
     sign_in(provider)
@@ -1141,6 +1142,7 @@ def process(provider, settings):
         yield lambda: start_process(PROCESS, json.dumps(settings.BFF_SESSIONS))
 
 
+@pytest.mark.processes
 def test_two_commands_at_once_send_each_token_once(provider, process):
     tokens = [f"refresh-{number}" for number in range(40)]
     hand_over([Tokens(refresh_token=token, issuer=provider.issuer) for token in tokens])
@@ -1154,6 +1156,7 @@ def test_two_commands_at_once_send_each_token_once(provider, process):
     assert not TokenRevocation.objects.exists()
 
 
+@pytest.mark.processes
 def test_sigterm_ends_it_after_the_token_at_hand(provider, process):
     hand_over([Tokens(refresh_token=f"r{n}", issuer=provider.issuer) for n in range(20)])
     outbox._pending.clear()

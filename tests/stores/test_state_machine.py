@@ -178,6 +178,7 @@ class StoreMachine(RuleBasedStateMachine):
             self.store.delete_user_session(key)
 
 
+@pytest.mark.thorough
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize(
     "store_class",

@@ -23,6 +23,7 @@ from bff_sessions.endings import Ending, hook_for
 from bff_sessions.exceptions import AbilityMissing
 from bff_sessions.management.batchwork import batch_size, not_negative, progress, stop_on_signals
 from bff_sessions.models import Logout, TakeOverBan
+from bff_sessions.secret import hidden_frames
 from bff_sessions.stores import database_of_store, get_store
 
 
@@ -62,6 +63,7 @@ class Command(BaseCommand):
             "--dry-run", action="store_true", help="count what would be removed, remove nothing"
         )
 
+    @hidden_frames()
     def handle(self, *args: Any, **options: Any) -> None:
         try:
             cleanup = get_store().require_ability(UserSessionStoreCleanup)

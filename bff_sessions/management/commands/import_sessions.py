@@ -15,6 +15,7 @@ from bff_sessions import conf
 from bff_sessions.contract import UserSession
 from bff_sessions.engine.take_over import NotMoved, OldEngine
 from bff_sessions.management.batchwork import batch_size, progress, stop_on_signals
+from bff_sessions.secret import hidden_frames
 
 _DJANGOS = "django.contrib.sessions.backends.db"
 
@@ -44,6 +45,7 @@ class Command(BaseCommand):
             "--dry-run", action="store_true", help="count what would be moved, move nothing"
         )
 
+    @hidden_frames()
     def handle(self, *args: Any, **options: Any) -> None:
         try:
             engine = OldEngine(options["engine"])

@@ -12,6 +12,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from bff_sessions.management.batchwork import not_negative, stop_on_signals
 from bff_sessions.models import TokenRevocation
+from bff_sessions.secret import hidden_frames
 
 
 class Command(BaseCommand):
@@ -33,6 +34,7 @@ class Command(BaseCommand):
             "--dry-run", action="store_true", help="count what would be sent, send nothing"
         )
 
+    @hidden_frames()
     def handle(self, *args: Any, **options: Any) -> None:
         rows = TokenRevocation.objects.current()
         quiet, early = options["verbosity"] == 0, ""

@@ -22,6 +22,7 @@ from bff_sessions.contract import (
 )
 from bff_sessions.live import iterate_live_sessions
 from bff_sessions.revocation import revoke_sessions
+from bff_sessions.secret import hidden_frames
 
 # Neither key nor ticket, whatever is asked for.
 _FIELDS: Final = (
@@ -61,6 +62,7 @@ class Command(BaseCommand):
         end = verbs.add_parser("end", parents=[which], help="end them, expired or not")
         end.add_argument("--yes", action="store_true", help="do not ask, also if there are many")
 
+    @hidden_frames()
     def handle(self, *args: Any, **options: Any) -> None:
         try:
             filter = _filter(options)

@@ -6,8 +6,6 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import TypeVar
 
-from django.core.exceptions import ImproperlyConfigured
-
 from bff_sessions import conf
 from bff_sessions.contract import (
     ANY,
@@ -29,6 +27,7 @@ from bff_sessions.contract import (
     iterate_user_sessions,
 )
 from bff_sessions.contract.batches import Pace
+from bff_sessions.rules import SettingInvalid
 from bff_sessions.stores import load_store_class
 from bff_sessions.stores.cached.backend import Cache
 from bff_sessions.stores.cached.marks import Marks
@@ -216,10 +215,12 @@ def load_inner_class(path: str) -> type[UserSessionStore]:
     """The store class at the dotted `path`.
 
     Raises:
-        ImproperlyConfigured: if it cannot be imported, is not a complete `UserSessionStore`, or
+        SettingInvalid: if it cannot be imported, is not a complete `UserSessionStore`, or
             is a cached one itself, which would be around itself.
     """
     store_class = load_store_class(path, "CACHED_STORE")
     if issubclass(store_class, CachedUserSessionStore):
-        raise ImproperlyConfigured(f"BFF_SESSIONS['CACHED_STORE'] is a cache itself: {path!r}.")
+        raise SettingInvalid(
+            conf.place_of("CACHED_STORE"), f"must be a store without a cache; it is {path!r:.120}"
+        )
     return store_class

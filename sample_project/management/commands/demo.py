@@ -1,4 +1,4 @@
-"""manage.py demo: from a fresh clone to a running sample, in one go."""
+"""manage.py demo: set up and serve the sample in one step."""
 
 import os
 import secrets
@@ -15,15 +15,15 @@ from sample_project.factories import PREFIX
 PASSWORD = "demo"
 HERE = """
   {origin}/        sign in as alice or bob, password {password};
-  {indent}         "Where am I signed in?" has more sessions of alice's
-  {origin}/admin/  sign in as operator, password {password}, in a private window:
+  {indent}         "Where am I signed in?" lists alice's other sessions
+  {origin}/admin/  sign in as operator, password {password}, in a private window;
   {indent}         find sub-alice under Sessions, delete that session,
   {indent}         and reload alice's page
 """
 AT_PROVIDER = """
-  {origin}/        sign in at the provider, {issuer}
-  {indent}         sign out there, in another tab, and reload this page
-  {origin}/admin/  sign in as operator, password {password}, in a private window:
+  {origin}/        sign in at the provider, {issuer};
+  {indent}         sign out there in another tab, and reload this page
+  {origin}/admin/  sign in as operator, password {password}, in a private window;
   {indent}         delete a session under Sessions, and reload its page
 """
 
@@ -35,21 +35,23 @@ class Command(BaseCommand):
         parser.add_argument(
             "addrport", nargs="?", default="127.0.0.1:8000", help="address and port to serve on"
         )
-        parser.add_argument("--no-serve", action="store_true", help="only set up")
         parser.add_argument(
-            "--no-seed", action="store_true", help="without the people and sessions of seed_demo"
+            "--no-serve", action="store_true", help="set up the sample without serving it"
         )
         parser.add_argument(
-            "--provider", action="store_true", help="start an OpenID provider, too, to sign in at"
+            "--no-seed", action="store_true", help="do not add the users and sessions of seed_demo"
         )
         parser.add_argument(
-            "--provider-port", type=int, default=9000, help="its port; 9000 by default"
+            "--provider", action="store_true", help="start an OpenID Provider and sign in there"
+        )
+        parser.add_argument(
+            "--provider-port", type=int, default=9000, help="port of the provider (default: 9000)"
         )
 
     def handle(self, *args, **options):
         if not settings.DEBUG:
             raise CommandError(
-                "The passwords of the demo users are public: DEBUG must be true for a demo."
+                "DEBUG must be true for the demo, because the passwords of its users are public."
             )
         addrport = options["addrport"]
         if addrport.isdecimal():
@@ -86,22 +88,22 @@ class Command(BaseCommand):
         )
         if not options["no_serve"]:
             self.stdout.write("Stop with Ctrl-C.\n")
-            # With the reloader all of this would run, and be printed, twice.
+            # The reloader would run this command, and print the text, twice.
             call_command("runserver", addrport, use_reloader=False)
 
     def start_again_with_provider(self, addrport, provider_port, no_seed):
-        """Start the provider, and this command once more, which then has it in its settings."""
+        """Start the provider, and restart this command with the provider in its settings."""
         port = addrport.rpartition(":")[2]
         environment = {
-            # Another site than the sample, for the browser too: cookies know no ports.
+            # Another host than the sample, because cookies ignore ports.
             "OIDC_ISSUER": f"http://localhost:{provider_port}",
             "OIDC_CLIENT_ID": "sample",
             "OIDC_CLIENT_SECRET": secrets.token_urlsafe(32),
-            # Under both names, as somebody may type either.
+            # Both names, because the user may type either.
             "CLIENT_ORIGINS": f"http://127.0.0.1:{port} http://localhost:{port}",
         }
         process = provider.start(environment)
-        # This end of the pipe lasts as long as the sample does, however that ends.
+        # The pipe closes when the sample ends for any reason, and that stops the provider.
         os.set_inheritable(process.stdin.fileno(), True)
         self.stdout.flush()
         command = [sys.executable, sys.argv[0], "demo", addrport]

@@ -1,4 +1,4 @@
-"""manage.py seed_demo: people and sessions to look at."""
+"""manage.py seed_demo: add users and sessions to the demo."""
 
 from django.conf import settings
 from django.contrib.auth import get_user_model
@@ -10,29 +10,29 @@ from bff_sessions.models import Session
 from sample_project.factories import PARTITION, PREFIX, USER_AGENTS, SessionFactory, UserFactory
 
 BATCH = 500  # rows in one INSERT
-# Seconds for which alice has been signed in elsewhere; short enough to be live.
+# Ages of alice's other sessions in seconds, young enough to be live.
 AGES = [5_000, 90_000, 250_000, 500_000]
 
 
 class Command(BaseCommand):
     help = (
-        "Make users and sessions, live and expired, over the last month; again, it replaces "
-        "those it made before. alice gets some, too, if there is such a user."
+        "Add users, and live and expired sessions of the last month, some of them of alice. "
+        "Another run replaces them."
     )
 
     def add_arguments(self, parser):
-        parser.add_argument("--users", type=int, default=200, help="how many; 200 by default")
+        parser.add_argument("--users", type=int, default=200, help="number of users (default: 200)")
         parser.add_argument(
-            "--sessions", type=int, default=5000, help="how many of them in all; 5000 by default"
+            "--sessions", type=int, default=5000, help="number of sessions (default: 5000)"
         )
 
     def handle(self, *args, users, sessions, verbosity, **options):
         if not settings.DEBUG:
-            raise CommandError("DEBUG must be true: these users and sessions are made up.")
+            raise CommandError("DEBUG must be true, because these users and sessions are invented.")
         if users < 1 or sessions < 0:
-            raise CommandError("There must be one user at least, and no fewer sessions than none.")
+            raise CommandError("--users must be at least 1, and --sessions at least 0.")
         user_model = get_user_model()
-        # The same people with the same devices each time.
+        # Each run makes the same users with the same devices.
         reseed_random("bff_sessions")
         UserFactory.reset_sequence(0, force=True)
         SessionFactory.reset_sequence(0, force=True)
@@ -57,4 +57,4 @@ class Command(BaseCommand):
                 progress.update(len(rows))
                 rows = []
         if verbosity:
-            self.stdout.write(f"{users} users and {sessions} sessions made.")
+            self.stdout.write(f"Added {users} users and {sessions} sessions.")

@@ -1,4 +1,4 @@
-// A single-page front end in one file: all that it knows comes from the endpoints of bff_sessions.
+// A single-page front end in one file. All its data comes from the endpoints of bff_sessions.
 const app = document.getElementById("app");
 const BFF = app.dataset.bff.replace(/user$/, "");
 const SECONDS_BETWEEN_POLLS = 3;
@@ -9,7 +9,7 @@ const bff = (path, init = {}) =>
 const end = (user, which) =>
   bff(`sessions/${which}`, { method: "DELETE", headers: { "X-CSRFToken": user.csrf_token } });
 
-/** An element; what others have named is set as text, never as HTML. */
+/** Create an element. Values from the server are set as text, never as HTML. */
 function element(tag, properties = {}, ...children) {
   const created = Object.assign(document.createElement(tag), properties);
   created.append(...children);
@@ -26,7 +26,7 @@ function signedOut() {
 
 function signedIn(user, sessions) {
   const { claims } = user;
-  // A form, because the browser itself has to go on to the provider.
+  // A form, because the browser itself must follow the redirect to the provider.
   const signOut = element(
     "form",
     { method: "post", action: user.logout_url },
@@ -59,13 +59,13 @@ function card(user, session) {
       element("dd", {}, new Date(session.created).toLocaleString())));
 }
 
-/** Whose page is shown: a subject, or null while nobody is signed in. */
+/** The subject whose page is shown; null while the page shows a signed-out user. */
 let shown;
 
 async function getUser(query = "") {
   const response = await bff(`user${query}`);
   if (response.status === 401) return null;
-  if (!response.ok) throw new Error("The server is away: what is shown stays.");
+  if (!response.ok) throw new Error("The server does not answer; the page stays as it is.");
   return response.json();
 }
 
@@ -80,15 +80,15 @@ async function show() {
 
 async function poll() {
   try {
-    // Without slide=false a page that is left open might keep its session alive for ever.
+    // Without slide=false an open page would renew its session for ever.
     const user = await getUser("?slide=false");
     if ((user?.claims.sub ?? null) !== shown) await show();
   } catch {
-    // Until the next time.
+    // Try again at the next poll.
   }
   setTimeout(poll, SECONDS_BETWEEN_POLLS * 1000);
 }
 
-// In another tab or browser there may be more sessions by now, or a new CSRF token in this one.
+// Other tabs and browsers may have begun sessions, or replaced the CSRF token.
 addEventListener("focus", () => show().catch(() => {}));
 poll();

@@ -5,8 +5,8 @@ import threading
 
 import pytest
 
-from bff_sessions import reports
-from bff_sessions.reports import report_once
+from bff_sessions.oidc import reports
+from bff_sessions.oidc.reports import report_once
 
 logger = logging.getLogger("bff_sessions.oidc")
 

@@ -1,4 +1,4 @@
-"""User agent, address and moment, on their way from a request to the store."""
+"""Record which device uses a session, and when."""
 
 from __future__ import annotations
 
@@ -14,29 +14,30 @@ from bff_sessions.device.options import DeviceOptions, get_device_options, load_
 from bff_sessions.engine import SessionStore
 from bff_sessions.stores import get_store
 
-__all__ = ["device_of", "note_device"]
+__all__ = ["device_of", "record_device"]
 
 logger = logging.getLogger("bff_sessions.device")
 
-# So much of an address is the network of a household or a company, and not one machine.
+# The prefix of a network of a household or a company, which does not identify one machine.
 _PREFIXES: Final = {4: 24, 6: 48}
 
 
-def note_device(request: HttpRequest) -> None:
-    """Remember that the session of the request was used, and with what, once in a while.
+def record_device(request: HttpRequest) -> None:
+    """Record the device that uses the session of `request`, at most once in SEEN_EVERY seconds.
 
-    Only where somebody is signed in, and only what the request has loaded already. A request
-    whose session does not slide, a page that polls, is nobody's use of it. Raises nothing: the
-    answer is ready, and does not fail for want of this.
+    This applies to signed-in sessions that the request has already loaded. A request with
+    ``slide=False``, from a page that polls, does not count as use of the session.
+
+    An error is logged and not raised, because the response is ready and must not be lost.
     """
     try:
-        _note_device(request)
+        _record_device(request)
     except Exception as error:
-        # The name only: the text may hold keys.
-        logger.warning("When a session was seen could not be kept: %s", type(error).__name__)
+        # Only the class, because the text may contain store keys.
+        logger.warning("The device of a session cannot be recorded: %s", type(error).__name__)
 
 
-def _note_device(request: HttpRequest) -> None:
+def _record_device(request: HttpRequest) -> None:
     options = get_device_options()
     session = request.session
     if options is None or not isinstance(session, SessionStore):
@@ -58,7 +59,7 @@ def _note_device(request: HttpRequest) -> None:
 
 
 def device_of(request: HttpRequest, options: DeviceOptions) -> Device:
-    """What there is to keep of whoever sent the request."""
+    """Return what `options` allow to store of the device that sent `request`."""
     user_agent = request.headers.get("User-Agent", "") if options.user_agent else ""
     return Device(user_agent=_to_text(user_agent), address=_address_of(request, options))
 
@@ -70,20 +71,20 @@ def _address_of(request: HttpRequest, options: DeviceOptions) -> str | None:
         value = load_address_of(options)(request)
         return _to_address(value, is_whole=options.address == "full")
     except Exception as error:
-        # Nor is the address of the last request that of this one.
-        logger.warning("The address of a request is unknown: %s", type(error).__name__)
+        # None, because the address of an earlier request may be another one.
+        logger.warning("The address of a request cannot be read: %s", type(error).__name__)
         return None
 
 
 def _to_text(user_agent: str) -> str | None:
-    """As much of it as every database can keep: ASCII is all that it should consist of anyway
-    (RFC 9110, 10.1.5)."""
+    """Return the part that every database can store: the first characters, as printable ASCII."""
+    # RFC 9110, 10.1.5: a user agent consists of ASCII, apart from comments.
     text = user_agent[:MAX_TEXT].strip()
     return "".join(c if " " <= c <= "~" else "?" for c in text) or None
 
 
 def _to_address(value: object, *, is_whole: bool) -> str | None:
-    """None for what is no address: the name of a socket, or one with a port."""
+    """Return the address or its network; None for a socket name or an address with a port."""
     try:
         address = ip_address(value) if isinstance(value, str) else None
     except ValueError:
@@ -91,7 +92,7 @@ def _to_address(value: object, *, is_whole: bool) -> str | None:
     if address is None:
         return None
     if isinstance(address, IPv6Address):
-        # Without the zone, which may be any text; and IPv4 in the clothes of IPv6 is IPv4.
+        # int() drops the zone, which may be any text. A mapped IPv4 address is stored as IPv4.
         mapped: IPv4Address | None = address.ipv4_mapped
         address = mapped or IPv6Address(int(address))
     if is_whole:

@@ -41,4 +41,4 @@ def _forget(**kwargs: Any) -> None:
 
 
 # Another setting may mend a fault or cause it.
-setting_changed.connect(_forget, dispatch_uid="bff_sessions.reports")
+setting_changed.connect(_forget, dispatch_uid="bff_sessions.oidc.reports")

@@ -1,4 +1,4 @@
-"""What is kept of a device: by the middleware, out of a request, once in a while."""
+"""The middleware records user agent, address and time of a request."""
 
 from datetime import UTC, datetime
 
@@ -9,9 +9,9 @@ from django.http import HttpResponse
 from django.test import AsyncRequestFactory, RequestFactory
 
 from bff_sessions.contract import Device, UserSessionsFilter, UserSessionStoreDevices
-from bff_sessions.device.noting import device_of
 from bff_sessions.device.options import DeviceOptions
-from bff_sessions.device.words import in_words
+from bff_sessions.device.recording import device_of
+from bff_sessions.device.user_agents import describe_user_agent
 from bff_sessions.engine import SessionStore
 from bff_sessions.middleware import SessionMiddleware
 from bff_sessions.models import Session
@@ -29,7 +29,7 @@ IPHONE = (
 
 @pytest.fixture
 def device(settings):
-    """Sets BFF_SESSIONS["DEVICE"]."""
+    """Set BFF_SESSIONS["DEVICE"]."""
 
     def device(store=None, **options):
         settings.BFF_SESSIONS = {"DEVICE": options} | ({"STORE": store} if store else {})
@@ -45,7 +45,7 @@ def sign_in():
 
 
 def look(request):
-    """A view that reads the session and changes nothing."""
+    """Read the session without a change."""
     return HttpResponse(request.session.get("seen"))
 
 
@@ -67,7 +67,7 @@ def kept(session_key):
 
 
 @pytest.mark.django_db
-def test_nothing_is_kept_unless_asked(django_assert_num_queries):
+def test_nothing_is_recorded_by_default(django_assert_num_queries):
     key = sign_in()
     with django_assert_num_queries(1):
         send(key)
@@ -82,7 +82,7 @@ def test_nothing_is_kept_unless_asked(django_assert_num_queries):
         ({"ADDRESS": "full", "USER_AGENT": False}, (None, "203.0.113.77")),
     ],
 )
-def test_what_is_asked_for_is_kept(any_store, settings, device, options, expected):
+def test_options_select_what_is_recorded(any_store, settings, device, options, expected):
     device(store=settings.BFF_SESSIONS["STORE"], **options)
     key = sign_in()
     send(key)
@@ -91,9 +91,7 @@ def test_what_is_asked_for_is_kept(any_store, settings, device, options, expecte
 
 
 @pytest.mark.django_db
-def test_it_is_one_statement_that_writes_one_column_once_a_minute(
-    device, django_assert_num_queries
-):
+def test_recording_is_one_statement_for_one_column_once_a_minute(device, django_assert_num_queries):
     device(ADDRESS="truncated")
     key = sign_in()
     send(key)
@@ -115,7 +113,7 @@ def test_it_is_one_statement_that_writes_one_column_once_a_minute(
 
 
 @pytest.mark.django_db
-def test_no_index_covers_what_is_written_for_that():
+def test_no_index_covers_the_recorded_columns():
     with connection.cursor() as cursor:
         found = connection.introspection.get_constraints(cursor, Session._meta.db_table)
     indexed = {column for constraint in found.values() for column in constraint["columns"] or ()}
@@ -124,7 +122,7 @@ def test_no_index_covers_what_is_written_for_that():
 
 
 @pytest.mark.django_db
-def test_another_device_is_noticed_when_it_is_time(device):
+def test_other_device_is_recorded_after_the_interval(device):
     device(ADDRESS="truncated", SEEN_EVERY=10)
     key = sign_in()
     send(key)
@@ -136,7 +134,7 @@ def test_another_device_is_noticed_when_it_is_time(device):
 
 
 @pytest.mark.django_db
-def test_what_is_switched_off_is_forgotten(device):
+def test_disabled_option_clears_its_value(device):
     device(ADDRESS="full")
     key = sign_in()
     send(key)
@@ -146,7 +144,7 @@ def test_what_is_switched_off_is_forgotten(device):
 
 
 @pytest.mark.django_db
-def test_of_requests_at_the_same_time_one_writes(device):
+def test_one_of_simultaneous_requests_records(device):
     device()
     key = sign_in()
     old = stored(key)
@@ -157,7 +155,7 @@ def test_of_requests_at_the_same_time_one_writes(device):
 
 
 @pytest.mark.django_db
-def test_a_session_that_somebody_just_signed_in_to_has_it_too(device):
+def test_device_of_a_new_sign_in_is_recorded(device):
     device()
 
     def view(request):
@@ -168,7 +166,7 @@ def test_a_session_that_somebody_just_signed_in_to_has_it_too(device):
 
 
 @pytest.mark.django_db
-def test_of_anonymous_sessions_nothing_is_kept(device):
+def test_anonymous_session_is_not_recorded(device):
     device()
     session = SessionStore()
     session["cart"] = [1]
@@ -178,9 +176,7 @@ def test_of_anonymous_sessions_nothing_is_kept(device):
 
 
 @pytest.mark.django_db
-def test_a_request_that_does_not_look_at_the_session_reads_and_writes_nothing(
-    device, django_assert_num_queries
-):
+def test_request_without_session_access_sends_no_statement(device, django_assert_num_queries):
     device()
     key = sign_in()
     with django_assert_num_queries(0):
@@ -188,7 +184,7 @@ def test_a_request_that_does_not_look_at_the_session_reads_and_writes_nothing(
 
 
 @pytest.mark.django_db
-def test_a_page_that_polls_is_no_use_of_the_session(device):
+def test_polling_page_is_not_recorded(device):
     device()
 
     def poll(request):
@@ -201,9 +197,7 @@ def test_a_page_that_polls_is_no_use_of_the_session(device):
 
 
 @pytest.mark.parametrize("session_end", ["revoked", "expired"])
-def test_a_session_that_ends_meanwhile_stays_ended_without_an_error(
-    any_store, settings, device, session_end
-):
+def test_session_that_ends_meanwhile_stays_ended(any_store, settings, device, session_end):
     device(store=settings.BFF_SESSIONS["STORE"])
     key = sign_in()
     store, row = get_store(), stored(key)
@@ -225,15 +219,15 @@ def test_a_session_that_ends_meanwhile_stays_ended_without_an_error(
         assert stored(key) is None
 
 
-class NotingStore(MinimalStore, UserSessionStoreDevices):
-    """Of the abilities this one only."""
+class RecordingStore(MinimalStore, UserSessionStoreDevices):
+    """A store that has only this one of the optional verbs."""
 
     def note_device(self, key, **values):
         return self._store.note_device(key, **values)
 
 
-def test_it_stays_when_a_store_creates_anew_what_moves(device, db):
-    device(store=f"{__name__}.NotingStore")
+def test_device_stays_when_the_default_rekey_moves_the_session(device, db):
+    device(store=f"{__name__}.RecordingStore")
     key = sign_in()
     send(key)
     session = SessionStore(key)
@@ -241,7 +235,7 @@ def test_it_stays_when_a_store_creates_anew_what_moves(device, db):
     assert kept(session.session_key) == (FIREFOX, None, True)
 
 
-def test_it_stays_when_the_session_is_saved_and_moves(any_store, settings, device):
+def test_device_stays_when_the_session_is_saved_and_moves(any_store, settings, device):
     device(store=settings.BFF_SESSIONS["STORE"], ADDRESS="full")
     key = sign_in()
     send(key)
@@ -254,20 +248,20 @@ def test_it_stays_when_the_session_is_saved_and_moves(any_store, settings, devic
     assert kept(session.session_key) == before
 
 
-def test_a_cached_session_is_not_noted_again_and_again(settings, device, monkeypatch, db):
+def test_cached_session_is_recorded_once(settings, device, monkeypatch, db):
     settings.CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
     device(store="bff_sessions.stores.cached.CachedUserSessionStore")
     key = sign_in()
     send(key)
-    noted = []
-    monkeypatch.setattr(type(get_store()), "note_device", lambda *a, **k: noted.append(k))
+    recorded = []
+    monkeypatch.setattr(type(get_store()), "note_device", lambda *a, **k: recorded.append(k))
     for _ in range(3):
         send(key)
-    assert noted == []
+    assert recorded == []
 
 
 @pytest.mark.django_db
-def test_a_store_that_fails_fails_no_request_and_names_no_secret(device, monkeypatch, caplog):
+def test_store_that_fails_does_not_fail_the_request(device, monkeypatch, caplog):
     def fail(self, key, **kwargs):
         raise RuntimeError(f"No {key}")
 
@@ -288,7 +282,7 @@ async def is_asynchronous(request):
 
 
 class Odd(str):
-    """Text that cannot even be read as an address."""
+    """A text that raises when it is parsed as an address."""
 
     def __str__(self):
         raise RuntimeError
@@ -308,7 +302,7 @@ bytes_of, list_of, odd_of = map(answers, (b"203.0.113.77", ["203.0.113.77"], Odd
 @pytest.mark.parametrize(
     "name", ["raises", "is_asynchronous", "bytes_of", "list_of", "odd_of", "missing"]
 )
-def test_address_of_that_fails_fails_no_request(device, caplog, name):
+def test_address_of_that_fails_does_not_fail_the_request(device, caplog, name):
     device(ADDRESS="full", ADDRESS_OF=f"{__name__}.{name}")
     key = sign_in()
     send(key)
@@ -327,7 +321,7 @@ def test_address_of_that_raises_is_a_warning(device, caplog):
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("options", [{"UNKNOWN": 1}, {"SEEN_EVERY": "often"}], ids=str)
-def test_wrong_options_fail_no_request(device, options):
+def test_wrong_options_do_not_fail_the_request(device, options):
     device(**options)
     key = sign_in()
     send(key)
@@ -335,7 +329,7 @@ def test_wrong_options_fail_no_request(device, options):
 
 
 @pytest.mark.django_db
-def test_asynchronous_views_are_noted_too(device):
+def test_device_of_an_asynchronous_view_is_recorded(device):
     device()
     key = sign_in()
 
@@ -351,7 +345,7 @@ def test_asynchronous_views_are_noted_too(device):
     assert kept(key) == (FIREFOX, None, True)
 
 
-def test_sessions_of_other_engines_are_left_alone(settings, device, db):
+def test_session_of_another_engine_is_ignored(settings, device, db):
     device()
     settings.SESSION_ENGINE = "django.contrib.sessions.backends.db"
     send("x" * 32)
@@ -360,7 +354,7 @@ def test_sessions_of_other_engines_are_left_alone(settings, device, db):
 ODD = [
     "x" * 10_000,
     "a\0b",
-    "caf\xe9 \U0001f98a",
+    "caf\xe9 \U0001f98a",  # codespell:ignore
     "lone \ud800 surrogate",
     "line\r\nbreak\t\x1b[31m",
     "   ",
@@ -371,7 +365,7 @@ ODD = [
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("user_agent", ODD)
-def test_odd_user_agents_fail_no_request_on_any_database(device, user_agent):
+def test_odd_user_agents_are_stored_on_each_database(device, user_agent):
     device()
     key = sign_in()
     send(key, user_agent=user_agent)
@@ -379,7 +373,7 @@ def test_odd_user_agents_fail_no_request_on_any_database(device, user_agent):
     assert row.last_seen is not None
     text = row.user_agent
     assert text is None or (0 < len(text) <= 255 and text.isascii() and text.isprintable())
-    assert in_words(text) is None
+    assert describe_user_agent(text) is None
 
 
 @pytest.mark.parametrize(
@@ -399,7 +393,7 @@ def test_odd_user_agents_fail_no_request_on_any_database(device, user_agent):
         (3405803853, None, None),
     ],
 )
-def test_an_address_is_kept_as_network_or_whole_or_not_at_all(given, truncated, full):
+def test_address_is_stored_as_network_or_in_full_or_not_at_all(given, truncated, full):
     request = RequestFactory().get("/")
     request.META["REMOTE_ADDR"] = given
     for mode, expected in (("truncated", truncated), ("full", full), (None, None)):
@@ -407,11 +401,11 @@ def test_an_address_is_kept_as_network_or_whole_or_not_at_all(given, truncated, 
 
 
 def last_of_all(request):
-    """The client, as the one proxy in front of the application saw it."""
+    """Return the address of the client as the one proxy in front of the application saw it."""
     return request.headers["X-Forwarded-For"].rpartition(",")[2].strip()
 
 
-def test_what_the_client_forwards_counts_only_if_the_project_says_so():
+def test_forwarded_address_counts_only_with_address_of():
     request = RequestFactory().get(
         "/", HTTP_X_FORWARDED_FOR="192.0.2.1, 198.51.100.7", REMOTE_ADDR="10.0.0.1"
     )
@@ -422,33 +416,33 @@ def test_what_the_client_forwards_counts_only_if_the_project_says_so():
     assert device_of(request, options).address == "198.51.100.7"
 
 
-def test_known_user_agents_have_words():
-    assert in_words(FIREFOX) == "Firefox on Windows"
-    assert in_words(IPHONE) == "Mobile Safari on iOS"
-    assert in_words("curl/8.0") == "curl"
-    assert in_words("nonsense") is None
-    assert in_words(None) is None
+def test_known_user_agents_are_described():
+    assert describe_user_agent(FIREFOX) == "Firefox on Windows"
+    assert describe_user_agent(IPHONE) == "Mobile Safari on iOS"
+    assert describe_user_agent("curl/8.0") == "curl"
+    assert describe_user_agent("nonsense") is None
+    assert describe_user_agent(None) is None
 
 
 @pytest.mark.parametrize("error", [RuntimeError, ImportError, RecursionError])
-def test_parser_that_raises_leaves_no_words(monkeypatch, caplog, error):
+def test_user_agent_is_not_described_if_the_parser_raises(monkeypatch, caplog, error):
     def parse(user_agent):
         raise error(user_agent)
 
     monkeypatch.setattr("ua_parser.parse", parse)
-    assert in_words(FIREFOX) is None
+    assert describe_user_agent(FIREFOX) is None
     assert error.__name__ in caplog.text
     assert "Firefox" not in caplog.text
 
 
-def test_parser_that_cannot_be_found_leaves_no_words(monkeypatch):
+def test_user_agent_is_not_described_if_the_parser_is_not_found(monkeypatch):
     def find_spec(name):
         raise ValueError(f"{name}.__spec__ is None")
 
-    monkeypatch.setattr("bff_sessions.device.words.find_spec", find_spec)
-    assert in_words(FIREFOX) is None
+    monkeypatch.setattr("bff_sessions.device.user_agents.find_spec", find_spec)
+    assert describe_user_agent(FIREFOX) is None
 
 
-def test_without_ua_parser_there_are_no_words(monkeypatch):
-    monkeypatch.setattr("bff_sessions.device.words.find_spec", lambda name: None)
-    assert in_words(FIREFOX) is None
+def test_user_agent_is_not_described_without_ua_parser(monkeypatch):
+    monkeypatch.setattr("bff_sessions.device.user_agents.find_spec", lambda name: None)
+    assert describe_user_agent(FIREFOX) is None

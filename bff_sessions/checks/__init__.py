@@ -1,0 +1,82 @@
+"""The system checks. Importing this package registers them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from django.apps import apps
+from django.core.checks import CheckMessage, Tags, register
+
+from bff_sessions.faults import Fault
+
+__all__ = ["check_all", "check_cookie_prefixes", "check_databases", "check_deployment"]
+
+_NOT_INSTALLED = Fault(
+    "E001", "'bff_sessions' is not in INSTALLED_APPS.", "Add it, and run 'manage.py migrate'."
+)
+
+
+@register
+def check_all(**kwargs: Any) -> Iterator[CheckMessage]:
+    if not apps.is_installed("bff_sessions"):
+        yield _NOT_INSTALLED()
+        return
+    # Here, because these modules need models: the package may be imported before there are any.
+    from bff_sessions.checks import (
+        abilities,
+        adapters,
+        databases,
+        device,
+        endpoints,
+        middleware,
+        providers,
+        settings,
+        stores,
+        take_over,
+    )
+
+    yield from middleware.check_engine()
+    yield from middleware.check_middleware()
+    if not settings.is_dictionary():
+        yield from settings.check_settings()
+        return
+    for check in (
+        settings.check_settings,
+        stores.check_stores,
+        abilities.check_abilities,
+        take_over.check_take_over,
+        adapters.check_adapters,
+        providers.check_providers,
+        providers.check_logout,
+        providers.check_revocation,
+        databases.check_outbox,
+        endpoints.check_endpoints,
+        device.check_device,
+    ):
+        yield from check()
+
+
+@register(Tags.database)
+def check_databases(
+    databases: Sequence[str] | None = None, **kwargs: Any
+) -> Iterator[CheckMessage]:
+    if not databases or not apps.is_installed("bff_sessions"):
+        return
+    from bff_sessions.checks.databases import check_database
+
+    yield from check_database(databases)
+
+
+@register(Tags.security)
+def check_cookie_prefixes(**kwargs: Any) -> Iterator[CheckMessage]:
+    from bff_sessions.checks import cookies
+
+    yield from cookies.check_prefixes()
+
+
+@register(Tags.security, deploy=True)
+def check_deployment(**kwargs: Any) -> Iterator[CheckMessage]:
+    from bff_sessions.checks import cookies
+
+    yield from cookies.check_cookies()

@@ -1,0 +1,103 @@
+"""System checks of the databases that hold sessions, and the tokens of ended ones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from django.core.checks import CheckMessage
+from django.core.exceptions import ImproperlyConfigured
+from django.db import Error as DatabaseProblem
+from django.db import connections, router, transaction
+
+from bff_sessions import conf
+from bff_sessions.checks.settings import is_dictionary
+from bff_sessions.faults import Fault
+from bff_sessions.models import TokenRevocation
+from bff_sessions.stores import database_of_store
+
+__all__ = ["check_database", "check_outbox"]
+
+# How to ask in which isolation a transaction runs, by the vendor of the database. SQLite is not
+# among them: it refuses to write in a transaction that shows the past.
+_ISOLATION: Final = {
+    "postgresql": "SHOW transaction_isolation",
+    # The second name is MySQL's. MariaDB knows it since 11.1.
+    "mysql": (
+        "SHOW SESSION VARIABLES WHERE Variable_name IN ('tx_isolation', 'transaction_isolation')"
+    ),
+}
+
+_NO_AUTOCOMMIT = Fault(
+    "W007",
+    "The database {alias!r} does not commit by itself, and nothing announces the commit: a "
+    "sign-in may escape its logout, and a cache does not learn what is written.",
+    "Leave AUTOCOMMIT of the database of sessions as it is.",
+)
+_ISOLATED = Fault(
+    "W004",
+    "Transactions on the database {alias!r} are {level}: a session that another transaction has "
+    "just written may escape a revocation in such a transaction.",
+    "Keep sessions in a database whose transactions are READ COMMITTED. The level is set in "
+    "OPTIONS, or is a default of the server, the role or the database.",
+)
+_TWO_DATABASES = Fault(
+    "W047",
+    "Sessions are in the database {sessions!r}, and refresh tokens of ended sessions in "
+    "{tokens!r}: a crash or a rollback can revoke the token of a session that lives on.",
+    "Let DATABASE_ROUTERS name the same database for the models Session and TokenRevocation of "
+    "bff_sessions.",
+)
+
+
+def check_database(databases: Sequence[str]) -> Iterator[CheckMessage]:
+    """Ask the database of sessions how it runs transactions.
+
+    Settings do not tell: defaults of a server, a role or a database decide, too.
+    """
+    alias = _find_database() if is_dictionary() else None
+    if alias is None or alias not in databases:
+        return
+    try:
+        commits, level = _ask_database(alias)
+    except (DatabaseProblem, ImproperlyConfigured):
+        return  # Every other use of the database reports that it cannot be reached.
+    if not commits:
+        yield _NO_AUTOCOMMIT(alias=alias)
+    if level in ("repeatable read", "serializable"):
+        yield _ISOLATED(alias=alias, level=level)
+
+
+def check_outbox() -> Iterator[CheckMessage]:
+    """Find out whether a session and its token end in one transaction."""
+    if conf.TOKEN_REVOCATION is None or not conf.PROVIDERS:
+        return
+    sessions, tokens = _find_database(), router.db_for_write(TokenRevocation)
+    if sessions is not None and tokens != sessions:
+        yield _TWO_DATABASES(sessions=sessions, tokens=tokens)
+
+
+def _find_database() -> str | None:
+    """Return the alias of the database of sessions; None if there is none."""
+    try:
+        return database_of_store()
+    except ImproperlyConfigured:
+        return None  # check_stores() reports that.
+
+
+def _ask_database(alias: str) -> tuple[bool, str | None]:
+    """Return whether each statement is committed, and the isolation level of transactions.
+
+    Raises:
+        DatabaseProblem: if the database cannot be reached.
+    """
+    connection = connections[alias]
+    commits = connection.get_autocommit() or connection.in_atomic_block
+    question = _ISOLATION.get(connection.vendor)
+    if question is None:
+        return commits, None
+    # In a transaction: some drivers set the level when they begin one.
+    with transaction.atomic(using=alias), connection.cursor() as cursor:
+        cursor.execute(question)
+        row = cursor.fetchone()
+    return commits, row[-1].lower().replace("-", " ")

@@ -1,0 +1,86 @@
+"""System checks of the URLs that the endpoints are at, and lead to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from inspect import unwrap
+from typing import Any
+from urllib.parse import urlsplit
+
+from django.conf import settings
+from django.core.checks import CheckMessage
+from django.shortcuts import resolve_url
+from django.urls import (
+    Resolver404,
+    URLPattern,
+    URLResolver,
+    get_resolver,
+    get_script_prefix,
+    resolve,
+)
+
+from bff_sessions import conf
+from bff_sessions.faults import Fault
+from bff_sessions.oidc.views import backchannel_logout
+from bff_sessions.views.login import login
+
+__all__ = ["check_endpoints"]
+
+View = Callable[..., Any]
+
+_CIRCLE = Fault(
+    "E055",
+    "{place} must not lead to 'GET login', which leads there; it is {url!r:.120}.",
+    "Let BFF_SESSIONS['LOGIN_URL'] name where the login library begins.",
+)
+_NOT_INCLUDED = Fault(
+    "W053",
+    "BFF_SESSIONS['PROVIDERS'] can end no session: bff_sessions.urls is not included.",
+    'Add path("bff/", include("bff_sessions.urls")) to the URLs.',
+)
+
+
+def check_endpoints() -> Iterator[CheckMessage]:
+    try:
+        views = list(_views_of(get_resolver().url_patterns))
+    except Exception:
+        return  # Django reports URLs that cannot be imported.
+    if unwrap(login) in views:
+        yield from _check_login_url()
+    if conf.PROVIDERS and unwrap(backchannel_logout) not in views:
+        yield _NOT_INCLUDED()
+
+
+def _check_login_url() -> Iterator[CheckMessage]:
+    is_djangos = conf.LOGIN_URL is None
+    place = "LOGIN_URL" if is_djangos else conf.place_of("LOGIN_URL")
+    url: Any = settings.LOGIN_URL if is_djangos else conf.LOGIN_URL
+    try:
+        address = resolve_url(url)
+    except Exception:
+        yield conf.SETTINGS["LOGIN_URL"].refuse(place, url)
+        return
+    if _view_at(address) is unwrap(login):
+        yield _CIRCLE(place=place, url=url)
+
+
+def _view_at(address: str) -> View | None:
+    """Return the view of this site at `address`, undecorated; None if there is none."""
+    parts = urlsplit(address)
+    if parts.netloc:
+        return None
+    try:
+        match = resolve("/" + parts.path.removeprefix(get_script_prefix()))
+    except Resolver404:
+        return None
+    view: View = unwrap(match.func)
+    return view
+
+
+def _views_of(patterns: Iterable[URLPattern | URLResolver]) -> Iterator[View]:
+    """Yield the views of `patterns` and of all that they include, in whatever namespace."""
+    for pattern in patterns:
+        if isinstance(pattern, URLResolver):
+            yield from _views_of(pattern.url_patterns)
+        else:
+            yield unwrap(pattern.callback)

@@ -1,0 +1,42 @@
+"""System checks of OpenID Providers, and of how they end sessions and tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from importlib.util import find_spec
+
+from django.core.checks import CheckMessage
+
+from bff_sessions import conf
+from bff_sessions.faults import Fault
+from bff_sessions.oidc.options import LogoutOptions, RevocationOptions
+from bff_sessions.oidc.provider_options import ProviderOptions
+
+__all__ = ["check_logout", "check_providers", "check_revocation"]
+
+_NO_EXTRA = Fault(
+    "E021",
+    "BFF_SESSIONS['PROVIDERS'] needs PyJWT and requests, which are not installed.",
+    "Run pip install 'django-bff-sessions[oidc]'.",
+)
+
+
+def check_providers() -> Iterator[CheckMessage]:
+    if not conf.PROVIDERS or any(conf.SETTINGS["PROVIDERS"].find_faults("", conf.PROVIDERS)):
+        return  # There are none, or check_settings() reports it.
+    if not (find_spec("jwt") and find_spec("requests")):
+        yield _NO_EXTRA()
+    for issuer, options in conf.PROVIDERS.items():
+        yield from ProviderOptions.find_faults_of(issuer, options)
+
+
+def check_logout() -> Iterator[CheckMessage]:
+    if isinstance(conf.BACKCHANNEL_LOGOUT, dict):
+        place = conf.place_of("BACKCHANNEL_LOGOUT")
+        yield from LogoutOptions.find_faults(place, conf.BACKCHANNEL_LOGOUT)
+
+
+def check_revocation() -> Iterator[CheckMessage]:
+    if isinstance(conf.TOKEN_REVOCATION, dict):
+        place = conf.place_of("TOKEN_REVOCATION")
+        yield from RevocationOptions.find_faults(place, conf.TOKEN_REVOCATION)

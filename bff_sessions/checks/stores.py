@@ -1,0 +1,83 @@
+"""System checks of the store, and of the cache in front of it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Generator, Iterator
+from typing import Final
+
+from django.conf import settings
+from django.core.cache import caches
+from django.core.cache.backends.dummy import DummyCache
+from django.core.cache.backends.locmem import LocMemCache
+from django.core.checks import CheckMessage
+
+from bff_sessions import conf
+from bff_sessions.contract import UserSessionStore
+from bff_sessions.faults import Fault
+from bff_sessions.rules import SettingInvalid
+from bff_sessions.stores import load_store_class
+from bff_sessions.stores.cached import CachedUserSessionStore, load_inner_class
+from bff_sessions.stores.memory import InMemoryUserSessionStore
+
+__all__ = ["CACHE_SETTINGS", "check_stores"]
+
+CACHE_SETTINGS: Final = ("CACHED_STORE", "CACHE", "MAX_STALE")
+"""Settings that only the cached store reads."""
+
+_MEMORY = Fault(
+    "W002",
+    "{place} keeps sessions in memory: each process has its own, and a restart signs all users "
+    "out.",
+    "Use {default!r} where DEBUG is False.",
+)
+_ONE_PROCESS = Fault(
+    "W005",
+    "The cache {alias!r} belongs to one process: what another one revokes is served for up to "
+    "MAX_STALE seconds.",
+    "Let BFF_SESSIONS['CACHE'] name one that all processes share, Redis for example.",
+)
+_REPLICAS = Fault(
+    "W006",
+    "The cache {alias!r} may read from replicas, which learn of a revocation late.",
+    "Give one LOCATION, the server that is written to.",
+)
+
+
+def check_stores() -> Iterator[CheckMessage]:
+    store_class = yield from _load("STORE", load_store_class)
+    if store_class is not None and issubclass(store_class, CachedUserSessionStore):
+        yield from _load("CACHED_STORE", load_inner_class)
+        yield from conf.SETTINGS["MAX_STALE"].find_faults(
+            conf.place_of("MAX_STALE"), conf.MAX_STALE
+        )
+        yield from _check_cache(conf.CACHE)
+
+
+def _load(
+    name: str, load: Callable[[str], type[UserSessionStore]]
+) -> Generator[CheckMessage, None, type[UserSessionStore] | None]:
+    try:
+        store_class = load(getattr(conf, name))
+    except SettingInvalid as error:
+        yield conf.SETTINGS[name].to_message(error)
+        return None
+    if issubclass(store_class, InMemoryUserSessionStore) and not settings.DEBUG:
+        yield _MEMORY(place=conf.place_of(name), default=conf.SETTINGS["STORE"].default)
+    return store_class
+
+
+def _check_cache(alias: str) -> Iterator[CheckMessage]:
+    try:
+        cache = caches[alias]
+    except Exception:
+        yield conf.SETTINGS["CACHE"].refuse(conf.place_of("CACHE"), alias)
+        return
+    if isinstance(cache, (LocMemCache, DummyCache)) and not settings.DEBUG:
+        yield _ONE_PROCESS(alias=alias)
+    location = settings.CACHES[alias].get("LOCATION", "")
+    is_list = isinstance(location, (list, tuple))
+    servers = list(map(str, location)) if is_list else re.split("[;,]", str(location))
+    # Only servers like Redis are named by URLs; several of memcached share the keys.
+    if len(servers) > 1 and all("://" in server for server in servers):
+        yield _REPLICAS(alias=alias)

@@ -1,0 +1,38 @@
+"""The names of browsers and systems in user agents. Needs the extra ``device`` (ua-parser)."""
+
+from __future__ import annotations
+
+import logging
+from importlib.util import find_spec
+
+from django.utils.translation import gettext
+
+__all__ = ["describe_user_agent"]
+
+logger = logging.getLogger("bff_sessions.device")
+
+
+def describe_user_agent(user_agent: str | None) -> str | None:
+    """Return "Firefox on Windows" for example; None if it is unknown or ua-parser is missing."""
+    if not user_agent:
+        return None
+    try:
+        return _describe(user_agent)
+    except Exception as error:
+        # The page works without the description.
+        logger.warning("A user agent cannot be described: %s", type(error).__name__)
+        return None
+
+
+def _describe(user_agent: str) -> str | None:
+    # Imported late, because the extra is optional and loads its rules when it is imported.
+    if find_spec("ua_parser") is None:
+        return None
+    from ua_parser import parse
+
+    found = parse(user_agent)
+    browser = found.user_agent.family if found.user_agent else None
+    system = found.os.family if found.os else None
+    if browser and system:
+        return gettext("%(browser)s on %(system)s") % {"browser": browser, "system": system}
+    return browser or system

@@ -1,0 +1,163 @@
+"""The dictionary of one provider in BFF_SESSIONS["PROVIDERS"]. Imports nothing that is optional."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Final
+
+from django.core.checks import CheckMessage
+
+from bff_sessions import conf
+from bff_sessions.contract import MAX_TEXT
+from bff_sessions.faults import Fault
+from bff_sessions.oidc.addresses import is_secure, is_url
+from bff_sessions.options import Options, option, seconds, switch
+from bff_sessions.rules import Rule, is_text, one_of, or_none, some_of
+
+__all__ = ["ENDPOINTS", "LOGOUT", "ProviderOptions"]
+
+ENDPOINTS: Final = (
+    "JWKS_URI",
+    "AUTHORIZATION_ENDPOINT",
+    "TOKEN_ENDPOINT",
+    "REVOCATION_ENDPOINT",
+    "END_SESSION_ENDPOINT",
+)
+LOGOUT: Final = ("STRICT_TYP", "MAX_AGE", "LEEWAY")
+"""Options of BFF_SESSIONS["BACKCHANNEL_LOGOUT"] that a provider may have of its own."""
+
+# Asymmetric ones only: with HMAC everybody who knows the public key, or the client secret, signs.
+_DEFAULT_ALGORITHMS: Final = (
+    "RS256",
+    "RS384",
+    "RS512",
+    "PS256",
+    "PS384",
+    "PS512",
+    "ES256",
+    "ES384",
+    "ES512",
+    "EdDSA",
+)
+_ALGORITHMS: Final = (*_DEFAULT_ALGORITHMS, "ES256K")
+
+_ISSUER = Fault(
+    "E022",
+    "BFF_SESSIONS['PROVIDERS'][{issuer!r:.120}] must be an issuer: an absolute URL without query "
+    "and fragment.",
+    "Give the provider's issuer to the letter, 'https://idp.example' for example.",
+)
+_HTTP = Fault(
+    "E028",
+    "{place} must be https; it is {url!r:.120}.",
+    "Use https, or set 'ALLOW_HTTP': True if the network between both hosts is yours.",
+)
+_NO_KEYS = Fault(
+    "W020",
+    "BFF_SESSIONS['PROVIDERS'][{issuer!r:.120}] can verify no logout token: it has no JWKS_URI.",
+    "Give the URL of the provider's keys, or silence this check.",
+)
+
+
+def _address(doc: str) -> Any:
+    return option(
+        None,
+        or_none(Rule("an absolute URL", is_url)),
+        check="E027",
+        hint="Give the URL, or None if the provider has none; or leave it out.",
+        doc=doc,
+    )
+
+
+def _endpoint() -> Any:
+    return _address("Overrides the metadata. `None`: the provider has no such endpoint")
+
+
+_AS_FOR_ALL = "As in `BACKCHANNEL_LOGOUT`, for this provider only"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ProviderOptions(Options):
+    """The options of a provider. None also stands for an option that is left out."""
+
+    unknown: ClassVar[Fault] = Fault(
+        "E023", "{place} has no option {name!r:.120}.", "Use one of {names}."
+    )
+
+    client_id: str = option(
+        None,
+        Rule("a text that is not blank", is_text),
+        check="E024",
+        hint="Give the client id under which the site is registered at the provider.",
+        doc="Under which this site is registered; required",
+    )
+    client_secret: str | None = option(
+        None,
+        or_none(Rule("a text that is not blank", is_text, is_secret=True)),
+        check="E025",
+        hint="Give the secret that the provider gave, or leave it out for a public client.",
+        doc="Leave it out for a public client",
+    )
+    discovery_url: str | None = _address(
+        "URL of the metadata. Default: the issuer plus `/.well-known/openid-configuration`. "
+        "`None`: do not fetch metadata; set the endpoints yourself"
+    )
+    jwks_uri: str | None = _endpoint()
+    authorization_endpoint: str | None = _endpoint()
+    token_endpoint: str | None = _endpoint()
+    revocation_endpoint: str | None = _endpoint()
+    end_session_endpoint: str | None = _endpoint()
+    algorithms: Sequence[str] = option(
+        _DEFAULT_ALGORITHMS,
+        some_of(_ALGORITHMS, "a list of signature algorithms", may_be_empty=False),
+        check="E029",
+        hint=f"Give some of {', '.join(_ALGORITHMS)}, or leave it out.",
+        doc="With which it may sign. Default: the asymmetric ones in use. HMAC and `none` never",
+    )
+    token_endpoint_auth_method: str | None = option(
+        None,
+        or_none(one_of("client_secret_basic", "client_secret_post")),
+        check="E030",
+        hint="Give one of client_secret_basic, client_secret_post, or leave it out.",
+        doc="Default: what the provider prefers",
+    )
+    allow_missing_exp: bool = switch(
+        False,
+        check="E035",
+        hint="Leave it out, unless the provider's logout tokens have no exp.",
+        doc="Accept logout tokens without `exp` until `MAX_AGE` seconds after `iat`",
+    )
+    strict_typ: bool | None = switch(
+        None,
+        check="E036",
+        hint="Give True or False, or leave it out to use that of BACKCHANNEL_LOGOUT.",
+        doc=_AS_FOR_ALL,
+    )
+    max_age: float | None = seconds(None, check="E037", doc=_AS_FOR_ALL)
+    leeway: float | None = seconds(None, check="E037", doc=_AS_FOR_ALL)
+    allow_http: bool = switch(
+        False,
+        check="E026",
+        hint="Leave it out, unless a network of your own leads to the provider.",
+        doc="Allows `http://` where the provider is not on this machine: for a network of your own",
+    )
+
+    @classmethod
+    def find_faults_of(cls, issuer: Any, given: Mapping[str, Any]) -> Iterator[CheckMessage]:
+        """Yield what is wrong with the provider `issuer`, whose dictionary is `given`."""
+        place = f"{conf.place_of('PROVIDERS')}[{issuer!r:.120}]"
+        # OpenID Connect Discovery 1.0, 3: a URL "with no query or fragment components".
+        if not is_url(issuer) or "?" in issuer or len(issuer) > MAX_TEXT:
+            yield _ISSUER(issuer=issuer)
+            return
+        yield from cls.find_faults(place, {"CLIENT_ID": None, **given})
+        if given.get("ALLOW_HTTP") is not True:
+            addresses = {name: given.get(name) for name in ("DISCOVERY_URL", *ENDPOINTS)}
+            urls = {place: issuer} | {f"{place}[{name!r}]": url for name, url in addresses.items()}
+            for where, url in urls.items():
+                if is_url(url) and not is_secure(str(url)):
+                    yield _HTTP(place=where, url=url)
+        has_no_metadata = given.get("DISCOVERY_URL", "") is None
+        if given.get("JWKS_URI") is None and ("JWKS_URI" in given or has_no_metadata):
+            yield _NO_KEYS(issuer=issuer)
