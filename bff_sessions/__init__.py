@@ -1,12 +1,10 @@
 """Server-side sessions for Backend-For-Frontend applications in Django."""
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-# The system checks register themselves: one of them finds that the app is not installed.
-from bff_sessions import checks as checks
-from bff_sessions.identity import Identity, abind_identity, bind_identity
-
 if TYPE_CHECKING:
+    from bff_sessions.identity import Identity, abind_identity, bind_identity
     from bff_sessions.oidc.access_tokens import aget_access_token, get_access_token
 
 __all__ = [
@@ -20,11 +18,23 @@ __all__ = [
 
 __version__ = "0.1.0"
 
+# Imported when they are first used: stores need the contract alone, and access tokens need the
+# extra oidc.
+_MODULES = {
+    "Identity": "identity",
+    "abind_identity": "identity",
+    "aget_access_token": "oidc.access_tokens",
+    "bind_identity": "identity",
+    "get_access_token": "oidc.access_tokens",
+}
+
 
 def __getattr__(name: str) -> Any:
-    # Not before somebody asks: they need the extra oidc.
-    if name in ("aget_access_token", "get_access_token"):
-        from bff_sessions.oidc import access_tokens
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+    return value
 
-        return getattr(access_tokens, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

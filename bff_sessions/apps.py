@@ -11,6 +11,8 @@ class BffSessionsConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
+        # They register themselves.
+        from bff_sessions import checks as checks
         from bff_sessions.engine import auth
         from bff_sessions.oidc import outbox, sign_in
 

@@ -33,8 +33,7 @@ from bff_sessions.contract import (
     UserSession,
     UserSessionsFilter,
     UserSessionStore,
-    delete_session,
-    delete_sessions,
+    UserSessionStoreTransactions,
 )
 from bff_sessions.retrying import Doubt, leave_doubt, retry
 from bff_sessions.stores import get_store
@@ -67,7 +66,7 @@ def delete_user_sessions(
     store = get_store()
     using = _using(store)
     if using is None:
-        return delete_sessions(store, filter, on_ending)
+        return store.delete_user_sessions(filter, on_ending=on_ending)
     copies = _of_copies(filter)
     deleted: list[DeletedSession] = []
     tries: list[list[DeletedSession]] = []
@@ -77,7 +76,7 @@ def delete_user_sessions(
         deleted = []
         with transaction.atomic(using=using):
             _write(using, [copies])
-            deleted = delete_sessions(store, filter, on_ending)
+            deleted = store.delete_user_sessions(filter, on_ending=on_ending)
             if copies.session_id is not None:
                 # Old copies of these may have no session ID, and so do not match by it.
                 others = {_of_copies(UserSessionsFilter.of_session(session)) for session in deleted}
@@ -103,8 +102,6 @@ async def adelete_user_sessions(
     """See delete_user_sessions()."""
     store = get_store()
     if _using(store) is None:
-        if on_ending is None:
-            return await store.adelete_user_sessions(filter)
         return await store.adelete_user_sessions(filter, on_ending=on_ending)
     return await sync_to_async(delete_user_sessions)(filter, on_ending=on_ending)
 
@@ -121,7 +118,7 @@ def delete_user_session(
     using = _using(store)
     with Doubt() as doubt:
         if using is None:
-            deleted = delete_session(store, key, on_ending)
+            deleted = store.delete_user_session(key, on_ending=on_ending)
         else:
             deleted = _delete_and_ban(store, using, key, session, on_ending)
     if doubt.is_left and session is not None:
@@ -137,10 +134,7 @@ async def adelete_user_session(
     if _using(store) is not None:
         return await sync_to_async(delete_user_session)(key, session, on_ending=on_ending)
     with Doubt() as doubt:
-        if on_ending is None:
-            deleted = await store.adelete_user_session(key)
-        else:
-            deleted = await store.adelete_user_session(key, on_ending=on_ending)
+        deleted = await store.adelete_user_session(key, on_ending=on_ending)
     if doubt.is_left and session is not None:
         await sync_to_async(_end_where_it_is)(store, session, on_ending)
     return deleted
@@ -206,7 +200,7 @@ def _delete_and_ban(
             # Nothing says whose an anonymous session is.
             if known is not None and known.subject_id is not None:
                 _write(using, [_of_copies(UserSessionsFilter.of_session(known))])
-            deleted = delete_session(store, key, on_ending)
+            deleted = store.delete_user_session(key, on_ending=on_ending)
         return deleted
 
     def add_doubtful(result: bool) -> bool:
@@ -229,12 +223,13 @@ def _end_where_it_is(
         return
     for other in store.get_user_sessions(UserSessionsFilter.of_session(session)):
         if other.sign_in_id == session.sign_in_id:
-            delete_session(store, other.key, on_ending)
+            store.delete_user_session(other.key, on_ending=on_ending)
 
 
 def _using(store: UserSessionStore) -> str | None:
     """Return the database of bans; None where nothing moves here."""
-    return None if conf.TAKE_OVER is None else getattr(store, "using", None)
+    transactions = store.get_ability(UserSessionStoreTransactions)
+    return None if conf.TAKE_OVER is None or transactions is None else transactions.using
 
 
 def _rows(using: str) -> TakeOverBanQuerySet:

@@ -1,11 +1,21 @@
 """Every error that the package raises of its own, under one root.
 
-No text of theirs ever contains a session key, a store key, a ticket or a token.
+Those of a store are defined in `bff_sessions.contract.exceptions`. No text of an error contains a session key,
+a store key, a ticket or a token.
 """
 
 from django.contrib.sessions.exceptions import SessionInterrupted
 
+from bff_sessions.contract.exceptions import (
+    AbilityMissing,
+    BffSessionsError,
+    SessionChanged,
+    SessionExists,
+    SessionMissing,
+)
+
 __all__ = [
+    "AbilityMissing",
     "BffSessionsError",
     "ClientMisconfigured",
     "ProviderUnavailable",
@@ -20,30 +30,8 @@ __all__ = [
 ]
 
 
-class BffSessionsError(Exception):
-    """Root of the package's own errors.
-
-    The first line of a class's docstring is the text of an error that is raised without one.
-    """
-
-    def __str__(self) -> str:
-        return super().__str__() or (self.__doc__ or "").partition("\n")[0]
-
-
-class SessionExists(BffSessionsError):
-    """A session with this key is already in the store, expired or not."""
-
-
 class SessionBusy(BffSessionsError, TimeoutError):
-    """Somebody else had the session to themselves for longer than the caller would wait."""
-
-
-class SessionMissing(BffSessionsError):
-    """There is no session with this key: it was never there, or it has ended."""
-
-
-class SessionChanged(BffSessionsError):
-    """Somebody else saved the session since the version that the caller knows."""
+    """Another request has the session to itself for longer than the caller waits."""
 
 
 class SessionConflict(BffSessionsError, SessionInterrupted):
@@ -55,28 +43,28 @@ class SessionConflict(BffSessionsError, SessionInterrupted):
 
 
 class TicketUnreadable(BffSessionsError):
-    """A ticket does not open: wrong key, other row, truncated or tampered with."""
+    """The ticket does not open: another key made it, or the ticket or its session was altered."""
 
 
 class ProviderUnavailable(BffSessionsError):
-    """The identity provider did not answer as it has to; it may do so later."""
+    """The provider does not answer as it must; it may do so later."""
 
     def __init__(self, *args: object, retry_after: float | None = None) -> None:
         super().__init__(*args)
         self.retry_after = retry_after
-        """In how many seconds, if it said so."""
+        """The seconds to wait before the next request, if the provider says so."""
 
 
 class ClientMisconfigured(ProviderUnavailable):
-    """The provider does not accept this site as its client: an operator must mend that.
+    """The provider does not accept this site as its client, which an operator must mend.
 
-    The client ID or secret, the authentication method, or what the client may do there is wrong.
+    The client ID or secret, the authentication method, or the rights of the client are wrong.
     """
 
 
 class SignInRequired(BffSessionsError):
-    """There is no access token that is good: the user has to sign in. Answer with status 401."""
+    """The session has no valid access token: the user must sign in. Answer with status 401."""
 
 
 class SignInEnded(SignInRequired):
-    """The session has just been signed out, as its provider refuses to go on with it."""
+    """The session has just been signed out, because its provider refuses to continue it."""

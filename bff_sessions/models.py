@@ -1,4 +1,4 @@
-"""The row in which `bff_sessions.stores.orm` keeps a session, and those of what ends one."""
+"""The models of this app: the session, and the rows of what ends one."""
 
 from __future__ import annotations
 
@@ -7,147 +7,17 @@ import json
 from collections.abc import Collection, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Any
-from zoneinfo import ZoneInfo
 
-from django.core.exceptions import EmptyResultSet
 from django.db import connections, models, router, transaction
-from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.models.lookups import Exact
-from django.db.models.sql.compiler import SQLCompiler
 from django.utils.translation import gettext_lazy as _
 
-from bff_sessions.contract import UserSession, can_be_kept
+from bff_sessions._compat.django_db import delete_rows
+from bff_sessions.contract import UserSession
+from bff_sessions.fields import ExactCharField, UTCDateTimeField
 from bff_sessions.retrying import retry
+from bff_sessions.stores.orm.models import Session
 
 __all__ = ["Logout", "Session", "TakeOverBan", "TokenRevocation"]
-
-
-class ExactCharField(models.CharField):  # type: ignore[type-arg]
-    """Text that equals itself only, on every database.
-
-    The default collations of MySQL and MariaDB take 'Alice' for 'alice' and 'a' for 'a '.
-    """
-
-    def db_parameters(self, connection: BaseDatabaseWrapper) -> dict[str, Any]:
-        parameters = super().db_parameters(connection)
-        if connection.vendor == "mysql":
-            # NO PAD: trailing blanks count. Each has its own name for it.
-            mariadb = connection.mysql_is_mariadb  # type: ignore[attr-defined]
-            parameters["collation"] = "utf8mb4_nopad_bin" if mariadb else "utf8mb4_0900_bin"
-        return parameters
-
-    def get_prep_value(self, value: Any) -> Any:
-        # Every request comes by with plain text, which needs no conversion.
-        return value if type(value) is str else super().get_prep_value(value)
-
-
-@ExactCharField.register_lookup
-class ExactText(Exact):
-    """Finds nothing for text that no row can have, where a driver would raise an error."""
-
-    def process_rhs(self, compiler: SQLCompiler, connection: BaseDatabaseWrapper) -> Any:
-        if isinstance(self.rhs, str) and not can_be_kept(self.rhs):
-            raise EmptyResultSet
-        return super().process_rhs(compiler, connection)
-
-
-class UTCDateTimeField(models.DateTimeField):  # type: ignore[type-arg]
-    """An aware moment in UTC for Python, whatever USE_TZ says and whatever the database keeps.
-
-    A database without time zones keeps UTC, so that no hour of its own comes twice.
-    """
-
-    def get_internal_type(self) -> str:
-        # Under the name of Django's field each database has conversions, which depend on
-        # settings, on the way out; from_db_value() needs none of them.
-        return "UTCDateTimeField"
-
-    def db_type(self, connection: BaseDatabaseWrapper) -> str | None:
-        return models.DateTimeField().db_type(connection)
-
-    def get_prep_value(self, value: Any) -> Any:
-        # Not DateTimeField's: that one would warn of what it takes for a naive datetime.
-        return models.Field.get_prep_value(self, value)
-
-    def get_db_prep_value(
-        self, value: Any, connection: BaseDatabaseWrapper, prepared: bool = False
-    ) -> Any:
-        if not isinstance(value, datetime):
-            return super().get_db_prep_value(value, connection, prepared)
-        value = value.astimezone(UTC)
-        if not connection.features.supports_timezones:
-            value = value.replace(tzinfo=None)
-        return connection.ops.adapt_datetimefield_value(value)
-
-    def from_db_value(self, value: Any, expression: Any, connection: BaseDatabaseWrapper) -> Any:
-        if isinstance(value, str):
-            value = datetime.fromisoformat(value)
-        if value is None or value.tzinfo is UTC:
-            return value
-        if value.tzinfo is not None:
-            return value.astimezone(UTC)
-        if connection.features.supports_timezones:
-            # Django cuts the time zone of its connection off.
-            return value.replace(tzinfo=ZoneInfo(connection.timezone_name)).astimezone(UTC)
-        return value.replace(tzinfo=UTC)
-
-
-class Session(models.Model):
-    """One session. Write it through a store, end it through `bff_sessions.revocation`."""
-
-    id = models.BigAutoField(primary_key=True)
-    key = ExactCharField(max_length=64, editable=False)
-    partition = ExactCharField(_("partition"), max_length=100)
-    issuer = ExactCharField(_("issuer"), max_length=255, null=True)
-    subject_id = ExactCharField(_("subject"), max_length=255, null=True)
-    session_id = ExactCharField(_("session id"), max_length=255, null=True)
-    user_id = ExactCharField(_("user"), max_length=255, null=True)
-    # Of this sign-in; see UserSession.sign_in_id.
-    sign_in_id = ExactCharField(max_length=32, editable=False)
-    created = UTCDateTimeField(_("created"))
-    renewed = UTCDateTimeField(_("renewed"))
-    expires = UTCDateTimeField(_("expires"), null=True)
-    ticket = models.BinaryField(editable=False)
-    # Who has the session to themselves, and until when; see UserSessionStore.acquire_lease().
-    lease_owner = models.CharField(max_length=64, null=True, editable=False)
-    lease_until = UTCDateTimeField(null=True, editable=False)
-    version = models.PositiveBigIntegerField(default=1, editable=False)
-    # With what and when it was last used; see UserSessionStore.note_device(). No index covers
-    # them: what is written once in a while stays a cheap write.
-    user_agent = ExactCharField(_("user agent"), max_length=255, null=True)
-    address = ExactCharField(_("address"), max_length=45, null=True)
-    last_seen = UTCDateTimeField(_("last seen"), null=True)
-
-    class Meta:
-        verbose_name = _("session")
-        verbose_name_plural = _("sessions")
-        constraints = [models.UniqueConstraint(fields=["key"], name="bff_sessions_key")]
-        # The selective column first.
-        indexes = [
-            # In the order in which the sessions of a subject are listed. No save moves it.
-            models.Index(
-                fields=["subject_id", "partition", "created", "id"], name="bff_sessions_sign_ins"
-            ),
-            models.Index(fields=["session_id", "partition"], name="bff_sessions_sid"),
-            models.Index(fields=["user_id"], name="bff_sessions_user"),
-            models.Index(fields=["expires"], name="bff_sessions_expires"),
-            # What the admin lists and counts, in its order. No save moves it: sign-in only.
-            models.Index(
-                fields=["created", "id", "partition", "issuer"], name="bff_sessions_created"
-            ),
-        ]
-        # Nobody adds or changes a session by hand, and to delete one is to end it.
-        default_permissions = ["view"]
-        permissions = [
-            ("end_session", _("Can end sessions")),
-            ("sign_out_subject", _("Can sign subjects out everywhere")),
-        ]
-
-    def __str__(self) -> str:
-        if self.subject_id is None:
-            return str(_("anonymous session"))
-        return f"{self.subject_id} ({self.issuer})" if self.issuer else self.subject_id
 
 
 class LogoutQuerySet(models.QuerySet["Logout"]):
@@ -215,7 +85,7 @@ class LogoutQuerySet(models.QuerySet["Logout"]):
 
         def delete() -> int:
             keys = list(expired.values_list("pk", flat=True)[:size])
-            return self.filter(pk__in=keys)._raw_delete(self.db) if keys else 0
+            return delete_rows(self.filter(pk__in=keys)) if keys else 0
 
         return retry(self.db, delete)
 
@@ -358,7 +228,7 @@ class TakeOverBanQuerySet(models.QuerySet["TakeOverBan"]):
         """Delete up to `size` that this application has written, and return how many."""
         keys = list(self.filter(partition=partition).values_list("pk", flat=True)[:size])
         for some in _chunks(keys):
-            retry(self.db, partial(self.filter(pk__in=some)._raw_delete, self.db))
+            retry(self.db, partial(delete_rows, self.filter(pk__in=some)))
         return len(keys)
 
     def _upsert(self, rows: Mapping[str, datetime | None], partition: str) -> None:

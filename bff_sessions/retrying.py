@@ -11,11 +11,12 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from contextvars import ContextVar
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
-from django.db import Error, InterfaceError, OperationalError, connections
+from django.db import Error, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from bff_sessions.database_errors import is_lost, is_rolled_back, without_values
 from bff_sessions.exceptions import SessionChanged, SessionExists, SessionMissing
 
 __all__ = ["Doubt", "leave_doubt", "retry"]
@@ -27,22 +28,6 @@ _MAX_SECONDS: Final = 2.0
 # The longest pauses after each try, in seconds; none after the last one. Pauses are random, so that
 # two that were in each other's way do not meet again.
 _PAUSES: Final = (0.02, 0.06, 0.18, 0.54, None)
-
-# PostgreSQL's documentation, appendix A. Nothing of such a transaction has been committed:
-# serialization_failure, deadlock_detected, lock_not_available.
-_ROLLED_BACK_STATES: Final = frozenset({"40001", "40P01", "55P03"})
-# admin_shutdown, crash_shutdown, cannot_connect_now, statement_completion_unknown. Class 08,
-# connection exceptions, is recognized by its first digits.
-_LOST_STATES: Final = frozenset({"57P01", "57P02", "57P03", "40003"})
-# MariaDB's error codes: checkread (the snapshot is too old), unknown command (a node of Galera that
-# is not ready), lock wait timeout, deadlock (with Galera, also a certification conflict).
-_ROLLED_BACK_CODES: Final = frozenset({1020, 1047, 1205, 1213})
-# The driver's own code for a closed connection, server shutdown, connection killed, connecting
-# failed (twice), server has gone away, lost connection, lost connection while connecting,
-# disconnected for inactivity (MySQL 8).
-_LOST_CODES: Final = frozenset({0, 1053, 1927, 2002, 2003, 2006, 2013, 2055, 4031})
-# sqlite.org/rescode.html: SQLITE_BUSY, SQLITE_LOCKED. The upper bits say why.
-_LOCKED_CODES: Final = frozenset({5, 6})
 
 
 class Doubt:
@@ -83,7 +68,7 @@ def retry(
         if_in_doubt: replaces the result of a repetition after the connection was lost.
 
     Raises:
-        Error: the last error of `work`, or one that is not transient.
+        Error: the last error of `work`, or one that is not transient; without_values().
     """
     deadline = time.monotonic() + _MAX_SECONDS
     is_in_doubt = must_look = False
@@ -102,13 +87,19 @@ def retry(
                 raise
             return found
         except Error as error:
-            is_lost = _is_lost(error)
-            if pause is None or not (is_lost or _is_rolled_back(error)):
-                raise
-            connection = connections[using]
-            if not _is_free(connection) or time.monotonic() + pause > deadline:
-                raise
-        if is_lost:
+            was_lost = is_lost(error)
+            is_transient = was_lost or is_rolled_back(error)
+            failure = without_values(error)
+        connection = connections[using]
+        if (
+            pause is None
+            or not is_transient
+            or not _is_free(connection)
+            or time.monotonic() + pause > deadline
+        ):
+            # Not in the handler: it would refer to the error that quotes values.
+            raise failure
+        if was_lost:
             is_in_doubt = must_look = True
             # The next statement connects anew.
             with suppress(Error):
@@ -130,42 +121,3 @@ def _is_free(connection: BaseDatabaseWrapper) -> bool:
     if connection.connection is None:
         return bool(connection.settings_dict["AUTOCOMMIT"])
     return bool(connection.autocommit)
-
-
-def _is_rolled_back(error: Error) -> bool:
-    """Return whether the database has undone the transaction and asks to repeat it."""
-    cause: Any = error.__cause__
-    state = _state_of(cause)
-    if state is not None:
-        return state in _ROLLED_BACK_STATES
-    code = getattr(cause, "sqlite_errorcode", None)
-    if code is not None:
-        return code & 0xFF in _LOCKED_CODES
-    return _code_of(cause) in _ROLLED_BACK_CODES
-
-
-def _is_lost(error: Error) -> bool:
-    """Return whether the connection was lost, or none could be made."""
-    cause: Any = error.__cause__
-    state = _state_of(cause)
-    if state is not None:
-        return state in _LOST_STATES or state.startswith("08")
-    if hasattr(cause, "sqlite_errorcode"):
-        return False
-    if _code_of(cause) is not None:
-        return _code_of(cause) in _LOST_CODES
-    # The drivers of PostgreSQL find out by themselves, without a state from the server. Others
-    # call it an InterfaceError to use a connection that is closed.
-    return cause is not None and isinstance(error, (OperationalError, InterfaceError))
-
-
-def _state_of(cause: Any) -> str | None:
-    """Return the SQLSTATE that psycopg or psycopg2 found in the server's answer."""
-    state: str | None = getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None)
-    return state
-
-
-def _code_of(cause: Any) -> int | None:
-    """Return the error code that a driver of MySQL gives as its first argument."""
-    code = cause.args[0] if cause is not None and cause.args else None
-    return code if isinstance(code, int) else None

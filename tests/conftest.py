@@ -15,6 +15,7 @@ ORM = "bff_sessions.stores.orm.OrmUserSessionStore"
 MEMORY = "bff_sessions.stores.memory.InMemoryUserSessionStore"
 CACHED = "bff_sessions.stores.cached.CachedUserSessionStore"
 MINIMAL = "tests.stores.test_minimal.MinimalStore"
+NATIVE_EXPIRY = "tests.stores.native_expiry.NativeExpiryStore"
 
 # In development mode asyncio warns of steps that took longer than 0.1 s, as they do on a slow
 # machine; that is no record of ours.
@@ -131,7 +132,10 @@ def calls(request):
     return Calls(request.param)
 
 
-@pytest.fixture(params=[ORM, MEMORY, MINIMAL, CACHED], ids=["orm", "memory", "minimal", "cached"])
+@pytest.fixture(
+    params=[ORM, MEMORY, MINIMAL, NATIVE_EXPIRY, CACHED],
+    ids=["orm", "memory", "minimal", "native-expiry", "cached"],
+)
 def any_store(request, settings, transactional_db):
     """Whichever store is configured."""
     settings.BFF_SESSIONS = {"STORE": request.param}

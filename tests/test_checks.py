@@ -341,22 +341,52 @@ def test_a_store_that_needs_arguments_is_e005(settings):
     assert "'address'" in only_message("E005").msg
 
 
-def test_a_missing_app_is_told_by_manage_py_check_once_the_package_is_imported(tmp_path):
+def test_engine_without_the_app_is_refused_when_django_starts(tmp_path):
     (tmp_path / "settings.py").write_text(
-        "import bff_sessions\n"
         "SECRET_KEY = 'only for this test'\n"
         "INSTALLED_APPS = []\n"
+        "MIDDLEWARE = ['bff_sessions.middleware.SessionMiddleware']\n"
         "SESSION_ENGINE = 'bff_sessions.engine'\n"
     )
+    program = "from django.core.wsgi import get_wsgi_application as start; start()"
     done = subprocess.run(
-        [sys.executable, "-m", "django", "check"],
+        [sys.executable, "-c", program],
         cwd=tmp_path,
         env=os.environ | {"DJANGO_SETTINGS_MODULE": "settings", "PYTHONPATH": f"{ROOT}:{tmp_path}"},
         capture_output=True,
         text=True,
     )
     assert done.returncode == 1
-    assert "bff_sessions.E001" in done.stderr
+    assert "add 'bff_sessions' to INSTALLED_APPS" in done.stderr
+
+
+MINIMAL = {"STORE": "tests.stores.test_minimal.MinimalStore"}
+CACHED_MINIMAL = {
+    "STORE": "bff_sessions.stores.cached.CachedUserSessionStore",
+    "CACHED_STORE": MINIMAL["STORE"],
+}
+
+
+@pytest.mark.parametrize("store", [MINIMAL, CACHED_MINIMAL], ids=["alone", "cached"])
+def test_store_that_lacks_an_ability_is_reported(settings, store):
+    settings.BFF_SESSIONS = store
+    reports = {"bff_sessions.W011", "bff_sessions.W071"}
+    assert not reports & {message.id for message in messages()}
+    settings.BFF_SESSIONS = store | {"DEVICE": {}}
+    assert reports & {message.id for message in messages()} == {"bff_sessions.W071"}
+    settings.BFF_SESSIONS = store | {"PROVIDERS": {"https://idp.example": {"CLIENT_ID": "shop"}}}
+    assert reports & {message.id for message in messages()} == {"bff_sessions.W011"}
+
+
+def test_store_with_all_abilities_is_not_reported(settings):
+    for name in ("orm.OrmUserSessionStore", "cached.CachedUserSessionStore"):
+        settings.BFF_SESSIONS = {
+            "STORE": f"bff_sessions.stores.{name}",
+            "DEVICE": {},
+            "PROVIDERS": {"https://idp.example": {"CLIENT_ID": "shop"}},
+        }
+        ids = {message.id for message in messages()}
+        assert not ids & {"bff_sessions.W011", "bff_sessions.W071"}
 
 
 def test_an_engine_derived_from_ours_is_ours(settings):

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bff_sessions.cursors import Position, read_cursor, write_cursor
+from bff_sessions.contract.cursors import Position, read_cursor, write_cursor
 
 moments = st.datetimes(timezones=st.just(UTC))
 POSITION = Position(datetime(2030, 1, 2, 3, 4, 5, 678901, tzinfo=UTC), (7).to_bytes(8))

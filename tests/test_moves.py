@@ -14,12 +14,17 @@ from django.http import HttpResponse
 from django.test import Client
 from django.urls import path
 
-from bff_sessions.contract import UserSessionsFilter, UserSessionUpdate
+from bff_sessions.contract import (
+    UserSessionsFilter,
+    UserSessionStoreLeases,
+    UserSessionUpdate,
+)
 from bff_sessions.engine import SessionStore
 from bff_sessions.engine.auth import HashState, check_hash
 from bff_sessions.engine.lifecycle import StoredSession
 from bff_sessions.engine.moves import can_follow
 from bff_sessions.engine.tickets import open_ticket
+from bff_sessions.exceptions import AbilityMissing
 from bff_sessions.models import Session
 from bff_sessions.protection import next_session_keys
 from bff_sessions.revocation import revoke_sessions
@@ -126,11 +131,13 @@ def test_cookie_stays_if_nothing_is_written(alice, settings):
     assert session.keeps_cookie_of_others
 
 
-def test_exclusive_follows_a_session_that_moved(alice, request):
-    if "minimal" in request.node.name:
-        pytest.skip("This store has no leases.")
+def test_exclusive_follows_a_session_that_moved(alice):
     mover, follower = loaded(alice), loaded(alice)
     mover.cycle_key()
+    if get_store().get_ability(UserSessionStoreLeases) is None:
+        with pytest.raises(AbilityMissing, match="UserSessionStoreLeases"):
+            follower.exclusive()
+        return
     with follower.exclusive():
         follower["follower"] = 1
     assert loaded(mover.session_key)["follower"] == 1

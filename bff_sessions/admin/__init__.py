@@ -14,7 +14,6 @@ the number of statements does not depend on the number of sessions.
 from __future__ import annotations
 
 import logging
-from datetime import UTC, datetime
 from typing import Any
 
 from django.contrib import admin, messages
@@ -38,6 +37,7 @@ from bff_sessions.admin.filters import (
 )
 from bff_sessions.admin.overview import overview
 from bff_sessions.admin.users import link_users, user_link
+from bff_sessions.live import is_live
 from bff_sessions.models import Session
 
 __all__ = ["SessionAdmin"]
@@ -87,8 +87,7 @@ class SessionAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
     @admin.display(description=_("state"))
     def state(self, session: Session) -> str:
-        is_live = session.expires is None or session.expires > datetime.now(UTC)
-        return str(_("live")) if is_live else str(_("expired"))
+        return str(_("live")) if is_live(session) else str(_("expired"))
 
     @admin.display(description=_("user"))
     def user(self, session: Session) -> str | None:

@@ -17,6 +17,7 @@ from django.db import connections, router
 from django.db.models import QuerySet
 
 from bff_sessions.models import Session
+from bff_sessions.stores.orm.models import expired_sessions, young_sessions
 from bff_sessions.stores.scopes import scope_of
 
 __all__ = [
@@ -108,12 +109,15 @@ def _report(error: Exception) -> None:
 def count_now(spans: Sequence[Span]) -> Counted:
     """Count live, expired and begun sessions in one statement."""
     now = datetime.now(UTC)
-    sessions = Session._base_manager.using(_using())
-    expired = sessions.filter(expires__lte=now).order_by("expires")
-    # Two branches, because each has an index that answers it alone.
-    endless, live = sessions.filter(expires=None), sessions.filter(expires__gt=now)
-    begun = [sessions.filter(created__gte=first, created__lt=last) for first, last in spans]
-    numbers = _count([endless, live, expired[: _EXPIRED + 1], *begun])
+    rows = Session._base_manager.using(_using())
+    expired = rows.filter(expired_sessions(now)).order_by("expires")
+    begun = [rows.filter(created__gte=first, created__lt=last) for first, last in spans]
+    # Two ranges of one index.
+    endless, bounded = (
+        rows.filter(young_sessions(now), expires=None),
+        rows.filter(young_sessions(now), expires__gt=now),
+    )
+    numbers = _count([endless, bounded, expired[: _EXPIRED + 1], *begun])
     return Counted(
         live=numbers[0] + numbers[1],
         expired=min(numbers[2], _EXPIRED),

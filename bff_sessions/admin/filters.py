@@ -16,6 +16,7 @@ from bff_sessions import conf
 from bff_sessions.admin.figures import recent_partitions
 from bff_sessions.contract import can_be_kept
 from bff_sessions.models import Session
+from bff_sessions.stores.orm.models import expired_sessions, live_sessions
 
 __all__ = ["PartitionFilter", "SearchForm", "SignInFilter", "SinceFilter", "StateFilter", "search"]
 
@@ -49,10 +50,11 @@ class StateFilter(SessionFilter):
     def condition(self) -> Q | None:
         now = datetime.now(UTC)
         if self.value() == "live":
-            return Q(expires=None) | Q(expires__gt=now)
+            return live_sessions(now)
         if self.value() == "expired":
-            self.ranges_over = "expires"
-            return Q(expires__lte=now)
+            if conf.ABSOLUTE_LIFETIME is None:
+                self.ranges_over = "expires"
+            return expired_sessions(now)
         return None
 
 

@@ -24,6 +24,7 @@ def check_all(**kwargs: Any) -> Iterator[CheckMessage]:
         return
     # Here, because these modules need models: the package may be imported before there are any.
     from bff_sessions.checks import (
+        abilities,
         adapters,
         databases,
         device,
@@ -43,6 +44,7 @@ def check_all(**kwargs: Any) -> Iterator[CheckMessage]:
     for check in (
         settings.check_settings,
         stores.check_stores,
+        abilities.check_abilities,
         take_over.check_take_over,
         adapters.check_adapters,
         providers.check_providers,

@@ -14,7 +14,7 @@ from bff_sessions import conf
 from bff_sessions.checks.settings import is_dictionary
 from bff_sessions.faults import Fault
 from bff_sessions.models import TokenRevocation
-from bff_sessions.stores import get_store
+from bff_sessions.stores import database_of_store
 
 __all__ = ["check_database", "check_outbox"]
 
@@ -80,7 +80,7 @@ def check_outbox() -> Iterator[CheckMessage]:
 def _find_database() -> str | None:
     """Return the alias of the database of sessions; None if there is none."""
     try:
-        return getattr(get_store(), "using", None)
+        return database_of_store()
     except ImproperlyConfigured:
         return None  # check_stores() reports that.
 

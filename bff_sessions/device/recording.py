@@ -9,7 +9,7 @@ from typing import Final
 
 from django.http import HttpRequest
 
-from bff_sessions.contract import MAX_TEXT, Device
+from bff_sessions.contract import MAX_TEXT, Device, UserSessionStoreDevices
 from bff_sessions.device.options import DeviceOptions, get_device_options, load_address_of
 from bff_sessions.engine import SessionStore
 from bff_sessions.stores import get_store
@@ -42,6 +42,9 @@ def _record_device(request: HttpRequest) -> None:
     session = request.session
     if options is None or not isinstance(session, SessionStore):
         return
+    devices = get_store().get_ability(UserSessionStoreDevices)
+    if devices is None:
+        return  # A system check reports it.
     if not (session.accessed and session.slide):
         return
     current = session.get_user_session()
@@ -52,9 +55,7 @@ def _record_device(request: HttpRequest) -> None:
         return
     device = device_of(request, options)
     is_known = device == Device(user_agent=current.user_agent, address=current.address)
-    get_store().note_device(
-        current.key, seen=now, if_seen=seen, device=None if is_known else device
-    )
+    devices.note_device(current.key, seen=now, if_seen=seen, device=None if is_known else device)
 
 
 def device_of(request: HttpRequest, options: DeviceOptions) -> Device:

@@ -12,11 +12,12 @@ from django.contrib.sessions.backends.base import UpdateError
 from django.contrib.sessions.exceptions import SessionInterrupted
 
 from bff_sessions import conf
-from bff_sessions.contract import UserSessionsFilter
+from bff_sessions.contract import UserSessionsFilter, UserSessionStoreLeases
 from bff_sessions.engine import moves, saving, verbs
 from bff_sessions.engine.lifecycle import StoredSession
 from bff_sessions.engine.sansio import Block, Steps, finally_take, insist, pause, shield
 from bff_sessions.exceptions import SessionBusy, SessionMissing
+from bff_sessions.stores import get_store
 
 __all__ = ["exclusive_block"]
 
@@ -26,7 +27,12 @@ _HAS_ENDED = "The session has ended."
 
 
 def exclusive_block(session: StoredSession, timeout: float, seconds: float) -> Block:
-    """Return the block of `SessionStore.exclusive()`."""
+    """Return the block of `SessionStore.exclusive()`.
+
+    Raises:
+        AbilityMissing: if the store has no leases.
+    """
+    get_store().require_ability(UserSessionStoreLeases)
     lease = _Lease(session, seconds)
     return Block(lambda: lease.enter(timeout), lease.leave)
 

@@ -20,6 +20,7 @@ from bff_sessions.engine.sansio import Steps, call, pause
 from bff_sessions.engine.state import Cookie, SessionState, Snapshot, State
 from bff_sessions.engine.tickets import is_session_key
 from bff_sessions.exceptions import SessionMissing
+from bff_sessions.live import is_live
 from bff_sessions.protection import is_current, store_key
 
 __all__ = ["StoredSession"]
@@ -40,7 +41,7 @@ class StoredSession:
         state, data = self.state, self.state.data
         is_look = data.is_loaded
         row = yield from moves.read(state)
-        if row is not None and lifetimes.is_over(row, datetime.now(UTC)):
+        if row is not None and not is_live(row):
             row = None
         opened = None if row is None else data.open(row)
         found = {} if opened is None else opened[1]

@@ -13,11 +13,9 @@ from bff_sessions.contract import UserSession
 from bff_sessions.identity import Identity
 
 __all__ = [
-    "end_of",
     "expiry_of",
     "goes_on",
     "is_due",
-    "is_over",
     "is_worth_renewing",
     "limit_of",
     "round_up",
@@ -67,21 +65,6 @@ def limit_of(identity: Identity, old: UserSession | None, now: datetime) -> date
     if conf.ABSOLUTE_LIFETIME is None or identity.subject_id is None:
         return None
     return (old.created if goes_on(old, identity) else now) + conf.ABSOLUTE_LIFETIME
-
-
-def is_over(row: UserSession, now: datetime) -> bool:
-    """Return whether the absolute lifetime is over, also if `row` was saved under a longer one."""
-    if conf.ABSOLUTE_LIFETIME is None or row.subject_id is None:
-        return False
-    return row.created + conf.ABSOLUTE_LIFETIME <= now
-
-
-def end_of(row: UserSession) -> datetime | None:
-    """Return when the session ends unless it is renewed; None: never."""
-    if conf.ABSOLUTE_LIFETIME is None or row.subject_id is None:
-        return row.expires
-    limit = row.created + conf.ABSOLUTE_LIFETIME
-    return limit if row.expires is None else min(limit, row.expires)
 
 
 def is_due(row: UserSession, now: datetime) -> bool:

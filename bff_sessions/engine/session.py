@@ -21,6 +21,7 @@ from bff_sessions.engine.sansio import Block, arun, guarded, run
 from bff_sessions.engine.state import Cookie
 from bff_sessions.engine.tickets import is_session_key
 from bff_sessions.events import Ending, hook_for
+from bff_sessions.exceptions import AbilityMissing
 from bff_sessions.secret import Secret
 from bff_sessions.stores import get_store
 
@@ -138,12 +139,12 @@ class SessionStore(SessionBase):
 
     @classmethod
     def clear_expired(cls) -> None:
-        cls._get_cleanup().delete_expired_sessions(**_hook_of_expired())
+        cls._get_cleanup().delete_expired_sessions(on_ending=hook_for(Ending.EXPIRED))
 
     @classmethod
     async def aclear_expired(cls) -> None:
         """See clear_expired()."""
-        await cls._get_cleanup().adelete_expired_sessions(**_hook_of_expired())
+        await cls._get_cleanup().adelete_expired_sessions(on_ending=hook_for(Ending.EXPIRED))
 
     def exclusive(self, *, timeout: float = 20, seconds: float = 15) -> Block:
         """Have the session to oneself: for what may be done once only, and cannot be merged.
@@ -160,6 +161,9 @@ class SessionStore(SessionBase):
         Args:
             timeout: how long to wait for others, in seconds.
             seconds: when the lease expires if the holder dies.
+
+        Raises:
+            AbilityMissing: if the store has no leases.
 
         Raises (on entry):
             SessionBusy: if `timeout` is over.
@@ -345,16 +349,8 @@ class SessionStore(SessionBase):
 
     @staticmethod
     def _get_cleanup() -> UserSessionStoreCleanup:
-        store = get_store()
-        if not isinstance(store, UserSessionStoreCleanup):
-            raise NotImplementedError(
-                f"{type(store).__name__} does not delete expired sessions: "
-                "it is not a UserSessionStoreCleanup."
-            )
-        return store
-
-
-def _hook_of_expired() -> dict[str, Any]:
-    # A store that was written before there was this argument gets it only where it is needed.
-    hook = hook_for(Ending.EXPIRED)
-    return {} if hook is None else {"on_ending": hook}
+        try:
+            return get_store().require_ability(UserSessionStoreCleanup)
+        except AbilityMissing as error:
+            # What Django's clearsessions expects.
+            raise NotImplementedError(str(error)) from None

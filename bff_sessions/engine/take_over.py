@@ -31,7 +31,7 @@ from bff_sessions.exceptions import SessionExists
 from bff_sessions.identity import identify
 from bff_sessions.protection import store_key
 from bff_sessions.retrying import retry
-from bff_sessions.stores import get_store
+from bff_sessions.stores import database_of_store, get_store
 
 __all__ = ["HasEnded", "NotMoved", "OldEngine", "atake_over", "take_over"]
 
@@ -68,7 +68,7 @@ class OldEngine:
             raise ImproperlyConfigured(
                 f"{path!r} is no session engine with a table of its own: {type(error).__name__}."
             ) from None
-        if getattr(get_store(), "using", None) != self.using:
+        if database_of_store() != self.using:
             raise ImproperlyConfigured(
                 f"The table of {path!r} is not in the database of the store, so that no session "
                 "can be moved in one transaction."

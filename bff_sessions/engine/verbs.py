@@ -9,9 +9,10 @@ from collections.abc import Callable
 from datetime import datetime
 
 from bff_sessions import bans, revocation
-from bff_sessions.contract import UserSession, UserSessionsFilter
+from bff_sessions.contract import UserSession, UserSessionsFilter, UserSessionStoreLeases
 from bff_sessions.engine import take_over
 from bff_sessions.engine.sansio import Steps, call
+from bff_sessions.live import is_live
 from bff_sessions.stores import get_store
 
 __all__ = [
@@ -60,7 +61,7 @@ def list_ages(filter: UserSessionsFilter) -> Steps[list[tuple[datetime, str]]]:
             cursor=cursor,
             limit=500,
         )
-        ages += [(session.created, session.key) for session in page.sessions]
+        ages += [(one.created, one.key) for one in page.sessions if is_live(one)]
         cursor = page.next_cursor
         if cursor is None:
             return ages
@@ -84,13 +85,13 @@ def touch_user_session(key: str, renewed: datetime, expires: datetime | None) ->
 
 
 def acquire_lease(key: str, owner: str, seconds: float) -> Steps[bool]:
-    store = get_store()
-    return call(store.acquire_lease, store.aacquire_lease, key, owner, seconds)
+    leases = get_store().require_ability(UserSessionStoreLeases)
+    return call(leases.acquire_lease, leases.aacquire_lease, key, owner, seconds)
 
 
 def release_lease(key: str, owner: str) -> Steps[bool]:
-    store = get_store()
-    return call(store.release_lease, store.arelease_lease, key, owner)
+    leases = get_store().require_ability(UserSessionStoreLeases)
+    return call(leases.release_lease, leases.arelease_lease, key, owner)
 
 
 def on_commit(callback: Callable[[], None]) -> Steps[None]:

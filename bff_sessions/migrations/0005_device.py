@@ -1,4 +1,4 @@
-import bff_sessions.models
+import bff_sessions.fields
 from django.db import migrations
 
 
@@ -11,20 +11,20 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name="session",
             name="user_agent",
-            field=bff_sessions.models.ExactCharField(
+            field=bff_sessions.fields.ExactCharField(
                 max_length=255, null=True, verbose_name="user agent"
             ),
         ),
         migrations.AddField(
             model_name="session",
             name="address",
-            field=bff_sessions.models.ExactCharField(
+            field=bff_sessions.fields.ExactCharField(
                 max_length=45, null=True, verbose_name="address"
             ),
         ),
         migrations.AddField(
             model_name="session",
             name="last_seen",
-            field=bff_sessions.models.UTCDateTimeField(null=True, verbose_name="last seen"),
+            field=bff_sessions.fields.UTCDateTimeField(null=True, verbose_name="last seen"),
         ),
     ]

@@ -1,4 +1,4 @@
-import bff_sessions.models
+import bff_sessions.fields
 from django.db import migrations
 
 
@@ -12,7 +12,7 @@ class Migration(migrations.Migration):
             model_name="session",
             name="sign_in_id",
             # Tickets of older sessions do not open any more. Their users must sign in again.
-            field=bff_sessions.models.ExactCharField(default="-", editable=False, max_length=32),
+            field=bff_sessions.fields.ExactCharField(default="-", editable=False, max_length=32),
             preserve_default=False,
         ),
     ]

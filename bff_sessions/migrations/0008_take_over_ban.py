@@ -1,4 +1,4 @@
-import bff_sessions.models
+import bff_sessions.fields
 from django.db import migrations
 
 
@@ -13,14 +13,14 @@ class Migration(migrations.Migration):
             fields=[
                 (
                     "digest",
-                    bff_sessions.models.ExactCharField(
+                    bff_sessions.fields.ExactCharField(
                         editable=False, max_length=64, primary_key=True, serialize=False
                     ),
                 ),
-                ("created", bff_sessions.models.UTCDateTimeField(editable=False, null=True)),
+                ("created", bff_sessions.fields.UTCDateTimeField(editable=False, null=True)),
                 (
                     "partition",
-                    bff_sessions.models.ExactCharField(editable=False, max_length=100),
+                    bff_sessions.fields.ExactCharField(editable=False, max_length=100),
                 ),
             ],
             options={

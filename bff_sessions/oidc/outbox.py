@@ -28,7 +28,7 @@ from bff_sessions.oidc.options import RevocationOptions, get_revocation_options
 from bff_sessions.oidc.sealing import seal_token
 from bff_sessions.oidc.tokens import Tokens, tokens_of
 from bff_sessions.secret import hidden_frames
-from bff_sessions.stores import get_store
+from bff_sessions.stores import database_of_store
 from bff_sessions.stores.scopes import scope_of
 
 if TYPE_CHECKING:
@@ -152,7 +152,7 @@ def _is_undone() -> bool:
     After a deadlock MySQL and MariaDB have rolled back more than the savepoint, and a connection
     that was lost has no transaction.
     """
-    using = getattr(get_store(), "using", None)
+    using = database_of_store()
     if using is None or using != _current().db:
         return False
     connection = connections[using]

@@ -10,10 +10,10 @@ from django.core.signals import setting_changed
 from django.utils.module_loading import import_string
 
 from bff_sessions import conf
-from bff_sessions.contract import UserSessionStore
+from bff_sessions.contract import UserSessionStore, UserSessionStoreTransactions
 from bff_sessions.rules import SettingInvalid, SettingNotImportable
 
-__all__ = ["get_store"]
+__all__ = ["database_of_store", "get_store", "load_store_class"]
 
 _lock = threading.Lock()
 _store: UserSessionStore | None = None
@@ -34,6 +34,16 @@ def get_store() -> UserSessionStore:
                 _store = load_store_class(conf.STORE)()
             store = _store
     return store
+
+
+def database_of_store() -> str | None:
+    """Return the alias of the database that holds the sessions; None if Django has none for them.
+
+    Raises:
+        ImproperlyConfigured: as get_store().
+    """
+    transactions = get_store().get_ability(UserSessionStoreTransactions)
+    return None if transactions is None else transactions.using
 
 
 def load_store_class(path: str, setting: str = "STORE") -> type[UserSessionStore]:

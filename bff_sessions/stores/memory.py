@@ -5,35 +5,39 @@ from __future__ import annotations
 import itertools
 import secrets
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 
 from bff_sessions.contract import (
     ANY,
+    DEVICE,
     UPDATED,
     AnyType,
     DeletedSession,
+    Detail,
     Device,
+    ExpiredBatch,
     OnEnding,
     Paging,
+    Position,
     UserSession,
     UserSessionsFilter,
     UserSessionsPage,
     UserSessionStore,
     UserSessionStoreCleanup,
+    UserSessionStoreDevices,
+    UserSessionStoreLeases,
     UserSessionUpdate,
 )
-from bff_sessions.cursors import Position
 from bff_sessions.exceptions import SessionChanged, SessionExists, SessionMissing
-from bff_sessions.stores.batches import delete_in_batches
 
 __all__ = ["InMemoryUserSessionStore"]
 
-_NOTED = ("user_agent", "address", "last_seen")
 
-
-class InMemoryUserSessionStore(UserSessionStore, UserSessionStoreCleanup):
+class InMemoryUserSessionStore(
+    UserSessionStore, UserSessionStoreLeases, UserSessionStoreDevices, UserSessionStoreCleanup
+):
     """A dictionary behind a lock. Other processes do not see it, and a restart empties it."""
 
     def __init__(self) -> None:
@@ -73,7 +77,7 @@ class InMemoryUserSessionStore(UserSessionStore, UserSessionStoreCleanup):
             if session.key != key and session.key in self._sessions:
                 raise SessionExists
             del self._sessions[key]
-            noted = {name: getattr(old, name) for name in _NOTED}
+            noted = {name: getattr(old, name) for name in DEVICE}
             self._sessions[session.key] = replace(session, version=version, **noted)
             self._numbers[session.key] = self._numbers.pop(key)
             if key in self._leases:
@@ -150,43 +154,24 @@ class InMemoryUserSessionStore(UserSessionStore, UserSessionStoreCleanup):
             found = [s for s in self._sessions.values() if filter.matches(s)]
             return self._delete(found, on_ending)
 
-    def delete_expired_sessions(
+    def delete_expired_batch(
         self,
+        limit: int,
         *,
-        batch_size: int = 10_000,
-        max_seconds: float | None = None,
-        sleep: float | None = None,
+        now: datetime,
+        since: datetime | None = None,
         partition: str | AnyType = ANY,
-        dry_run: bool = False,
-        on_deleted: Callable[[Sequence[DeletedSession]], None] | None = None,
+        detail: Detail = Detail.TICKETS,
         on_ending: OnEnding | None = None,
-        should_stop: Callable[[], bool] | None = None,
-    ) -> int:
-        def expired() -> list[UserSession]:
-            now = datetime.now(UTC)
-            return [
+    ) -> ExpiredBatch:
+        with self._lock:
+            expired = [
                 session
                 for session in self._sessions.values()
-                if not session.is_live(now) and partition in (ANY, session.partition)
+                if session.has_expired(now) and partition in (ANY, session.partition)
             ]
-
-        def delete_batch(size: int) -> int:
-            with self._lock:
-                batch = self._delete(expired()[:size], on_ending)
-            if batch and on_deleted is not None:
-                on_deleted(batch)
-            return len(batch)
-
-        if dry_run:
-            with self._lock:
-                return len(expired())
-        return delete_in_batches(
-            delete_batch,
-            batch_size=batch_size,
-            max_seconds=max_seconds,
-            sleep=sleep,
-            should_stop=should_stop,
-        )
+            deleted = self._delete(expired[:limit], on_ending)
+        return ExpiredBatch(number=len(deleted), sessions=deleted)
 
     def _delete(
         self, found: Sequence[UserSession], on_ending: OnEnding | None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from itertools import takewhile
 from typing import Any, Final
 
 from django.contrib import auth
@@ -14,9 +13,8 @@ from bff_sessions.contract import (
     UserSession,
     UserSessionsFilter,
     UserSessionsPage,
-    iterate_user_sessions,
 )
-from bff_sessions.engine.lifetimes import end_of, is_over
+from bff_sessions.live import end_of, is_live, iterate_live_sessions
 from bff_sessions.revocation import revoke_sessions
 from bff_sessions.stores import get_store
 from bff_sessions.views.endpoint import endpoint, error, not_signed_in, signed_in
@@ -86,17 +84,13 @@ def still_signed_in(request: HttpRequest) -> UserSession | None:
     current = signed_in(request)
     if current is None:
         return None
-    same = iterate_user_sessions(get_store(), UserSessionsFilter.of_session(current))
-    here = next((session for session in same if session.key == current.key), None)
-    return None if here is None or is_over(here, datetime.now(UTC)) else here
+    same = iterate_live_sessions(UserSessionsFilter.of_session(current))
+    return next((session for session in same if session.key == current.key), None)
 
 
 def sessions_beside(current: UserSession) -> Iterator[UserSession]:
     """Yield all live sessions of the same subject, newest sign-in first and without tickets."""
-    now = datetime.now(UTC)
-    found = iterate_user_sessions(get_store(), UserSessionsFilter.of_subject(current))
-    # The sessions whose absolute lifetime is over signed in first, so they come last.
-    return takewhile(lambda session: not is_over(session, now), found)
+    return iterate_live_sessions(UserSessionsFilter.of_subject(current))
 
 
 def find_session(current: UserSession, public_id: str) -> UserSession | None:
@@ -120,7 +114,7 @@ def page_of(
     page = get_store().query_user_sessions(
         UserSessionsFilter.of_subject(current, exclude_key=exclude_key), cursor=after, limit=limit
     )
-    shown = [session for session in page.sessions if not is_over(session, now)]
+    shown = [session for session in page.sessions if is_live(session, now)]
     # After a session whose absolute lifetime is over follow only sessions that are over, too.
     is_last = len(shown) < len(page.sessions)
     return UserSessionsPage(sessions=shown, next_cursor=None if is_last else page.next_cursor)

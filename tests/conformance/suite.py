@@ -11,7 +11,15 @@ from bff_sessions.engine import SessionStore
 from bff_sessions.protection import store_key
 from bff_sessions.stores import get_store
 
-__all__ = ["MiddlewareTests", "NaiveSessionTests", "SessionTests"]
+__all__ = [
+    "MiddlewareTests",
+    "NaiveSessionTests",
+    "NativeExpiryMiddlewareTests",
+    "NativeExpirySessionTests",
+    "SessionTests",
+]
+
+NATIVE_EXPIRY = "tests.stores.native_expiry.NativeExpiryStore"
 
 
 class SessionTests(django_tests.SessionTestsMixin, TestCase):
@@ -21,6 +29,11 @@ class SessionTests(django_tests.SessionTestsMixin, TestCase):
 @override_settings(USE_TZ=False)
 class NaiveSessionTests(SessionTests):
     pass
+
+
+@override_settings(BFF_SESSIONS={"STORE": NATIVE_EXPIRY})
+class NativeExpirySessionTests(SessionTests):
+    """On a store that forgets expired sessions at once."""
 
 
 class SessionLookup:
@@ -42,6 +55,11 @@ class MiddlewareTests(django_tests.SessionMiddlewareTests):
             patch = mock.patch.object(django_tests, name, ours)
             patch.start()
             self.addCleanup(patch.stop)
+
+
+@override_settings(BFF_SESSIONS={"STORE": NATIVE_EXPIRY})
+class NativeExpiryMiddlewareTests(MiddlewareTests):
+    pass
 
 
 # Found by the loader as a global of this module, too, if it stayed one.

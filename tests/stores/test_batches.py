@@ -4,8 +4,8 @@ from random import uniform
 
 import pytest
 
-from bff_sessions.stores import batches
-from bff_sessions.stores.batches import EXCLUSIVE, SHARED, Pace, delete_in_batches
+from bff_sessions.contract import batches
+from bff_sessions.contract.batches import EXCLUSIVE, SHARED, Pace, delete_in_batches
 
 
 class Clock:

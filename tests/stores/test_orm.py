@@ -7,13 +7,28 @@ from django.db import connection, transaction
 from django.test import TransactionTestCase, override_settings
 from django.test.utils import CaptureQueriesContext
 
-from bff_sessions.contract import UPDATED, UserSessionsFilter, WithoutTickets
+from bff_sessions._compat import statements
+from bff_sessions.contract import UPDATED, UserSessionsFilter
 from bff_sessions.models import Session
 from bff_sessions.stores.orm import OrmUserSessionStore
-from bff_sessions.testing import UserSessionStoreTests, make_session
+from bff_sessions.testing import (
+    UserSessionStoreCleanupTests,
+    UserSessionStoreDevicesTests,
+    UserSessionStoreLeasesTests,
+    UserSessionStoreTests,
+    UserSessionStoreTransactionsTests,
+    make_session,
+)
 
 
-class TestOrmUserSessionStore(UserSessionStoreTests, TransactionTestCase):
+class TestOrmUserSessionStore(
+    UserSessionStoreTests,
+    UserSessionStoreCleanupTests,
+    UserSessionStoreDevicesTests,
+    UserSessionStoreLeasesTests,
+    UserSessionStoreTransactionsTests,
+    TransactionTestCase,
+):
     def make_store(self):
         return OrmUserSessionStore()
 
@@ -139,7 +154,7 @@ class TestOrmUserSessionStore(UserSessionStoreTests, TransactionTestCase):
 
     def test_clean_up_reads_no_tickets_that_nobody_wants(self):
         told = []
-        statements = self.clean_up_of_5(on_deleted=WithoutTickets(told.extend))
+        statements = self.clean_up_of_5(on_deleted=told.extend, with_tickets=False)
         self.assertEqual([session.ticket for session in told], [b""] * 5)
         self.assertFalse([statement for statement in statements if "ticket" in statement])
 
@@ -219,11 +234,26 @@ class TestOrmUserSessionStoreWithoutTimeZones(TestOrmUserSessionStore):
     pass
 
 
+class TestOrmUserSessionStoreWithPlainStatements(
+    UserSessionStoreTests,
+    UserSessionStoreCleanupTests,
+    UserSessionStoreDevicesTests,
+    UserSessionStoreLeasesTests,
+    UserSessionStoreTransactionsTests,
+    TransactionTestCase,
+):
+    """What `bff_sessions._compat.statements` falls back to."""
+
+    def make_store(self):
+        self.enterContext(mock.patch.object(statements, "IS_PLAIN", True))
+        return OrmUserSessionStore()
+
+
 @skipUnless(connection.vendor == "postgresql", "about PostgreSQL")
 class TestCursorOfPostgreSQL(TransactionTestCase):
     def setUp(self):
         # Here, as it needs the driver.
-        from bff_sessions.stores.postgresql import open_cursor
+        from bff_sessions._compat.psycopg import open_cursor
 
         self.open_cursor = open_cursor
 

@@ -19,6 +19,7 @@ from bff_sessions.contract import (
     UPDATED,
     DeletedSession,
     UserSessionsFilter,
+    UserSessionStoreCleanup,
     UserSessionUpdate,
 )
 from bff_sessions.exceptions import SessionChanged, SessionExists, SessionMissing
@@ -160,7 +161,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule()
     def clean_up(self):
-        if hasattr(self.store, "delete_expired_sessions"):
+        if self.store.get_ability(UserSessionStoreCleanup) is not None:
             expired = [key for key, session in self.model.items() if not self.live(session)]
             assert self.store.delete_expired_sessions(sleep=0) == len(expired)
             for key in expired:

@@ -16,15 +16,15 @@ from bff_sessions.contract import (
     ANY,
     DeletedSession,
     UserSessionStoreCleanup,
-    WithoutTickets,
     check_text,
 )
+from bff_sessions.contract.batches import MAX_BATCH_SIZE, delete_in_batches
 from bff_sessions.events import Ending, hook_for
+from bff_sessions.exceptions import AbilityMissing
 from bff_sessions.management.batchwork import batch_size, not_negative, progress, stop_on_signals
 from bff_sessions.models import Logout, TakeOverBan
 from bff_sessions.secret import hidden_frames
-from bff_sessions.stores import get_store
-from bff_sessions.stores.batches import MAX_BATCH_SIZE, delete_in_batches
+from bff_sessions.stores import database_of_store, get_store
 
 
 class Command(BaseCommand):
@@ -66,18 +66,10 @@ class Command(BaseCommand):
     @hidden_frames()
     def handle(self, *args: Any, **options: Any) -> None:
         try:
-            store = get_store()
-        except ImproperlyConfigured as error:
+            cleanup = get_store().require_ability(UserSessionStoreCleanup)
+        except (AbilityMissing, ImproperlyConfigured) as error:
             raise CommandError(str(error)) from error
-        if not isinstance(store, UserSessionStoreCleanup):
-            raise CommandError(
-                f"{type(store).__name__} does not remove expired sessions: "
-                "it is not a UserSessionStoreCleanup."
-            )
-        try:
-            self._clean_up(store, options)
-        except NotImplementedError as error:
-            raise CommandError(str(error)) from error
+        self._clean_up(cleanup, options)
 
     def _clean_up(self, cleanup: UserSessionStoreCleanup, options: dict[str, Any]) -> None:
         dry_run, quiet = options["dry_run"], options["verbosity"] == 0
@@ -95,7 +87,7 @@ class Command(BaseCommand):
             else:
                 # First what is little: after sessions that take all of the time, it would never be
                 # removed.
-                for delete_batch in _forgotten(cleanup):
+                for delete_batch in _forgotten():
                     delete_in_batches(
                         delete_batch,
                         batch_size=options["batch_size"],
@@ -105,9 +97,6 @@ class Command(BaseCommand):
                     )
                     if max_seconds is not None:
                         max_seconds = max(0.0, options["max_seconds"] - time.monotonic() + started)
-                hook = hook_for(Ending.EXPIRED)
-                # A store that was written before there was this argument gets it only if needed.
-                more: dict[str, Any] = {} if hook is None else {"on_ending": hook}
                 with progress(self, count, quiet=quiet) as advance:
                     removed = cleanup.delete_expired_sessions(
                         batch_size=options["batch_size"],
@@ -115,8 +104,9 @@ class Command(BaseCommand):
                         sleep=options["sleep"],
                         partition=partition,
                         on_deleted=None if advance is None else _counting(advance),
+                        with_tickets=False,
+                        on_ending=hook_for(Ending.EXPIRED),
                         should_stop=stop.is_set,
-                        **more,
                     )
         if not quiet:
             verb = "would be removed" if dry_run else "removed"
@@ -130,22 +120,22 @@ class Command(BaseCommand):
             self.stdout.write(f"{removed} expired {noun} {verb}.{early}")
 
 
-def _forgotten(cleanup: UserSessionStoreCleanup) -> Iterator[Callable[[int], int]]:
+def _forgotten() -> Iterator[Callable[[int], int]]:
     """Yield what deletes records of logouts and of ended sessions, a batch at a time."""
     if conf.PROVIDERS:
         yield Logout.objects.current().delete_expired
-    using = getattr(cleanup, "using", None)
+    using = database_of_store()
     if conf.TAKE_OVER is None and using is not None:
         bans = TakeOverBan.objects.using(using)
         if bans.filter(partition=conf.PARTITION).exists():
             yield partial(bans.delete_some, partition=conf.PARTITION)
 
 
-def _counting(advance: Callable[[int], Any]) -> WithoutTickets:
+def _counting(advance: Callable[[int], Any]) -> Callable[[Sequence[DeletedSession]], None]:
     def on_deleted(deleted: Sequence[DeletedSession]) -> None:
         advance(len(deleted))
 
-    return WithoutTickets(on_deleted)
+    return on_deleted
 
 
 def _partition(text: str) -> str:

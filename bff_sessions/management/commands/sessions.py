@@ -19,11 +19,10 @@ from bff_sessions.contract import (
     ANY,
     UserSession,
     UserSessionsFilter,
-    iterate_user_sessions,
 )
+from bff_sessions.live import iterate_live_sessions
 from bff_sessions.revocation import revoke_sessions
 from bff_sessions.secret import hidden_frames
-from bff_sessions.stores import get_store
 
 # Neither key nor ticket, whatever is asked for.
 _FIELDS: Final = (
@@ -67,7 +66,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         try:
             filter = _filter(options)
-            found = iterate_user_sessions(get_store(), filter)
+            found = iterate_live_sessions(filter)
         except (ImproperlyConfigured, ValueError) as error:
             raise CommandError(str(error)) from None
         if options["verb"] == "end":

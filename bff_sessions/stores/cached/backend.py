@@ -12,7 +12,8 @@ from django.core.cache import BaseCache, caches
 from django.core.cache.backends.dummy import DummyCache
 from django.core.cache.backends.filebased import FileBasedCache
 from django.core.cache.backends.locmem import LocMemCache
-from django.core.cache.backends.redis import RedisCache, RedisCacheClient
+
+from bff_sessions._compat.django_redis_cache import get_many, keeps_one_pool
 
 __all__ = ["Cache"]
 
@@ -26,8 +27,6 @@ _QUIET = 60.0
 # dummy.) Any other may hide a fault: DatabaseCache does, and so do django-redis with
 # IGNORE_EXCEPTIONS, pymemcache with ignore_exc, and perhaps a subclass of these.
 _RAISE_FAULTS = (LocMemCache, FileBasedCache, DummyCache)
-# The attribute of a cache that holds its client: both end together.
-_CLIENT = "_bff_sessions_client"
 
 
 class Cache:
@@ -49,7 +48,7 @@ class Cache:
         if self.is_away:
             return None
         try:
-            return _get_many(self._cache, names)
+            return get_many(self._cache, names)
         except Exception as error:
             self._fail(error)
             return None
@@ -108,30 +107,6 @@ class Cache:
         )
 
 
-def _get_many(cache: Any, names: Sequence[str]) -> Mapping[str, Any]:
-    """See BaseCache.get_many().
-
-    For each call Django makes a client of redis-py, which takes longer than Redis takes to answer.
-    A client is but a handle of the pool, which Django keeps and which threads may share: so is it.
-    """
-    client = cache.__dict__.get(_CLIENT)
-    if client is None:
-        if not _keeps_one_pool(cache):
-            found: dict[str, Any] = cache.get_many(names)
-            return found
-        client = cache.__dict__[_CLIENT] = cache._cache.get_client()
-    values = client.execute_command("MGET", *map(cache.make_key, names))
-    loads = cache._cache._serializer.loads
-    return {n: loads(value) for n, value in zip(names, values, strict=True) if value is not None}
-
-
-def _keeps_one_pool(cache: Any) -> bool:
-    # Its very own classes: a subclass may read in another way. And of several servers, each call
-    # asks another one.
-    classes = type(cache), type(getattr(cache, "_cache", None))
-    return classes == (RedisCache, RedisCacheClient) and len(cache._servers) == 1
-
-
 def _set_many(cache: BaseCache, values: dict[str, int], lifetime: int) -> bool | None:
     """Write `values`. Return True if it is certain that the cache holds them, None if it fails.
 
@@ -140,7 +115,7 @@ def _set_many(cache: BaseCache, values: dict[str, int], lifetime: int) -> bool |
     """
     if cache.set_many(values, lifetime):
         return None  # The names that it could not write.
-    if type(cache) in _RAISE_FAULTS or _keeps_one_pool(cache):
+    if type(cache) in _RAISE_FAULTS or keeps_one_pool(cache):
         return True
     found = cache.get_many(values)
     return found == values if found else None

@@ -8,7 +8,7 @@ from dataclasses import fields
 from datetime import datetime
 from typing import Final, NamedTuple
 
-from bff_sessions.contract import UserSession
+from bff_sessions.contract import MOMENTS, UserSession
 from bff_sessions.exceptions import TicketUnreadable
 from bff_sessions.protection import protect, unprotect
 
@@ -20,8 +20,7 @@ _PREFIX_BYTES: Final = _PREFIX.encode()
 # Where a ticket has the name of its partition. No partition has a name with NUL in it.
 _PURPOSE: Final = "cache\0"
 
-_MOMENTS = ("created", "renewed", "expires", "last_seen")
-_OTHERS = tuple(f.name for f in fields(UserSession) if f.name not in ("key", "ticket", *_MOMENTS))
+_NAMES: Final = tuple(f.name for f in fields(UserSession) if f.name not in ("key", "ticket"))
 # Every warm load decodes one: without what json.loads() does before and after.
 _decode = json.JSONDecoder().raw_decode
 
@@ -57,7 +56,7 @@ class Entry(NamedTuple):
 def seal_entry(entry: Entry) -> bytes:
     """Encrypt `entry`, bound to its session and scope: nothing of it can be read."""
     session = entry.session
-    values = [getattr(session, name) for name in (*_MOMENTS, *_OTHERS)]
+    values = [getattr(session, name) for name in _NAMES]
     head = json.dumps([entry.mark, entry.moment, *values], default=datetime.isoformat).encode()
     return protect(head + b"\0" + session.ticket, key=session.key, partition=_PURPOSE + entry.scope)
 
@@ -72,16 +71,12 @@ def open_entry(sealed: object, key: str, scope: str) -> Entry | None:
             raise TypeError
         plain = unprotect(sealed, key=key, partition=_PURPOSE + scope)
         head, _, ticket = plain.partition(b"\0")
-        (mark, moment, created, renewed, expires, seen, *others), _ = _decode(head.decode())
-        session = UserSession(
-            key=key,
-            ticket=ticket,
-            created=datetime.fromisoformat(created),
-            renewed=datetime.fromisoformat(renewed),
-            expires=None if expires is None else datetime.fromisoformat(expires),
-            last_seen=None if seen is None else datetime.fromisoformat(seen),
-            **dict(zip(_OTHERS, others, strict=True)),
-        )
+        (mark, moment, *values), _ = _decode(head.decode())
+        named = dict(zip(_NAMES, values, strict=True))
+        for name in MOMENTS:
+            if (text := named[name]) is not None:
+                named[name] = datetime.fromisoformat(text)
+        session = UserSession(key=key, ticket=ticket, **named)
     except (TicketUnreadable, TypeError, ValueError):
         return None
     return Entry(session, mark, moment, scope)

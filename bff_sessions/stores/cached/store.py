@@ -4,35 +4,51 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
+from typing import TypeVar
 
 from bff_sessions import conf
 from bff_sessions.contract import (
+    ANY,
+    AnyType,
     DeletedSession,
+    Detail,
     Device,
+    ExpiredBatch,
     OnEnding,
     UserSession,
     UserSessionsFilter,
     UserSessionsPage,
     UserSessionStore,
+    UserSessionStoreCleanup,
+    UserSessionStoreDevices,
+    UserSessionStoreLeases,
+    UserSessionStoreTransactions,
     UserSessionUpdate,
-    delete_session,
-    delete_sessions,
     iterate_user_sessions,
 )
+from bff_sessions.contract.batches import Pace
 from bff_sessions.rules import SettingInvalid
 from bff_sessions.stores import load_store_class
 from bff_sessions.stores.cached.backend import Cache
-from bff_sessions.stores.cached.cleanup import CachedCleanup
 from bff_sessions.stores.cached.marks import Marks
 from bff_sessions.stores.cached.reading import Reader
 from bff_sessions.stores.cached.writing import Writer
 
 __all__ = ["CachedUserSessionStore", "load_inner_class"]
 
+_Ability = TypeVar("_Ability")
 
-class CachedUserSessionStore(UserSessionStore, CachedCleanup):
-    """Another store behind a cache of Django's. Its twins run in the thread of synchronous code,
-    the only place where every cache may be used.
+
+class CachedUserSessionStore(
+    UserSessionStoreTransactions,
+    UserSessionStoreLeases,
+    UserSessionStoreDevices,
+    UserSessionStoreCleanup,
+    UserSessionStore,
+):
+    """Another store behind a cache of Django's. It has the abilities of that store, and no others.
+
+    Its twins run in the thread of synchronous code, the only place where every cache may be used.
 
     Args:
         inner: the store that keeps the sessions; None: what BFF_SESSIONS["CACHED_STORE"] names.
@@ -53,10 +69,18 @@ class CachedUserSessionStore(UserSessionStore, CachedCleanup):
         self._reader = Reader(self._inner, front, self._marks)
         self._writer = Writer(self._inner, front, self._marks)
 
+    def get_ability(self, ability: type[_Ability]) -> _Ability | None:
+        if self._inner.get_ability(ability) is None:
+            return None
+        return super().get_ability(ability)
+
+    def require_ability(self, ability: type[_Ability]) -> _Ability:
+        self._inner.require_ability(ability)  # Its error names the store behind.
+        return super().require_ability(ability)
+
     @property
-    def using(self) -> str | None:
-        """Alias of the database that holds the sessions; None where that is not for Django."""
-        return getattr(self._inner, "using", None)
+    def using(self) -> str:
+        return self._inner.require_ability(UserSessionStoreTransactions).using
 
     @property
     def scope(self) -> str:
@@ -109,7 +133,8 @@ class CachedUserSessionStore(UserSessionStore, CachedCleanup):
         if_seen: datetime | None = None,
         device: Device | None = None,
     ) -> bool:
-        noted = self._inner.note_device(key, seen=seen, if_seen=if_seen, device=device)
+        devices = self._inner.require_ability(UserSessionStoreDevices)
+        noted = devices.note_device(key, seen=seen, if_seen=if_seen, device=device)
         if noted:
             # Or each request that an older copy serves would find that it is time to note this.
             self._writer.changed(key)
@@ -123,7 +148,7 @@ class CachedUserSessionStore(UserSessionStore, CachedCleanup):
 
     def delete_user_session(self, key: str, *, on_ending: OnEnding | None = None) -> bool:
         with self._writer.ending([key]):
-            return delete_session(self._inner, key, on_ending)
+            return self._inner.delete_user_session(key, on_ending=on_ending)
 
     def delete_user_sessions(
         self, filter: UserSessionsFilter, *, on_ending: OnEnding | None = None
@@ -131,23 +156,56 @@ class CachedUserSessionStore(UserSessionStore, CachedCleanup):
         keys = {session.key for session in iterate_user_sessions(self._inner, filter)}
         # Also those that are expected and not returned: a batch may fail after others went.
         with self._writer.ending(keys):
-            deleted = delete_sessions(self._inner, filter, on_ending)
+            deleted = self._inner.delete_user_sessions(filter, on_ending=on_ending)
             keys.update(session.key for session in deleted)
         return deleted
 
     def acquire_lease(self, key: str, owner: str, seconds: float) -> bool:
+        leases = self._inner.require_ability(UserSessionStoreLeases)
         with self._writer.doubting(key):
-            acquired = self._inner.acquire_lease(key, owner, seconds)
+            acquired = leases.acquire_lease(key, owner, seconds)
         if acquired:
             # Who has it must see what the last holder saved, even if the cache was not told.
             self._reader.distrust(key, seconds)
         return acquired
 
     def release_lease(self, key: str, owner: str) -> bool:
-        released = self._inner.release_lease(key, owner)
+        leases = self._inner.require_ability(UserSessionStoreLeases)
+        released = leases.release_lease(key, owner)
         if released:
             self._reader.trust(key)
         return released
+
+    @property
+    def cleanup_pace(self) -> Pace:
+        return self._inner.require_ability(UserSessionStoreCleanup).cleanup_pace
+
+    def delete_expired_batch(
+        self,
+        limit: int,
+        *,
+        now: datetime,
+        since: datetime | None = None,
+        partition: str | AnyType = ANY,
+        detail: Detail = Detail.TICKETS,
+        on_ending: OnEnding | None = None,
+    ) -> ExpiredBatch:
+        batch = self._inner.require_ability(UserSessionStoreCleanup).delete_expired_batch(
+            limit,
+            now=now,
+            since=since,
+            partition=partition,
+            # The cache must be told which sessions have gone.
+            detail=max(detail, Detail.WITHOUT_TICKETS),
+            on_ending=on_ending,
+        )
+        if batch.number:
+            self._writer.ended([session.key for session in batch.sessions])
+        return batch
+
+    def count_expired_sessions(self, *, partition: str | AnyType = ANY) -> int:
+        cleanup = self._inner.require_ability(UserSessionStoreCleanup)
+        return cleanup.count_expired_sessions(partition=partition)
 
     def on_commit(self, callback: Callable[[], None]) -> None:
         self._inner.on_commit(callback)

@@ -7,7 +7,7 @@ import pytest
 from django.db import connection
 
 from bff_sessions.engine import SessionStore
-from bff_sessions.exceptions import SessionMissing
+from bff_sessions.exceptions import AbilityMissing, SessionMissing
 from bff_sessions.stores.cached import CachedUserSessionStore
 from bff_sessions.testing import make_session
 from tests.stores.cached.support import FakeCache, forget_marks, is_warm, update_of
@@ -53,7 +53,7 @@ def test_who_gets_no_lease_of_an_ended_session_is_not_served_it(ours, warm, inne
 
 def test_a_store_without_leases_has_none_behind_a_cache_either(cache):
     store = CachedUserSessionStore(MinimalStore())
-    with pytest.raises(NotImplementedError, match="MinimalStore"):
+    with pytest.raises(AbilityMissing, match="MinimalStore"):
         store.acquire_lease("0" * 64, "one", 60)
 
 

@@ -11,19 +11,39 @@ from bff_sessions.stores.cached import CachedUserSessionStore
 from bff_sessions.stores.cached.entries import entry_name
 from bff_sessions.stores.memory import InMemoryUserSessionStore
 from bff_sessions.stores.orm import OrmUserSessionStore
-from bff_sessions.testing import UserSessionStoreTests
+from bff_sessions.testing import (
+    UserSessionStoreCleanupTests,
+    UserSessionStoreDevicesTests,
+    UserSessionStoreLeasesTests,
+    UserSessionStoreTests,
+    UserSessionStoreTransactionsTests,
+)
 from tests.stores.cached.support import ALICES
+from tests.stores.native_expiry import NativeExpiryStore
 from tests.stores.test_minimal import MinimalStore
 
 REDIS = os.environ.get("TEST_REDIS_URL")
 
 
-class TestAroundMemory(UserSessionStoreTests, TestCase):
+class TestAroundMemory(
+    UserSessionStoreTests,
+    UserSessionStoreCleanupTests,
+    UserSessionStoreDevicesTests,
+    UserSessionStoreLeasesTests,
+    TestCase,
+):
     def make_store(self):
         return CachedUserSessionStore(InMemoryUserSessionStore())
 
 
-class TestAroundOrm(UserSessionStoreTests, TransactionTestCase):
+class TestAroundOrm(
+    UserSessionStoreTests,
+    UserSessionStoreCleanupTests,
+    UserSessionStoreDevicesTests,
+    UserSessionStoreLeasesTests,
+    UserSessionStoreTransactionsTests,
+    TransactionTestCase,
+):
     def make_store(self):
         return CachedUserSessionStore(OrmUserSessionStore())
 
@@ -31,6 +51,11 @@ class TestAroundOrm(UserSessionStoreTests, TransactionTestCase):
 class TestAroundAMinimalStore(UserSessionStoreTests, TestCase):
     def make_store(self):
         return CachedUserSessionStore(MinimalStore())
+
+
+class TestAroundAStoreWithNativeExpiry(UserSessionStoreTests, TestCase):
+    def make_store(self):
+        return CachedUserSessionStore(NativeExpiryStore())
 
 
 @skipUnless(REDIS, "TEST_REDIS_URL names no server")

@@ -10,8 +10,9 @@ from typing import Any
 from django.db import connections, transaction
 from django.db.models import QuerySet
 
-from bff_sessions.models import Session
+from bff_sessions._compat.django_db import delete_rows
 from bff_sessions.retrying import retry
+from bff_sessions.stores.orm.models import Session
 
 __all__ = ["ExpiredRows", "are_left", "locks_indexes"]
 
@@ -30,75 +31,76 @@ def are_left(rows: QuerySet[Session], ids: list[int]) -> bool:
 
 
 class ExpiredRows:
-    """What among `rows` has expired by now.
+    """Deletes expired rows, those first that expired first.
 
     Args:
-        lock: makes of rows such as are locked when they are read, without those that somebody
-            else has locked.
+        rows: all that have expired.
+        since: a moment before which there are none, see `UserSessionStoreCleanup`.
+        lock: makes of rows such as are locked when they are read, without those that others
+            have locked.
     """
 
     def __init__(
-        self, rows: QuerySet[Session], lock: Callable[[QuerySet[Session]], QuerySet[Session]]
+        self,
+        rows: QuerySet[Session],
+        since: datetime | None,
+        lock: Callable[[QuerySet[Session]], QuerySet[Session]],
     ) -> None:
         self._rows = rows
         self._using = rows.db
         self._lock = lock
-        self._expired = rows.filter(expires__lte=datetime.now(UTC))
         # Before that there is nothing but what was deleted, through which some databases would
         # look each time.
-        self._oldest = datetime.min.replace(tzinfo=UTC)
+        self.since = datetime.min.replace(tzinfo=UTC) if since is None else since
 
     def count(self) -> int:
-        return retry(self._using, self._expired.count)
+        return retry(self._using, self._rows.count)
 
-    def remove(self, size: int) -> int:
-        """Remove so many at most; how many. None are left, or free, where it is 0.
-
-        If the connection is lost while a batch is committed, that batch is not counted.
-        """
-        return retry(self._using, lambda: self._remove(size))
+    def delete(self, size: int) -> int:
+        """Delete up to `size` rows without reading them. Return how many; 0 if none is free."""
+        return retry(self._using, lambda: self._delete_unread(size))
 
     def take(
         self, size: int, columns: Sequence[str], end: Callable[[list[dict[str, Any]]], None]
-    ) -> list[dict[str, Any]]:
-        """See remove(); what was in these columns, also if the connection was lost.
+    ) -> int:
+        """See delete(). Before it deletes rows, it calls `end` with their `columns`.
 
-        `end` gets it in the transaction, and again if that is repeated.
+        `end` is called in the transaction, and again if that is repeated.
         """
-        taken: list[dict[str, Any]] = []
+        taken: list[int] = []
 
-        def take() -> list[dict[str, Any]]:
+        def take() -> int:
             nonlocal taken
             taken = []
             for chosen in self._choose(size):
                 with self._transaction():
-                    taken = list(self._lock(chosen).values("id", *columns))
-                    if taken:
-                        end(taken)
-                    self._delete([row["id"] for row in taken])
+                    rows = list(self._lock(chosen).values("id", *columns))
+                    taken = [row["id"] for row in rows]
+                    if rows:
+                        end(rows)
+                    self._delete(taken)
                 if taken:
                     break
-            return taken
+            return len(taken)
 
-        def find_taken() -> list[dict[str, Any]] | None:
-            ids = [row["id"] for row in taken]
-            return taken if ids and not are_left(self._rows, ids) else None
+        def find_taken() -> int | None:
+            all_rows = Session._base_manager.using(self._using)
+            return len(taken) if taken and not are_left(all_rows, taken) else None
 
         return retry(self._using, take, own_result=find_taken)
 
-    def _remove(self, size: int) -> int:
+    def _delete_unread(self, size: int) -> int:
         for chosen in self._choose(size):
             with self._transaction():
                 locked = self._lock(chosen).values_list("id", flat=True)
-                # What is removed is not even read, unless its number has to be in between.
+                # Rows are not even read, unless their numbers have to be in between.
                 removed = self._delete(list(locked) if locks_indexes(self._using) else locked)
             if removed:
                 return removed
         return 0
 
     def _delete(self, ids: list[int] | QuerySet[Session, int]) -> int:
-        removed: int = self._rows.filter(id__in=ids)._raw_delete(self._using)
-        return removed
+        return delete_rows(Session._base_manager.using(self._using).filter(id__in=ids))
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -114,14 +116,14 @@ class ExpiredRows:
     def _choose(self, size: int) -> Iterator[QuerySet[Session]]:
         """Those that expired first; where others have locked them, those that come next.
 
-        Looked at once more when they are locked: who is renewed meanwhile is spared.
+        Looked at once more when they are locked: a session that is renewed meanwhile is spared.
         """
-        oldest = self._expired.filter(expires__gte=self._oldest).order_by("expires")
+        oldest = self._rows.filter(expires__gte=self.since).order_by("expires")
         moment = oldest.values_list("expires", flat=True).first()
         if moment is None:
             return
-        self._oldest = moment
-        oldest = self._expired.filter(expires__gte=moment).order_by("expires")
+        self.since = moment
+        oldest = self._rows.filter(expires__gte=moment).order_by("expires")
         if not locks_indexes(self._using):
             yield oldest[:size]
             return
@@ -130,5 +132,5 @@ class ExpiredRows:
         skipped: list[str] = []
         keys = oldest.values_list("key", flat=True)
         while batch := list(keys.exclude(key__in=skipped)[:size]):
-            yield self._expired.filter(key__in=batch).order_by("key")
+            yield self._rows.filter(key__in=batch).order_by("key")
             skipped += batch

@@ -1,4 +1,9 @@
-"""A cursor of Django's for PostgreSQL that sends values beside the statement, not in its text."""
+"""A cursor of Django's for PostgreSQL that sends values beside the statement, not in its text.
+
+Undocumented API of Django's PostgreSQL backend, read in Django 5.2, 6.0 and 6.1 with psycopg 3.2
+and 3.3: Cursor, ServerBindingCursor, is_psycopg3, and the cursor_factory of the driver's
+connection. It spares the server from reading a ticket as hexadecimal digits.
+"""
 
 from __future__ import annotations
 

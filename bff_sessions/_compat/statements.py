@@ -4,13 +4,21 @@ Building and compiling a query takes Django longer than most databases take to a
 the few statements of a session never change. The ORM still makes them: the model names table and
 columns, the compiler writes the SQL of the database at hand, and the fields convert every value
 in both directions. Only what comes out of that is kept.
+
+Private API of django.db.models.sql, read in Django 5.2, 6.0 and 6.1: Query.get_compiler(),
+SQLCompiler.as_sql(), .select and .get_converters(), InsertQuery.insert_values(),
+UpdateQuery.add_update_values(), Query.chain(), Field.get_placeholder() and its successor. It makes
+a load seven times and a save twice as cheap for the processor; see `python -m benchmarks`.
+BFF_SESSIONS_PLAIN_STATEMENTS=1 in the environment runs the plain querysets instead.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from django.core.exceptions import EmptyResultSet
 from django.db import connections, models, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import CursorWrapper
@@ -18,7 +26,11 @@ from django.db.models.expressions import Expression
 from django.db.models.sql import Query
 from django.db.models.sql.compiler import SQLCompiler
 
-__all__ = ["Slot", "Statement"]
+from bff_sessions.contract import can_be_kept
+
+__all__ = ["KeySlot", "Slot", "Statement"]
+
+IS_PLAIN = os.environ.get("BFF_SESSIONS_PLAIN_STATEMENTS") == "1"
 
 # The attribute of a connection that holds what was compiled for it: both end together.
 _ATTRIBUTE = "_bff_sessions_compiled"
@@ -39,6 +51,10 @@ class Slot(Expression):
         super().__init__(output_field=field)
         self.name = name
 
+    def prepare(self, value: Any, connection: BaseDatabaseWrapper) -> Any:
+        """Return `value` as the database takes it."""
+        return self.output_field.get_db_prep_value(value, connection)
+
     def as_sql(
         self, compiler: SQLCompiler, connection: BaseDatabaseWrapper
     ) -> tuple[str, tuple[Any, ...]]:
@@ -57,31 +73,55 @@ def _placeholder(field: Any, compiler: SQLCompiler, connection: BaseDatabaseWrap
     return "%s"
 
 
+class KeySlot(Slot):
+    """Stands in a WHERE clause for text from outside, which some databases refuse."""
+
+    def prepare(self, value: Any, connection: BaseDatabaseWrapper) -> Any:
+        if not can_be_kept(value):
+            raise EmptyResultSet  # No row has it.
+        return value
+
+
 class Statement:
     """One SELECT, INSERT, UPDATE or DELETE.
 
     Args:
         build: makes the query, with a `Slot` for each value; called once for a connection.
+        plain: does the same through public API; returns a row or the number of rows.
     """
 
-    def __init__(self, build: Callable[[], Query]) -> None:
+    def __init__(self, build: Callable[[], Query], plain: Callable[..., Any]) -> None:
         self._build = build
+        self._plain = plain
 
     def execute(self, using: str, **values: Any) -> int:
-        """Run it on the database `using`; the number of rows that it changed."""
+        """Run it on the database `using`; return the number of rows that it changed."""
+        if IS_PLAIN:
+            return int(self._plain(using, **values))
         connection = connections[using]
         compiled = self._compile(connection)
+        try:
+            parameters = compiled.parameters(values)
+        except EmptyResultSet:
+            return 0
         # As Model.save() does: a transaction in which it failed can only be rolled back.
         with transaction.mark_for_rollback_on_error(using), _cursor(connection) as cursor:
-            cursor.execute(compiled.sql, compiled.parameters(values))
+            cursor.execute(compiled.sql, parameters)
             return int(cursor.rowcount)
 
     def fetch(self, using: str, **values: Any) -> dict[str, Any] | None:
-        """Run it on the database `using`; the first row, its values converted to Python."""
+        """Run it on the database `using`; return the first row, its values in Python."""
+        if IS_PLAIN:
+            found: dict[str, Any] | None = self._plain(using, **values)
+            return found
         connection = connections[using]
         compiled = self._compile(connection)
+        try:
+            parameters = compiled.parameters(values)
+        except EmptyResultSet:
+            return None
         with _cursor(connection) as cursor:
-            cursor.execute(compiled.sql, compiled.parameters(values))
+            cursor.execute(compiled.sql, parameters)
             row = cursor.fetchone()
         return None if row is None else compiled.to_python(row)
 
@@ -97,7 +137,7 @@ def _cursor(connection: BaseDatabaseWrapper) -> CursorWrapper:
     if connection.vendor != "postgresql":
         return connection.cursor()
     # Here, as it needs the driver.
-    from bff_sessions.stores.postgresql import open_cursor
+    from bff_sessions._compat.psycopg import open_cursor
 
     return open_cursor(connection)
 
@@ -109,7 +149,7 @@ class _Compiled:
         # An INSERT may take several statements; ours adds one row.
         [(self.sql, parameters)] = statement if isinstance(statement, list) else [statement]
         self._connection = connection
-        self._slots = [(slot.name, slot.output_field.get_db_prep_value) for slot in parameters]
+        self._slots = [(slot.name, slot.prepare) for slot in parameters]
         columns = [column for column, *_ in compiler.select or ()]
         self._names = [column.target.attname for column in columns]
         # What the fields and the database want done to a value on its way out.

@@ -1,0 +1,38 @@
+"""Private API of django.core.cache.backends.redis. Read in Django 5.2, 6.0 and 6.1.
+
+For each call Django makes a client of redis-py, which takes longer than Redis takes to answer. A
+client is but a handle of the pool, which Django keeps and which threads may share: so is it here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from django.core.cache.backends.redis import RedisCache, RedisCacheClient
+
+__all__ = ["get_many", "keeps_one_pool"]
+
+# The attribute of a cache that holds its client: both end together.
+_CLIENT = "_bff_sessions_client"
+
+
+def get_many(cache: Any, names: Sequence[str]) -> Mapping[str, Any]:
+    """See BaseCache.get_many(), which this calls for any other cache."""
+    client = cache.__dict__.get(_CLIENT)
+    if client is None:
+        if not keeps_one_pool(cache):
+            found: dict[str, Any] = cache.get_many(names)
+            return found
+        client = cache.__dict__[_CLIENT] = cache._cache.get_client()
+    values = client.execute_command("MGET", *map(cache.make_key, names))
+    loads = cache._cache._serializer.loads
+    return {n: loads(value) for n, value in zip(names, values, strict=True) if value is not None}
+
+
+def keeps_one_pool(cache: Any) -> bool:
+    """Return whether `cache` is Django's own Redis cache with one server."""
+    # Its very own classes: a subclass may read in another way. And of several servers, each call
+    # asks another one.
+    classes = type(cache), type(getattr(cache, "_cache", None))
+    return classes == (RedisCache, RedisCacheClient) and len(cache._servers) == 1

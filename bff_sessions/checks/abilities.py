@@ -1,0 +1,38 @@
+"""What the configured store must be able to do for the other settings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from django.core.checks import CheckMessage
+
+from bff_sessions import conf
+from bff_sessions.contract import UserSessionStoreDevices, UserSessionStoreLeases
+from bff_sessions.faults import Fault
+from bff_sessions.stores import get_store
+
+__all__ = ["check_abilities"]
+
+_NO_LEASES: Final = Fault(
+    "W011",
+    "BFF_SESSIONS['STORE'] has no leases: get_access_token() cannot refresh tokens with {store!r}.",
+    "Let the store, or the one behind the cache, be a UserSessionStoreLeases.",
+)
+_NO_DEVICES: Final = Fault(
+    "W071",
+    "BFF_SESSIONS['DEVICE'] has no effect: {store!r} stores no devices.",
+    "Let the store, or the one behind the cache, be a UserSessionStoreDevices.",
+)
+
+
+def check_abilities() -> Iterator[CheckMessage]:
+    """Yield what the settings need and the store lacks."""
+    try:
+        store = get_store()
+    except Exception:
+        return  # Another check reports it.
+    if conf.PROVIDERS and store.get_ability(UserSessionStoreLeases) is None:
+        yield _NO_LEASES(store=conf.STORE)
+    if conf.DEVICE is not None and store.get_ability(UserSessionStoreDevices) is None:
+        yield _NO_DEVICES(store=conf.STORE)

@@ -1,0 +1,69 @@
+"""Lists of sessions in pages."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+
+from bff_sessions.contract.cursors import Position, read_cursor, write_cursor
+from bff_sessions.contract.sessions import UserSession
+
+__all__ = ["Paging", "UserSessionsPage", "with_positions"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class UserSessionsPage:
+    """Some of the sessions that match a filter. Lists carry no tickets."""
+
+    sessions: list[UserSession]
+    """Each with an empty ticket."""
+    next_cursor: str | None
+    """What the next call of query_user_sessions() continues from; None on the last page."""
+
+
+class Paging:
+    """The arguments of query_user_sessions(), checked, and the page that they ask for.
+
+    Args:
+        store: a name for the store; a cursor of another store is refused.
+        cursor: where the previous page ended; None for the first page.
+        limit: the most sessions on the page.
+
+    Raises:
+        ValueError: if `cursor` is not a cursor of this store, or `limit` is not 1 to 1,000.
+    """
+
+    def __init__(self, store: str, cursor: str | None, limit: int) -> None:
+        if limit not in range(1, 1001):
+            raise ValueError(f"limit must be a whole number from 1 to 1,000; it is {limit!r}.")
+        self._store = store
+        self._limit = limit
+        self.after = None if cursor is None else read_cursor(store, cursor)
+        """The position after which the page begins; None for the first page."""
+
+    @property
+    def rows(self) -> int:
+        """The sessions to read: one more than the page shows says whether another page follows."""
+        return self._limit + 1
+
+    def page(self, found: Iterable[tuple[Position, UserSession]]) -> UserSessionsPage:
+        """Return the newest of `found` that follow the cursor, in order and without tickets."""
+        following = (one for one in found if self.after is None or one[0] < self.after)
+        newest = heapq.nlargest(self.rows, following, key=lambda one: one[0])
+        shown = newest[: self._limit]
+        has_more = len(newest) > len(shown)
+        return UserSessionsPage(
+            sessions=[replace(session, ticket=b"") for _, session in shown],
+            next_cursor=write_cursor(self._store, shown[-1][0]) if has_more else None,
+        )
+
+
+def with_positions(sessions: Iterable[UserSession]) -> Iterator[tuple[Position, UserSession]]:
+    """Yield each session with its position, for a store that numbers none.
+
+    Without sessions that have moved: they are listed under their other key.
+    """
+    for session in sessions:
+        if not session.is_moved:
+            yield Position(session.created, session.public_id.encode()), session

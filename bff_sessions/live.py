@@ -1,0 +1,43 @@
+"""Which sessions live: the one definition for engine, admin, commands and pages.
+
+The absolute lifetime counts also where it was longer when a session was saved.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Protocol
+
+from bff_sessions import conf
+from bff_sessions.contract import UserSession, UserSessionsFilter, iterate_user_sessions
+from bff_sessions.stores import get_store
+
+__all__ = ["end_of", "is_live", "iterate_live_sessions"]
+
+
+class _Session(Protocol):
+    """A `UserSession`, or a row of the ORM's store."""
+
+    def is_live(self, now: datetime, *, lifetime: timedelta | None = None) -> bool: ...
+
+
+def is_live(session: _Session, now: datetime | None = None) -> bool:
+    """Return whether `session` lives at the moment `now`; None: at this moment."""
+    now = datetime.now(UTC) if now is None else now
+    return session.is_live(now, lifetime=conf.ABSOLUTE_LIFETIME)
+
+
+def iterate_live_sessions(filter: UserSessionsFilter) -> Iterator[UserSession]:
+    """Yield the live sessions that match, newest sign-in first, without tickets."""
+    now = datetime.now(UTC)
+    found = iterate_user_sessions(get_store(), filter)
+    return (session for session in found if is_live(session, now))
+
+
+def end_of(session: UserSession) -> datetime | None:
+    """Return when `session` ends unless it is renewed; None: never."""
+    if conf.ABSOLUTE_LIFETIME is None or session.subject_id is None:
+        return session.expires
+    limit = session.created + conf.ABSOLUTE_LIFETIME
+    return limit if session.expires is None else min(limit, session.expires)

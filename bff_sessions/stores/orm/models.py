@@ -1,0 +1,107 @@
+"""The table of sessions."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from bff_sessions import conf
+from bff_sessions.contract import is_within_lifetime
+from bff_sessions.fields import ExactCharField, UTCDateTimeField
+
+__all__ = ["Session", "SessionQuerySet", "expired_sessions", "live_sessions", "young_sessions"]
+
+
+def live_sessions(now: datetime | None = None) -> models.Q:
+    """Return the condition of rows that `bff_sessions.live.is_live()` calls live."""
+    now = datetime.now(UTC) if now is None else now
+    return (models.Q(expires=None) | models.Q(expires__gt=now)) & young_sessions(now)
+
+
+def young_sessions(now: datetime) -> models.Q:
+    """Return the condition of rows whose absolute lifetime is not over."""
+    if conf.ABSOLUTE_LIFETIME is None:
+        return models.Q()
+    return models.Q(subject_id=None) | models.Q(created__gt=now - conf.ABSOLUTE_LIFETIME)
+
+
+def expired_sessions(now: datetime) -> models.Q:
+    """Return the condition of all other rows."""
+    has_expired = models.Q(expires__lte=now)
+    if conf.ABSOLUTE_LIFETIME is None:
+        return has_expired
+    begun = now - conf.ABSOLUTE_LIFETIME
+    return has_expired | models.Q(subject_id__isnull=False, created__lte=begun)
+
+
+class SessionQuerySet(models.QuerySet["Session"]):
+    """The rows of sessions."""
+
+    def live(self, now: datetime | None = None) -> SessionQuerySet:
+        """Return those that live at the moment `now`, see live_sessions()."""
+        return self.filter(live_sessions(now))
+
+
+class Session(models.Model):
+    """One session. Write it through a store, end it through `bff_sessions.revocation`."""
+
+    id = models.BigAutoField(primary_key=True)
+    key = ExactCharField(max_length=64, editable=False)
+    partition = ExactCharField(_("partition"), max_length=100)
+    issuer = ExactCharField(_("issuer"), max_length=255, null=True)
+    subject_id = ExactCharField(_("subject"), max_length=255, null=True)
+    session_id = ExactCharField(_("session id"), max_length=255, null=True)
+    user_id = ExactCharField(_("user"), max_length=255, null=True)
+    # Of this sign-in; see UserSession.sign_in_id.
+    sign_in_id = ExactCharField(max_length=32, editable=False)
+    created = UTCDateTimeField(_("created"))
+    renewed = UTCDateTimeField(_("renewed"))
+    expires = UTCDateTimeField(_("expires"), null=True)
+    ticket = models.BinaryField(editable=False)
+    # Who has the session to themselves, and until when; see UserSessionStoreLeases.
+    lease_owner = models.CharField(max_length=64, null=True, editable=False)
+    lease_until = UTCDateTimeField(null=True, editable=False)
+    version = models.PositiveBigIntegerField(default=1, editable=False)
+    # With what and when it was last used; see UserSessionStoreDevices. No index covers
+    # them: what is written once in a while stays a cheap write.
+    user_agent = ExactCharField(_("user agent"), max_length=255, null=True)
+    address = ExactCharField(_("address"), max_length=45, null=True)
+    last_seen = UTCDateTimeField(_("last seen"), null=True)
+
+    objects = SessionQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("session")
+        verbose_name_plural = _("sessions")
+        constraints = [models.UniqueConstraint(fields=["key"], name="bff_sessions_key")]
+        # The selective column first.
+        indexes = [
+            # In the order in which the sessions of a subject are listed. No save moves it.
+            models.Index(
+                fields=["subject_id", "partition", "created", "id"], name="bff_sessions_sign_ins"
+            ),
+            models.Index(fields=["session_id", "partition"], name="bff_sessions_sid"),
+            models.Index(fields=["user_id"], name="bff_sessions_user"),
+            models.Index(fields=["expires"], name="bff_sessions_expires"),
+            # What the admin lists and counts, in its order. No save moves it: sign-in only.
+            models.Index(
+                fields=["created", "id", "partition", "issuer"], name="bff_sessions_created"
+            ),
+        ]
+        # Nobody adds or changes a session by hand, and to delete one is to end it.
+        default_permissions = ["view"]
+        permissions = [
+            ("end_session", _("Can end sessions")),
+            ("sign_out_subject", _("Can sign subjects out everywhere")),
+        ]
+
+    def __str__(self) -> str:
+        if self.subject_id is None:
+            return str(_("anonymous session"))
+        return f"{self.subject_id} ({self.issuer})" if self.issuer else self.subject_id
+
+    def is_live(self, now: datetime, *, lifetime: timedelta | None = None) -> bool:
+        """See UserSession.is_live()."""
+        return is_within_lifetime(self, now, lifetime)

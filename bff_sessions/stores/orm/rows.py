@@ -1,0 +1,81 @@
+"""Between sessions and rows of the table."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, Final
+
+from django.db.models import Q
+from django.db.models.expressions import OrderBy
+from django.db.models.functions import Greatest
+
+from bff_sessions.contract import ANY, DeletedSession, Position, UserSession, UserSessionsFilter
+from bff_sessions.stores.orm.models import Session
+from bff_sessions.stores.orm.statements import DELETED, SESSION
+
+__all__ = [
+    "LISTED",
+    "matching",
+    "newest_first",
+    "position_of",
+    "to_deleted",
+    "to_listed",
+    "to_session",
+]
+
+logger = logging.getLogger("django.security.SuspiciousSession")
+
+LISTED: Final = tuple(name for name in SESSION if name != "ticket")
+"""Columns of a session in a list."""
+
+
+def matching(filter: UserSessionsFilter) -> Q:
+    wanted = Q()
+    for name in ("subject_id", "session_id", "user_id"):
+        if (value := getattr(filter, name)) is not None:
+            wanted &= Q((name, value))
+    if filter.issuer is not ANY:
+        wanted &= Q(issuer=filter.issuer)
+    if filter.partition is not ANY:
+        wanted &= Q(partition=filter.partition)
+    if filter.exclude_key is not None:
+        wanted &= ~Q(key=filter.exclude_key)
+    return wanted
+
+
+def newest_first(filter: UserSessionsFilter) -> tuple[str | OrderBy, str]:
+    # The index of subjects has this order.
+    if filter.subject_id is not None and filter.partition is not ANY:
+        return "-created", "-id"
+    # With a bare column, PostgreSQL and MariaDB walk the index of `created` and look for sessions
+    # that may be the oldest of all. No index has this expression, so they take the user's.
+    return Greatest("created", "created").desc(), "-id"
+
+
+def to_session(row: dict[str, Any]) -> UserSession | None:
+    """Return the session of a row; None, logged, if the row was altered so that it has none."""
+    row["ticket"] = bytes(row.get("ticket", b""))  # A view of it, with some drivers.
+    try:
+        return UserSession(**row)
+    except (TypeError, ValueError):
+        # Without the error's text, which may quote the row.
+        logger.warning("A row of the table of sessions was altered and is ignored.")
+        return None
+
+
+def to_listed(row: dict[str, Any]) -> UserSession | None:
+    """See to_session(); the row may have more columns."""
+    return to_session({name: row[name] for name in LISTED})
+
+
+def position_of(row: dict[str, Any]) -> Position:
+    return Position(row["created"], row["id"].to_bytes(8))
+
+
+def to_deleted(row: Session | dict[str, Any]) -> DeletedSession:
+    """Return what is left of a deleted row; its ticket is empty where it was not read."""
+    if isinstance(row, Session):
+        row = {name: getattr(row, name) for name in DELETED}
+    values = {name: row[name] for name in DELETED if name in row}
+    # A view of it, with some drivers.
+    return DeletedSession(**values | {"ticket": bytes(row.get("ticket", b""))})

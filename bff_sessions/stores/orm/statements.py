@@ -1,0 +1,98 @@
+"""The statements of every request."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from functools import cache
+from typing import Any, Final, cast
+
+from django.db.models import Field, QuerySet
+from django.db.models.sql import DeleteQuery, InsertQuery, Query, UpdateQuery
+
+from bff_sessions._compat.django_db import delete_rows
+from bff_sessions._compat.statements import KeySlot, Slot, Statement
+from bff_sessions.contract import UPDATED, DeletedSession, UserSession
+from bff_sessions.stores.orm.models import Session
+
+__all__ = ["CREATE", "DELETE", "DELETED", "DELETE_ROW", "GET", "LOCK", "SESSION", "update"]
+
+SESSION: Final = tuple(f.name for f in fields(UserSession))
+"""Columns of a session."""
+
+DELETED: Final = tuple(f.name for f in fields(DeletedSession))
+"""Columns of what is left of a deleted session."""
+
+
+def _field(name: str) -> Field[Any, Any]:
+    return cast("Field[Any, Any]", Session._meta.get_field(name))
+
+
+def _slot(field: str, name: str | None = None) -> Slot:
+    return Slot(name or field, _field(field))
+
+
+_KEY: Final = KeySlot("key", _field("key"))
+
+
+def _rows(using: str, **values: Any) -> QuerySet[Session]:
+    return Session._base_manager.using(using).filter(**values)
+
+
+def _matching_rows(**slots: Slot) -> Query:
+    return Session._base_manager.filter(**slots).query
+
+
+def _create() -> Query:
+    query = InsertQuery(Session)
+    row = Session(**{name: _slot(name) for name in SESSION})
+    query.insert_values([_field(name) for name in SESSION], [row], raw=True)
+    return query
+
+
+def _plain_create(using: str, **values: Any) -> int:
+    return len(Session._base_manager.using(using).bulk_create([Session(**values)]))
+
+
+@cache
+def update(unchanged: frozenset[str] = frozenset(), *, move: bool = False) -> Statement:
+    """Return the UPDATE that leaves these columns alone, and perhaps moves the row.
+
+    SQLite writes to the index of each column that an UPDATE names, whether its value changes or
+    not.
+    """
+    names = [name for name in (*UPDATED, "version") if name not in unchanged]
+
+    def build() -> Query:
+        rows = _matching_rows(key=_KEY, version=_slot("version", "if_version"))
+        query = cast(UpdateQuery, rows.chain(UpdateQuery))
+        new_key = {"key": _slot("key", "new_key")} if move else {}
+        query.add_update_values({name: _slot(name) for name in names} | new_key)
+        return query
+
+    def plain(using: str, *, key: str, if_version: int, **values: Any) -> int:
+        new_key = {"key": values["new_key"]} if move else {}
+        written = {name: values[name] for name in names} | new_key
+        return _rows(using, key=key, version=if_version).update(**written)
+
+    return Statement(build, plain)
+
+
+GET: Final = Statement(
+    lambda: Session._base_manager.filter(key=_KEY).values(*SESSION).query,
+    lambda using, key: next(iter(_rows(using, key=key).values(*SESSION)), None),
+)
+CREATE: Final = Statement(_create, _plain_create)
+DELETE: Final = Statement(
+    lambda: _matching_rows(key=_KEY).chain(DeleteQuery),
+    lambda using, key: delete_rows(_rows(using, key=key)),
+)
+LOCK: Final = Statement(
+    lambda: Session._base_manager.filter(key=_KEY).values("id", *DELETED).select_for_update().query,
+    lambda using, key: next(
+        iter(_rows(using, key=key).values("id", *DELETED).select_for_update()), None
+    ),
+)
+DELETE_ROW: Final = Statement(
+    lambda: _matching_rows(id=_slot("id")).chain(DeleteQuery),
+    lambda using, id: delete_rows(_rows(using, id=id)),
+)

@@ -1,0 +1,77 @@
+"""Sessions for tests."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from secrets import token_bytes, token_hex
+from typing import Any
+
+from bff_sessions.contract import UserSession
+from bff_sessions.protection import protect, unprotect
+
+__all__ = ["ago", "altered", "impossible_keys", "make_session", "sealed"]
+
+
+def make_session(**fields: Any) -> UserSession:
+    """Return a live session of alice's, with a random key and ticket; `fields` override."""
+    now = datetime.now(UTC)
+    defaults: dict[str, Any] = {
+        "key": token_hex(32),
+        "partition": "default",
+        "issuer": "https://idp.example",
+        "subject_id": "alice",
+        "session_id": token_hex(16),
+        "user_id": "42",
+        "sign_in_id": token_hex(16),
+        "created": now,
+        "renewed": now,
+        "expires": now + timedelta(hours=1),
+        "ticket": token_bytes(32),
+    }
+    return UserSession(**defaults | fields)
+
+
+def sealed(session: UserSession, data: bytes) -> UserSession:
+    """Return `session` with a ticket that holds `data` and opens."""
+    ticket = protect(data, key=session.key, partition=session.partition, bound=session.bound)
+    return replace(session, ticket=ticket)
+
+
+def altered(session: UserSession, **fields: Any) -> UserSession:
+    """Return `session` with other `fields`, and its ticket bound to them.
+
+    For tests that let time pass, for example: a row that is altered by itself does not open.
+
+    Raises:
+        TicketUnreadable: if the ticket of `session` does not open.
+    """
+    data = unprotect(
+        session.ticket, key=session.key, partition=session.partition, bound=session.bound
+    )
+    return sealed(replace(session, **fields), data)
+
+
+def impossible_keys(key: str) -> list[str]:
+    """Return texts that come from outside in place of a key; some resemble `key`."""
+    return [
+        "",
+        "\0",
+        f"{key}\0",
+        f"{key} ",
+        key[:-1],
+        key.upper(),
+        "\u00fc" * 64,
+        "\U0001f511",
+        "\ud800",
+        f"{key}\udfff",
+        "../" * 20,
+        "%" * 65,
+        "x" * 10_000,
+        f"{key}x",
+    ]
+
+
+def ago(seconds: float) -> datetime:
+    """Return the moment that was so many seconds ago."""
+    return datetime.now(UTC) - timedelta(seconds=seconds)

@@ -1,0 +1,172 @@
+"""What the tests of every store share."""
+
+from __future__ import annotations
+
+import functools
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+from unittest import TestCase, mock
+
+from asgiref.sync import async_to_sync
+from django.db import connections
+
+from bff_sessions.contract import (
+    DeletedSession,
+    UserSession,
+    UserSessionsFilter,
+    UserSessionStore,
+    UserSessionUpdate,
+)
+from bff_sessions.protection import unprotect
+from bff_sessions.testing.fixtures import make_session, sealed
+
+__all__ = ["StoreTests", "Twins"]
+
+if TYPE_CHECKING:
+    _Mixin = TestCase
+else:
+    # Not a TestCase itself: test runners would collect it wherever it is imported.
+    _Mixin = object
+
+
+class Twins:
+    """A store whose verbs run their asynchronous twins."""
+
+    def __init__(self, store: UserSessionStore) -> None:
+        self._store = store
+
+    def __getattr__(self, verb: str) -> Any:
+        return async_to_sync(getattr(self._store, f"a{verb}"))
+
+
+class StoreTests(_Mixin):
+    """To be mixed into a ``TestCase`` that gives `make_store()`."""
+
+    store: Any
+    """What the tests talk to: the store, or its twins."""
+
+    def make_store(self) -> UserSessionStore:
+        """A store with nothing in it. Called once for each test."""
+        raise NotImplementedError(f"{type(self).__name__} must define make_store().")
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.store = self.make_store()
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        _add_twins(cls)  # Of the tests that a subclass adds.
+
+    def create(self, **fields: Any) -> UserSession:
+        """Add a session and return it."""
+        session = make_session(**fields)
+        self.store.create_user_session(session)
+        return session
+
+    def create_sealed(self, **fields: Any) -> UserSession:
+        """Add a session whose ticket is a real one, and return it."""
+        session = sealed(make_session(**fields), b"the data")
+        self.store.create_user_session(session)
+        return session
+
+    def read(self, key: str) -> UserSession | None:
+        """Return the session that a reader finds under `key`: not one that has moved."""
+        session: UserSession | None = self.store.get_user_session(key)
+        return None if session is None or session.is_moved else session
+
+    def update_of(self, session: UserSession, **fields: Any) -> UserSessionUpdate:
+        """What would save `session` with `fields` changed."""
+        return UserSessionUpdate.of(replace(session, **fields))
+
+    def found(self, **criteria: Any) -> set[str]:
+        """Keys of what a query for `criteria` finds."""
+        sessions = self.store.get_user_sessions(UserSessionsFilter(**criteria))
+        return {session.key for session in sessions if not session.is_moved}
+
+    def race(self, *contenders: Callable[[], Any]) -> list[Any]:
+        """Run all at the same time, each in its thread; results, or the exception of each."""
+        results: list[Any] = [None] * len(contenders)
+        barrier = threading.Barrier(len(contenders))
+
+        def run(index: int) -> None:
+            barrier.wait()
+            try:
+                results[index] = contenders[index]()
+            except Exception as error:
+                results[index] = error
+            finally:
+                connections.close_all()
+
+        threads = [threading.Thread(target=run, args=(i,)) for i in range(len(contenders))]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        return results
+
+    def _itself(self) -> UserSessionStore:
+        """The store, also where the tests talk to its twins."""
+        store = self.store
+        return store._store if isinstance(store, Twins) else store
+
+    @contextmanager
+    def meanwhile(
+        self, verb: str, action: Callable[[UserSessionStore], None], *, after: bool = False
+    ) -> Iterator[None]:
+        """Run `action` within what is done here: before the store first calls its own `verb`.
+
+        Or `after` that call; or at the end, if there is none.
+        """
+        store = self._itself()
+        called: list[str] = []
+        original = getattr(store, verb)
+
+        def intercept(*args: Any, **kwargs: Any) -> Any:
+            is_first = not called
+            called.append(verb)
+            if is_first and not after:
+                action(store)
+            result = original(*args, **kwargs)
+            if is_first and after:
+                action(store)
+            return result
+
+        with mock.patch.object(store, verb, intercept):
+            yield
+        if not called:
+            action(store)
+
+    def has_ability(self, ability: type) -> bool:
+        """Return whether the store has `ability`."""
+        return self._itself().get_ability(ability) is not None
+
+    def check_opens(self, session: UserSession | DeletedSession | None) -> None:
+        """Fail unless the ticket of `session`, which the store returned, opens."""
+        assert session is not None
+        data = unprotect(
+            session.ticket, key=session.key, partition=session.partition, bound=session.bound
+        )
+        self.assertEqual(data, b"the data")
+
+    def was_left(self, session: UserSession) -> bool:
+        """Delete `session`, and return whether it was still there. It may have expired."""
+        deleted: bool = self.store.delete_user_session(session.key)
+        return deleted
+
+
+def _add_twins(cls: type[StoreTests]) -> None:
+    for name, test in list(vars(cls).items()):
+        if name.startswith("test_"):
+            setattr(cls, f"{name}_async", _asynchronously(test))
+
+
+def _asynchronously(test: Callable[[Any], None]) -> Callable[[Any], None]:
+    @functools.wraps(test)
+    def twin(self: StoreTests) -> None:
+        self.store = Twins(self.store)
+        test(self)
+
+    return twin

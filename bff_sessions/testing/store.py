@@ -1,0 +1,43 @@
+"""The tests that every store passes."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from bff_sessions.contract import (
+    UserSessionStoreCleanup,
+    UserSessionStoreDevices,
+    UserSessionStoreLeases,
+    UserSessionStoreTransactions,
+)
+from bff_sessions.testing.cleanup import UserSessionStoreCleanupTests
+from bff_sessions.testing.devices import UserSessionStoreDevicesTests
+from bff_sessions.testing.endings import EndingTests
+from bff_sessions.testing.keys import KeyTests
+from bff_sessions.testing.leases import UserSessionStoreLeasesTests
+from bff_sessions.testing.moves import MoveTests
+from bff_sessions.testing.races import RaceTests
+from bff_sessions.testing.transactions import UserSessionStoreTransactionsTests
+from bff_sessions.testing.verbs import VerbTests
+
+__all__ = ["UserSessionStoreTests"]
+
+_ABILITIES: Final = {
+    UserSessionStoreCleanup: UserSessionStoreCleanupTests,
+    UserSessionStoreDevices: UserSessionStoreDevicesTests,
+    UserSessionStoreLeases: UserSessionStoreLeasesTests,
+    UserSessionStoreTransactions: UserSessionStoreTransactionsTests,
+}
+
+
+class UserSessionStoreTests(VerbTests, KeyTests, MoveTests, EndingTests, RaceTests):
+    """The six verbs, and what is built on them. To be mixed into a ``TestCase``.
+
+    What happens to an expired session before clean-up is not tested: that is for the store to
+    decide.
+    """
+
+    def test_every_ability_is_tested(self) -> None:
+        for ability, tests in _ABILITIES.items():
+            if self.has_ability(ability):
+                self.assertIsInstance(self, tests, f"Inherit {tests.__name__}, too.")
