@@ -1,7 +1,7 @@
 """Every error that the package raises of its own, under one root.
 
-Those of a store are defined in `bff_sessions.contract.exceptions`. No text of an error contains a session key,
-a store key, a ticket or a token.
+Those of a store are defined in `bff_sessions.contract.exceptions`. No text of an error contains a
+session key, a store key, a ticket or a token.
 """
 
 from django.contrib.sessions.exceptions import SessionInterrupted
