@@ -51,9 +51,11 @@ class Slot(Expression):
         super().__init__(output_field=field)
         self.name = name
 
-    def prepare(self, value: Any, connection: BaseDatabaseWrapper) -> Any:
-        """Return `value` as the database takes it."""
-        return self.output_field.get_db_prep_value(value, connection)
+    @property
+    def prepare(self) -> Callable[[Any, BaseDatabaseWrapper], Any]:
+        """A function that returns a value as the database takes it."""
+        # The field's own: a function around it would run for each value of each statement.
+        return self.output_field.get_db_prep_value
 
     def as_sql(
         self, compiler: SQLCompiler, connection: BaseDatabaseWrapper
@@ -76,10 +78,15 @@ def _placeholder(field: Any, compiler: SQLCompiler, connection: BaseDatabaseWrap
 class KeySlot(Slot):
     """Stands in a WHERE clause for text from outside, which some databases refuse."""
 
-    def prepare(self, value: Any, connection: BaseDatabaseWrapper) -> Any:
-        if not can_be_kept(value):
-            raise EmptyResultSet  # No row has it.
-        return value
+    @property
+    def prepare(self) -> Callable[[Any, BaseDatabaseWrapper], Any]:
+        return _refuse_or_take
+
+
+def _refuse_or_take(value: Any, connection: BaseDatabaseWrapper) -> Any:
+    if not can_be_kept(value):
+        raise EmptyResultSet  # No row has it.
+    return value
 
 
 class Statement:

@@ -198,7 +198,7 @@ class StoredSession:
         data = self.state.data
         if data.is_loaded:
             data.follow()
-        elif no_load:
+        elif no_load or self.state.session_key is None:
             data.load({})
         else:
             yield from self.load()
@@ -210,9 +210,10 @@ class StoredSession:
 
     def is_due(self) -> bool:
         """Return whether a request that changes nothing renews the session."""
-        saved, now = self.state.committed, datetime.now(UTC)
+        saved = self.state.committed
         if saved is None or self.state.state is not State.LOADED:
             return False
+        now = datetime.now(UTC)
         if not lifetimes.is_due(saved.row, now):
             return False
         expires = self.state.data.get_expiry(now, self.get_limit())
