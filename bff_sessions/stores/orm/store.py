@@ -106,7 +106,7 @@ class OrmUserSessionStore(
         if session is None:
             return None
         # Told here and not in SQL, so that the statement is always the same.
-        return session if session.is_live(datetime.now(UTC)) else None
+        return None if session.has_expired(datetime.now(UTC)) else session
 
     def create_user_session(self, session: UserSession) -> None:
         using = self.using
