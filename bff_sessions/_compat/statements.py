@@ -161,8 +161,9 @@ class _Compiled:
         self._names = [column.target.attname for column in columns]
         # What the fields and the database want done to a value on its way out.
         self._converters = [
-            (self._names[index], [(convert, expression) for convert in converts])
+            (self._names[index], convert, expression)
             for index, (converts, expression) in compiler.get_converters(columns).items()
+            for convert in converts
         ]
 
     def parameters(self, values: dict[str, Any]) -> dict[str, Any]:
@@ -171,9 +172,6 @@ class _Compiled:
 
     def to_python(self, row: Sequence[Any]) -> dict[str, Any]:
         values = dict(zip(self._names, row, strict=True))
-        for name, converters in self._converters:
-            value = values[name]
-            for convert, expression in converters:
-                value = convert(value, expression, self._connection)
-            values[name] = value
+        for name, convert, expression in self._converters:
+            values[name] = convert(values[name], expression, self._connection)
         return values

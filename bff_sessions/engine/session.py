@@ -220,15 +220,15 @@ class SessionStore(SessionBase):
     def _get_session(self, no_load: bool = False) -> dict[str, Any]:
         """Return the data, which the first access loads."""
         self.accessed = True
-        if not self._data.is_loaded:
-            run(self._stored.ensure_loaded(no_load=no_load))
+        if not (self._data.is_loaded or self._stored.begin(no_load=no_load)):
+            run(self._stored.load())
         return self._data.values
 
     async def _aget_session(self, no_load: bool = False) -> dict[str, Any]:
         """See _get_session()."""
         self.accessed = True
-        if not self._data.is_loaded:
-            await arun(self._stored.ensure_loaded(no_load=no_load))
+        if not (self._data.is_loaded or self._stored.begin(no_load=no_load)):
+            await arun(self._stored.load())
         return self._data.values
 
     _session = property(_get_session)
