@@ -19,6 +19,7 @@ __all__ = [
     "AUTH_USER_ID",
     "Identity",
     "abind_identity",
+    "begins_sign_in",
     "bind_identity",
     "has_several_sources",
     "identify",
@@ -215,6 +216,11 @@ def sign_in_part(key: object) -> str | None:
 def is_claims_source(key: object) -> bool:
     """Return whether session data holds claims or tokens of a sign-in under `key`."""
     return key in _SOURCES or key == conf.CLAIMS_KEY
+
+
+def begins_sign_in(key: str) -> bool:
+    """Return whether a value under `key` can say that another person signs in."""
+    return key == AUTH_USER_ID or is_claims_source(key)
 
 
 def older_claims(

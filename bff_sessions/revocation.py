@@ -29,7 +29,7 @@ def revoke_sessions(filter: UserSessionsFilter) -> int:
     Sends `bff_sessions.signals.sessions_revoked` if there was one.
     """
     store = get_store()
-    ended = bans.delete_user_sessions(filter, on_ending=hook_for(Ending.REVOKED))
+    ended = _distinct(bans.delete_user_sessions(filter, on_ending=hook_for(Ending.REVOKED)))
     if ended:
         sessions_revoked.send_robust(type(store), sessions=ended)
     return len(ended)
@@ -39,7 +39,8 @@ def revoke_sessions(filter: UserSessionsFilter) -> int:
 async def arevoke_sessions(filter: UserSessionsFilter) -> int:
     """See revoke_sessions()."""
     store = get_store()
-    ended = await bans.adelete_user_sessions(filter, on_ending=hook_for(Ending.REVOKED))
+    hook = hook_for(Ending.REVOKED)
+    ended = _distinct(await bans.adelete_user_sessions(filter, on_ending=hook))
     if ended:
         await sessions_revoked.asend_robust(type(store), sessions=ended)
     return len(ended)
@@ -107,3 +108,8 @@ async def areplace_session(session: UserSession) -> bool:
             type(get_store()), sessions=[DeletedSession.of(session)]
         )
     return ended
+
+
+def _distinct(ended: list[DeletedSession]) -> list[DeletedSession]:
+    """Return each sign-in once: a session that moves may stand under both keys for a moment."""
+    return list({session.sign_in_id: session for session in ended}.values())

@@ -1,7 +1,9 @@
 import asyncio
+import gc
 import logging
 import pickle
 import threading
+import weakref
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from unittest import mock
@@ -1178,3 +1180,22 @@ def test_statements_of_what_the_store_holds(statements, calls):
         calls.get_user_session(session)
     with statements(0):
         calls.get_user_session(session)
+
+
+# Its end in memory
+
+
+@pytest.mark.django_db(transaction=True)
+def test_session_is_freed_without_the_garbage_collector(calls):
+    session = calls.start(cart=[1])
+    loaded = SessionStore(session.session_key)
+    loaded["cart"] = [2]
+    loaded.save()
+    loaded.cycle_key()
+    held = [weakref.ref(loaded), weakref.ref(loaded._stored)]
+    gc.disable()
+    try:
+        del loaded
+        assert [ref() for ref in held] == [None, None]
+    finally:
+        gc.enable()

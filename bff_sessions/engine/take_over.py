@@ -21,7 +21,6 @@ from django.contrib.sessions.base_session import AbstractBaseSession
 from django.core import signing
 from django.core.exceptions import ImproperlyConfigured
 from django.db import router, transaction
-from django.views.decorators.debug import sensitive_variables
 
 from bff_sessions import bans, conf
 from bff_sessions.contract import UserSession
@@ -34,6 +33,8 @@ from bff_sessions.retrying import retry
 from bff_sessions.stores import database_of_store, get_store
 
 __all__ = ["HasEnded", "NotMoved", "OldEngine", "atake_over", "take_over"]
+
+# Callers hide these frames: the steps of the engine, and import_sessions.
 
 logger = logging.getLogger("bff_sessions.take_over")
 
@@ -75,7 +76,6 @@ class OldEngine:
             )
         self._rows = self.model._base_manager.using(self.using)
 
-    @sensitive_variables()
     def get(self, session_key: str) -> AbstractBaseSession | None:
         old: AbstractBaseSession | None = retry(
             self.using, self._rows.filter(session_key=session_key).first
@@ -93,7 +93,6 @@ class OldEngine:
             yield batch
             last = batch[-1].session_key
 
-    @sensitive_variables()
     def to_row(self, old: AbstractBaseSession) -> UserSession:
         """`old` as it will be here: under its key, with its data, until its end.
 
@@ -122,7 +121,6 @@ class OldEngine:
         key = store_key(conf.PARTITION, old.session_key)
         return compose(key, plain, identity, None, now=now, expires=expires)
 
-    @sensitive_variables()
     def move(self, pairs: Sequence[tuple[AbstractBaseSession, UserSession]]) -> int:
         """Move those that are there as they are at hand, all in one transaction.
 
@@ -165,14 +163,12 @@ class OldEngine:
         """Return the store keys of those that must not move here."""
         return bans.banned(rows, self.using)
 
-    @sensitive_variables()
     def _delete(self, old: AbstractBaseSession) -> bool:
         """Delete `old` if it is there as it is at hand."""
         same = {"session_key": old.session_key, "session_data": old.session_data}
         return bool(self._rows.filter(**same).delete()[0])
 
 
-@sensitive_variables()
 def take_over(session_key: str) -> None:
     """Move the session here if the engine of BFF_SESSIONS["TAKE_OVER"] has it.
 
@@ -191,7 +187,6 @@ def take_over(session_key: str) -> None:
         logger.warning("A session of the engine of before was not moved: %s.", reason)
 
 
-@sensitive_variables()
 async def atake_over(session_key: str) -> None:
     """See take_over()."""
     await sync_to_async(take_over)(session_key)
