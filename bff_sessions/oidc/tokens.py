@@ -20,7 +20,7 @@ from bff_sessions.id_tokens import ID_TOKEN, read_claims
 from bff_sessions.identity import identify
 from bff_sessions.oidc import lasuite
 from bff_sessions.oidc.reports import report_once
-from bff_sessions.protection import unprotect
+from bff_sessions.protection import open_sealed
 from bff_sessions.secret import hidden_frames
 
 __all__ = ["Tokens", "keep_tokens", "read_tokens", "tokens_of"]
@@ -224,7 +224,7 @@ def tokens_of(session: DeletedSession) -> Tokens | None:
         TicketUnreadable: if its ticket does not open.
         ImproperlyConfigured: as read_tokens(). And whatever the function raises.
     """
-    plain = unprotect(
-        session.ticket, key=session.key, partition=session.partition, bound=session.bound
+    plain = open_sealed(
+        session.ticket, bound_to=(session.key, session.partition, *session.bound), purpose="ticket"
     )
     return read_tokens(import_string(settings.SESSION_SERIALIZER)().loads(plain))
