@@ -31,8 +31,9 @@ __all__ = ["is_current", "next_session_keys", "open_sealed", "seal", "store_key"
 
 Purpose: TypeAlias = Literal["ticket", "cache entry", "token revocation"]
 """What sealed data is for. Data of one purpose does not open for another."""
-Binding: TypeAlias = tuple[str, *tuple[str | int | None, ...]]
-"""Values that must be the same when sealed data is opened. The first one is unique to the data."""
+Binding: TypeAlias = Sequence[str | int | None]
+"""Values that must be the same when sealed data is opened. The first one names the data: an
+encryption key of its own is derived for it."""
 
 _FORMAT: Final = b"\x02"
 _KEY_ID_SIZE: Final = 8
@@ -84,7 +85,7 @@ def seal(data: bytes, *, bound_to: Binding, purpose: Purpose) -> bytes:
     newest = _encryption_keys()[0]
     nonce = os.urandom(_NONCE_SIZE)
     associated = _associated(newest.header, bound_to)
-    cipher = _cipher(newest.secrets[purpose], bound_to[0])
+    cipher = _cipher(newest.secrets[purpose], str(bound_to[0]))
     return newest.header + nonce + cipher.encrypt(nonce, data, associated)
 
 
@@ -101,7 +102,7 @@ def open_sealed(sealed: bytes, *, bound_to: Binding, purpose: Purpose) -> bytes:
     for key in _encryption_keys():
         if key.header == header:
             associated = _associated(header, bound_to)
-            cipher = _cipher(key.secrets[purpose], bound_to[0])
+            cipher = _cipher(key.secrets[purpose], str(bound_to[0]))
             try:
                 return cipher.decrypt(nonce, sealed[_DATA:], associated)
             except InvalidTag:

@@ -23,9 +23,8 @@ logger = logging.getLogger("django.security.SuspiciousSession")
 def open_ticket(row: UserSession, serializer: Serializer) -> tuple[bytes, dict[str, Any]] | None:
     """Return the data of `row`, serialized and as a dictionary; log and return None on failure."""
     try:
-        plain = open_sealed(
-            row.ticket, bound_to=(row.key, row.partition, *row.bound), purpose="ticket"
-        )
+        bound_to = (row.key, row.partition, *row.bound)
+        plain = open_sealed(row.ticket, bound_to=bound_to, purpose="ticket")
         try:
             data = serializer.loads(plain)
         except Exception as error:

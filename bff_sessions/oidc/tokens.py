@@ -224,7 +224,6 @@ def tokens_of(session: DeletedSession) -> Tokens | None:
         TicketUnreadable: if its ticket does not open.
         ImproperlyConfigured: as read_tokens(). And whatever the function raises.
     """
-    plain = open_sealed(
-        session.ticket, bound_to=(session.key, session.partition, *session.bound), purpose="ticket"
-    )
+    bound_to = (session.key, session.partition, *session.bound)
+    plain = open_sealed(session.ticket, bound_to=bound_to, purpose="ticket")
     return read_tokens(import_string(settings.SESSION_SERIALIZER)().loads(plain))

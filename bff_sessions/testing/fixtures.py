@@ -34,12 +34,8 @@ def make_session(**fields: Any) -> UserSession:
 
 def sealed(session: UserSession, data: bytes) -> UserSession:
     """Return `session` with a ticket that holds `data` and opens."""
-    return replace(
-        session,
-        ticket=seal(
-            data, bound_to=(session.key, session.partition, *session.bound), purpose="ticket"
-        ),
-    )
+    bound_to = (session.key, session.partition, *session.bound)
+    return replace(session, ticket=seal(data, bound_to=bound_to, purpose="ticket"))
 
 
 def altered(session: UserSession, **fields: Any) -> UserSession:
@@ -50,9 +46,8 @@ def altered(session: UserSession, **fields: Any) -> UserSession:
     Raises:
         TicketUnreadable: if the ticket of `session` does not open.
     """
-    data = open_sealed(
-        session.ticket, bound_to=(session.key, session.partition, *session.bound), purpose="ticket"
-    )
+    bound_to = (session.key, session.partition, *session.bound)
+    data = open_sealed(session.ticket, bound_to=bound_to, purpose="ticket")
     return sealed(replace(session, **fields), data)
 
 

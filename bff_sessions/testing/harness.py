@@ -146,11 +146,8 @@ class StoreTests(_Mixin):
     def check_opens(self, session: UserSession | DeletedSession | None) -> None:
         """Fail unless the ticket of `session`, which the store returned, opens."""
         assert session is not None
-        data = open_sealed(
-            session.ticket,
-            bound_to=(session.key, session.partition, *session.bound),
-            purpose="ticket",
-        )
+        bound_to = (session.key, session.partition, *session.bound)
+        data = open_sealed(session.ticket, bound_to=bound_to, purpose="ticket")
         self.assertEqual(data, b"the data")
 
     def was_left(self, session: UserSession) -> bool:
