@@ -7,7 +7,7 @@ old session that matches the ban may move here while TAKE_OVER is set.
 
 A take-over and a delete that concern the same session ID, subject or user lock the same row. If the
 take-over has the lock first, its session is committed before the delete looks for sessions.
-Otherwise the take-over finds the ban. Both look in a separate statement after they have the lock, as
+Otherwise the take-over finds the ban. Both look in a separate statement once they have the lock, as
 READ COMMITTED requires.
 """
 

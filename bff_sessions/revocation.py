@@ -18,7 +18,7 @@ __all__ = [
     "revoke_sessions",
 ]
 
-# These functions use send_robust(), because the sessions have already ended. A receiver's fault must
+# The functions use send_robust(), because the sessions have already ended. A receiver's fault must
 # not look like a failed revocation, nor stop other receivers. Django logs the fault.
 
 

@@ -62,7 +62,7 @@ class Rule:
     accepts: Callable[[Any], bool] = field(repr=False)
     """Return whether a value keeps the rule."""
     is_secret: bool = False
-    """Whether values must not be shown."""
+    """True if values must not be shown."""
 
     def check(self, place: str, value: object) -> None:
         """Check that `value` keeps the rule.
