@@ -369,7 +369,7 @@ def test_a_batch_takes_few_statements(django_assert_max_num_queries):
 def test_it_says_in_one_line_what_was_done(count):
     SessionFactory.create_batch(count, expired=True)
     noun = "session" if count == 1 else "sessions"
-    assert cleanup() == f"{count} expired {noun} removed.\n"
+    assert cleanup() == f"{count} expired {noun} deleted.\n"
 
 
 @pytest.mark.django_db
