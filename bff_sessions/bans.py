@@ -2,13 +2,13 @@
 
 While BFF_SESSIONS["TAKE_OVER"] is set, the old table may hold more sessions of the same person, and
 copies of a session that has moved here. No revocation finds them there, because the old table does
-not say whose they are. Each delete of this module therefore writes a ban in its own transaction: no
-old session that matches may move here until TAKE_OVER is taken out.
+not name the subject. Each delete of this module therefore writes a ban in its own transaction. No
+old session that matches the ban may move here while TAKE_OVER is set.
 
 A take-over and a delete that concern the same session ID, subject or user lock the same row. If the
 take-over has the lock first, its session is committed before the delete looks for sessions.
-Otherwise the take-over finds the ban. Each of them looks in a statement of its own once it has the
-lock, as READ COMMITTED requires.
+Otherwise the take-over finds the ban. Both look in a separate statement once they have the lock, as
+READ COMMITTED requires.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ __all__ = [
     "moved_session_id",
 ]
 
-# Begins the session ID of a session that has moved here without one of a provider's.
+# Begins the session ID of a session that moved here and had no session ID from a provider.
 _MOVED: Final = "moved-"
 # The most selective first.
 _NAMES: Final = ("session_id", "subject_id", "user_id")
@@ -62,7 +62,7 @@ _NAMES: Final = ("session_id", "subject_id", "user_id")
 def delete_user_sessions(
     filter: UserSessionsFilter, *, on_ending: OnEnding | None = None
 ) -> list[DeletedSession]:
-    """Call the store's verb, and ban what matches from moving here."""
+    """Call the store's verb, and ban old sessions that match from moving here."""
     store = get_store()
     using = _using(store)
     if using is None:
@@ -78,14 +78,14 @@ def delete_user_sessions(
             _write(using, [copies])
             deleted = store.delete_user_sessions(filter, on_ending=on_ending)
             if copies.session_id is not None:
-                # Old copies of these may have no session ID, and so do not match by it.
+                # Old copies of these sessions may have no session ID, so ban them by subject.
                 others = {_of_copies(UserSessionsFilter.of_session(session)) for session in deleted}
                 _write(using, [other for other in others if other.session_id is None])
         return deleted
 
     def add_doubtful(found: list[DeletedSession]) -> list[DeletedSession]:
-        # A transaction is done as a whole or not at all: one of those in doubt was not if a later
-        # one finds a session of it again.
+        # A transaction in doubt was rolled back as a whole if a later one finds one of its
+        # sessions again.
         done: list[list[DeletedSession]] = []
         for batch in (*tries, found):
             again = {session.sign_in_id for session in batch}
@@ -112,7 +112,7 @@ def delete_user_session(
     """Call the store's verb, and ban copies of the session from moving here.
 
     Args:
-        session: the session as the caller knows it, if the store may not have it any more.
+        session: the session as the caller loaded it, if another request may have moved it since.
     """
     store = get_store()
     using = _using(store)
@@ -141,7 +141,7 @@ async def adelete_user_session(
 
 
 def ban(filter: UserSessionsFilter) -> None:
-    """Ban what matches from moving here, and delete nothing."""
+    """Ban old sessions that match from moving here, without deleting any session."""
     using = _using(get_store())
     if using is None:
         return
@@ -162,14 +162,13 @@ async def aban(filter: UserSessionsFilter) -> None:
 def moved_session_id() -> str:
     """Return a random session ID for a session that moves here without one.
 
-    It says that the session may have copies in the old table, and that they are to be found by
-    their subject only.
+    It marks a session that may have copies in the old table. Only their subject identifies them.
     """
     return _MOVED + secrets.token_hex(16)
 
 
 def lock(sessions: Iterable[UserSession], using: str) -> None:
-    """Let those wait who are about to ban `sessions`, until the transaction around this ends."""
+    """Make other transactions wait that want to ban `sessions`, until this transaction ends."""
     texts = {(name, text) for session in sessions for name, text in _texts(session).items()}
     names = {_lock_name(name, text) for name, text in texts}
     _rows(using).lock(names, partition=conf.PARTITION)
@@ -197,7 +196,7 @@ def _delete_and_ban(
         deleted = False
         with transaction.atomic(using=using):
             known = session or store.get_user_session(key)
-            # Nothing says whose an anonymous session is.
+            # An anonymous session has no subject that a ban could name.
             if known is not None and known.subject_id is not None:
                 _write(using, [_of_copies(UserSessionsFilter.of_session(known))])
             deleted = store.delete_user_session(key, on_ending=on_ending)
@@ -215,9 +214,9 @@ def _delete_and_ban(
 def _end_where_it_is(
     store: UserSessionStore, session: UserSession, on_ending: OnEnding | None
 ) -> None:
-    """Delete `session` if it has moved to another key before it could be deleted.
+    """Delete `session` if it moved to another store key before it could be deleted.
 
-    A delete in doubt counts as done, so that its caller looks no further.
+    The callers of a delete treat one in doubt as done, so they do not look for the session again.
     """
     if session.session_id is None:  # No filter names an anonymous session.
         return
@@ -227,13 +226,13 @@ def _end_where_it_is(
 
 
 def _using(store: UserSessionStore) -> str | None:
-    """Return the database of bans; None where nothing moves here."""
+    """Return the alias of the database of bans; None if no sessions move here."""
     transactions = store.get_ability(UserSessionStoreTransactions)
     return None if conf.TAKE_OVER is None or transactions is None else transactions.using
 
 
 def _rows(using: str) -> TakeOverBanQuerySet:
-    # Here, as the package is imported before there are models.
+    # Imported here, because this module is imported before models can be.
     from bff_sessions.models import TakeOverBan
 
     return TakeOverBan.objects.using(using)
@@ -244,16 +243,16 @@ def _write(using: str, filters: Iterable[UserSessionsFilter]) -> None:
     for filter in filters:
         texts = _texts(filter)
         digest = _digest(texts, filter.issuer, filter.partition)
-        # Any of its texts would do: whatever matches has them all.
+        # One text is enough for the lock: each session that matches has all of them.
         bans[digest] = _lock_name(*next(iter(texts.items())))
     _rows(using).ban(bans, partition=conf.PARTITION)
 
 
 def _of_copies(filter: UserSessionsFilter) -> UserSessionsFilter:
-    """Return what old copies of the sessions that match are found by.
+    """Return the filter that matches old copies of the sessions that `filter` matches.
 
-    Where the provider gave no session ID, nothing tells the copies of a session from other old
-    sessions of the same person: all of them are meant.
+    Without a session ID from the provider, copies of a session look like other old sessions of
+    the same person. The filter then matches all of them.
     """
     is_moved = filter.session_id is not None and filter.session_id.startswith(_MOVED)
     if is_moved and (filter.subject_id is not None or filter.user_id is not None):
@@ -262,7 +261,7 @@ def _of_copies(filter: UserSessionsFilter) -> UserSessionsFilter:
 
 
 def _texts(record: UserSession | UserSessionsFilter) -> dict[str, str]:
-    """Return what `record` names a session by."""
+    """Return the session ID, subject and user in `record`, without those that are None."""
     texts = {name: getattr(record, name) for name in _NAMES}
     return {name: text for name, text in texts.items() if text is not None}
 
@@ -278,19 +277,19 @@ def _matching(session: UserSession) -> Iterator[str]:
 
 
 def _lock_name(name: str, text: str) -> str:
-    # A few digits, which some share: so there are never more than 65,536 locks.
+    # Four hexadecimal digits bound the number of rows. Two names may share a lock.
     return _hash("lock", name, text)[:4]
 
 
 def _digest(
     texts: Mapping[str, str], issuer: str | AnyType | None, partition: str | AnyType
 ) -> str:
-    """Return what stands for a filter."""
-    # In a list of its own, None is a value and not the lack of one.
+    """Return the digest under which the ban of a filter is stored."""
+    # A list around the value distinguishes None from ANY.
     wanted = [None if value is ANY else [value] for value in (issuer, partition)]
     return _hash("ban", *[texts.get(name) for name in _NAMES], *wanted)
 
 
 def _hash(*parts: object) -> str:
-    # Whom a ban is about is kept as digests, as in Logout.
+    # A ban stores digests instead of the names themselves, as Logout does.
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()

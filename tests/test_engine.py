@@ -1112,11 +1112,11 @@ def test_a_merge_neither_overwrites_nor_copies_what_does_not_open_any_more(any_s
 
 @pytest.mark.parametrize("plain", [b"\x80\x04 not JSON", b"[1, 2]"])
 def test_data_of_another_serializer_is_unreadable(any_store, calls, caplog, plain):
-    from bff_sessions.protection import protect
+    from bff_sessions.protection import seal
 
     session = calls.start(a=1)
     row = row_of(session)
-    ticket = protect(plain, key=row.key, partition=row.partition)
+    ticket = seal(plain, bound_to=(row.key, row.partition, *row.bound), purpose="ticket")
     get_store().update_user_session(row.key, UserSessionUpdate.of(replace(row, ticket=ticket)))
     assert dict(calls.items(SessionStore(session.session_key))) == {}
     assert len(caplog.records) == 1

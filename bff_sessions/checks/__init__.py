@@ -22,7 +22,7 @@ def check_all(**kwargs: Any) -> Iterator[CheckMessage]:
     if not apps.is_installed("bff_sessions"):
         yield _NOT_INSTALLED()
         return
-    # Here, because these modules need models: the package may be imported before there are any.
+    # Imported here, because these modules need models, and the package is imported before models.
     from bff_sessions.checks import (
         abilities,
         adapters,
