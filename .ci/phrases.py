@@ -17,16 +17,11 @@ EVERYTHING += ["SECURITY.md", "sample_project", "benchmarks"]
 LATER = [
     "README.md",
     "SECURITY.md",
-    "bff_sessions/contract",
     "bff_sessions/engine/",
-    "bff_sessions/equality.py",
     "bff_sessions/jws.py",
-    "bff_sessions/models.py",
     "bff_sessions/oidc/",
     "bff_sessions/protection.py",
     "bff_sessions/rules.py",
-    "bff_sessions/stores/",
-    "bff_sessions/testing",
     "bff_sessions/views/",
 ]
 SUFFIXES = {".py", ".md", ".html", ".js"}

@@ -240,7 +240,7 @@ def test_what_is_left_there_is_told_with_its_reason():
     moved = old_session(a=2)
     assert import_sessions() == (
         "1 session moved. Left there: 1 expired, 1 not signed with SECRET_KEY or one of "
-        "SECRET_KEY_FALLBACKS, 1 its key is taken here."
+        "SECRET_KEY_FALLBACKS, 1 its key is taken in the store."
     )
     assert OldSession.objects.count() == 3
     assert SessionStore(moved)["a"] == 2
@@ -295,7 +295,7 @@ def test_a_key_that_no_cookie_holds_here_leaves_the_session_there():
     session._session_key = "no\tkey of ours"
     session.save(must_create=True)
     assert import_sessions() == (
-        "0 sessions moved. Left there: 1 its key is not one that a cookie can hold."
+        "0 sessions moved. Left there: 1 its session key cannot stand in a cookie."
     )
 
 
@@ -323,7 +323,7 @@ def test_without_such_an_engine_the_command_says_so(db):
         "django.contrib.sessions.backends.file",
         "bff_sessions.engine",
     ):
-        with pytest.raises(CommandError, match="no session engine with a table"):
+        with pytest.raises(CommandError, match="is not a session engine with a table"):
             import_sessions("--from", engine)
 
 
@@ -356,7 +356,7 @@ def test_django_s_own_engine_is_right(taking_over):
 
 def test_tables_must_be_in_one_database(settings):
     settings.BFF_SESSIONS = {"STORE": MEMORY}
-    with pytest.raises(ImproperlyConfigured, match="not in the database of the store"):
+    with pytest.raises(ImproperlyConfigured, match="must be in the database of the store"):
         OldEngine(OLD)
     for store in (ORM, CACHED):
         settings.BFF_SESSIONS = {"STORE": store}

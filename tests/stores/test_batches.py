@@ -4,8 +4,8 @@ from random import uniform
 
 import pytest
 
-from bff_sessions.contract import batches
-from bff_sessions.contract.batches import EXCLUSIVE, SHARED, Pace, delete_in_batches
+from bff_sessions.contract import pacing as batches
+from bff_sessions.contract.pacing import EXCLUSIVE, SHARED, Pace, delete_in_batches
 
 
 class Clock:

@@ -14,7 +14,7 @@ from bff_sessions.stores.cached.entries import (
     open_entry,
     seal_entry,
 )
-from bff_sessions.stores.cached.marks import Marks, is_closed
+from bff_sessions.stores.cached.invalidation import Marks, is_closed
 
 __all__ = ["Reader"]
 

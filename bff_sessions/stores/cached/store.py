@@ -26,11 +26,11 @@ from bff_sessions.contract import (
     UserSessionUpdate,
     iterate_user_sessions,
 )
-from bff_sessions.contract.batches import Pace
+from bff_sessions.contract.pacing import Pace
 from bff_sessions.rules import SettingInvalid
 from bff_sessions.stores import load_store_class
 from bff_sessions.stores.cached.backend import Cache
-from bff_sessions.stores.cached.marks import Marks
+from bff_sessions.stores.cached.invalidation import Marks
 from bff_sessions.stores.cached.reading import Reader
 from bff_sessions.stores.cached.writing import Writer
 

@@ -11,7 +11,7 @@ from bff_sessions.contract import UserSessionStore
 from bff_sessions.exceptions import SessionChanged, SessionMissing
 from bff_sessions.stores.cached.backend import Cache, logger
 from bff_sessions.stores.cached.entries import entry_name
-from bff_sessions.stores.cached.marks import Marks
+from bff_sessions.stores.cached.invalidation import Marks
 
 __all__ = ["Writer"]
 

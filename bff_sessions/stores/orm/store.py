@@ -33,7 +33,7 @@ from bff_sessions.contract import (
     UserSessionStoreTransactions,
     UserSessionUpdate,
 )
-from bff_sessions.contract.batches import EXCLUSIVE, SHARED, Pace
+from bff_sessions.contract.pacing import EXCLUSIVE, SHARED, Pace
 from bff_sessions.exceptions import SessionChanged, SessionExists, SessionMissing
 from bff_sessions.retrying import leave_doubt, retry
 from bff_sessions.stores.orm.expired import ExpiredRows, are_left, locks_indexes

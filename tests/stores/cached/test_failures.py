@@ -9,7 +9,7 @@ from django.core.cache.backends.db import DatabaseCache
 from django.core.cache.backends.locmem import LocMemCache
 
 from bff_sessions.stores.cached import CachedUserSessionStore
-from bff_sessions.stores.cached import marks as marks_module
+from bff_sessions.stores.cached import invalidation
 from bff_sessions.stores.cached.backend import Cache
 from bff_sessions.testing import make_session
 from tests.stores.cached.support import (
@@ -78,7 +78,7 @@ def test_marks_are_not_written_when_it_is_of_no_use_any_more(ours, warm, cache, 
 
 
 def test_what_is_owed_to_the_cache_is_bounded(ours, inner, monkeypatch):
-    monkeypatch.setattr(marks_module, "_MAX_OWED", 3)
+    monkeypatch.setattr(invalidation, "_MAX_OWED", 3)
     sessions = [make_session() for _ in range(5)]
     for session in sessions:
         inner.create_user_session(session)
