@@ -12,8 +12,8 @@ from typing import Final
 
 from asgiref.sync import sync_to_async
 
-from bff_sessions.contract.pacing import EXCLUSIVE, MAX_BATCH_SIZE, Pace, delete_in_batches
 from bff_sessions.contract.filters import ANY, AnyType
+from bff_sessions.contract.pacing import EXCLUSIVE, MAX_BATCH_SIZE, Pace, delete_in_batches
 from bff_sessions.contract.sessions import DeletedSession, OnEnding
 
 __all__ = ["Detail", "ExpiredBatch", "UserSessionStoreCleanup"]

@@ -17,7 +17,7 @@ __all__ = ["UserSessionStoreDevicesTests"]
 
 
 class UserSessionStoreDevicesTests(StoreTests):
-    """For a store that stores which browser used a session."""
+    """For a store that records which browser used a session."""
 
     def test_a_device_is_stored_beside_the_session(self) -> None:
         session = self.create(expires=None)
@@ -28,7 +28,7 @@ class UserSessionStoreDevicesTests(StoreTests):
             session, user_agent=device.user_agent, address=device.address, last_seen=first
         )
         self.assertEqual(self.store.get_user_session(session.key), expected)
-        # Somebody else was quicker.
+        # Another request has recorded a use since last_seen was read.
         self.assertIs(self.store.note_device(session.key, seen=second), False)
         self.assertEqual(self.store.get_user_session(session.key), expected)
         self.assertIs(self.store.note_device(session.key, seen=second, if_seen=first), True)
@@ -60,7 +60,7 @@ class UserSessionStoreDevicesTests(StoreTests):
             self.assertIs(self.store.note_device(key, seen=now, device=Device()), False)
         self.assertEqual(self.store.get_user_session(session.key), session)
 
-    def test_a_ticket_opens_after_a_device_was_noted(self) -> None:
+    def test_a_ticket_opens_after_a_device_was_recorded(self) -> None:
         session = self.create_sealed()
         device = Device(user_agent="Firefox", address="192.0.2.0/24")
         self.store.note_device(session.key, seen=ago(5), device=device)

@@ -1,4 +1,4 @@
-"""Tests of lists in pages."""
+"""Tests of pages."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ class PageTests(StoreTests):
             self.store.delete_user_sessions(UserSessionsFilter(subject_id="alice"))
 
     def _walk_and_change(self, chance: random.Random) -> None:
-        # Few moments, so that several sessions have the same.
+        # Few moments, so that several sessions share one.
         moments = [ago(age) for age in (10, 20, 30)]
         keys: dict[str | None, str] = {}
 

@@ -5,8 +5,7 @@ from unittest import mock
 import pytest
 from django.core.cache import caches
 
-from bff_sessions.stores.cached import CachedUserSessionStore, backend, reading
-from bff_sessions.stores.cached import invalidation
+from bff_sessions.stores.cached import CachedUserSessionStore, backend, invalidation, reading
 from bff_sessions.stores.memory import InMemoryUserSessionStore
 from bff_sessions.stores.orm import OrmUserSessionStore
 from bff_sessions.testing import make_session

@@ -8,8 +8,7 @@ from django.core.cache import caches
 from django.core.cache.backends.db import DatabaseCache
 from django.core.cache.backends.locmem import LocMemCache
 
-from bff_sessions.stores.cached import CachedUserSessionStore
-from bff_sessions.stores.cached import invalidation
+from bff_sessions.stores.cached import CachedUserSessionStore, invalidation
 from bff_sessions.stores.cached.backend import Cache
 from bff_sessions.testing import make_session
 from tests.stores.cached.support import (
