@@ -127,7 +127,7 @@ class UserSession(_SavedFields):
         return self.expires is not None and self.expires <= now
 
     def moving(self, now: datetime) -> UserSession:
-        """Return the session to store under the old key while it moves to another one."""
+        """Return the session to store under either key while it moves from one to the other."""
         return replace(self, ticket=MOVED + self.ticket, expires=now + _MOVE)
 
 

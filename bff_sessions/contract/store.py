@@ -205,16 +205,18 @@ class UserSessionStore(ABC):
     def rekey_user_session(self, key: str, session: UserSession, *, if_version: int) -> int:
         """Move the session from `key` to ``session.key`` and write it. Return the new version.
 
-        Afterwards no session has the old key. The default takes three steps:
+        Afterwards no session has the old key. The default takes four steps:
 
         1. A conditional update makes the old session one that `is_moved` and soon expires.
            From then on no request reads or saves it.
-        2. It creates the new session.
+        2. It creates the new session, which also `is_moved`.
         3. It deletes the old one. If that finds nothing, the session was revoked meanwhile, and
            the new one is deleted, too.
+        4. An update of the new session makes it live. If that finds nothing, the session was
+           revoked meanwhile.
 
-        If the second step fails, the default restores the old session. A crash in between signs
-        the user out, and never leaves two live sessions.
+        If the second step fails, the default restores the old session. A crash between two steps
+        signs the user out. It never leaves two live sessions, nor one that was revoked.
 
         Args:
             key: the old key.
@@ -231,11 +233,13 @@ class UserSessionStore(ABC):
             raise SessionMissing
         if old.version != if_version:
             raise SessionChanged
-        moving = UserSessionUpdate.of(old.moving(datetime.now(UTC)))
-        version = self.update_user_session(key, moving, if_version=if_version)
-        noted = {name: getattr(old, name) for name in DEVICE}
+        now = datetime.now(UTC)
+        version = self.update_user_session(
+            key, UserSessionUpdate.of(old.moving(now)), if_version=if_version
+        )
+        recorded = {name: getattr(old, name) for name in DEVICE}
         try:
-            self.create_user_session(replace(session, version=version, **noted))
+            self.create_user_session(replace(session.moving(now), version=if_version, **recorded))
         except BaseException as error:
             if not isinstance(error, SessionExists):
                 # The new session may exist despite the error: of the two, only one may live.
@@ -246,7 +250,7 @@ class UserSessionStore(ABC):
         if not self.delete_user_session(key):
             self.delete_user_session(session.key)
             raise SessionMissing
-        return version
+        return self.update_user_session(session.key, UserSessionUpdate.of(session))
 
     async def arekey_user_session(self, key: str, session: UserSession, *, if_version: int) -> int:
         """See rekey_user_session()."""
