@@ -59,6 +59,8 @@ class PageTests(StoreTests):
         mine, other = self.create(user_id="7"), self.create(issuer=None)
         self.create(expires=ago(1))
         self.create(subject_id="bob")
+        elsewhere = self.create(partition="elsewhere", subject_id="carol")
+        self.create(subject_id="carol")
         for criteria, expected in (
             ({"subject_id": "alice"}, {mine.key, other.key}),
             ({"subject_id": "alice", "exclude_key": mine.key}, {other.key}),
@@ -66,6 +68,7 @@ class PageTests(StoreTests):
             ({"user_id": "7"}, {mine.key}),
             ({"session_id": mine.session_id}, {mine.key}),
             ({"subject_id": "Alice"}, set()),
+            ({"subject_id": "carol", "partition": "elsewhere"}, {elsewhere.key}),
         ):
             with self.subTest(criteria=criteria):
                 found = [session.key for session in self.listed(1, **criteria)]

@@ -219,6 +219,21 @@ class VerbTests(StoreTests):
         self.assertEqual(len(self.found(user_id="7")), 3)
         self.assertEqual(len(self.found(session_id="1")), 2)
 
+    def test_criteria_of_a_delete_are_combined(self) -> None:
+        first, second = self.create(session_id="1"), self.create(session_id="2", user_id="7")
+        other = self.create(subject_id="bob", session_id="1", user_id="7")
+        for criteria, expected in (
+            ({"subject_id": "alice", "session_id": "1", "user_id": "7"}, None),
+            ({"subject_id": "Alice"}, None),
+            ({"session_id": "1", "user_id": "7"}, other),
+            ({"subject_id": "alice", "user_id": "7"}, second),
+            ({"subject_id": "alice", "session_id": "1"}, first),
+        ):
+            with self.subTest(criteria=criteria):
+                deleted = self.store.delete_user_sessions(UserSessionsFilter(**criteria))
+                keys = [session.key for session in deleted]
+                self.assertEqual(keys, [] if expected is None else [expected.key])
+
     def test_matching_is_exact(self) -> None:
         texts = [
             "alice",
