@@ -74,6 +74,19 @@ class PageTests(StoreTests):
                 found = [session.key for session in self.listed(1, **criteria)]
                 self.assertEqual(sorted(found), sorted(expected))
 
+    def test_session_that_moves_keeps_its_place(self) -> None:
+        created = ago(10)
+        for _ in range(4):
+            self.create(created=created)
+        order = [session.session_id for session in self.listed()]
+        pages = self.pages(limit=1)
+        seen = [session.session_id for session in next(pages).sessions]
+        for session in self.store.get_user_sessions(UserSessionsFilter(subject_id="alice")):
+            moved = replace(session, key=token_hex(32))
+            self.store.rekey_user_session(session.key, moved, if_version=session.version)
+        seen += [session.session_id for page in pages for session in page.sessions]
+        self.assertEqual(seen, order)
+
     def test_last_page_has_no_cursor(self) -> None:
         self.assertEqual(list(self.pages()), [UserSessionsPage(sessions=[], next_cursor=None)])
         for _ in range(4):
