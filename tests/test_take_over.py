@@ -186,16 +186,16 @@ def test_a_rollback_leaves_the_session_there(taking_over):
 @pytest.mark.django_db
 def test_what_was_saved_there_meanwhile_is_what_moves(taking_over, monkeypatch):
     key = old_session(a=1)
-    to_row = OldEngine.to_row
+    to_session = OldEngine.to_session
 
     def slow(self, old):
         monkeypatch.undo()
         other = OldStore(key)
         other["b"] = 2
         other.save()
-        return to_row(self, old)
+        return to_session(self, old)
 
-    monkeypatch.setattr(OldEngine, "to_row", slow)
+    monkeypatch.setattr(OldEngine, "to_session", slow)
     assert dict(SessionStore(key).items()) == {"a": 1, "b": 2}
 
 
@@ -302,14 +302,14 @@ def test_a_key_that_no_cookie_holds_here_leaves_the_session_there():
 @pytest.mark.django_db
 def test_what_another_run_moves_meanwhile_is_not_moved_twice(monkeypatch):
     old_session(a=1)
-    to_row = OldEngine.to_row
+    to_session = OldEngine.to_session
 
     def slow(self, old):
         monkeypatch.undo()
         assert import_sessions() == "1 session moved."
-        return to_row(self, old)
+        return to_session(self, old)
 
-    monkeypatch.setattr(OldEngine, "to_row", slow)
+    monkeypatch.setattr(OldEngine, "to_session", slow)
     assert import_sessions() == "0 sessions moved. Left there: 1 changed meanwhile."
     assert Session.objects.count() == 1
 

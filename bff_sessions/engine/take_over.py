@@ -98,7 +98,7 @@ class OldEngine:
             last = batch[-1].session_key
 
     @sensitive_variables()
-    def to_row(self, old: AbstractBaseSession) -> UserSession:
+    def to_session(self, old: AbstractBaseSession) -> UserSession:
         """Return the session for the store: the session key, data and expiry of `old`.
 
         Raises:
@@ -140,34 +140,34 @@ class OldEngine:
             NotMoved: if none moved, because one of them is banned or its key is taken.
         """
         store = get_store()
-        gone: list[UserSession] = []
+        moved: list[UserSession] = []
 
         def move() -> int:
-            nonlocal gone
-            gone = []
+            nonlocal moved
+            moved = []
             with transaction.atomic(using=self.using):
-                gone = [row for old, row in pairs if self._delete(old)]
-                bans.lock(gone, self.using)
-                if self.banned(gone):
+                moved = [session for old, session in pairs if self._delete(old)]
+                bans.lock(moved, self.using)
+                if self.banned(moved):
                     raise HasEnded("signed out")
-                for row in gone:
-                    store.create_user_session(row)
-            return len(gone)
+                for session in moved:
+                    store.create_user_session(session)
+            return len(moved)
 
         def count_moved() -> int | None:
             # One transaction moves all sessions, so looking for the first one is enough.
-            here = (store.get_user_session(row.key) for row in gone[:1])
-            is_moved = any(s is not None and s.sign_in_id == gone[0].sign_in_id for s in here)
-            return len(gone) if is_moved else None
+            here = (store.get_user_session(session.key) for session in moved[:1])
+            is_found = any(s is not None and s.sign_in_id == moved[0].sign_in_id for s in here)
+            return len(moved) if is_found else None
 
         try:
             return retry(self.using, move, own_result=count_moved)
         except SessionExists:
             raise NotMoved("its key is taken in the store") from None
 
-    def banned(self, rows: Iterable[UserSession]) -> set[str]:
-        """Return the store keys of those that must not move."""
-        return bans.banned(rows, self.using)
+    def banned(self, sessions: Iterable[UserSession]) -> set[str]:
+        """Return the store keys of the sessions that must not move."""
+        return bans.banned(sessions, self.using)
 
     @sensitive_variables()
     def _delete(self, old: AbstractBaseSession) -> bool:
@@ -186,7 +186,7 @@ def take_over(session_key: str) -> None:
     try:
         for _ in range(_MAX_TRIES):
             old = engine.get(session_key)
-            if old is None or engine.move([(old, engine.to_row(old))]):
+            if old is None or engine.move([(old, engine.to_session(old))]):
                 return
         raise NotMoved("other hosts kept changing it")
     except HasEnded:

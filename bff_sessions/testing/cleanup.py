@@ -47,10 +47,10 @@ class UserSessionStoreCleanupTests(StoreTests):
         expired = {self.create(expires=ago(age)).key for age in (1, 10, 100)}
         live = {self.create().key, self.create(expires=None).key}
         batches: list[list[str]] = []
-        removed = self.store.delete_expired_sessions(
+        number = self.store.delete_expired_sessions(
             batch_size=2, sleep=0, on_deleted=lambda batch: batches.append([s.key for s in batch])
         )
-        self.assertEqual(removed, 3)
+        self.assertEqual(number, 3)
         self.assertEqual([len(batch) for batch in batches], [2, 1])
         self.assertEqual({key for batch in batches for key in batch}, expired)
         self.assertEqual(self.found(subject_id="alice"), live)
@@ -84,10 +84,10 @@ class UserSessionStoreCleanupTests(StoreTests):
         for _ in range(3):
             self.create(expires=ago(1))
         batches: list[Any] = []
-        removed = self.store.delete_expired_sessions(
+        number = self.store.delete_expired_sessions(
             batch_size=1, on_deleted=batches.append, should_stop=lambda: len(batches) >= 2
         )
-        self.assertEqual(removed, 2)
+        self.assertEqual(number, 2)
         self.assertEqual(self.store.delete_expired_sessions(max_seconds=0), 0)
         self.assertEqual(self.store.delete_expired_sessions(), 1)
 
@@ -111,12 +111,12 @@ class UserSessionStoreCleanupTests(StoreTests):
         for _ in range(5):
             session = self.create(expires=ago(1))
             renewal = self.update_of(session, expires=None)
-            renewed, removed = self.race(
+            renewed, number = self.race(
                 functools.partial(self.store.update_user_session, session.key, renewal),
                 functools.partial(self.store.delete_expired_sessions, sleep=0),
             )
             if isinstance(renewed, SessionMissing):
                 self.assertIsNone(self.store.get_user_session(session.key))
             else:
-                self.assertEqual((renewed, removed), (2, 0))
+                self.assertEqual((renewed, number), (2, 0))
                 self.assertIsNotNone(self.store.get_user_session(session.key))

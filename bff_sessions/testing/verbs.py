@@ -263,15 +263,15 @@ class VerbTests(StoreTests):
     def test_the_same_subject_of_another_issuer_does_not_match(self) -> None:
         ours = self.create(issuer="https://a.example")
         theirs = self.create(issuer="https://b.example")
-        local = self.create(issuer=None)
-        everybody = {ours.key, theirs.key, local.key}
-        self.assertEqual(self.found(subject_id="alice"), everybody)
+        without = self.create(issuer=None)
+        all_keys = {ours.key, theirs.key, without.key}
+        self.assertEqual(self.found(subject_id="alice"), all_keys)
         self.assertEqual(self.found(subject_id="alice", issuer="https://a.example"), {ours.key})
-        self.assertEqual(self.found(subject_id="alice", issuer=None), {local.key})
+        self.assertEqual(self.found(subject_id="alice", issuer=None), {without.key})
         deleted = self.store.delete_user_sessions(
             UserSessionsFilter(subject_id="alice", issuer=None)
         )
-        self.assertEqual([session.key for session in deleted], [local.key])
+        self.assertEqual([session.key for session in deleted], [without.key])
         self.assertEqual(self.found(subject_id="alice"), {ours.key, theirs.key})
 
     def test_partitions_are_separate(self) -> None:

@@ -92,9 +92,9 @@ class ExpiredRows:
             with self._transaction():
                 locked = self._lock(chosen).values_list("id", flat=True)
                 # A subquery spares reading the rows. MySQL does not allow one on the same table.
-                removed = self._delete(list(locked) if locks_indexes(self._using) else locked)
-            if removed:
-                return removed
+                deleted = self._delete(list(locked) if locks_indexes(self._using) else locked)
+            if deleted:
+                return deleted
         return 0
 
     def _delete(self, ids: list[int] | QuerySet[Session, int]) -> int:

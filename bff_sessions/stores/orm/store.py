@@ -395,8 +395,8 @@ class OrmUserSessionStore(
         """Return `rows` as rows that a read locks until the transaction ends."""
         features = connections[self.using].features
         if not features.has_select_for_update:
-            # SQLite gives its one write lock to a statement that writes. After a read that could
-            # fail, so it comes first.
+            # SQLite gives its one write lock to a statement that writes. After a read, that could
+            # fail.
             self._rows().filter(id=0).update(version=0)
             return rows
         can_skip = skip_locked and features.has_select_for_update_skip_locked
