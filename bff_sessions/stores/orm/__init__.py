@@ -1,4 +1,4 @@
-"""Sessions in a database, through Django's ORM: the default store."""
+"""The default store: sessions in a database, through Django's ORM."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -9,8 +9,8 @@ __all__ = ["OrmUserSessionStore"]
 
 
 def __getattr__(name: str) -> Any:
-    # Not before it is used: `bff_sessions.models` imports the model from here, and the store has
-    # statements made of the model.
+    # `bff_sessions.models` imports the model from this package, and the store's module builds
+    # statements from the model. So the store is imported when it is first used.
     if name == "OrmUserSessionStore":
         from bff_sessions.stores.orm.store import OrmUserSessionStore
 
