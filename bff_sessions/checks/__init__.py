@@ -8,7 +8,7 @@ from typing import Any
 from django.apps import apps
 from django.core.checks import CheckMessage, Tags, register
 
-from bff_sessions.faults import Fault
+from bff_sessions.conf.faults import Fault
 
 __all__ = ["check_all", "check_cookie_prefixes", "check_databases", "check_deployment"]
 

@@ -3,7 +3,7 @@
 A session is in one place only: the row here is written and the row there is deleted in one
 transaction, so that what has been revoked here does not come back from there. Both tables are
 therefore in the same database. Of two requests that move the same session one wins, and the other
-finds it here. What a revocation bans stays there, see `bff_sessions.bans`.
+finds it here. What a revocation bans stays there, see `bff_sessions.revocation.bans`.
 """
 
 from __future__ import annotations
@@ -23,15 +23,16 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import router, transaction
 from django.views.decorators.debug import sensitive_variables
 
-from bff_sessions import bans, conf
+from bff_sessions import conf
 from bff_sessions.contract import UserSession
 from bff_sessions.engine import lifetimes
 from bff_sessions.engine.tickets import compose, is_session_key
 from bff_sessions.exceptions import SessionExists
 from bff_sessions.identity import identify
 from bff_sessions.protection import store_key
-from bff_sessions.retrying import retry
+from bff_sessions.revocation import bans
 from bff_sessions.stores import database_of_store, get_store
+from bff_sessions.stores.databases.retrying import retry
 
 __all__ = ["HasEnded", "NotMoved", "OldEngine", "atake_over", "take_over"]
 

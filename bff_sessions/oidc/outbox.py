@@ -15,7 +15,7 @@ from collections.abc import Collection
 from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from asgiref.sync import sync_to_async
 from django.core.signals import request_finished
@@ -24,15 +24,13 @@ from django.db import connections, transaction
 from bff_sessions import conf, events
 from bff_sessions.contract import DeletedSession, OnEnding
 from bff_sessions.events import Ending
+from bff_sessions.oidc.models import TokenRevocation, TokenRevocationQuerySet
 from bff_sessions.oidc.options import RevocationOptions, get_revocation_options
 from bff_sessions.oidc.sealing import seal_token
 from bff_sessions.oidc.tokens import Tokens, tokens_of
 from bff_sessions.secret import hidden_frames
 from bff_sessions.stores import database_of_store
-from bff_sessions.stores.scopes import scope_of
-
-if TYPE_CHECKING:
-    from bff_sessions.models import TokenRevocation, TokenRevocationQuerySet
+from bff_sessions.stores.databases.scopes import scope_of
 
 __all__ = ["ahand_over", "connect", "hand_over"]
 
@@ -103,8 +101,6 @@ def _find_hook(ending: Ending) -> OnEnding | None:
 
 
 def _to_row(ended: DeletedSession | Tokens, options: RevocationOptions) -> TokenRevocation | None:
-    from bff_sessions.models import TokenRevocation
-
     try:
         tokens = ended if isinstance(ended, Tokens) else tokens_of(ended)
         if tokens is None or tokens.refresh_token is None:
@@ -136,8 +132,6 @@ def _write(
 
 
 def _current() -> TokenRevocationQuerySet:
-    from bff_sessions.models import TokenRevocation
-
     return TokenRevocation.objects.current()
 
 
@@ -171,7 +165,6 @@ def _send_pending(**kwargs: Any) -> None:
 
 
 def _send(using: str, digests: list[str]) -> None:
-    from bff_sessions.models import TokenRevocation
     from bff_sessions.oidc.sending import send
 
     try:

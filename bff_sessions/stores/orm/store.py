@@ -35,7 +35,8 @@ from bff_sessions.contract import (
 )
 from bff_sessions.contract.batches import EXCLUSIVE, SHARED, Pace
 from bff_sessions.exceptions import SessionChanged, SessionExists, SessionMissing
-from bff_sessions.retrying import leave_doubt, retry
+from bff_sessions.stores.databases.retrying import leave_doubt, retry
+from bff_sessions.stores.databases.scopes import scope_of
 from bff_sessions.stores.orm.expired import ExpiredRows, are_left, locks_indexes
 from bff_sessions.stores.orm.models import Session, live_sessions
 from bff_sessions.stores.orm.rows import (
@@ -59,7 +60,6 @@ from bff_sessions.stores.orm.statements import (
 from bff_sessions.stores.orm.statements import (
     update as update_statement,
 )
-from bff_sessions.stores.scopes import scope_of
 
 __all__ = ["OrmUserSessionStore"]
 
@@ -74,14 +74,14 @@ class OrmUserSessionStore(
     UserSessionStoreCleanup,
     UserSessionStore,
 ):
-    """Keeps sessions as rows of `bff_sessions.models.Session`.
+    """Keeps sessions as rows of `bff_sessions.stores.orm.models.Session`.
 
     Reads and writes the database that the routers name for writing: a replica that lags would
     serve sessions that have been revoked.
 
     Outside a transaction of the caller, each verb is repeated after a transient error, see
-    `bff_sessions.retrying`. If the connection was lost, the repetition looks for what the earlier
-    try has written before it calls a session missing, changed or taken.
+    `bff_sessions.stores.databases.retrying`. If the connection was lost, the repetition looks for
+    what the earlier try has written before it calls a session missing, changed or taken.
 
     Args:
         using: the alias of a database, instead of what the routers say.

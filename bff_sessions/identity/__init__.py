@@ -12,7 +12,7 @@ from django.http import HttpRequest
 
 from bff_sessions import conf
 from bff_sessions.contract import check_text, is_moment
-from bff_sessions.id_tokens import ID_TOKEN, MOZILLA_TOKENS, read_claims
+from bff_sessions.identity.id_tokens import ID_TOKEN, MOZILLA_TOKENS, read_claims
 
 __all__ = [
     "ANONYMOUS",

@@ -16,8 +16,8 @@ from typing import Final, TypeVar
 from django.db import Error, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from bff_sessions.database_errors import is_lost, is_rolled_back, without_values
 from bff_sessions.exceptions import SessionChanged, SessionExists, SessionMissing
+from bff_sessions.stores.databases.errors import is_lost, is_rolled_back, without_values
 
 __all__ = ["Doubt", "leave_doubt", "retry"]
 

@@ -1,0 +1,6 @@
+"""What all parts need that write to a database, with Django's ORM or without.
+
+- `retrying`: repeats what a transient error has interrupted
+- `errors`: which errors are transient, and what their texts may say
+- `scopes`: the places that one database alias stands for
+"""
