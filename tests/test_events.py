@@ -1,13 +1,7 @@
 import pytest
-from asgiref.sync import async_to_sync
 
 from bff_sessions import events
-from bff_sessions.contract import (
-    DeletedSession,
-    UserSessionsFilter,
-    delete_session,
-    delete_sessions,
-)
+from bff_sessions.contract import DeletedSession, UserSessionsFilter
 from bff_sessions.engine import SessionStore
 from bff_sessions.events import (
     Ending,
@@ -18,7 +12,6 @@ from bff_sessions.events import (
 )
 from bff_sessions.revocation import revoke_sessions
 from bff_sessions.stores import get_store
-from bff_sessions.stores.memory import InMemoryUserSessionStore
 from bff_sessions.testing import make_session
 
 
@@ -98,33 +91,3 @@ def test_subscribing_twice_calls_once():
     subscribe(find)
     hook_for(Ending.REVOKED)([])
     assert told == [[]]
-
-
-class OlderStore(InMemoryUserSessionStore):
-    """A store that was written before there was a hook."""
-
-    def delete_user_session(self, key):
-        return super().delete_user_session(key)
-
-    def delete_user_sessions(self, filter):
-        return super().delete_user_sessions(filter)
-
-
-@pytest.mark.parametrize("is_async", [False, True])
-@pytest.mark.parametrize("has_hook", [False, True])
-def test_store_without_the_hook_loses_no_session(is_async, has_hook):
-    store, told = OlderStore(), []
-    sessions = [make_session(session_id=sid) for sid in "abc"]
-    for session in sessions:
-        store.create_user_session(session)
-    hook = told.extend if has_hook else None
-    filter = UserSessionsFilter(session_id="b")
-    if is_async:
-        assert async_to_sync(store.adelete_user_session)(sessions[0].key, on_ending=hook)
-        [deleted] = async_to_sync(store.adelete_user_sessions)(filter, on_ending=hook)
-    else:
-        assert delete_session(store, sessions[0].key, hook)
-        [deleted] = delete_sessions(store, filter, hook)
-    assert deleted.key == sessions[1].key
-    assert [session.session_id for session in told] == (["a", "b"] if has_hook else [])
-    assert store.get_user_session(sessions[2].key)

@@ -275,7 +275,7 @@ def test_no_error_quotes_the_token(token):
     with pytest.raises(ValueError, match="no signed JSON Web Token") as caught:
         read_claims(token)
     assert str(caught.value) == "it is no signed JSON Web Token"
-    assert caught.value.__suppress_context__
+    assert caught.value.__context__ is None
 
 
 def test_no_id_token_is_nothing_to_log(caplog):

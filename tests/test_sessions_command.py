@@ -154,8 +154,9 @@ def test_ending_goes_through_revocation():
 @pytest.mark.parametrize("verb", ["list", "show", "end"])
 @pytest.mark.parametrize("arguments", [[], ["--issuer", "https://idp.example"], ["--local"]])
 def test_command_without_a_filter_names_the_options(verb, arguments):
-    with pytest.raises(CommandError, match=r"^Give --subject, --sid or --user\.$"):
+    with pytest.raises(CommandError) as caught:
         sessions_command(verb, *arguments)
+    assert str(caught.value) == "Give --subject, --sid or --user."
     assert len(get_store().get_user_sessions(ALICES)) == 3
 
 

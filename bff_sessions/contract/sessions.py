@@ -126,7 +126,7 @@ class UserSession(_SavedFields):
         return self.expires is not None and self.expires <= now
 
     def moving(self, now: datetime) -> UserSession:
-        """Return what stands under the old key while the session moves to another one."""
+        """Return what stands under either key while the session moves from one to the other."""
         return replace(self, ticket=MOVED + self.ticket, expires=now + _MOVE)
 
 

@@ -201,16 +201,17 @@ class UserSessionStore(ABC):
     def rekey_user_session(self, key: str, session: UserSession, *, if_version: int) -> int:
         """Move the session under `key` to ``session.key``, overwrite it, return the new version.
 
-        The old key is worthless from then on. The default takes three steps:
+        The old key is worthless from then on. The default takes four steps:
 
         1. A conditional update of the old session makes it one that `is_moved`, and expires soon.
            Nothing reads or saves it any more.
-        2. The new session is created.
+        2. The new session is created as one that `is_moved`, too.
         3. The old one is deleted. If it is gone, the session was revoked meanwhile, and the new one
            is deleted again.
+        4. An update of the new session makes it live. If it is gone, it was revoked meanwhile.
 
-        If the second step fails, the old session is restored. Dying in between signs the user out,
-        and never leaves two live sessions.
+        If the second step fails, the old session is restored. A death between two steps signs the
+        user out. It never leaves two live sessions, nor one that was revoked.
 
         Raises:
             SessionMissing, SessionChanged: as update_user_session().
@@ -221,11 +222,13 @@ class UserSessionStore(ABC):
             raise SessionMissing
         if old.version != if_version:
             raise SessionChanged
-        moving = UserSessionUpdate.of(old.moving(datetime.now(UTC)))
-        version = self.update_user_session(key, moving, if_version=if_version)
-        noted = {name: getattr(old, name) for name in DEVICE}
+        now = datetime.now(UTC)
+        version = self.update_user_session(
+            key, UserSessionUpdate.of(old.moving(now)), if_version=if_version
+        )
+        recorded = {name: getattr(old, name) for name in DEVICE}
         try:
-            self.create_user_session(replace(session, version=version, **noted))
+            self.create_user_session(replace(session.moving(now), version=if_version, **recorded))
         except BaseException as error:
             if not isinstance(error, SessionExists):
                 # Perhaps it was created all the same. The old one lives again only without it.
@@ -236,7 +239,7 @@ class UserSessionStore(ABC):
         if not self.delete_user_session(key):
             self.delete_user_session(session.key)
             raise SessionMissing
-        return version
+        return self.update_user_session(session.key, UserSessionUpdate.of(session))
 
     async def arekey_user_session(self, key: str, session: UserSession, *, if_version: int) -> int:
         """See rekey_user_session()."""

@@ -83,6 +83,7 @@ async def arevoke_session(key: str) -> bool:
     )
 
 
+@hidden_frames()
 def replace_session(session: UserSession) -> bool:
     """End `session`, as its user has signed in anew to the same session at the provider.
 
@@ -96,6 +97,7 @@ def replace_session(session: UserSession) -> bool:
     return ended
 
 
+@hidden_frames()
 async def areplace_session(session: UserSession) -> bool:
     """See replace_session()."""
     hook = hook_for(Ending.REPLACED)

@@ -139,6 +139,26 @@ class MoveTests(PageTests):
                     self.assertIsNone(self.store.get_user_session(key))
                 self.assertEqual(self.found(subject_id="alice"), set())
 
+    def test_signed_out_is_out_if_the_move_is_interrupted_at_any_later_pause(self) -> None:
+        def revoke(store: UserSessionStore) -> None:
+            store.delete_user_sessions(UserSessionsFilter(subject_id="alice"))
+
+        def interrupt(store: UserSessionStore) -> None:
+            raise _InterruptedError
+
+        for number, (verb, after) in enumerate(_PAUSES):
+            for later, later_after in _PAUSES[number + 1 :]:
+                session, moved = self.create(), make_session()
+                with (
+                    self.subTest(revoked=(verb, after), interrupted=(later, later_after)),
+                    suppress(_InterruptedError, SessionMissing),
+                    self.meanwhile(later, interrupt, after=later_after),
+                    self.meanwhile(verb, revoke, after=after),
+                ):
+                    self.store.rekey_user_session(session.key, moved, if_version=1)
+                self.assertEqual((self.read(session.key), self.read(moved.key)), (None, None))
+                self.assertEqual(self.found(subject_id="alice"), set())
+
     def test_deleted_is_gone_at_every_pause_of_a_move(self) -> None:
         for verb, after in _PAUSES:
             session, moved = self.create(), make_session()

@@ -45,7 +45,7 @@ from bff_sessions.revocation import (
     revoke_session,
     revoke_sessions,
 )
-from bff_sessions.stores import get_store, orm
+from bff_sessions.stores import get_store
 from bff_sessions.stores.orm import OrmUserSessionStore
 from tests.conftest import CACHED, MEMORY
 from tests.oidc.fake_provider import SECRET, serve
@@ -628,7 +628,7 @@ def test_batch_that_fails_loses_no_token_of_those_before(provider, monkeypatch, 
                 raise RuntimeError
         return execute(sql, *args)
 
-    monkeypatch.setattr(orm, "_BATCH", 2)
+    monkeypatch.setattr("bff_sessions.stores.orm.store._BATCH", 2)
     with connection.execute_wrapper(fail_the_second), pytest.raises(RuntimeError):
         revoke(ALICES)
     assert Session.objects.count() == 1
