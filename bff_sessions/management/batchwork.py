@@ -13,6 +13,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
+from bff_sessions._compat.django_commands import stream_of
 from bff_sessions.contract.batches import MAX_BATCH_SIZE
 
 __all__ = ["batch_size", "not_negative", "progress", "stop_on_signals"]
@@ -63,9 +64,7 @@ def _open_bar(command: BaseCommand, count: Callable[[], int]) -> Any:
         from tqdm import tqdm
 
         if command.stderr.isatty():
-            # The stream itself: command.stderr ends and colours each write as its own message.
-            stream: Any = command.stderr._out
-            return tqdm(total=count(), unit=" sessions", file=stream)
+            return tqdm(total=count(), unit=" sessions", file=stream_of(command.stderr))
     return None
 
 

@@ -19,9 +19,10 @@ from typing import Any, Final
 
 from asgiref.sync import sync_to_async
 from django.core.signals import request_finished
-from django.db import connections, transaction
+from django.db import transaction
 
 from bff_sessions import conf, events
+from bff_sessions._compat.django_db import close_unusable_connection, in_atomic_block
 from bff_sessions.contract import DeletedSession, OnEnding
 from bff_sessions.events import Ending
 from bff_sessions.oidc.models import TokenRevocation, TokenRevocationQuerySet
@@ -137,7 +138,7 @@ def _current() -> TokenRevocationQuerySet:
 
 def _savepoint(using: str) -> AbstractContextManager[None]:
     """Return a context in which a fault, also of BFF_SESSIONS["TOKENS"], spoils no transaction."""
-    return transaction.atomic(using=using) if connections[using].in_atomic_block else nullcontext()
+    return transaction.atomic(using=using) if in_atomic_block(using) else nullcontext()
 
 
 def _is_undone() -> bool:
@@ -149,8 +150,7 @@ def _is_undone() -> bool:
     using = database_of_store()
     if using is None or using != _current().db:
         return False
-    connection = connections[using]
-    return connection.in_atomic_block and connection.needs_rollback
+    return in_atomic_block(using) and transaction.get_rollback(using)
 
 
 # After the response
@@ -173,8 +173,8 @@ def _send(using: str, digests: list[str]) -> None:
     finally:
         # Django has done that already when it comes to us. Not in a TestCase, which lives in
         # a transaction.
-        if not connections[using].in_atomic_block:
-            connections[using].close_if_unusable_or_obsolete()
+        if not in_atomic_block(using):
+            close_unusable_connection(using)
 
 
 def _take_pending() -> dict[str, list[str]]:

@@ -2,5 +2,6 @@
 
 - `retrying`: repeats what a transient error has interrupted
 - `errors`: which errors are transient, and what their texts may say
+- `atomic`: views without a transaction
 - `scopes`: the places that one database alias stands for
 """
