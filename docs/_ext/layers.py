@@ -33,7 +33,7 @@ def read_imports() -> dict[str, set[str]]:
         graph.squash_module(name)
     known = {name: top for top, name in tops.items()}
     return {
-        top: {known[n] for n in graph.find_modules_directly_imported_by(name) if n in known}
+        top: {known[n] for n in graph.find_modules_directly_imported_by(name) if n in known} - {top}
         for top, name in tops.items()
     }
 
