@@ -2,6 +2,7 @@
 
 import ast
 import re
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -15,11 +16,14 @@ DOCUMENTED = {"_meta", "_base_manager", "_default_manager", "_replace"}
 DOCUMENTED.add("_Hash")
 
 
+@cache
 def modules():
-    """Yield the path of each module, and its syntax tree."""
-    for path in sorted(PACKAGE.rglob("*.py")):
-        if "migrations" not in path.parts:
-            yield path.relative_to(PACKAGE).as_posix(), ast.parse(path.read_text())
+    """Return the syntax tree of each module by its path."""
+    return {
+        path.relative_to(PACKAGE).as_posix(): ast.parse(path.read_text())
+        for path in sorted(PACKAGE.rglob("*.py"))
+        if "migrations" not in path.parts
+    }
 
 
 def imported_by(node):
@@ -42,7 +46,7 @@ def rows_under(heading):
 def test_late_imports_are_those_that_the_page_explains():
     late = {
         (path, name)
-        for path, tree in modules()
+        for path, tree in modules().items()
         for function in ast.walk(tree)
         if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef)
         for node in ast.walk(function)
@@ -59,7 +63,7 @@ def test_late_imports_are_those_that_the_page_explains():
 def test_modules_that_use_the_orm_are_those_that_the_page_explains():
     using = {
         path
-        for path, tree in modules()
+        for path, tree in modules().items()
         if any(
             name == "django.db" or name.startswith("django.db.")
             for node in ast.walk(tree)
@@ -74,7 +78,7 @@ def test_modules_that_use_the_orm_are_those_that_the_page_explains():
 
 
 def test_private_names_of_others_are_used_in_compat_only():
-    trees = dict(modules())
+    trees = modules()
     own = {
         name
         for tree in trees.values()
@@ -113,7 +117,10 @@ def test_private_names_of_others_are_used_in_compat_only():
 )
 def test_undocumented_modules_are_imported_in_compat_only(module):
     using = {
-        path for path, tree in modules() for node in ast.walk(tree) if module in imported_by(node)
+        path
+        for path, tree in modules().items()
+        for node in ast.walk(tree)
+        if module in imported_by(node)
     }
     assert using
     assert all(path.startswith("_compat/") for path in using)
