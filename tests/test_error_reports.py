@@ -209,8 +209,9 @@ class World:
         ).save()
         self.seeds.add("digest in the outbox", digest)
         self.seeds.add("sealed token in the outbox", sealed[16:])
-        for master in protection._masters():
-            self.seeds.add("derived key", master.secret)
+        for key in protection._encryption_keys():
+            for secret in (*key.secrets.values(), key.step):
+                self.seeds.add("derived key", secret)
         self.logout_token = self.provider.token(seeded=self.seeds.make("logout token"))
         self.seeds.add("signature of the logout token", self.logout_token.rpartition(".")[2])
 

@@ -272,9 +272,9 @@ def test_an_id_token_that_names_nobody_is_passed_over_and_logged(token, caplog):
 
 @pytest.mark.parametrize("token", NO_TOKENS)
 def test_no_error_quotes_the_token(token):
-    with pytest.raises(ValueError, match="no signed JSON Web Token") as caught:
+    with pytest.raises(ValueError, match="not a signed JSON Web Token") as caught:
         read_claims(token)
-    assert str(caught.value) == "it is no signed JSON Web Token"
+    assert str(caught.value) == "it is not a signed JSON Web Token"
     assert caught.value.__context__ is None
 
 

@@ -347,7 +347,7 @@ def test_engine_without_a_table_is_e060(settings, engine):
 def test_old_sessions_in_another_database_are_e062(settings):
     settings.DEBUG = True  # No W002.
     settings.BFF_SESSIONS = {"STORE": MEMORY, "TAKE_OVER": OLD}
-    assert "must have its table in the database of the store" in only_message("E062").msg
+    assert "must use the database of the store" in only_message("E062").msg
 
 
 def test_django_s_own_engine_is_right(taking_over):

@@ -26,7 +26,7 @@ def open_cursor(connection: BaseDatabaseWrapper) -> CursorWrapper:
     then becomes twice as many hexadecimal digits, for the server to read again. Statements that
     only compare columns and set them can do without.
 
-    Nothing stays prepared on the server, so that a pooler in between is no hindrance, unless
+    No statement stays prepared on the server, where a pooler could lose it, unless
     OPTIONS["prepare_threshold"] says so.
     """
     connection.ensure_connection()

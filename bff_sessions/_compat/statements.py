@@ -51,9 +51,11 @@ class Slot(Expression):
         super().__init__(output_field=field)
         self.name = name
 
-    def prepare(self, value: Any, connection: BaseDatabaseWrapper) -> Any:
-        """Return `value` as the database takes it."""
-        return self.output_field.get_db_prep_value(value, connection)
+    @property
+    def prepare(self) -> Callable[[Any, BaseDatabaseWrapper], Any]:
+        """A function that returns a value as the database takes it."""
+        # The field's own: a function around it would run for each value of each statement.
+        return self.output_field.get_db_prep_value
 
     def as_sql(
         self, compiler: SQLCompiler, connection: BaseDatabaseWrapper
@@ -76,10 +78,15 @@ def _placeholder(field: Any, compiler: SQLCompiler, connection: BaseDatabaseWrap
 class KeySlot(Slot):
     """Stands in a WHERE clause for text from outside, which some databases refuse."""
 
-    def prepare(self, value: Any, connection: BaseDatabaseWrapper) -> Any:
-        if not can_be_kept(value):
-            raise EmptyResultSet  # No row has it.
-        return value
+    @property
+    def prepare(self) -> Callable[[Any, BaseDatabaseWrapper], Any]:
+        return _refuse_or_take
+
+
+def _refuse_or_take(value: Any, connection: BaseDatabaseWrapper) -> Any:
+    if not can_be_kept(value):
+        raise EmptyResultSet  # No row has it.
+    return value
 
 
 class Statement:
@@ -154,8 +161,9 @@ class _Compiled:
         self._names = [column.target.attname for column in columns]
         # What the fields and the database want done to a value on its way out.
         self._converters = [
-            (self._names[index], [(convert, expression) for convert in converts])
+            (self._names[index], convert, expression)
             for index, (converts, expression) in compiler.get_converters(columns).items()
+            for convert in converts
         ]
 
     def parameters(self, values: dict[str, Any]) -> dict[str, Any]:
@@ -164,9 +172,6 @@ class _Compiled:
 
     def to_python(self, row: Sequence[Any]) -> dict[str, Any]:
         values = dict(zip(self._names, row, strict=True))
-        for name, converters in self._converters:
-            value = values[name]
-            for convert, expression in converters:
-                value = convert(value, expression, self._connection)
-            values[name] = value
+        for name, convert, expression in self._converters:
+            values[name] = convert(values[name], expression, self._connection)
         return values

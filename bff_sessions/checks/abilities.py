@@ -1,4 +1,4 @@
-"""What the configured store must be able to do for the other settings."""
+"""System checks of the abilities that other settings need from the store."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _NO_DEVICES: Final = Fault(
 
 
 def check_abilities() -> Iterator[CheckMessage]:
-    """Yield what the settings need and the store lacks."""
+    """Yield a warning for each ability that the settings need and the store lacks."""
     try:
         store = get_store()
     except Exception:

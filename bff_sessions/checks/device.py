@@ -25,7 +25,7 @@ _NO_EFFECT = Fault(
 
 def check_device() -> Iterator[CheckMessage]:
     if not isinstance(conf.DEVICE, dict):
-        return  # Nothing is stored, or check_settings() reports it.
+        return  # Devices are not stored, or check_settings() reports the setting.
     yield from DeviceOptions.find_faults(_PLACE, conf.DEVICE)
     if not find_middleware(SessionMiddleware):
         yield _NO_EFFECT()

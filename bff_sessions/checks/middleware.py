@@ -60,7 +60,7 @@ def check_middleware() -> Iterator[CheckMessage]:
         yield _SEVERAL(ours=ours[0][1])
     if not apps.is_installed("django.contrib.auth"):
         return
-    # Here, because it cannot be imported where its models are not installed.
+    # Imported here, because the import fails without django.contrib.auth in INSTALLED_APPS.
     from django.contrib.auth.middleware import AuthenticationMiddleware
 
     authentication = find_middleware(AuthenticationMiddleware)

@@ -19,7 +19,7 @@ __all__ = ["check_take_over"]
 _PLACE = conf.place_of("TAKE_OVER")
 _ELSEWHERE = Fault(
     "E062",
-    f"{_PLACE} must have its table in the database of the store; that of {{path!r:.120}} is not.",
+    f"{_PLACE} must use the database of the store; {{path!r:.120}} uses another one.",
     "Keep the sessions of both engines in one database.",
 )
 
@@ -41,7 +41,7 @@ def check_take_over() -> Iterator[CheckMessage]:
     try:
         get_store()
     except ImproperlyConfigured:
-        return  # check_stores() reports that.
+        return  # check_stores() reports the store.
     try:
         OldEngine(path)
     except ImproperlyConfigured:

@@ -19,7 +19,7 @@ from django.core.signals import setting_changed
 from bff_sessions.conf.rules import import_callable
 from bff_sessions.conf.settings import SETTINGS as SETTINGS
 
-if TYPE_CHECKING:  # Type checkers know the settings, and refuse other names.
+if TYPE_CHECKING:  # Type checkers see the declarations, and refuse other names.
     from bff_sessions.conf.settings import *  # noqa: F403
 else:
 
@@ -28,18 +28,18 @@ else:
             default = SETTINGS[name].default
         except KeyError:
             raise AttributeError(f"BFF_SESSIONS has no setting {name!r}.") from None
-        # Kept as an attribute, because every request reads several.
+        # Cached as an attribute, because every request reads several settings.
         value = globals()[name] = getattr(django_settings, "BFF_SESSIONS", {}).get(name, default)
         return value
 
 
 def place_of(name: str) -> str:
-    """Return how texts name the setting `name`."""
+    """Return the name of the setting as messages show it."""
     return f"BFF_SESSIONS[{name!r}]"
 
 
 def check(name: str, value: object) -> None:
-    """Refuse a `value` that the setting `name` must not have.
+    """Check that the setting `name` may have `value`.
 
     Raises:
         SettingInvalid: naming the setting, and the value unless it is secret.
@@ -51,9 +51,9 @@ def load_callable(name: str) -> Any:
     """Return the callable whose dotted path is the value of the setting `name`.
 
     Raises:
-        SettingInvalid: as import_callable().
+        SettingInvalid: if it cannot be imported or called.
     """
-    # By the attribute, which is kept: every save asks for one.
+    # As an attribute, which is cached, because every save calls this.
     return import_callable(getattr(sys.modules[__name__], name), place_of(name))
 
 

@@ -71,12 +71,9 @@ class _SavedFields(_BoundFields):
 
     def __post_init__(self) -> None:
         # Runs on every request: accept plain ASCII words without the full check.
-        for name in _TEXTS:
-            value = getattr(self, name)
-            if value is not None and not (
-                type(value) is str and value.isalnum() and len(value) < 256
-            ):
-                check_text(name, value)
+        for name, text in zip(_TEXTS, _bound_texts(self), strict=True):
+            if text is not None and not (type(text) is str and text.isalnum() and len(text) < 256):
+                check_text(name, text)
         for moment in _saved_moments(self):
             if moment is not None and moment.tzinfo is None:
                 raise ValueError("created, renewed and expires must be aware datetimes.")

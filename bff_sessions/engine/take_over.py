@@ -21,7 +21,6 @@ from django.contrib.sessions.base_session import AbstractBaseSession
 from django.core import signing
 from django.core.exceptions import ImproperlyConfigured
 from django.db import router, transaction
-from django.views.decorators.debug import sensitive_variables
 
 from bff_sessions import conf
 from bff_sessions.contract import UserSession
@@ -35,6 +34,8 @@ from bff_sessions.stores import database_of_store, get_store
 from bff_sessions.stores.databases.retrying import retry
 
 __all__ = ["HasEnded", "NotMoved", "OldEngine", "atake_over", "take_over"]
+
+# Callers hide these frames: the steps of the engine, and import_sessions.
 
 logger = logging.getLogger("bff_sessions.take_over")
 
@@ -76,7 +77,6 @@ class OldEngine:
             )
         self._rows = self.model._base_manager.using(self.using)
 
-    @sensitive_variables()
     def get(self, session_key: str) -> AbstractBaseSession | None:
         old: AbstractBaseSession | None = retry(
             self.using, self._rows.filter(session_key=session_key).first
@@ -94,7 +94,6 @@ class OldEngine:
             yield batch
             last = batch[-1].session_key
 
-    @sensitive_variables()
     def to_row(self, old: AbstractBaseSession) -> UserSession:
         """`old` as it will be here: under its key, with its data, until its end.
 
@@ -123,7 +122,6 @@ class OldEngine:
         key = store_key(conf.PARTITION, old.session_key)
         return compose(key, plain, identity, None, now=now, expires=expires)
 
-    @sensitive_variables()
     def move(self, pairs: Sequence[tuple[AbstractBaseSession, UserSession]]) -> int:
         """Move those that are there as they are at hand, all in one transaction.
 
@@ -166,14 +164,12 @@ class OldEngine:
         """Return the store keys of those that must not move here."""
         return bans.banned(rows, self.using)
 
-    @sensitive_variables()
     def _delete(self, old: AbstractBaseSession) -> bool:
         """Delete `old` if it is there as it is at hand."""
         same = {"session_key": old.session_key, "session_data": old.session_data}
         return bool(self._rows.filter(**same).delete()[0])
 
 
-@sensitive_variables()
 def take_over(session_key: str) -> None:
     """Move the session here if the engine of BFF_SESSIONS["TAKE_OVER"] has it.
 
@@ -192,7 +188,6 @@ def take_over(session_key: str) -> None:
         logger.warning("A session of the engine of before was not moved: %s.", reason)
 
 
-@sensitive_variables()
 async def atake_over(session_key: str) -> None:
     """See take_over()."""
     await sync_to_async(take_over)(session_key)

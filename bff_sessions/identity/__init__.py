@@ -11,6 +11,7 @@
 from bff_sessions.identity.binding import abind_identity, bind_identity
 from bff_sessions.identity.claims import (
     AUTH_USER_ID,
+    begins_sign_in,
     has_several_sources,
     is_claims_key,
     is_claims_source,
@@ -25,6 +26,7 @@ __all__ = [
     "AUTH_USER_ID",
     "Identity",
     "abind_identity",
+    "begins_sign_in",
     "bind_identity",
     "has_several_sources",
     "identify",

@@ -11,6 +11,7 @@ from bff_sessions.identity.id_tokens import ID_TOKEN, MOZILLA_TOKENS
 __all__ = [
     "AUTH_USER_ID",
     "BINDING",
+    "begins_sign_in",
     "claim",
     "has_several_sources",
     "is_claims_key",
@@ -54,6 +55,11 @@ def sign_in_part(key: object) -> str | None:
 def is_claims_source(key: object) -> bool:
     """Return whether session data holds claims or tokens of a sign-in under `key`."""
     return key in _SOURCES or key == conf.CLAIMS_KEY
+
+
+def begins_sign_in(key: str) -> bool:
+    """Return whether a value under `key` can say that another person signs in."""
+    return key == AUTH_USER_ID or is_claims_source(key)
 
 
 def claim(claims: Mapping[Any, Any], name: str) -> str | None:

@@ -1,4 +1,4 @@
-"""The claims of an id token that a login library has verified and put into the session."""
+"""Read the claims of an ID token that a login library verified and put into the session."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from bff_sessions.identity.jws import read_jws
 
 __all__ = ["ID_TOKEN", "MOZILLA_TOKENS", "read_claims"]
 
-# Where mozilla-django-oidc keeps the raw id token, if OIDC_STORE_ID_TOKEN is on.
+# The key under which mozilla-django-oidc keeps the raw ID token, if OIDC_STORE_ID_TOKEN is on.
 ID_TOKEN: Final = "oidc_id_token"  # noqa: S105
-# What it, or a backend derived from its own, keeps of one sign-in.
+# The keys of one sign-in that mozilla-django-oidc or a backend derived from its own sets.
 MOZILLA_TOKENS: Final = (
     ID_TOKEN,
     "oidc_access_token",
@@ -20,10 +20,10 @@ MOZILLA_TOKENS: Final = (
 
 
 def read_claims(token: object) -> dict[str, Any]:
-    """Return the payload of a signed id token, without verifying it again.
+    """Return the claims of a signed ID token, without verifying it again.
 
-    It may have expired since the user signed in, and the keys may have been rotated. An encrypted
-    one cannot be read.
+    The token may have expired since the user signed in, or the provider may have rotated its keys.
+    An encrypted token cannot be read.
 
     Raises:
         ValueError: as read_jws().

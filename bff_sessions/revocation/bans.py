@@ -2,13 +2,13 @@
 
 While BFF_SESSIONS["TAKE_OVER"] is set, the old table may hold more sessions of the same person, and
 copies of a session that has moved here. No revocation finds them there, because the old table does
-not say whose they are. Each delete of `bff_sessions.revocation.deletes` therefore writes a ban in
-its own transaction: no old session that matches may move here until TAKE_OVER is taken out.
+not name the subject. Each delete of `bff_sessions.revocation.deletes` therefore writes a ban in its
+own transaction. No old session that matches the ban may move here while TAKE_OVER is set.
 
 A take-over and a delete that concern the same session ID, subject or user lock the same row. If the
 take-over has the lock first, its session is committed before the delete looks for sessions.
-Otherwise the take-over finds the ban. Each of them looks in a statement of its own once it has the
-lock, as READ COMMITTED requires.
+Otherwise the take-over finds the ban. Both look in a separate statement once they have the lock, as
+READ COMMITTED requires.
 """
 
 from __future__ import annotations
@@ -47,12 +47,12 @@ __all__ = [
     "write_bans",
 ]
 
-# Begins the session ID of a session that has moved here without one of a provider's.
+# Begins the session ID of a session that moved here and had no session ID from a provider.
 _MOVED: Final = "moved-"
 
 
 def ban(filter: UserSessionsFilter) -> None:
-    """Ban what matches from moving here, and delete nothing."""
+    """Ban old sessions that match from moving here, without deleting any session."""
     using = database_of_bans(get_store())
     if using is None:
         return
@@ -73,14 +73,13 @@ async def aban(filter: UserSessionsFilter) -> None:
 def moved_session_id() -> str:
     """Return a random session ID for a session that moves here without one.
 
-    It says that the session may have copies in the old table, and that they are to be found by
-    their subject only.
+    It marks a session that may have copies in the old table. Only their subject identifies them.
     """
     return _MOVED + secrets.token_hex(16)
 
 
 def lock(sessions: Iterable[UserSession], using: str) -> None:
-    """Let those wait who are about to ban `sessions`, until the transaction around this ends."""
+    """Make other transactions wait that want to ban `sessions`, until this transaction ends."""
     names: set[str] = set().union(*map(lock_names, sessions))
     _rows(using).lock(names, partition=conf.PARTITION)
 
@@ -93,16 +92,16 @@ def banned(sessions: Iterable[UserSession], using: str) -> set[str]:
 
 
 def database_of_bans(store: UserSessionStore) -> str | None:
-    """Return the database of bans; None where nothing moves here."""
+    """Return the alias of the database of bans; None if no sessions move here."""
     transactions = store.get_ability(UserSessionStoreTransactions)
     return None if conf.TAKE_OVER is None or transactions is None else transactions.using
 
 
 def copies_of(filter: UserSessionsFilter) -> UserSessionsFilter:
-    """Return what old copies of the sessions that match are found by.
+    """Return the filter that matches old copies of the sessions that `filter` matches.
 
-    Where the provider gave no session ID, nothing tells the copies of a session from other old
-    sessions of the same person: all of them are meant.
+    Without a session ID from the provider, copies of a session look like other old sessions of
+    the same person. The filter then matches all of them.
     """
     is_moved = filter.session_id is not None and filter.session_id.startswith(_MOVED)
     if is_moved and (filter.subject_id is not None or filter.user_id is not None):

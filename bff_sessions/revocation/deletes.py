@@ -31,7 +31,7 @@ __all__ = [
 def delete_user_sessions(
     filter: UserSessionsFilter, *, on_ending: OnEnding | None = None
 ) -> list[DeletedSession]:
-    """Call the store's verb, and ban what matches from moving here."""
+    """Call the store's verb, and ban old sessions that match from moving here."""
     store = get_store()
     using = database_of_bans(store)
     if using is None:
@@ -47,14 +47,14 @@ def delete_user_sessions(
             write_bans(using, [copies])
             deleted = store.delete_user_sessions(filter, on_ending=on_ending)
             if copies.session_id is not None:
-                # Old copies of these may have no session ID, and so do not match by it.
+                # Old copies of these sessions may have no session ID, so ban them by subject.
                 others = {copies_of(UserSessionsFilter.of_session(session)) for session in deleted}
                 write_bans(using, [other for other in others if other.session_id is None])
         return deleted
 
     def add_doubtful(found: list[DeletedSession]) -> list[DeletedSession]:
-        # A transaction is done as a whole or not at all: one of those in doubt was not if a later
-        # one finds a session of it again.
+        # A transaction in doubt was rolled back as a whole if a later one finds one of its
+        # sessions again.
         done: list[list[DeletedSession]] = []
         for batch in (*tries, found):
             again = {session.sign_in_id for session in batch}
@@ -81,7 +81,7 @@ def delete_user_session(
     """Call the store's verb, and ban copies of the session from moving here.
 
     Args:
-        session: the session as the caller knows it, if the store may not have it any more.
+        session: the session as the caller loaded it, if another request may have moved it since.
     """
     store = get_store()
     using = database_of_bans(store)
@@ -124,7 +124,7 @@ def _delete_and_ban(
         deleted = False
         with transaction.atomic(using=using):
             known = session or store.get_user_session(key)
-            # Nothing says whose an anonymous session is.
+            # An anonymous session has no subject that a ban could name.
             if known is not None and known.subject_id is not None:
                 write_bans(using, [copies_of(UserSessionsFilter.of_session(known))])
             deleted = store.delete_user_session(key, on_ending=on_ending)
@@ -142,9 +142,9 @@ def _delete_and_ban(
 def _end_where_it_is(
     store: UserSessionStore, session: UserSession, on_ending: OnEnding | None
 ) -> None:
-    """Delete `session` if it has moved to another key before it could be deleted.
+    """Delete `session` if it moved to another store key before it could be deleted.
 
-    A delete in doubt counts as done, so that its caller looks no further.
+    The callers of a delete treat one in doubt as done, so they do not look for the session again.
     """
     if session.session_id is None:  # No filter names an anonymous session.
         return

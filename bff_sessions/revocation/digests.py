@@ -19,7 +19,7 @@ _NAMES: Final = ("session_id", "subject_id", "user_id")
 def ban_of(filter: UserSessionsFilter) -> tuple[str, str]:
     """Return the digest of `filter`, and the name of the lock under which to write its ban."""
     texts = _texts(filter)
-    # Any of its texts would do: whatever matches has them all.
+    # One text is enough for the lock: each session that matches has all of them.
     return _digest(texts, filter.issuer, filter.partition), _lock_name(*next(iter(texts.items())))
 
 
@@ -38,21 +38,21 @@ def lock_names(session: UserSession) -> set[str]:
 
 
 def _texts(record: UserSession | UserSessionsFilter) -> dict[str, str]:
-    """Return what `record` names a session by."""
+    """Return the session ID, subject and user in `record`, without those that are None."""
     texts = {name: getattr(record, name) for name in _NAMES}
     return {name: text for name, text in texts.items() if text is not None}
 
 
 def _lock_name(name: str, text: str) -> str:
-    # A few digits, which some share: so there are never more than 65,536 locks.
+    # Four hexadecimal digits bound the number of rows. Two names may share a lock.
     return _hash("lock", name, text)[:4]
 
 
 def _digest(
     texts: Mapping[str, str], issuer: str | AnyType | None, partition: str | AnyType
 ) -> str:
-    """Return what stands for a filter."""
-    # In a list of its own, None is a value and not the lack of one.
+    """Return the digest under which the ban of a filter is stored."""
+    # A list around the value distinguishes None from ANY.
     wanted = [None if value is ANY else [value] for value in (issuer, partition)]
     return _hash("ban", *[texts.get(name) for name in _NAMES], *wanted)
 

@@ -8,7 +8,7 @@ from secrets import token_bytes, token_hex
 from typing import Any
 
 from bff_sessions.contract import UserSession
-from bff_sessions.protection import protect, unprotect
+from bff_sessions.protection import open_sealed, seal
 
 __all__ = ["ago", "altered", "impossible_keys", "make_session", "sealed"]
 
@@ -34,8 +34,8 @@ def make_session(**fields: Any) -> UserSession:
 
 def sealed(session: UserSession, data: bytes) -> UserSession:
     """Return `session` with a ticket that holds `data` and opens."""
-    ticket = protect(data, key=session.key, partition=session.partition, bound=session.bound)
-    return replace(session, ticket=ticket)
+    bound_to = (session.key, session.partition, *session.bound)
+    return replace(session, ticket=seal(data, bound_to=bound_to, purpose="ticket"))
 
 
 def altered(session: UserSession, **fields: Any) -> UserSession:
@@ -46,9 +46,8 @@ def altered(session: UserSession, **fields: Any) -> UserSession:
     Raises:
         TicketUnreadable: if the ticket of `session` does not open.
     """
-    data = unprotect(
-        session.ticket, key=session.key, partition=session.partition, bound=session.bound
-    )
+    bound_to = (session.key, session.partition, *session.bound)
+    data = open_sealed(session.ticket, bound_to=bound_to, purpose="ticket")
     return sealed(replace(session, **fields), data)
 
 

@@ -20,7 +20,7 @@ from bff_sessions.contract import (
     UserSessionStore,
     UserSessionUpdate,
 )
-from bff_sessions.protection import unprotect
+from bff_sessions.protection import open_sealed
 from bff_sessions.testing.fixtures import make_session, sealed
 
 __all__ = ["StoreTests", "Twins"]
@@ -146,9 +146,8 @@ class StoreTests(_Mixin):
     def check_opens(self, session: UserSession | DeletedSession | None) -> None:
         """Fail unless the ticket of `session`, which the store returned, opens."""
         assert session is not None
-        data = unprotect(
-            session.ticket, key=session.key, partition=session.partition, bound=session.bound
-        )
+        bound_to = (session.key, session.partition, *session.bound)
+        data = open_sealed(session.ticket, bound_to=bound_to, purpose="ticket")
         self.assertEqual(data, b"the data")
 
     def was_left(self, session: UserSession) -> bool:

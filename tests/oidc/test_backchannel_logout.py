@@ -568,4 +568,4 @@ def test_cleanup_sessions_removes_it(provider, post, capsys):
     assert Logout.objects.count() == 2
     call_command("cleanup_sessions", "--sleep", "0")
     assert Logout.objects.count() == 1
-    assert capsys.readouterr().out.splitlines()[-1] == "0 expired sessions removed."
+    assert capsys.readouterr().out.splitlines()[-1] == "0 expired sessions deleted."

@@ -10,15 +10,13 @@ from typing import Final, NamedTuple
 
 from bff_sessions.contract import MOMENTS, UserSession
 from bff_sessions.exceptions import TicketUnreadable
-from bff_sessions.protection import protect, unprotect
+from bff_sessions.protection import open_sealed, seal
 
 __all__ = ["Entry", "entry_name", "mark_name", "names_of", "open_entry", "seal_entry"]
 
 # The format of an entry is part of its name.
 _PREFIX: Final = "bff_sessions:1:"
 _PREFIX_BYTES: Final = _PREFIX.encode()
-# Where a ticket has the name of its partition. No partition has a name with NUL in it.
-_PURPOSE: Final = "cache\0"
 
 _NAMES: Final = tuple(f.name for f in fields(UserSession) if f.name not in ("key", "ticket"))
 # Every warm load decodes one: without what json.loads() does before and after.
@@ -58,7 +56,8 @@ def seal_entry(entry: Entry) -> bytes:
     session = entry.session
     values = [getattr(session, name) for name in _NAMES]
     head = json.dumps([entry.mark, entry.moment, *values], default=datetime.isoformat).encode()
-    return protect(head + b"\0" + session.ticket, key=session.key, partition=_PURPOSE + entry.scope)
+    plain = head + b"\0" + session.ticket
+    return seal(plain, bound_to=(session.key, entry.scope), purpose="cache entry")
 
 
 def open_entry(sealed: object, key: str, scope: str) -> Entry | None:
@@ -69,7 +68,7 @@ def open_entry(sealed: object, key: str, scope: str) -> Entry | None:
     try:
         if not isinstance(sealed, bytes):
             raise TypeError
-        plain = unprotect(sealed, key=key, partition=_PURPOSE + scope)
+        plain = open_sealed(sealed, bound_to=(key, scope), purpose="cache entry")
         head, _, ticket = plain.partition(b"\0")
         (mark, moment, *values), _ = _decode(head.decode())
         named = dict(zip(_NAMES, values, strict=True))

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import logging
+from operator import attrgetter
 from typing import Any, Final
 
 from django.db.models import Q
 from django.db.models.expressions import OrderBy
 from django.db.models.functions import Greatest
 
-from bff_sessions.contract import ANY, DeletedSession, Position, UserSession, UserSessionsFilter
+from bff_sessions.contract import (
+    ANY,
+    UPDATED,
+    DeletedSession,
+    Position,
+    UserSession,
+    UserSessionsFilter,
+    UserSessionUpdate,
+)
 from bff_sessions.stores.orm.models import Session
 from bff_sessions.stores.orm.statements import DELETED, SESSION
 
@@ -20,13 +29,18 @@ __all__ = [
     "position_of",
     "to_deleted",
     "to_listed",
+    "to_row",
     "to_session",
+    "to_update",
 ]
 
 logger = logging.getLogger("django.security.SuspiciousSession")
 
 LISTED: Final = tuple(name for name in SESSION if name != "ticket")
 """Columns of a session in a list."""
+
+_values_of: Final = attrgetter(*SESSION)
+_updated_values_of: Final = attrgetter(*UPDATED)
 
 
 def matching(filter: UserSessionsFilter) -> Q:
@@ -50,6 +64,16 @@ def newest_first(filter: UserSessionsFilter) -> tuple[str | OrderBy, str]:
     # With a bare column, PostgreSQL and MariaDB walk the index of `created` and look for sessions
     # that may be the oldest of all. No index has this expression, so they take the user's.
     return Greatest("created", "created").desc(), "-id"
+
+
+def to_row(session: UserSession) -> dict[str, Any]:
+    """Return all columns of `session` by name."""
+    return dict(zip(SESSION, _values_of(session), strict=True))
+
+
+def to_update(session: UserSession | UserSessionUpdate) -> dict[str, Any]:
+    """Return the columns that a save of `session` writes."""
+    return dict(zip(UPDATED, _updated_values_of(session), strict=True))
 
 
 def to_session(row: dict[str, Any]) -> UserSession | None:

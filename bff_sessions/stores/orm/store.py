@@ -15,7 +15,6 @@ from bff_sessions._compat.django_db import delete_rows, is_in_transaction
 from bff_sessions._compat.statements import Statement
 from bff_sessions.contract import (
     ANY,
-    UPDATED,
     AnyType,
     DeletedSession,
     Detail,
@@ -46,7 +45,9 @@ from bff_sessions.stores.orm.rows import (
     position_of,
     to_deleted,
     to_listed,
+    to_row,
     to_session,
+    to_update,
 )
 from bff_sessions.stores.orm.statements import (
     CREATE,
@@ -106,11 +107,11 @@ class OrmUserSessionStore(
         if session is None:
             return None
         # Told here and not in SQL, so that the statement is always the same.
-        return session if session.is_live(datetime.now(UTC)) else None
+        return None if session.has_expired(datetime.now(UTC)) else session
 
     def create_user_session(self, session: UserSession) -> None:
         using = self.using
-        values = {name: getattr(session, name) for name in SESSION}
+        values = to_row(session)
 
         def create() -> bool:
             try:
@@ -132,7 +133,7 @@ class OrmUserSessionStore(
     def update_user_session(
         self, key: str, update: UserSessionUpdate, *, if_version: int | None = None
     ) -> int:
-        values = {name: getattr(update, name) for name in UPDATED}
+        values = to_update(update)
         if if_version is not None:
             return self._write(update_statement(), key, values, if_version)
         using, rows = self.using, self._rows().filter(key=key)
@@ -146,12 +147,12 @@ class OrmUserSessionStore(
         return retry(using, write, own_result=lambda: _find_written(using, key, values))
 
     def rekey_user_session(self, key: str, session: UserSession, *, if_version: int) -> int:
-        values = {name: getattr(session, name) for name in UPDATED}
+        values = to_update(session)
         return self._move(frozenset(), key, session.key, values, if_version)
 
     def overwrite_user_session(self, read: UserSession, session: UserSession) -> int:
-        values = {name: getattr(session, name) for name in UPDATED}
-        unchanged = frozenset(n for n, value in values.items() if getattr(read, n) == value)
+        values = to_update(session)
+        unchanged = frozenset(n for n, value in to_update(read).items() if value == values[n])
         if session.key != read.key:
             return self._move(unchanged, read.key, session.key, values, read.version)
         return self._write(update_statement(unchanged), read.key, values, read.version)
@@ -415,7 +416,7 @@ def _fetch(using: str, key: str) -> UserSession | None:
 def _find_written(using: str, key: str, values: dict[str, Any]) -> int | None:
     """Return the version of the session if it holds just these `values`; else None."""
     found = _fetch(using, key)
-    if found is None or any(getattr(found, name) != values[name] for name in UPDATED):
+    if found is None or any(values[name] != value for name, value in to_update(found).items()):
         return None
     return found.version
 
