@@ -1,4 +1,4 @@
-"""The models of this app. Each is defined beside what uses it."""
+"""The models of this app: sessions, logouts, token revocations and take-over bans."""
 
 from bff_sessions.oidc.models import Logout, TokenRevocation
 from bff_sessions.revocation.models import TakeOverBan

@@ -254,7 +254,7 @@ def test_no_time_is_enough_for_nothing(recorded):
 @pytest.mark.django_db
 def test_no_batch_begins_after_the_time_is_over(recorded, monkeypatch):
     clock = Clock()
-    monkeypatch.setattr("bff_sessions.contract.batches.time", clock)
+    monkeypatch.setattr("bff_sessions.contract.pacing.time", clock)
     monkeypatch.setattr(OrmUserSessionStore, "_lock", clock.taking(3, OrmUserSessionStore._lock))
     SessionFactory.create_batch(10, expired=True)
     # At 0, 3, 6 and 9 seconds.
@@ -269,7 +269,7 @@ def test_logouts_and_sessions_share_the_time(
     recorded, settings, monkeypatch, limit, logouts_left, sessions_left
 ):
     clock = Clock()
-    for module in ("contract.batches", "management.commands.cleanup_sessions"):
+    for module in ("contract.pacing", "management.commands.cleanup_sessions"):
         monkeypatch.setattr(f"bff_sessions.{module}.time", clock)
     for owner, name in ((OrmUserSessionStore, "_lock"), (LogoutQuerySet, "delete_expired")):
         monkeypatch.setattr(owner, name, clock.taking(3, getattr(owner, name)))
@@ -287,7 +287,7 @@ def test_logouts_and_sessions_share_the_time(
 @pytest.mark.django_db
 def test_no_rest_is_longer_than_the_time_that_is_left(monkeypatch):
     clock = Clock()
-    monkeypatch.setattr("bff_sessions.contract.batches.time", clock)
+    monkeypatch.setattr("bff_sessions.contract.pacing.time", clock)
     SessionFactory.create_batch(3, expired=True)
     cleanup("--batch-size", "1", "--max-seconds", "10", sleep=1000)
     assert 10 <= clock.slept < 11
@@ -324,7 +324,7 @@ def test_without_arguments_the_store_has_its_way(recorded):
 @pytest.mark.django_db
 def test_it_rests_between_batches_for_as_long_as_asked_for(monkeypatch):
     clock = Clock()
-    monkeypatch.setattr("bff_sessions.contract.batches.time", clock)
+    monkeypatch.setattr("bff_sessions.contract.pacing.time", clock)
     SessionFactory.create_batch(3, expired=True)
     cleanup("--batch-size", "1", sleep=5)
     assert clock.slept in (pytest.approx(10), pytest.approx(15))  # After the last one, too, or not.
@@ -333,7 +333,7 @@ def test_it_rests_between_batches_for_as_long_as_asked_for(monkeypatch):
 @pytest.mark.django_db
 def test_it_does_not_rest_if_asked_not_to(monkeypatch):
     clock = Clock()
-    monkeypatch.setattr("bff_sessions.contract.batches.time", clock)
+    monkeypatch.setattr("bff_sessions.contract.pacing.time", clock)
     SessionFactory.create_batch(3, expired=True)
     cleanup("--batch-size", "1", sleep=0)
     assert clock.slept == 0
@@ -342,7 +342,7 @@ def test_it_does_not_rest_if_asked_not_to(monkeypatch):
 @pytest.mark.django_db
 def test_it_rests_in_proportion_to_what_the_batch_took_by_default(monkeypatch):
     clock = Clock()
-    monkeypatch.setattr("bff_sessions.contract.batches.time", clock)
+    monkeypatch.setattr("bff_sessions.contract.pacing.time", clock)
     # Each rest as long as it is on average.
     monkeypatch.setattr("random.uniform", lambda low, high: (low + high) / 2)
     monkeypatch.setattr(OrmUserSessionStore, "_lock", clock.taking(3, OrmUserSessionStore._lock))

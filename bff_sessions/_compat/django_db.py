@@ -18,12 +18,12 @@ __all__ = [
 
 
 def delete_rows(rows: QuerySet[Any, Any]) -> int:
-    """Delete `rows` in one statement, and return how many.
+    """Delete `rows` in one statement. Return how many.
 
-    QuerySet.delete() reads all columns of all rows first, tickets too, if a receiver of pre_delete
-    or post_delete listens to every model.
+    If a receiver of pre_delete or post_delete listens to every model, QuerySet.delete() first reads
+    all columns of all rows, tickets too.
     """
-    # None where no row can match, so that Django asks no database.
+    # None if no row can match, so that Django runs no statement.
     deleted: int | None = rows._raw_delete(rows.db)
     return deleted or 0
 
@@ -31,7 +31,7 @@ def delete_rows(rows: QuerySet[Any, Any]) -> int:
 def is_in_transaction(connection: BaseDatabaseWrapper) -> bool:
     """Return whether the caller has opened a transaction, other than one of a TestCase.
 
-    That is what atomic(durable=True) refuses, without the two statements of a transaction.
+    atomic(durable=True) checks the same, but begins and ends a transaction: two statements.
     """
     blocks: list[Any] = connection.atomic_blocks
     return connection.in_atomic_block and not blocks[-1]._from_testcase

@@ -14,7 +14,7 @@ from typing import Any
 from django.core.management.base import BaseCommand
 
 from bff_sessions._compat.django_commands import stream_of
-from bff_sessions.contract.batches import MAX_BATCH_SIZE
+from bff_sessions.contract.pacing import MAX_BATCH_SIZE
 
 __all__ = ["batch_size", "not_negative", "progress", "stop_on_signals"]
 

@@ -18,10 +18,10 @@ __all__ = ["Logout", "LogoutQuerySet", "TokenRevocation", "TokenRevocationQueryS
 
 
 class LogoutQuerySet(models.QuerySet["Logout"]):
-    """The logouts that the providers have asked for."""
+    """The logouts that providers have requested."""
 
     def current(self) -> LogoutQuerySet:
-        """Those in the database that is written to: a replica may not know of them yet."""
+        """Return the rows of the database for writing: a replica may lag behind."""
         return self.using(router.db_for_write(Logout))
 
     def begin(
@@ -34,10 +34,10 @@ class LogoutQuerySet(models.QuerySet["Logout"]):
         issued: datetime,
         expires: datetime,
     ) -> bool:
-        """Write down and commit that a logout token ends a session, or all of a subject.
+        """Record and commit that a logout token ends a session, or all sessions of a subject.
 
         Returns:
-            False if it has done so already.
+            False if the token was used before.
 
         Raises:
             RuntimeError: inside a transaction.
@@ -54,7 +54,7 @@ class LogoutQuerySet(models.QuerySet["Logout"]):
         def begin() -> bool:
             with transaction.atomic(using=self.db, durable=True):
                 logout, is_new = self.get_or_create(token=_digest(issuer, jti), defaults=values)
-                # Begun before, and not finished: tried again.
+                # A logout that began before and did not finish begins again.
                 return is_new or bool(self.filter(pk=logout.pk, done=False).update(**values))
 
         return retry(self.db, begin)
@@ -62,14 +62,20 @@ class LogoutQuerySet(models.QuerySet["Logout"]):
     def finish(self, *, issuer: str, jti: str) -> bool:
         """Mark the token as used. Return False if it already was.
 
-        True if the connection was lost: the earlier try may have marked it, and what the token
-        ends has ended.
+        If the connection was lost, return True. The earlier try may have marked the token, and
+        its sessions have ended.
         """
         begun = self.filter(token=_digest(issuer, jti), done=False)
         return retry(self.db, lambda: bool(begun.update(done=True)), if_in_doubt=lambda _: True)
 
     def ends(self, session: UserSession, signed_in: datetime, since: datetime) -> bool:
-        """Whether one of them that came after `since` ends a `session` signed in to then."""
+        """Return whether a logout that was received after `since` ends `session`.
+
+        Args:
+            session: the session.
+            signed_in: when the user signed in at the provider.
+            since: logouts that were received earlier do not count.
+        """
         issuer, session_id, subject_id = session.issuer, session.session_id, session.subject_id
         named = models.Q(session=_digest(issuer, session_id)) | models.Q(
             subject=_digest(issuer, subject_id), issued__gte=signed_in
@@ -77,7 +83,7 @@ class LogoutQuerySet(models.QuerySet["Logout"]):
         return retry(self.db, self.filter(named, received__gt=since).exists)
 
     def delete_expired(self, size: int) -> int:
-        """Remove up to `size` that nobody needs any more, and return how many."""
+        """Delete up to `size` expired logouts. Return how many."""
         expired = self.filter(expires__lte=datetime.now(UTC)).order_by("expires")
 
         def delete() -> int:
@@ -88,24 +94,24 @@ class LogoutQuerySet(models.QuerySet["Logout"]):
 
 
 class Logout(models.Model):
-    """A logout that a provider has asked for, see `bff_sessions.oidc.logout`.
+    """A logout that a provider has requested, see `bff_sessions.oidc.logout`.
 
-    Whom it is about is kept as digests: it is there to be recognized, and nothing else.
+    Session and subject are stored as digests, which suffice to compare them.
     """
 
     id = models.BigAutoField(primary_key=True)
-    # Issuer and jti of the logout token, which is used once.
+    # The digest of issuer and jti: a logout token is used once.
     token = ExactCharField(max_length=64, editable=False)
-    # Issuer and sid, if it names a session.
+    # The digest of issuer and sid, if the token names a session.
     session = ExactCharField(max_length=64, null=True, editable=False)
-    # Issuer and sub, if all that the subject has ends.
+    # The digest of issuer and sub, if the token ends all sessions of the subject.
     subject = ExactCharField(max_length=64, null=True, editable=False)
-    # By the clock of the provider, like the auth_time that it is compared with.
+    # By the provider's clock: it is compared with auth_time.
     issued = UTCDateTimeField(editable=False)
     received = UTCDateTimeField(editable=False)
-    # From then on the token is refused in any case, and no sign-in is on its way any more.
+    # Afterwards the token itself has expired, and no sign-in from before it can complete.
     expires = UTCDateTimeField(editable=False)
-    # What it ends has ended.
+    # True after the sessions have ended.
     done = models.BooleanField(default=False, editable=False)
 
     objects = LogoutQuerySet.as_manager()
@@ -125,26 +131,26 @@ class Logout(models.Model):
 
 
 class TokenRevocationQuerySet(models.QuerySet["TokenRevocation"]):
-    """The refresh tokens that are to be revoked."""
+    """The refresh tokens to revoke."""
 
     def current(self) -> TokenRevocationQuerySet:
-        """Those in the database that is written to: a replica lags behind."""
+        """Return the rows of the database for writing: a replica may lag behind."""
         return self.using(router.db_for_write(TokenRevocation))
 
     def add(self, rows: list[TokenRevocation]) -> None:
-        """Write `rows`, except what is there."""
-        # In one order, so that two who write the same ones do not wait for each other.
+        """Write `rows`, except those that the table has."""
+        # All processes write in one order, so that two of them cannot deadlock.
         rows = sorted(rows, key=lambda row: row.digest)
         retry(self.db, lambda: self.bulk_create(rows, batch_size=500, ignore_conflicts=True))
 
     def due(self) -> TokenRevocationQuerySet:
-        """Those that can be sent now, and nobody is sending."""
+        """Return the rows that are due and that no process is sending."""
         return self.filter(due__lte=datetime.now(UTC))
 
     def claim(self, row: TokenRevocation, lease: timedelta) -> bool:
-        """Have `row` to oneself for as long as `lease`. Whether nobody else was quicker.
+        """Claim `row` for the time `lease`. Return False if another process has claimed it.
 
-        One conditional UPDATE: who has it is who counted the attempt.
+        One conditional UPDATE decides: it counts the attempt.
         """
         attempts, due = row.attempts + 1, datetime.now(UTC) + lease
         unclaimed = self.due().filter(pk=row.pk, attempts=row.attempts)
@@ -157,16 +163,16 @@ class TokenRevocationQuerySet(models.QuerySet["TokenRevocation"]):
         )
 
     def put_off(self, row: TokenRevocation, due: datetime) -> bool:
-        """Let `row`, which has been claimed, be sent again at `due`.
+        """Send the claimed `row` again at `due`.
 
         Returns:
-            False if the lease was lost: another process has claimed the row, or removed it.
+            False if the lease was lost: another process has claimed or removed the row.
         """
         claimed = self.filter(pk=row.pk, attempts=row.attempts)
         return bool(retry(self.db, lambda: claimed.update(due=due)))
 
     def remove(self, row: TokenRevocation) -> None:
-        """Forget `row`, which has been sent or given up."""
+        """Delete `row` after it was sent or given up."""
         retry(self.db, self.filter(pk=row.pk).delete)
 
 
@@ -174,14 +180,14 @@ class TokenRevocation(models.Model):
     """A refresh token that its provider is to revoke, see `bff_sessions.oidc.outbox`."""
 
     id = models.BigAutoField(primary_key=True)
-    # Of issuer and token, so that none comes twice.
+    # The digest of issuer and token: each token has one row.
     digest = ExactCharField(max_length=64, editable=False)
     issuer = ExactCharField(_("issuer"), max_length=255)
     # Encrypted like a ticket.
     token = models.BinaryField(editable=False)
     created = UTCDateTimeField(_("created"))
-    # When it is sent. Who sends it moves that first, and others leave it alone until then: a lease
-    # that ends by itself.
+    # When the token is sent. A process that sends it first moves this into the future: that is its
+    # lease, which expires by itself.
     due = UTCDateTimeField(_("due"))
     attempts = models.PositiveIntegerField(_("attempts"), default=0)
 
@@ -200,5 +206,5 @@ class TokenRevocation(models.Model):
 
 
 def _digest(issuer: str | None, value: str | None) -> str:
-    """A fixed length for what may be long, equal on every database only if it is the same."""
+    """Return a digest: of fixed length, and compared exactly by every database."""
     return hashlib.sha256(json.dumps([issuer, value]).encode()).hexdigest()

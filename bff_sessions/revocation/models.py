@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from functools import partial
 
 from django.db import connections, models
+from django.utils.translation import gettext_lazy as _
 
 from bff_sessions._compat.django_db import delete_rows
 from bff_sessions.fields import ExactCharField, UTCDateTimeField
@@ -16,21 +17,21 @@ __all__ = ["TakeOverBan", "TakeOverBanQuerySet"]
 
 
 class TakeOverBanQuerySet(models.QuerySet["TakeOverBan"]):
-    """What must not move here from the engine that was used before."""
+    """The bans of sessions that must not move here from the former engine."""
 
     def ban(self, bans: Mapping[str, str], *, partition: str) -> None:
-        """Write `bans`, each under the lock that is its value."""
+        """Write the bans that are the keys of `bans`, under the locks that are its values."""
         self.lock(set(bans.values()), partition=partition)
         now = datetime.now(UTC)
         self._upsert(dict.fromkeys(bans, now), partition)
 
     def lock(self, names: Collection[str], *, partition: str) -> None:
-        """Have the rows `names` to oneself until the transaction ends."""
+        """Lock the rows `names` until the transaction ends."""
         self._upsert(dict.fromkeys(names), partition)
 
     def find(self, digests: Collection[str]) -> set[str]:
         """Return those of `digests` that are banned."""
-        # Not FOR UPDATE: MySQL and MariaDB scan a short table, and would wait for all locks in it.
+        # Not FOR UPDATE: MySQL and MariaDB scan a short table, and would wait for all its locks.
         return {
             digest
             for some in _chunks(digests)
@@ -38,17 +39,17 @@ class TakeOverBanQuerySet(models.QuerySet["TakeOverBan"]):
         }
 
     def delete_some(self, size: int, *, partition: str) -> int:
-        """Delete up to `size` that this application has written, and return how many."""
+        """Delete up to `size` rows that the application `partition` wrote. Return how many."""
         keys = list(self.filter(partition=partition).values_list("pk", flat=True)[:size])
         for some in _chunks(keys):
             retry(self.db, partial(delete_rows, self.filter(pk__in=some)))
         return len(keys)
 
     def _upsert(self, rows: Mapping[str, datetime | None], partition: str) -> None:
-        """Write `rows` and lock them, whether they are there or not."""
+        """Insert or update `rows`. Either locks them."""
         has_target = connections[self.db].features.supports_update_conflicts_with_target
         self.bulk_create(
-            # In one order, as all do who lock several.
+            # In one order, like all code that locks several rows.
             [
                 TakeOverBan(digest=digest, created=created, partition=partition)
                 for digest, created in sorted(rows.items())
@@ -61,24 +62,24 @@ class TakeOverBanQuerySet(models.QuerySet["TakeOverBan"]):
 
 
 class TakeOverBan(models.Model):
-    """Forbids that old sessions move here, see `bff_sessions.revocation.bans`.
+    """Forbids that sessions of the former engine move here, see `bff_sessions.revocation.bans`.
 
-    Whom it is about is kept as digests, as in `Logout`.
+    Session and subject are stored as digests, as in `Logout`.
     """
 
-    # The primary key: MySQL and MariaDB lock gaps beside the entries of other unique indexes.
+    # Primary key, because MySQL and MariaDB lock gaps beside entries of other unique indexes.
     digest = ExactCharField(max_length=64, primary_key=True, editable=False)
-    # None: no ban, but a row that bans and take-overs lock.
+    # None if the row is not a ban: bans and take-overs lock it.
     created = UTCDateTimeField(null=True, editable=False)
-    # Of the application that wrote it, and removes it once nothing moves there any more.
+    # The application that wrote the row. It deletes the row when its take-over is complete.
     partition = ExactCharField(max_length=100, editable=False)
 
     objects = TakeOverBanQuerySet.as_manager()
 
     class Meta:
-        verbose_name = "ban from moving here"
-        verbose_name_plural = "bans from moving here"
-        # Written by revocations only.
+        verbose_name = _("take-over ban")
+        verbose_name_plural = _("take-over bans")
+        # Only revocations write bans.
         default_permissions = ()
 
     def __str__(self) -> str:
@@ -86,7 +87,7 @@ class TakeOverBan(models.Model):
 
 
 def _chunks(values: Collection[str]) -> Iterator[list[str]]:
-    """Yield `values` in parts that a statement can have as parameters: SQLite bounds them."""
+    """Yield `values` in parts: SQLite bounds the parameters of a statement."""
     ordered = sorted(values)
     for first in range(0, len(ordered), 500):
         yield ordered[first : first + 500]

@@ -18,7 +18,7 @@ from bff_sessions.contract import (
     UserSessionStoreCleanup,
     check_text,
 )
-from bff_sessions.contract.batches import MAX_BATCH_SIZE, delete_in_batches
+from bff_sessions.contract.pacing import MAX_BATCH_SIZE, delete_in_batches
 from bff_sessions.events import Ending, hook_for
 from bff_sessions.exceptions import AbilityMissing
 from bff_sessions.management.batchwork import batch_size, not_negative, progress, stop_on_signals

@@ -78,7 +78,7 @@ def _to_rows(
 ) -> Iterator[tuple[AbstractBaseSession, UserSession]]:
     for old in batch:
         try:
-            yield old, engine.to_row(old)
+            yield old, engine.to_session(old)
         except NotMoved as reason:
             skipped[str(reason)] += 1
 

@@ -1,4 +1,4 @@
-"""Sessions in a database, through Django's ORM: the default store."""
+"""The default store: sessions in a database, through Django's ORM."""
 
 from bff_sessions.stores.orm.store import OrmUserSessionStore
 

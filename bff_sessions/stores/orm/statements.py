@@ -17,10 +17,10 @@ from bff_sessions.stores.orm.models import Session
 __all__ = ["CREATE", "DELETE", "DELETED", "DELETE_ROW", "GET", "LOCK", "SESSION", "update"]
 
 SESSION: Final = tuple(f.name for f in fields(UserSession))
-"""Columns of a session."""
+"""The columns of a session."""
 
 DELETED: Final = tuple(f.name for f in fields(DeletedSession))
-"""Columns of what is left of a deleted session."""
+"""The columns of a deleted session."""
 
 
 def _field(name: str) -> Field[Any, Any]:
@@ -53,10 +53,9 @@ def _plain_create(using: str, **values: Any) -> int:
 
 @cache
 def update(unchanged: frozenset[str] = frozenset(), *, move: bool = False) -> Statement:
-    """Return the UPDATE that leaves these columns alone, and perhaps moves the row.
+    """Return the UPDATE of all columns but the `unchanged` ones; `move` sets a new key, too.
 
-    SQLite writes to the index of each column that an UPDATE names, whether its value changes or
-    not.
+    SQLite writes to the index of each column that an UPDATE names, even if its value is equal.
     """
     names = [name for name in (*UPDATED, "version") if name not in unchanged]
 
