@@ -15,8 +15,8 @@ from django.core.management.base import SystemCheckError
 
 import bff_sessions
 from bff_sessions import conf, engine
+from bff_sessions.conf.faults import FAULTS, Fault
 from bff_sessions.contract import UserSessionStore
-from bff_sessions.faults import FAULTS, Fault
 from bff_sessions.middleware import SessionMiddleware
 from bff_sessions.oidc.providers import get_provider
 from bff_sessions.protection import seal

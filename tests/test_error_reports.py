@@ -269,7 +269,7 @@ def reports():
 def world(settings, monkeypatch):
     monkeypatch.setattr(sign_in, "_prefetch_keys", lambda issuer: None)
     # Of a transient error nothing is seen but the last one.
-    monkeypatch.setattr("bff_sessions.retrying.time.sleep", lambda seconds: None)
+    monkeypatch.setattr("bff_sessions.stores.databases.retrying.time.sleep", lambda seconds: None)
     settings.ROOT_URLCONF = __name__
     settings.SESSION_SERIALIZER = f"{__name__}.BrokenSerializer"
     settings.DEBUG_PROPAGATE_EXCEPTIONS = False

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from bff_sessions import Identity, abind_identity, bind_identity, conf
 from bff_sessions.contract import UserSessionUpdate
 from bff_sessions.engine import SessionStore
-from bff_sessions.id_tokens import read_claims
 from bff_sessions.identity import ANONYMOUS, resolve_identity
+from bff_sessions.identity.id_tokens import read_claims
 from bff_sessions.models import Session
 from bff_sessions.protection import store_key
 from bff_sessions.stores import get_store

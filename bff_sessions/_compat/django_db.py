@@ -1,13 +1,20 @@
-"""Private API of django.db. Read in Django 5.2, 6.0 and 6.1."""
+"""Private and undocumented API of django.db. Read in Django 5.2, 6.0 and 6.1."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import QuerySet
 
-__all__ = ["delete_rows", "is_in_transaction"]
+__all__ = [
+    "close_unusable_connection",
+    "commits_each_statement",
+    "delete_rows",
+    "in_atomic_block",
+    "is_in_transaction",
+]
 
 
 def delete_rows(rows: QuerySet[Any, Any]) -> int:
@@ -28,3 +35,32 @@ def is_in_transaction(connection: BaseDatabaseWrapper) -> bool:
     """
     blocks: list[Any] = connection.atomic_blocks
     return connection.in_atomic_block and not blocks[-1]._from_testcase
+
+
+def in_atomic_block(using: str) -> bool:
+    """Return whether a transaction is open, also one of a TestCase.
+
+    transaction.get_autocommit() connects to the database.
+    """
+    return connections[using].in_atomic_block
+
+
+def commits_each_statement(using: str) -> bool:
+    """Return whether a statement is committed at once, without connecting.
+
+    transaction.get_autocommit() connects to the database, which may be what fails.
+    """
+    connection = connections[using]
+    if connection.in_atomic_block:
+        return False
+    if connection.connection is None:
+        return bool(connection.settings_dict["AUTOCOMMIT"])
+    return bool(connection.autocommit)
+
+
+def close_unusable_connection(using: str) -> None:
+    """Close the connection if it is broken or too old.
+
+    django.db.close_old_connections() closes those of all databases.
+    """
+    connections[using].close_if_unusable_or_obsolete()

@@ -8,8 +8,8 @@ from typing import Final
 from django.core.checks import CheckMessage
 
 from bff_sessions import conf
+from bff_sessions.conf.faults import Fault
 from bff_sessions.contract import UserSessionStoreDevices, UserSessionStoreLeases
-from bff_sessions.faults import Fault
 from bff_sessions.stores import get_store
 
 __all__ = ["check_abilities"]

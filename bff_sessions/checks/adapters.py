@@ -10,7 +10,7 @@ from django.conf import settings
 from django.core.checks import CheckMessage
 
 from bff_sessions import conf
-from bff_sessions.faults import Fault
+from bff_sessions.conf.faults import Fault
 
 __all__ = ["check_adapters"]
 

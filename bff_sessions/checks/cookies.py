@@ -8,7 +8,7 @@ from typing import Any
 from django.conf import settings
 from django.core.checks import CheckMessage
 
-from bff_sessions.faults import Fault
+from bff_sessions.conf.faults import Fault
 
 __all__ = ["check_cookies", "check_prefixes"]
 

@@ -12,8 +12,8 @@ from django.db import connections, router, transaction
 
 from bff_sessions import conf
 from bff_sessions.checks.settings import is_dictionary
-from bff_sessions.faults import Fault
-from bff_sessions.models import TokenRevocation
+from bff_sessions.conf.faults import Fault
+from bff_sessions.oidc.models import TokenRevocation
 from bff_sessions.stores import database_of_store
 
 __all__ = ["check_database", "check_outbox"]

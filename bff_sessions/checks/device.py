@@ -8,8 +8,8 @@ from django.core.checks import CheckMessage
 
 from bff_sessions import conf
 from bff_sessions.checks.middleware import find_middleware
+from bff_sessions.conf.faults import Fault
 from bff_sessions.device.options import DeviceOptions
-from bff_sessions.faults import Fault
 from bff_sessions.middleware import SessionMiddleware
 
 __all__ = ["check_device"]

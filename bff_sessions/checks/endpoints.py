@@ -20,7 +20,7 @@ from django.urls import (
 )
 
 from bff_sessions import conf
-from bff_sessions.faults import Fault
+from bff_sessions.conf.faults import Fault
 from bff_sessions.oidc.views import backchannel_logout
 from bff_sessions.views.login import login
 

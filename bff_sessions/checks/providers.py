@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from django.core.checks import CheckMessage
 
 from bff_sessions import conf
-from bff_sessions.faults import Fault
+from bff_sessions.conf.faults import Fault
 from bff_sessions.oidc.options import LogoutOptions, RevocationOptions
 from bff_sessions.oidc.provider_options import ProviderOptions
 

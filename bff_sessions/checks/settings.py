@@ -9,7 +9,7 @@ from django.core.checks import CheckMessage
 
 from bff_sessions import conf
 from bff_sessions.checks.stores import CACHE_SETTINGS
-from bff_sessions.faults import Fault
+from bff_sessions.conf.faults import Fault
 from bff_sessions.identity import is_claims_key
 
 __all__ = ["check_settings", "is_dictionary"]

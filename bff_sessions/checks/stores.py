@@ -13,9 +13,9 @@ from django.core.cache.backends.locmem import LocMemCache
 from django.core.checks import CheckMessage
 
 from bff_sessions import conf
+from bff_sessions.conf.faults import Fault
+from bff_sessions.conf.rules import SettingInvalid
 from bff_sessions.contract import UserSessionStore
-from bff_sessions.faults import Fault
-from bff_sessions.rules import SettingInvalid
 from bff_sessions.stores import load_store_class
 from bff_sessions.stores.cached import CachedUserSessionStore, load_inner_class
 from bff_sessions.stores.memory import InMemoryUserSessionStore

@@ -9,9 +9,9 @@ from django.core.checks import CheckMessage
 from django.core.exceptions import ImproperlyConfigured
 
 from bff_sessions import conf
+from bff_sessions.conf.faults import Fault
+from bff_sessions.conf.rules import SettingNotImportable
 from bff_sessions.engine.take_over import OldEngine
-from bff_sessions.faults import Fault
-from bff_sessions.rules import SettingNotImportable
 from bff_sessions.stores import get_store
 
 __all__ = ["check_take_over"]

@@ -20,8 +20,8 @@ from bff_sessions.engine.sansio import Steps, call, pause
 from bff_sessions.engine.state import Cookie, SessionState, Snapshot, State
 from bff_sessions.engine.tickets import is_session_key
 from bff_sessions.exceptions import SessionMissing
-from bff_sessions.live import is_live
 from bff_sessions.protection import is_current, store_key
+from bff_sessions.stores.live import is_live
 
 __all__ = ["StoredSession"]
 

@@ -3,7 +3,7 @@
 A session is in one table only. One transaction writes the new row and deletes the old one, so that
 a revoked session cannot return from the old table. Both tables must be in the same database. If two
 requests move the same session, one wins, and the other finds it in the store. A session that a
-revocation bans stays in the old table, see `bff_sessions.bans`.
+revocation bans stays in the old table, see `bff_sessions.revocation.bans`.
 """
 
 from __future__ import annotations
@@ -22,15 +22,16 @@ from django.core import signing
 from django.core.exceptions import ImproperlyConfigured
 from django.db import router, transaction
 
-from bff_sessions import bans, conf
+from bff_sessions import conf
 from bff_sessions.contract import UserSession
 from bff_sessions.engine import lifetimes
 from bff_sessions.engine.tickets import compose, is_session_key
 from bff_sessions.exceptions import SessionExists
 from bff_sessions.identity import identify
 from bff_sessions.protection import store_key
-from bff_sessions.retrying import retry
+from bff_sessions.revocation import bans
 from bff_sessions.stores import database_of_store, get_store
+from bff_sessions.stores.databases.retrying import retry
 
 __all__ = ["HasEnded", "NotMoved", "OldEngine", "atake_over", "take_over"]
 

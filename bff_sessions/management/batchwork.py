@@ -13,6 +13,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
+from bff_sessions._compat.django_commands import stream_of
 from bff_sessions.contract.pacing import MAX_BATCH_SIZE
 
 __all__ = ["batch_size", "not_negative", "progress", "stop_on_signals"]
@@ -66,9 +67,7 @@ def _open_bar(command: BaseCommand, count: Callable[[], int]) -> Any:
         from tqdm import tqdm
 
         if command.stderr.isatty():
-            # The raw stream, because command.stderr ends and colours each write as a message.
-            stream: Any = command.stderr._out
-            return tqdm(total=count(), unit=" sessions", file=stream)
+            return tqdm(total=count(), unit=" sessions", file=stream_of(command.stderr))
     return None
 
 

@@ -13,7 +13,7 @@ from django.http import QueryDict
 
 from bff_sessions import conf
 from bff_sessions.exceptions import ProviderUnavailable
-from bff_sessions.id_tokens import ID_TOKEN, read_claims
+from bff_sessions.identity.id_tokens import ID_TOKEN, read_claims
 from bff_sessions.oidc.providers import get_providers
 from bff_sessions.secret import hidden_frames
 

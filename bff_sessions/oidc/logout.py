@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from bff_sessions.contract import UserSessionsFilter
-from bff_sessions.models import Logout
 from bff_sessions.oidc.logout_tokens import LogoutToken, LogoutTokenInvalid, Reason
+from bff_sessions.oidc.models import Logout
 from bff_sessions.oidc.options import get_logout_options
 from bff_sessions.oidc.sign_in import REMEMBERED
 from bff_sessions.revocation import revoke_sessions

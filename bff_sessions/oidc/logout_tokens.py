@@ -12,7 +12,7 @@ import jwt
 
 from bff_sessions.contract import check_text, is_moment
 from bff_sessions.exceptions import BffSessionsError
-from bff_sessions.jws import read_jws
+from bff_sessions.identity.jws import read_jws
 from bff_sessions.oidc.keys import KeySetMissing
 from bff_sessions.oidc.options import LogoutOptions
 from bff_sessions.oidc.providers import Provider, get_provider

@@ -8,9 +8,9 @@ from datetime import timedelta
 from typing import Any, ClassVar
 
 from bff_sessions import conf
-from bff_sessions.faults import Fault
-from bff_sessions.options import Options, option, seconds, switch
-from bff_sessions.rules import POSITIVE_TIMEDELTA
+from bff_sessions.conf.faults import Fault
+from bff_sessions.conf.options import Options, option, seconds, switch
+from bff_sessions.conf.rules import POSITIVE_TIMEDELTA
 
 __all__ = ["LogoutOptions", "RevocationOptions", "get_logout_options", "get_revocation_options"]
 

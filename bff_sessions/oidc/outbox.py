@@ -14,24 +14,23 @@ from collections.abc import Collection
 from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from asgiref.sync import sync_to_async
 from django.core.signals import request_finished
-from django.db import connections, transaction
+from django.db import transaction
 
 from bff_sessions import conf, events
+from bff_sessions._compat.django_db import close_unusable_connection, in_atomic_block
 from bff_sessions.contract import DeletedSession, OnEnding
 from bff_sessions.events import Ending
+from bff_sessions.oidc.models import TokenRevocation, TokenRevocationQuerySet
 from bff_sessions.oidc.options import RevocationOptions, get_revocation_options
 from bff_sessions.oidc.sealing import seal_token
 from bff_sessions.oidc.tokens import Tokens, tokens_of
 from bff_sessions.secret import hidden_frames
 from bff_sessions.stores import database_of_store
-from bff_sessions.stores.scopes import scope_of
-
-if TYPE_CHECKING:
-    from bff_sessions.models import TokenRevocation, TokenRevocationQuerySet
+from bff_sessions.stores.databases.scopes import scope_of
 
 __all__ = ["ahand_over", "connect", "hand_over"]
 
@@ -103,8 +102,6 @@ def _find_hook(ending: Ending) -> OnEnding | None:
 
 
 def _to_row(ended: DeletedSession | Tokens, options: RevocationOptions) -> TokenRevocation | None:
-    from bff_sessions.models import TokenRevocation
-
     try:
         tokens = ended if isinstance(ended, Tokens) else tokens_of(ended)
         if tokens is None or tokens.refresh_token is None:
@@ -136,14 +133,12 @@ def _write(
 
 
 def _current() -> TokenRevocationQuerySet:
-    from bff_sessions.models import TokenRevocation
-
     return TokenRevocation.objects.current()
 
 
 def _savepoint(using: str) -> AbstractContextManager[None]:
     """Return a context that keeps a fault, also in BFF_SESSIONS["TOKENS"], from a transaction."""
-    return transaction.atomic(using=using) if connections[using].in_atomic_block else nullcontext()
+    return transaction.atomic(using=using) if in_atomic_block(using) else nullcontext()
 
 
 def _is_undone() -> bool:
@@ -155,8 +150,7 @@ def _is_undone() -> bool:
     using = database_of_store()
     if using is None or using != _current().db:
         return False
-    connection = connections[using]
-    return connection.in_atomic_block and connection.needs_rollback
+    return in_atomic_block(using) and transaction.get_rollback(using)
 
 
 # After the response
@@ -171,7 +165,6 @@ def _send_pending(**kwargs: Any) -> None:
 
 
 def _send(using: str, digests: list[str]) -> None:
-    from bff_sessions.models import TokenRevocation
     from bff_sessions.oidc.sending import send
 
     try:
@@ -180,8 +173,8 @@ def _send(using: str, digests: list[str]) -> None:
     finally:
         # Django's own receiver has closed old connections before this one used them again. In a
         # TestCase, which runs in a transaction, the connection stays open.
-        if not connections[using].in_atomic_block:
-            connections[using].close_if_unusable_or_obsolete()
+        if not in_atomic_block(using):
+            close_unusable_connection(using)
 
 
 def _take_pending() -> dict[str, list[str]]:

@@ -9,11 +9,11 @@ from typing import Any, ClassVar, Final
 from django.core.checks import CheckMessage
 
 from bff_sessions import conf
+from bff_sessions.conf.faults import Fault
+from bff_sessions.conf.options import Options, option, seconds, switch
+from bff_sessions.conf.rules import Rule, is_text, one_of, or_none, some_of
 from bff_sessions.contract import MAX_TEXT
-from bff_sessions.faults import Fault
 from bff_sessions.oidc.addresses import is_secure, is_url
-from bff_sessions.options import Options, option, seconds, switch
-from bff_sessions.rules import Rule, is_text, one_of, or_none, some_of
 
 __all__ = ["ENDPOINTS", "LOGOUT", "ProviderOptions"]
 

@@ -13,11 +13,11 @@ from typing import Any, Final, TypeGuard
 from bff_sessions.contract import is_moment
 from bff_sessions.engine.sansio import Steps, call
 from bff_sessions.exceptions import BffSessionsError, ProviderUnavailable
-from bff_sessions.id_tokens import read_claims
+from bff_sessions.identity.id_tokens import read_claims
 from bff_sessions.oidc.http import NOT_ASKED, Response, asking
+from bff_sessions.oidc.log import log_once
 from bff_sessions.oidc.providers import Provider
 from bff_sessions.oidc.refusals import Meaning, Refusal
-from bff_sessions.oidc.reports import report_once
 from bff_sessions.oidc.tokens import Tokens
 
 __all__ = ["OtherSubject", "RefreshRefused", "refresh"]
@@ -121,7 +121,7 @@ def _choose_lifetime(given: object, before: float | None, issuer: str) -> float 
         given = float(given) if isinstance(given, str) else given
     if is_moment(given):
         return float(given)
-    report_once(
+    log_once(
         logger,
         logging.WARNING,
         "expires_in",
@@ -151,7 +151,7 @@ def _choose_id_token(
         raise OtherSubject
     if _names_subject(now):
         return str(given)
-    report_once(
+    log_once(
         logger,
         logging.WARNING,
         "id_token",

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import TYPE_CHECKING
 
+from bff_sessions.oidc.models import TokenRevocation
 from bff_sessions.protection import open_sealed, seal
 from bff_sessions.secret import hidden_frames
-
-if TYPE_CHECKING:
-    from bff_sessions.models import TokenRevocation
 
 __all__ = ["open_token", "seal_token"]
 

@@ -14,11 +14,11 @@ from typing import Final
 from django.core.exceptions import ImproperlyConfigured
 
 from bff_sessions.exceptions import BffSessionsError, ProviderUnavailable
-from bff_sessions.models import TokenRevocation, TokenRevocationQuerySet
+from bff_sessions.oidc.log import log_once
+from bff_sessions.oidc.models import TokenRevocation, TokenRevocationQuerySet
 from bff_sessions.oidc.options import RevocationOptions, get_revocation_options
 from bff_sessions.oidc.providers import get_provider
 from bff_sessions.oidc.refusals import Meaning, Refusal
-from bff_sessions.oidc.reports import report_once
 from bff_sessions.oidc.sealing import open_token
 
 __all__ = ["Outcome", "send"]
@@ -113,7 +113,7 @@ class _Sender:
             return Outcome.REVOKED
         refusal = Refusal.of(response)
         if refusal.meaning is Meaning.REFUSED and refusal.code == _UNSUPPORTED:
-            report_once(
+            log_once(
                 logger, logging.WARNING, _UNSUPPORTED, row.issuer, "%s revokes no refresh tokens."
             )
             return Outcome.UNSUPPORTED

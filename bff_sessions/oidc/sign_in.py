@@ -16,6 +16,7 @@ from django.core.exceptions import ImproperlyConfigured
 from bff_sessions import conf
 from bff_sessions.contract import UserSession, UserSessionsFilter
 from bff_sessions.events import subscribe_to_sign_ins
+from bff_sessions.oidc.models import Logout
 from bff_sessions.revocation import revoke_sessions
 
 __all__ = ["REMEMBERED", "connect"]
@@ -44,8 +45,6 @@ def _find_hook(row: UserSession, auth_time: float | None) -> Callable[[], None] 
         return None
 
     def look() -> None:
-        from bff_sessions.models import Logout
-
         since = row.created if auth_time is None else datetime.fromtimestamp(auth_time, UTC)
         if Logout.objects.current().ends(row, since, datetime.now(UTC) - REMEMBERED):
             revoke_sessions(UserSessionsFilter.of_session(row))

@@ -16,10 +16,10 @@ from django.utils.module_loading import import_string
 
 from bff_sessions import conf
 from bff_sessions.contract import DeletedSession, is_moment
-from bff_sessions.id_tokens import ID_TOKEN, read_claims
 from bff_sessions.identity import identify
+from bff_sessions.identity.id_tokens import ID_TOKEN, read_claims
 from bff_sessions.oidc import lasuite
-from bff_sessions.oidc.reports import report_once
+from bff_sessions.oidc.log import log_once
 from bff_sessions.protection import open_sealed
 from bff_sessions.secret import hidden_frames
 
@@ -171,7 +171,7 @@ def _report(level: int, name: str, kept: Mapping[str, Any], data: Any) -> None:
         # left out, because the default resolver logs one that it cannot read each time.
         with suppress(Exception):
             issuer = identify(others).issuer
-    report_once(logger, level, name, issuer, _REPORTS[name])
+    log_once(logger, level, name, issuer, _REPORTS[name])
 
 
 def _is_absent(value: object) -> bool:

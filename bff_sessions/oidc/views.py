@@ -12,7 +12,6 @@ from typing import Final
 from urllib.parse import parse_qs
 
 from django.contrib.auth.decorators import login_not_required
-from django.db import connections, transaction
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.cache import cache_control
 from django.views.decorators.csrf import csrf_exempt
@@ -22,6 +21,7 @@ from django.views.decorators.http import require_POST
 from bff_sessions import conf
 from bff_sessions.exceptions import ProviderUnavailable
 from bff_sessions.secret import hidden_frames
+from bff_sessions.stores.databases.atomic import non_atomic_requests
 
 __all__ = ["backchannel_logout"]
 
@@ -38,6 +38,8 @@ class _BadRequest(Exception):
     """The request is malformed. The provider gets the text."""
 
 
+# Other requests must see the saved logout before a session ends.
+@non_atomic_requests
 @cache_control(no_store=True)
 @csrf_exempt
 @login_not_required
@@ -73,12 +75,6 @@ def backchannel_logout(request: HttpRequest, *args: object, **kwargs: object) ->
         return response
     logger.info("A logout of %s ended %d sessions.", token.issuer, ended)
     return HttpResponse()
-
-
-# On every database: other requests must see the saved logout before a session ends. Django's
-# decorator takes one database.
-for _alias in connections:
-    transaction.non_atomic_requests(_alias)(backchannel_logout)
 
 
 def _read_token(request: HttpRequest) -> str:

@@ -10,8 +10,8 @@ from django.core.signals import setting_changed
 from django.utils.module_loading import import_string
 
 from bff_sessions import conf
+from bff_sessions.conf.rules import SettingInvalid, SettingNotImportable
 from bff_sessions.contract import UserSessionStore, UserSessionStoreTransactions
-from bff_sessions.rules import SettingInvalid, SettingNotImportable
 
 __all__ = ["database_of_store", "get_store", "load_store_class"]
 

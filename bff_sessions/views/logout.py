@@ -7,7 +7,6 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib import auth
-from django.db import connections, transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import resolve_url
 from django.urls import get_script_prefix
@@ -15,12 +14,15 @@ from django.urls import get_script_prefix
 from bff_sessions import conf
 from bff_sessions.contract import UserSession, UserSessionsFilter
 from bff_sessions.revocation import revoke_sessions
+from bff_sessions.stores.databases.atomic import non_atomic_requests
 from bff_sessions.views.endpoint import endpoint, session_of, url_of
 from bff_sessions.views.local import local_target
 
 __all__ = ["logout", "logout_callback"]
 
 
+# So that a later error does not roll back the end of the session.
+@non_atomic_requests
 @endpoint("logout", "POST", needs_header=False)
 def logout(request: HttpRequest) -> HttpResponse:
     """End the session, and redirect the browser to the provider or to `return_to`."""
@@ -36,11 +38,6 @@ def logout(request: HttpRequest) -> HttpResponse:
         auth.logout(request)
     url = end_session_url(request, issuer_of(current), data, target)
     return HttpResponseRedirect(url or target or default_target())
-
-
-# On every database, so that a later error does not roll back the end of the session.
-for _alias in connections:
-    transaction.non_atomic_requests(_alias)(logout)
 
 
 @endpoint("logout", "GET", "HEAD", needs_header=False)

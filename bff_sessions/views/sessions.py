@@ -14,9 +14,9 @@ from bff_sessions.contract import (
     UserSessionsFilter,
     UserSessionsPage,
 )
-from bff_sessions.live import end_of, is_live, iterate_live_sessions
 from bff_sessions.revocation import revoke_sessions
 from bff_sessions.stores import get_store
+from bff_sessions.stores.live import end_of, is_live, iterate_live_sessions
 from bff_sessions.views.endpoint import endpoint, error, not_signed_in, signed_in
 
 __all__ = [

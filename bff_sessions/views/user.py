@@ -10,7 +10,7 @@ from django.middleware.csrf import get_token
 
 from bff_sessions import conf
 from bff_sessions.contract import UserSession
-from bff_sessions.live import end_of
+from bff_sessions.stores.live import end_of
 from bff_sessions.views.endpoint import (
     endpoint,
     not_signed_in,

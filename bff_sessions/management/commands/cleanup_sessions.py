@@ -22,7 +22,8 @@ from bff_sessions.contract.pacing import MAX_BATCH_SIZE, delete_in_batches
 from bff_sessions.events import Ending, hook_for
 from bff_sessions.exceptions import AbilityMissing
 from bff_sessions.management.batchwork import batch_size, not_negative, progress, stop_on_signals
-from bff_sessions.models import Logout, TakeOverBan
+from bff_sessions.oidc.models import Logout
+from bff_sessions.revocation.models import TakeOverBan
 from bff_sessions.secret import hidden_frames
 from bff_sessions.stores import database_of_store, get_store
 

@@ -11,7 +11,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError
 
 from bff_sessions.management.batchwork import not_negative, stop_on_signals
-from bff_sessions.models import TokenRevocation
+from bff_sessions.oidc.models import TokenRevocation
 from bff_sessions.secret import hidden_frames
 
 

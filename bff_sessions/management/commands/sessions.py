@@ -20,9 +20,9 @@ from bff_sessions.contract import (
     UserSession,
     UserSessionsFilter,
 )
-from bff_sessions.live import iterate_live_sessions
 from bff_sessions.revocation import revoke_sessions
 from bff_sessions.secret import hidden_frames
+from bff_sessions.stores.live import iterate_live_sessions
 
 # Neither store key nor ticket, in any output.
 _FIELDS: Final = (

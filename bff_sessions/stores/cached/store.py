@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import TypeVar
 
 from bff_sessions import conf
+from bff_sessions.conf.rules import SettingInvalid
 from bff_sessions.contract import (
     ANY,
     AnyType,
@@ -27,7 +28,6 @@ from bff_sessions.contract import (
     iterate_user_sessions,
 )
 from bff_sessions.contract.pacing import Pace
-from bff_sessions.rules import SettingInvalid
 from bff_sessions.stores import load_store_class
 from bff_sessions.stores.cached.backend import Cache
 from bff_sessions.stores.cached.invalidation import Marks

@@ -11,7 +11,7 @@ from django.db import connections, transaction
 from django.db.models import QuerySet
 
 from bff_sessions._compat.django_db import delete_rows
-from bff_sessions.retrying import retry
+from bff_sessions.stores.databases.retrying import retry
 from bff_sessions.stores.orm.models import Session
 
 __all__ = ["ExpiredRows", "are_left", "locks_indexes"]

@@ -15,7 +15,7 @@ __all__ = ["Session", "SessionQuerySet", "expired_sessions", "live_sessions", "y
 
 
 def live_sessions(now: datetime | None = None) -> models.Q:
-    """Return the condition for rows that are live by `bff_sessions.live.is_live()`."""
+    """Return the condition for rows that are live by `bff_sessions.stores.live.is_live()`."""
     now = datetime.now(UTC) if now is None else now
     return (models.Q(expires=None) | models.Q(expires__gt=now)) & young_sessions(now)
 

@@ -7,9 +7,9 @@ from functools import cache
 from typing import Any, Final, cast
 
 from django.db.models import Field, QuerySet
-from django.db.models.sql import DeleteQuery, InsertQuery, Query, UpdateQuery
 
 from bff_sessions._compat.django_db import delete_rows
+from bff_sessions._compat.queries import Query, delete_query, insert_query, update_query
 from bff_sessions._compat.statements import KeySlot, Slot, Statement
 from bff_sessions.contract import UPDATED, DeletedSession, UserSession
 from bff_sessions.stores.orm.models import Session
@@ -43,10 +43,8 @@ def _matching_rows(**slots: Slot) -> Query:
 
 
 def _create() -> Query:
-    query = InsertQuery(Session)
     row = Session(**{name: _slot(name) for name in SESSION})
-    query.insert_values([_field(name) for name in SESSION], [row], raw=True)
-    return query
+    return insert_query(row, [_field(name) for name in SESSION])
 
 
 def _plain_create(using: str, **values: Any) -> int:
@@ -63,10 +61,8 @@ def update(unchanged: frozenset[str] = frozenset(), *, move: bool = False) -> St
 
     def build() -> Query:
         rows = _matching_rows(key=_KEY, version=_slot("version", "if_version"))
-        query = cast(UpdateQuery, rows.chain(UpdateQuery))
         new_key = {"key": _slot("key", "new_key")} if move else {}
-        query.add_update_values({name: _slot(name) for name in names} | new_key)
-        return query
+        return update_query(rows, {name: _slot(name) for name in names} | new_key)
 
     def plain(using: str, *, key: str, if_version: int, **values: Any) -> int:
         new_key = {"key": values["new_key"]} if move else {}
@@ -82,7 +78,7 @@ GET: Final = Statement(
 )
 CREATE: Final = Statement(_create, _plain_create)
 DELETE: Final = Statement(
-    lambda: _matching_rows(key=_KEY).chain(DeleteQuery),
+    lambda: delete_query(_matching_rows(key=_KEY)),
     lambda using, key: delete_rows(_rows(using, key=key)),
 )
 LOCK: Final = Statement(
@@ -92,6 +88,6 @@ LOCK: Final = Statement(
     ),
 )
 DELETE_ROW: Final = Statement(
-    lambda: _matching_rows(id=_slot("id")).chain(DeleteQuery),
+    lambda: delete_query(_matching_rows(id=_slot("id"))),
     lambda using, id: delete_rows(_rows(using, id=id)),
 )

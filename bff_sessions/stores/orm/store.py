@@ -34,7 +34,8 @@ from bff_sessions.contract import (
 )
 from bff_sessions.contract.pacing import EXCLUSIVE, SHARED, Pace
 from bff_sessions.exceptions import SessionChanged, SessionExists, SessionMissing
-from bff_sessions.retrying import leave_doubt, retry
+from bff_sessions.stores.databases.retrying import leave_doubt, retry
+from bff_sessions.stores.databases.scopes import scope_of
 from bff_sessions.stores.orm.expired import ExpiredRows, are_left, locks_indexes
 from bff_sessions.stores.orm.models import Session, live_sessions
 from bff_sessions.stores.orm.rows import (
@@ -60,7 +61,6 @@ from bff_sessions.stores.orm.statements import (
 from bff_sessions.stores.orm.statements import (
     update as update_statement,
 )
-from bff_sessions.stores.scopes import scope_of
 
 __all__ = ["OrmUserSessionStore"]
 
@@ -75,14 +75,14 @@ class OrmUserSessionStore(
     UserSessionStoreCleanup,
     UserSessionStore,
 ):
-    """Stores sessions as rows of `bff_sessions.models.Session`.
+    """Stores sessions as rows of `bff_sessions.stores.orm.models.Session`.
 
     It reads and writes the database that the routers name for writing. A replica that lags behind
     would serve revoked sessions.
 
     Outside a transaction of the caller, each verb is repeated after a transient error, see
-    `bff_sessions.retrying`. After a lost connection, the repetition first looks for the result of
-    the earlier try. Only then it reports a session as missing, changed or taken.
+    `bff_sessions.stores.databases.retrying`. After a lost connection, the repetition first looks
+    for the result of the earlier try. Only then it reports a session as missing, changed or taken.
 
     Args:
         using: the alias of a database; None means that of the routers.

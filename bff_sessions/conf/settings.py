@@ -1,28 +1,19 @@
-"""The settings in settings.BFF_SESSIONS: one table, from which checks and documentation derive.
-
-Read them late, as ``conf.STORE``: ``override_settings(BFF_SESSIONS=...)`` takes effect at once.
-"""
+"""The settings in settings.BFF_SESSIONS: one table, from which checks and documentation derive."""
 
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
-from django.conf import settings
-from django.core.signals import setting_changed
-
-from bff_sessions.contract import check_text, is_moment
-from bff_sessions.options import Option, declared, option
-from bff_sessions.rules import (
+from bff_sessions.conf.options import Option, declared, option
+from bff_sessions.conf.rules import (
     CALLABLE,
     DICTIONARY,
     POSITIVE_TIMEDELTA,
     Rule,
     checked_elsewhere,
-    import_callable,
     is_list,
     is_number,
     is_text,
@@ -30,7 +21,8 @@ from bff_sessions.rules import (
     or_none,
     some_of,
 )
-from bff_sessions.rules import ENCRYPTION_KEYS as KEYS
+from bff_sessions.conf.rules import ENCRYPTION_KEYS as KEYS
+from bff_sessions.contract import check_text, is_moment
 
 _ENDPOINTS: Final = ("user", "sessions", "login", "logout", "my-sessions")
 
@@ -263,51 +255,3 @@ LOGIN_NEXT_PARAMETER: str = option(
 
 SETTINGS: Final[Mapping[str, Option]] = declared(globals())
 """The table: the declaration of each setting, by its name."""
-
-for _name in SETTINGS:
-    del globals()[_name]  # So that __getattr__() is asked for the value.
-
-
-if not TYPE_CHECKING:  # Type checkers see the declarations, and refuse other names.
-
-    def __getattr__(name: str) -> Any:
-        try:
-            default = SETTINGS[name].default
-        except KeyError:
-            raise AttributeError(f"BFF_SESSIONS has no setting {name!r}.") from None
-        # Cached as an attribute, because every request reads several settings.
-        value = globals()[name] = getattr(settings, "BFF_SESSIONS", {}).get(name, default)
-        return value
-
-
-def place_of(name: str) -> str:
-    """Return the name of the setting as messages show it."""
-    return f"BFF_SESSIONS[{name!r}]"
-
-
-def check(name: str, value: object) -> None:
-    """Check that the setting `name` may have `value`.
-
-    Raises:
-        SettingInvalid: naming the setting, and the value unless it is secret.
-    """
-    SETTINGS[name].rule.check(place_of(name), value)
-
-
-def load_callable(name: str) -> Any:
-    """Return the callable whose dotted path is the value of the setting `name`.
-
-    Raises:
-        SettingInvalid: if it cannot be imported or called.
-    """
-    # As an attribute, which is cached, because every save calls this.
-    return import_callable(getattr(sys.modules[__name__], name), place_of(name))
-
-
-def _forget(*, setting: str, **kwargs: Any) -> None:
-    if setting == "BFF_SESSIONS":
-        for name in SETTINGS:
-            globals().pop(name, None)
-
-
-setting_changed.connect(_forget, dispatch_uid="bff_sessions.conf")

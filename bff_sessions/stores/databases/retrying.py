@@ -14,10 +14,10 @@ from contextvars import ContextVar
 from typing import Final, TypeVar
 
 from django.db import Error, connections
-from django.db.backends.base.base import BaseDatabaseWrapper
 
-from bff_sessions.database_errors import is_lost, is_rolled_back, without_values
+from bff_sessions._compat.django_db import commits_each_statement
 from bff_sessions.exceptions import SessionChanged, SessionExists, SessionMissing
+from bff_sessions.stores.databases.errors import is_lost, is_rolled_back, without_values
 
 __all__ = ["Doubt", "leave_doubt", "retry"]
 
@@ -90,11 +90,10 @@ def retry(
             was_lost = is_lost(error)
             is_transient = was_lost or is_rolled_back(error)
             failure = without_values(error)
-        connection = connections[using]
         if (
             pause is None
             or not is_transient
-            or not _is_free(connection)
+            or not commits_each_statement(using)
             or time.monotonic() + pause > deadline
         ):
             # Raised outside the handler: inside, it would refer to the error that quotes values.
@@ -103,7 +102,7 @@ def retry(
             is_in_doubt = must_look = True
             # The next statement opens a new connection.
             with suppress(Error):
-                connection.close()
+                connections[using].close()
         time.sleep(random.uniform(0, pause))
     raise AssertionError("The last try returns or raises.")
 
@@ -112,12 +111,3 @@ def leave_doubt() -> None:
     """Let the innermost `Doubt` know that the session may have ended or moved unnoticed."""
     if (doubt := _doubt.get()) is not None:
         doubt.is_left = True
-
-
-def _is_free(connection: BaseDatabaseWrapper) -> bool:
-    """Return whether no transaction of the caller is open."""
-    if connection.in_atomic_block:
-        return False
-    if connection.connection is None:
-        return bool(connection.settings_dict["AUTOCOMMIT"])
-    return bool(connection.autocommit)

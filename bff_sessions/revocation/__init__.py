@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from bff_sessions import bans
 from bff_sessions.contract import DeletedSession, UserSession, UserSessionsFilter
 from bff_sessions.events import Ending, hook_for
+from bff_sessions.revocation import deletes
 from bff_sessions.secret import hidden_frames
 from bff_sessions.signals import sessions_revoked
 from bff_sessions.stores import get_store
@@ -29,7 +29,7 @@ def revoke_sessions(filter: UserSessionsFilter) -> int:
     If any session ended, send `bff_sessions.signals.sessions_revoked`.
     """
     store = get_store()
-    ended = _distinct(bans.delete_user_sessions(filter, on_ending=hook_for(Ending.REVOKED)))
+    ended = _distinct(deletes.delete_user_sessions(filter, on_ending=hook_for(Ending.REVOKED)))
     if ended:
         sessions_revoked.send_robust(type(store), sessions=ended)
     return len(ended)
@@ -40,7 +40,7 @@ async def arevoke_sessions(filter: UserSessionsFilter) -> int:
     """See revoke_sessions()."""
     store = get_store()
     hook = hook_for(Ending.REVOKED)
-    ended = _distinct(await bans.adelete_user_sessions(filter, on_ending=hook))
+    ended = _distinct(await deletes.adelete_user_sessions(filter, on_ending=hook))
     if ended:
         await sessions_revoked.asend_robust(type(store), sessions=ended)
     return len(ended)
@@ -55,7 +55,7 @@ def revoke_session(key: str) -> bool:
     """
     store = get_store()
     session = store.get_user_session(key)
-    ended = bans.delete_user_session(key, session, on_ending=hook_for(Ending.REVOKED))
+    ended = deletes.delete_user_session(key, session, on_ending=hook_for(Ending.REVOKED))
     if session is None:
         return ended
     if ended:
@@ -72,7 +72,7 @@ async def arevoke_session(key: str) -> bool:
     """See revoke_session()."""
     store = get_store()
     session = await store.aget_user_session(key)
-    ended = await bans.adelete_user_session(key, session, on_ending=hook_for(Ending.REVOKED))
+    ended = await deletes.adelete_user_session(key, session, on_ending=hook_for(Ending.REVOKED))
     if session is None:
         return ended
     if ended:
@@ -92,7 +92,7 @@ def replace_session(session: UserSession) -> bool:
     another store key: the one found there may be the new session.
     """
     hook = hook_for(Ending.REPLACED)
-    ended = bans.delete_user_session(session.key, session, on_ending=hook)
+    ended = deletes.delete_user_session(session.key, session, on_ending=hook)
     if ended:
         sessions_revoked.send_robust(type(get_store()), sessions=[DeletedSession.of(session)])
     return ended
@@ -102,7 +102,7 @@ def replace_session(session: UserSession) -> bool:
 async def areplace_session(session: UserSession) -> bool:
     """See replace_session()."""
     hook = hook_for(Ending.REPLACED)
-    ended = await bans.adelete_user_session(session.key, session, on_ending=hook)
+    ended = await deletes.adelete_user_session(session.key, session, on_ending=hook)
     if ended:
         await sessions_revoked.asend_robust(
             type(get_store()), sessions=[DeletedSession.of(session)]

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from django.core.signals import setting_changed
 
-__all__ = ["report_once"]
+__all__ = ["log_once"]
 
 # A process meets few faults. The bound is for issuers that are never the same.
 _MAX: Final = 1000
@@ -16,7 +16,7 @@ _reported: dict[tuple[str, str | None], None] = {}
 _lock = threading.Lock()
 
 
-def report_once(
+def log_once(
     logger: logging.Logger, level: int, fault: str, issuer: str | None, message: str
 ) -> None:
     """Log `message`, unless this process has logged this fault of this issuer.
@@ -41,4 +41,4 @@ def _forget(**kwargs: Any) -> None:
 
 
 # A changed setting may fix a fault or cause it again.
-setting_changed.connect(_forget, dispatch_uid="bff_sessions.oidc.reports")
+setting_changed.connect(_forget, dispatch_uid="bff_sessions.oidc.log")

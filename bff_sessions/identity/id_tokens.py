@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from bff_sessions.jws import read_jws
+from bff_sessions.identity.jws import read_jws
 
 __all__ = ["ID_TOKEN", "MOZILLA_TOKENS", "read_claims"]
 
