@@ -14,9 +14,8 @@ from django.contrib.sessions.exceptions import SessionInterrupted
 from bff_sessions import conf
 from bff_sessions.contract import UserSessionsFilter
 from bff_sessions.engine import lifetimes, moves, saving, verbs
-from bff_sessions.engine.auth import HashState, acheck_hash, check_hash, has_hash, has_same_hash
 from bff_sessions.engine.data import Policy
-from bff_sessions.engine.sansio import Steps, call, pause
+from bff_sessions.engine.sansio import Steps, pause
 from bff_sessions.engine.state import Cookie, SessionState, Snapshot, State
 from bff_sessions.engine.tickets import is_session_key
 from bff_sessions.exceptions import SessionMissing
@@ -160,11 +159,11 @@ class StoredSession:
         if signs_out and state.left is not None:
             yield from verbs.delete_user_sessions(UserSessionsFilter.of_session(state.left))
             state.left = None
-        if row is not None and not signs_out and (yield from self._has_old_password()):
+        if row is not None and not signs_out and (yield from moves.has_old_password(state)):
             # Django's get_user() found that out, perhaps just before the request that has changed
             # the password moves the session, and saves the new hash.
             yield from pause(_PASSWORD_PAUSE)
-            if (yield from self._was_taken_along()):
+            if (yield from moves.was_taken_along(state)):
                 state.left = row
                 self._restart()
                 state.cookie = Cookie.OF_OTHERS
@@ -239,22 +238,3 @@ class StoredSession:
         self.state.session_key = None
         self.state.is_modified = True
         self.state.restart()
-
-    def _has_old_password(self) -> Steps[bool]:
-        """Return whether the user has another password since this session was written."""
-        values = self.state.data.values
-        if not has_hash(values):
-            return False
-        try:
-            hash_state, _ = yield from call(check_hash, acheck_hash, values)
-        except Exception:
-            return False  # Whatever the backend has: the session is to end.
-        return hash_state is HashState.OLD
-
-    def _was_taken_along(self) -> Steps[bool]:
-        """Return whether the request that has changed the password has this session now."""
-        row = yield from moves.read(self.state)
-        if row is None:
-            return (yield from moves.find_moved(self.state)) is not None
-        opened = self.state.data.open(row)
-        return opened is not None and not has_same_hash(opened[1], self.state.data.values)

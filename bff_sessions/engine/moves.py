@@ -14,13 +14,21 @@ from django.utils.module_loading import import_string
 from bff_sessions import conf
 from bff_sessions.contract import UserSession, UserSessionsFilter
 from bff_sessions.engine import verbs
-from bff_sessions.engine.auth import HashState, acheck_hash, check_hash, has_hash
+from bff_sessions.engine.auth import HashState, acheck_hash, check_hash, has_hash, has_same_hash
 from bff_sessions.engine.sansio import Steps, call
 from bff_sessions.engine.state import Cookie, SessionState
 from bff_sessions.exceptions import SessionMissing
 from bff_sessions.protection import next_session_keys, store_key
 
-__all__ = ["can_follow", "find_moved", "follow", "get_step_keys", "read"]
+__all__ = [
+    "can_follow",
+    "find_moved",
+    "follow",
+    "get_step_keys",
+    "has_old_password",
+    "read",
+    "was_taken_along",
+]
 
 
 @cache
@@ -114,6 +122,27 @@ def find_moved(state: SessionState) -> Steps[UserSession | None]:
     # Also the same subject and session ID at the provider may have signed in anew.
     same = (row for row in found if row.sign_in_id == known.row.sign_in_id)
     return next((row for row in same if state.data.open(row) is not None), None)
+
+
+def has_old_password(state: SessionState) -> Steps[bool]:
+    """Return whether the user has another password since this session was written."""
+    data = state.data.values
+    if not has_hash(data):
+        return False
+    try:
+        hash_state, _ = yield from call(check_hash, acheck_hash, data)
+    except Exception:
+        return False  # Whatever the backend has: the session is to end.
+    return hash_state is HashState.OLD
+
+
+def was_taken_along(state: SessionState) -> Steps[bool]:
+    """Return whether the request that has changed the password has this session now."""
+    row = yield from read(state)
+    if row is None:
+        return (yield from find_moved(state)) is not None
+    opened = state.data.open(row)
+    return opened is not None and not has_same_hash(opened[1], state.data.values)
 
 
 def _forget(*, setting: str, **kwargs: Any) -> None:
