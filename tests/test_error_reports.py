@@ -518,10 +518,26 @@ COMMANDS = {
     "clearsessions": [[]],
 }
 
-# Both pages and both kinds of server, but not each with each.
-BOTH = pytest.mark.parametrize(
-    ("kind", "debug"), [(Client, True), (AsyncClient, False)], ids=["wsgi-debug", "asgi"]
-)
+
+def quickly(faults):
+    """Split faults into those of the database and all others, which are `thorough`."""
+    few = {"database": faults["database"]}
+    others = {name: fault for name, fault in faults.items() if name not in few}
+    return few, others
+
+
+def each_with(faults):
+    """Meet faults on both pages and both kinds of server, but not each with each."""
+    few, others = quickly(faults)
+    thorough = pytest.mark.thorough
+    return pytest.mark.parametrize(
+        ("kind", "debug", "faults"),
+        [
+            pytest.param(Client, True, few, id="wsgi-debug"),
+            pytest.param(Client, True, others, id="wsgi-debug-others", marks=thorough),
+            pytest.param(AsyncClient, False, faults, id="asgi", marks=thorough),
+        ],
+    )
 
 
 def journey(world, reports, faults, action, *, debug):
@@ -553,70 +569,82 @@ def journey(world, reports, faults, action, *, debug):
     return met
 
 
-@BOTH
+@each_with(FAULTS)
 @pytest.mark.parametrize("name", ENDPOINTS)
-def test_endpoint_shows_no_secret(world, reports, kind, debug, name):
+def test_endpoint_shows_no_secret(world, reports, kind, debug, faults, name):
     def action():
         client = world.browser(kind, world.here)
         return lambda output: ENDPOINTS[name](client, world)
 
-    met = journey(world, reports, FAULTS, action, debug=debug)
+    met = journey(world, reports, faults, action, debug=debug)
     # The others need no session.
-    assert {"database", "store"} <= met or name in ("login", "logout-callback")
+    assert {"database", "store"} & faults.keys() <= met or name in ("login", "logout-callback")
 
 
-@BOTH
+@each_with(FAULTS)
 @pytest.mark.parametrize("name", FUNCTIONS)
-def test_function_shows_no_secret(world, reports, kind, debug, name):
+def test_function_shows_no_secret(world, reports, kind, debug, faults, name):
     def action():
         client = world.browser(kind, world.here)
         return lambda output: send(client, "get", f"/{name}")
 
-    assert {"database", "store"} <= journey(world, reports, FAULTS, action, debug=debug)
+    assert {"database", "store"} & faults.keys() <= journey(
+        world, reports, faults, action, debug=debug
+    )
 
 
-@BOTH
+@each_with(MOVING)
 @pytest.mark.parametrize("name", ["user", "logout", "sessions"])
-def test_session_that_moves_here_shows_no_secret(world, reports, kind, debug, name):
+def test_session_that_moves_here_shows_no_secret(world, reports, kind, debug, faults, name):
     def action():
         client = world.browser(kind, world.old.session_key)
         return lambda output: ENDPOINTS[name](client, world)
 
-    assert journey(world, reports, MOVING, action, debug=debug) == MOVING.keys()
+    assert journey(world, reports, faults, action, debug=debug) == faults.keys()
 
 
-@BOTH
+@pytest.mark.thorough
+@each_with(MOVING)
 @pytest.mark.parametrize("name", FUNCTIONS)
-def test_function_shows_no_secret_while_sessions_move(world, reports, kind, debug, name):
+def test_function_shows_no_secret_while_sessions_move(world, reports, kind, debug, faults, name):
     def action():
         client = world.browser(kind, world.here)
         return lambda output: send(client, "get", f"/{name}")
 
-    assert journey(world, reports, MOVING, action, debug=debug) == MOVING.keys()
+    assert journey(world, reports, faults, action, debug=debug) == faults.keys()
 
 
-@BOTH
+@each_with(FAULTS)
 @pytest.mark.parametrize("name", ADMIN)
-def test_admin_shows_no_secret(world, reports, kind, debug, name):
+def test_admin_shows_no_secret(world, reports, kind, debug, faults, name):
     def action():
         client = Client(raise_request_exception=False)
         client.force_login(world.user)
         browser = world.browser(kind, client.cookies["sessionid"].value)
         return lambda output: ADMIN[name](browser, world)
 
-    assert {"database", "store"} <= journey(world, reports, FAULTS, action, debug=debug)
+    assert {"database", "store"} & faults.keys() <= journey(
+        world, reports, faults, action, debug=debug
+    )
 
 
+@pytest.mark.parametrize(
+    "faults",
+    [
+        pytest.param(quickly(FAULTS)[0], id="database"),
+        pytest.param(quickly(FAULTS)[1], id="others", marks=pytest.mark.thorough),
+    ],
+)
 @pytest.mark.parametrize(
     ("name", "arguments"),
     [(name, arguments) for name, cases in COMMANDS.items() for arguments in cases],
     ids=lambda value: value if isinstance(value, str) else " ".join(value),
 )
-def test_command_shows_no_secret(world, reports, capfd, name, arguments):
+def test_command_shows_no_secret(world, reports, capfd, faults, name, arguments):
     def action():
         return lambda output: call_command(name, *arguments, stdout=output, stderr=output)
 
-    assert "database" in journey(world, reports, FAULTS, action, debug=True)
+    assert {"database"} & faults.keys() <= journey(world, reports, faults, action, debug=True)
     assert world.seeds.found_in("".join(capfd.readouterr())) == set()
 
 
