@@ -55,14 +55,18 @@ TransactionTestCase._fixture_teardown = empty_tables
 
 
 def pytest_collection_modifyitems(items):
-    """Mark the tests that use the database.
+    """Mark the tests that use the database, and those that repeat others on one more store.
 
     Not those of `any_store` that keep sessions in memory: no database changes what they do.
     """
     for item in items:
         case = getattr(item, "cls", None)
         parameters = item.callspec.params if hasattr(item, "callspec") else {}
-        if parameters.get("any_store") in (MEMORY, MINIMAL):
+        store, calls = parameters.get("any_store", ORM), parameters.get("calls", False)
+        # Stores do not know who calls the engine: both callers meet the first one only.
+        if store not in (ORM, NATIVE_EXPIRY) or (store == NATIVE_EXPIRY and calls):
+            item.add_marker(pytest.mark.thorough)
+        if store in (MEMORY, MINIMAL, NATIVE_EXPIRY):
             continue
         if (
             "_django_db_helper" in item.fixturenames

@@ -334,8 +334,15 @@ def reporting_store(settings, transactional_db):
     }
 
 
-@pytest.mark.parametrize("is_loaded", [True, False], ids=["loaded", "new"])
-@pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
+@pytest.mark.parametrize(
+    ("is_async", "is_loaded"),
+    [
+        pytest.param(False, True, id="sync-loaded"),
+        pytest.param(True, False, id="async-new"),
+        pytest.param(False, False, id="sync-new", marks=pytest.mark.thorough),
+        pytest.param(True, True, id="async-loaded", marks=pytest.mark.thorough),
+    ],
+)
 @pytest.mark.parametrize("name", [*VERBS, *OTHERS])
 @pytest.mark.usefixtures("reporting_store")
 def test_no_report_shows_a_secret(name, is_async, is_loaded, settings):
