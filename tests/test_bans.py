@@ -45,7 +45,12 @@ FORM = "application/x-www-form-urlencoded"
 HEADERS = {"X-CSRF": "1"}
 
 
-@pytest.fixture(params=[ORM, CACHED], ids=["orm", "cached"])
+@pytest.fixture(
+    params=[
+        pytest.param(ORM, id="orm"),
+        pytest.param(CACHED, id="cached", marks=pytest.mark.thorough),
+    ]
+)
 def store(request):
     return request.param
 

@@ -152,7 +152,7 @@ def serve(monkeypatch):
     monkeypatch.setattr(sign_in, "_prefetch_keys", lambda issuer: None)
     server = _Server(("127.0.0.1", 0), _Handler)
     server.provider = FakeProvider(f"http://127.0.0.1:{server.server_port}")
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+    thread = threading.Thread(target=server.serve_forever, args=(0.005,))
     thread.start()
     try:
         yield server.provider

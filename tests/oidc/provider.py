@@ -67,7 +67,7 @@ class LocalProvider:
         self.requests, self.posts = [], []
         # Instead of what it would answer, by path: (status, headers, body).
         self.answers = {}
-        self.thread = threading.Thread(target=self.server.serve_forever, args=[0.02], daemon=True)
+        self.thread = threading.Thread(target=self.server.serve_forever, args=[0.005], daemon=True)
         self.thread.start()
 
     def answer(self, handler, body):

@@ -3,6 +3,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from unittest import mock, skipUnless
 
+import pytest
 from django.db import connection, transaction
 from django.test import TransactionTestCase, override_settings
 from django.test.utils import CaptureQueriesContext
@@ -229,11 +230,13 @@ class TestOrmUserSessionStore(
 
 
 # In this zone the hour that the suite looks at comes twice.
+@pytest.mark.thorough
 @override_settings(USE_TZ=False, TIME_ZONE="Europe/Berlin")
 class TestOrmUserSessionStoreWithoutTimeZones(TestOrmUserSessionStore):
     pass
 
 
+@pytest.mark.thorough
 class TestOrmUserSessionStoreWithPlainStatements(
     UserSessionStoreTests,
     UserSessionStoreCleanupTests,

@@ -4,6 +4,7 @@ import os
 from datetime import UTC, datetime, timedelta
 from unittest import TestCase, skipUnless
 
+import pytest
 from django.core.cache import caches
 from django.test import TransactionTestCase, override_settings
 
@@ -25,6 +26,7 @@ from tests.stores.test_minimal import MinimalStore
 REDIS = os.environ.get("TEST_REDIS_URL")
 
 
+@pytest.mark.thorough
 class TestAroundMemory(
     UserSessionStoreTests,
     UserSessionStoreCleanupTests,
@@ -48,11 +50,13 @@ class TestAroundOrm(
         return CachedUserSessionStore(OrmUserSessionStore())
 
 
+@pytest.mark.thorough
 class TestAroundAMinimalStore(UserSessionStoreTests, TestCase):
     def make_store(self):
         return CachedUserSessionStore(MinimalStore())
 
 
+@pytest.mark.thorough
 class TestAroundAStoreWithNativeExpiry(UserSessionStoreTests, TestCase):
     def make_store(self):
         return CachedUserSessionStore(NativeExpiryStore())
