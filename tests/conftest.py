@@ -14,8 +14,8 @@ from bff_sessions.engine import SessionStore
 ORM = "bff_sessions.stores.orm.OrmUserSessionStore"
 MEMORY = "bff_sessions.stores.memory.InMemoryUserSessionStore"
 CACHED = "bff_sessions.stores.cached.CachedUserSessionStore"
-MINIMAL = "tests.stores.test_minimal.MinimalStore"
-NATIVE_EXPIRY = "tests.stores.native_expiry.NativeExpiryStore"
+MINIMAL = "tests.unit.stores.test_minimal.MinimalStore"
+NATIVE_EXPIRY = "tests.support.native_expiry.NativeExpiryStore"
 
 # In development mode asyncio warns of steps that took longer than 0.1 s, as they do on a slow
 # machine; that is no record of ours.

@@ -31,9 +31,9 @@ from bff_sessions.stores import get_store
 from bff_sessions.stores.cached import CachedUserSessionStore
 from bff_sessions.testing import UserSessionStoreTests, make_session
 from bff_sessions.views.endpoint import HEADER
-from tests.reference import reference
+from tests.support.reference import reference
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 
 
@@ -257,7 +257,7 @@ def test_every_verb_is_in_the_table():
 
 
 def test_the_suite_for_a_store_of_your_own(request):
-    from tests.stores.test_minimal import MinimalStore
+    from tests.unit.stores.test_minimal import MinimalStore
 
     namespace = {"MyStore": MinimalStore, "__name__": "example"}
     exec(block("python", "make_store"), namespace)

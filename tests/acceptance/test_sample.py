@@ -17,8 +17,8 @@ import pytest
 from django.contrib.auth.models import User
 
 from bff_sessions.models import Session
-from tests.factories import SessionFactory
-from tests.processes import NO_PROVIDER, ROOT, database_url
+from tests.support.factories import SessionFactory
+from tests.support.processes import NO_PROVIDER, ROOT, database_url
 
 pytestmark = pytest.mark.processes
 

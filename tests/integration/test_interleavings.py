@@ -16,7 +16,7 @@ from bff_sessions.exceptions import SessionChanged, SessionMissing
 from bff_sessions.stores.cached import CachedUserSessionStore
 from bff_sessions.stores.memory import InMemoryUserSessionStore
 from bff_sessions.testing import make_session
-from tests.stores.cached.support import ALICES
+from tests.support.caches import ALICES
 
 # Orders tried in each test, others each time: all are too many.
 TRIES = 60
@@ -151,7 +151,7 @@ def delete_many(store, session):
 @pytest.mark.parametrize("is_warm_before", [False, True], ids=["cold", "warm"])
 def test_what_is_served_after_a_write_is_what_it_wrote(settings, requests, is_warm_before):
     settings.CACHES = {
-        "default": {"BACKEND": "tests.stores.cached.test_interleavings.WeakCache"},
+        "default": {"BACKEND": "tests.integration.test_interleavings.WeakCache"},
     }
     steps = [index for index in range(len(requests)) for _ in range(10)]
     for _ in range(TRIES):

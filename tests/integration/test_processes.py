@@ -5,8 +5,8 @@ import json
 import pytest
 
 from bff_sessions.engine import SessionStore
-from tests.processes import go, processes
-from tests.test_exclusive import start
+from tests.support.processes import go, processes
+from tests.unit.engine.test_exclusive import start
 
 WRITER = """
 import asyncio, json, sys

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from tests.processes import ROOT
+from tests.support.processes import ROOT
 
 DATABASE = os.environ.get("TEST_DATABASE_URL", "sqlite:")
 REDIS_SERVER = shutil.which("redis-server")

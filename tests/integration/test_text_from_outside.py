@@ -10,8 +10,8 @@ from django.core.management import CommandError, call_command
 from bff_sessions.engine import SessionStore
 from bff_sessions.models import Session
 from bff_sessions.stores import get_store
-from tests.factories import SessionFactory, UserFactory
-from tests.old_sessions import OLD
+from tests.support.factories import SessionFactory, UserFactory
+from tests.support.old_sessions import OLD
 
 pytestmark = pytest.mark.django_db
 

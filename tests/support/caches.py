@@ -13,7 +13,7 @@ from bff_sessions.contract import UserSessionsFilter, UserSessionUpdate
 
 ALICES = UserSessionsFilter(subject_id="alice")
 FAKE = {
-    "default": {"BACKEND": "tests.stores.cached.support.FakeCache", "LOCATION": "fake"},
+    "default": {"BACKEND": "tests.support.caches.FakeCache", "LOCATION": "fake"},
 }
 
 DATABASE_CACHE = {

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from django.db import connection
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 # Empty is as good as absent, and keeps out what a .env may say.
 NO_PROVIDER = dict.fromkeys(["OIDC_ISSUER", "OIDC_CLIENT_ID", "OIDC_CLIENT_SECRET"], "")
 

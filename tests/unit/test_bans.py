@@ -29,8 +29,8 @@ from bff_sessions.stores import get_store
 from bff_sessions.stores.orm import OrmUserSessionStore
 from bff_sessions.testing import make_session
 from tests.conftest import CACHED, ORM
-from tests.factories import UserFactory
-from tests.old_sessions import (
+from tests.support.factories import UserFactory
+from tests.support.old_sessions import (
     OLD,
     OldStore,
     import_sessions,

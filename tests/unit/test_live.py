@@ -18,7 +18,7 @@ from bff_sessions.stores import get_store
 from bff_sessions.testing import altered, make_session
 from bff_sessions.views.sessions import page_of, sessions_beside
 from tests.conftest import MEMORY, ORM
-from tests.factories import SessionFactory, ago
+from tests.support.factories import SessionFactory, ago
 
 ALICE = {"oidc": {"iss": "https://idp.example", "sub": "alice"}}
 ALICES = UserSessionsFilter(subject_id="alice")

@@ -4,7 +4,7 @@ import pytest
 from django.core.management import call_command
 
 from bff_sessions.models import Session
-from tests.factories import SessionFactory
+from tests.support.factories import SessionFactory
 
 SIMILAR = ["alice", "Alice", "ALICE", "alice ", "alice  ", " alice", "alicé", "alice\u0301", "a"]
 EXACT = ["partition", "issuer", "subject_id", "session_id", "user_id"]

@@ -20,7 +20,7 @@ from bff_sessions.engine import SessionStore
 from bff_sessions.exceptions import TicketUnreadable
 from bff_sessions.models import Session
 from bff_sessions.protection import protect, store_key, unprotect
-from tests.factories import UserFactory
+from tests.support.factories import UserFactory
 
 DATA = b'{"access_token": "do not show me"}'
 KEY = store_key("shop", "a session key of thirty-two bytes")

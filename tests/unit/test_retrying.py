@@ -22,8 +22,8 @@ from bff_sessions.signals import sessions_revoked
 from bff_sessions.stores.cached import CachedUserSessionStore
 from bff_sessions.stores.orm import OrmUserSessionStore
 from bff_sessions.testing import make_session
-from tests.faults import LOST, ROLLED_BACK, Fault
-from tests.old_sessions import OLD, OldStore, import_sessions, old_session
+from tests.support.faults import LOST, ROLLED_BACK, Fault
+from tests.support.old_sessions import OLD, OldStore, import_sessions, old_session
 
 FAULTS = {
     **{name: lambda make=make: Fault(make) for name, make in ROLLED_BACK.items()},

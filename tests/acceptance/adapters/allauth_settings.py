@@ -1,8 +1,8 @@
-from tests.adapters.recipes import recipe
+from tests.support.recipes import recipe
 from tests.settings import *  # noqa: F403
 from tests.settings import INSTALLED_APPS, MIDDLEWARE
 
-ROOT_URLCONF = "tests.adapters.allauth_urls"
+ROOT_URLCONF = "tests.acceptance.adapters.allauth_urls"
 INSTALLED_APPS = [
     *INSTALLED_APPS,
     "allauth",

@@ -1,6 +1,6 @@
 import pytest
 
-from tests.adapters.provider import Provider
+from tests.support.login_provider import Provider
 
 
 @pytest.fixture(scope="session")

@@ -1,9 +1,9 @@
-from tests.adapters.provider import CLIENT_ID, CLIENT_SECRET
-from tests.adapters.recipes import recipe
+from tests.support.login_provider import CLIENT_ID, CLIENT_SECRET
+from tests.support.recipes import recipe
 from tests.settings import *  # noqa: F403
 from tests.settings import INSTALLED_APPS
 
-ROOT_URLCONF = "tests.adapters.mozilla_urls"
+ROOT_URLCONF = "tests.acceptance.adapters.mozilla_urls"
 INSTALLED_APPS = [*INSTALLED_APPS, "mozilla_django_oidc"]
 AUTHENTICATION_BACKENDS = [
     "django.contrib.auth.backends.ModelBackend",

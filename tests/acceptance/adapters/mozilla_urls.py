@@ -1,7 +1,7 @@
 from django.urls import include, path
 from mozilla_django_oidc.views import OIDCAuthenticationCallbackView
 
-from tests.adapters import urls
+from tests.acceptance.adapters import urls
 
 urlpatterns = [
     *urls.urlpatterns,

@@ -1,9 +1,9 @@
-from tests.adapters.provider import CLIENT_ID, CLIENT_SECRET
-from tests.adapters.recipes import recipe
+from tests.support.login_provider import CLIENT_ID, CLIENT_SECRET
+from tests.support.recipes import recipe
 from tests.settings import *  # noqa: F403
 from tests.settings import INSTALLED_APPS
 
-ROOT_URLCONF = "tests.adapters.social_auth_urls"
+ROOT_URLCONF = "tests.acceptance.adapters.social_auth_urls"
 INSTALLED_APPS = [*INSTALLED_APPS, "social_django"]
 AUTHENTICATION_BACKENDS = [
     "django.contrib.auth.backends.ModelBackend",

@@ -16,8 +16,8 @@ from django.test import RequestFactory
 
 from bff_sessions.adapters.allauth import copy_claims
 from bff_sessions.engine import SessionStore
-from tests.adapters.journeys import PASSWORD, Journeys, make_user, rows
-from tests.adapters.provider import CLIENT_ID, CLIENT_SECRET
+from tests.support.adapters import PASSWORD, Journeys, make_user, rows
+from tests.support.login_provider import CLIENT_ID, CLIENT_SECRET
 
 
 class TestAllauth(Journeys):

@@ -9,7 +9,7 @@ from django.core.checks import run_checks
 from django.test import Client
 
 from bff_sessions.models import Session
-from tests.adapters.journeys import Journeys, make_user, rows
+from tests.support.adapters import Journeys, make_user, rows
 
 
 class Mozilla(Journeys):

@@ -12,7 +12,7 @@ from social_django.utils import load_strategy
 
 from bff_sessions.adapters.social_auth import copy_claims
 from bff_sessions.engine import SessionStore
-from tests.adapters.journeys import PASSWORD, Journeys, make_user, rows
+from tests.support.adapters import PASSWORD, Journeys, make_user, rows
 
 
 @partial

@@ -5,7 +5,7 @@ import json
 import pytest
 from playwright.sync_api import expect
 
-from tests.e2e.journeys import (
+from tests.support.browsers import (
     fill_in,
     heading,
     is_signed_in,

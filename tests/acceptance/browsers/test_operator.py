@@ -6,8 +6,8 @@ import sys
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
-from tests.e2e.conftest import ROOT, running
-from tests.e2e.journeys import SUBJECTS, is_signed_in, is_signed_out, sign_in
+from tests.acceptance.browsers.conftest import ROOT, running
+from tests.support.browsers import SUBJECTS, is_signed_in, is_signed_out, sign_in
 
 SESSIONS = "/admin/bff_sessions/session/"
 # Of pages of Django's admin what is ours; the frame around it is not.
@@ -67,7 +67,7 @@ def test_axe_finds_nothing_on_the_pages_for_operators(sample, open_browser):
 
 
 def test_who_was_signed_in_before_the_import_still_is(tmp_path, open_browser):
-    settings = {"DJANGO_SETTINGS_MODULE": "tests.e2e.moving_settings"}
+    settings = {"DJANGO_SETTINGS_MODULE": "tests.acceptance.browsers.moving_settings"}
     page = open_browser()
     with running(
         tmp_path, provider=False, ENGINE="django.contrib.sessions.backends.db", **settings

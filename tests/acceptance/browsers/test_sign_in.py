@@ -4,8 +4,8 @@ import re
 
 from playwright.sync_api import expect
 
-from tests.e2e.conftest import is_listening, running, session_id, session_key
-from tests.e2e.journeys import (
+from tests.acceptance.browsers.conftest import is_listening, running, session_id, session_key
+from tests.support.browsers import (
     SUBJECTS,
     fill_in,
     heading,

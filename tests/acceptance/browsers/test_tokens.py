@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import requests
 
-from tests.e2e.conftest import running, session_key
-from tests.e2e.journeys import is_signed_in, is_signed_out, sign_in
+from tests.acceptance.browsers.conftest import running, session_key
+from tests.support.browsers import is_signed_in, is_signed_out, sign_in
 
 MANY = 20
 

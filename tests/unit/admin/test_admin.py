@@ -18,7 +18,7 @@ from bff_sessions.protection import store_key
 from bff_sessions.revocation import revoke_session
 from bff_sessions.signals import sessions_revoked
 from bff_sessions.stores.orm import OrmUserSessionStore
-from tests.factories import SessionFactory, UserFactory, ago
+from tests.support.factories import SessionFactory, UserFactory, ago
 
 pytestmark = pytest.mark.django_db
 
@@ -64,7 +64,7 @@ def operator(client):
 def recorded(settings):
     """Return the list of deletes of the configured store, which is another one."""
     RecordingStore.deleted.clear()
-    settings.BFF_SESSIONS = {"STORE": "tests.test_admin.RecordingStore"}
+    settings.BFF_SESSIONS = {"STORE": "tests.unit.admin.test_admin.RecordingStore"}
     return RecordingStore.deleted
 
 
@@ -384,7 +384,7 @@ def test_browser_of_a_deleted_session_is_signed_out(operator, delete):
 def test_session_that_moves_during_the_delete_ends(operator, delete, settings, monkeypatch):
     row = SessionFactory()
     monkeypatch.setattr(MovingStore, "moving", row.key)
-    settings.BFF_SESSIONS = {"STORE": "tests.test_admin.MovingStore"}
+    settings.BFF_SESSIONS = {"STORE": "tests.unit.admin.test_admin.MovingStore"}
     delete(operator, row)
     assert not Session.objects.filter(pk=row.pk).exists()
 

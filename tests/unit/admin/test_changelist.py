@@ -12,8 +12,8 @@ from django.test.utils import CaptureQueriesContext
 
 from bff_sessions.admin import changelist
 from bff_sessions.models import Session
-from tests.factories import SessionFactory, UserFactory, ago
-from tests.test_admin import LIST, browser_of, found_by, operator, page_of
+from tests.support.factories import SessionFactory, UserFactory, ago
+from tests.unit.admin.test_admin import LIST, browser_of, found_by, operator, page_of
 
 __all__ = ["operator"]
 

@@ -73,7 +73,7 @@ def test_database_is_not_asked_unless_it_is_named(asked):
 
 def test_only_the_database_of_sessions_is_asked(asked, settings):
     ask(["default", "other"])
-    for store in ("tests.test_database_checks.ElsewhereStore", CACHED, MEMORY):
+    for store in ("tests.unit.checks.test_databases.ElsewhereStore", CACHED, MEMORY):
         settings.BFF_SESSIONS = {"STORE": store}
         ask(["default", "other"])
     assert asked == ["default", "other", "default"]

@@ -4,7 +4,7 @@ import pytest
 
 from bff_sessions.middleware import SessionMiddleware
 from tests.settings import MIDDLEWARE
-from tests.test_checks import messages, only_message
+from tests.unit.checks.test_settings import messages, only_message
 
 not_callable = "not callable"
 
@@ -29,7 +29,7 @@ def address_of(request):
         {},
         {"USER_AGENT": False, "ADDRESS": None, "SEEN_EVERY": 0},
         {"ADDRESS": "truncated", "SEEN_EVERY": 90.5},
-        {"ADDRESS": "full", "ADDRESS_OF": "tests.device.test_checks.address_of"},
+        {"ADDRESS": "full", "ADDRESS_OF": "tests.unit.checks.test_device.address_of"},
     ],
 )
 def test_good_settings_are_silent(settings, device):
@@ -64,7 +64,7 @@ def test_another_way_to_keep_an_address_is_e073(settings, value):
 
 
 @pytest.mark.parametrize(
-    "path", ["shop.addresses.real", "", None, 1, print, "tests.device.test_checks.not_callable"]
+    "path", ["shop.addresses.real", "", None, 1, print, "tests.unit.checks.test_device.not_callable"]
 )
 def test_what_tells_no_address_is_e074(settings, path):
     settings.BFF_SESSIONS = {"DEVICE": {"ADDRESS_OF": path}}
@@ -81,7 +81,7 @@ def test_nobody_who_hands_it_over_is_w070(settings, djangos_middleware):
     settings.BFF_SESSIONS = {"DEVICE": {}}
     hints = {message.id: message.hint for message in messages()}
     assert "bff_sessions.middleware.SessionMiddleware" in hints["bff_sessions.W070"]
-    settings.MIDDLEWARE = ["shop.middleware.nope", "tests.device.test_checks.address_of"]
+    settings.MIDDLEWARE = ["shop.middleware.nope", "tests.unit.checks.test_device.address_of"]
     assert "bff_sessions.W070" in [message.id for message in messages()]
-    settings.MIDDLEWARE = ["tests.device.test_checks.Middleware", *MIDDLEWARE[1:]]
+    settings.MIDDLEWARE = ["tests.unit.checks.test_device.Middleware", *MIDDLEWARE[1:]]
     assert messages() == []

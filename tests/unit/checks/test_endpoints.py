@@ -6,8 +6,8 @@ from django.test.utils import override_script_prefix
 from django.urls import include, path, reverse_lazy
 
 from bff_sessions.checks.endpoints import check_endpoints
-from tests.endpoints.test_included import PLACES
-from tests.test_checks import messages, only_message
+from tests.unit.views.test_included import PLACES
+from tests.unit.checks.test_settings import messages, only_message
 
 not_callable = "not callable"
 urlpatterns = [path("bff/", include("bff_sessions.urls")), path("start", print, name="start")]
@@ -63,7 +63,7 @@ def test_claims_that_cannot_be_imported_are_e052(settings, path):
 
 
 def test_claims_that_cannot_be_called_are_e052(settings):
-    settings.BFF_SESSIONS = {"USER_CLAIMS": "tests.endpoints.test_checks.not_callable"}
+    settings.BFF_SESSIONS = {"USER_CLAIMS": "tests.unit.checks.test_endpoints.not_callable"}
     assert "must be the dotted path of a callable" in only_message("E052").msg
 
 
@@ -88,7 +88,7 @@ def test_the_login_url_of_django_that_leads_nowhere_is_e054(settings):
     assert messages() == []
 
 
-@pytest.mark.urls("tests.endpoints.test_checks")
+@pytest.mark.urls("tests.unit.checks.test_endpoints")
 @pytest.mark.parametrize(
     "url", ["start", "/start?a=b", "https://shop.example/", reverse_lazy("start")]
 )

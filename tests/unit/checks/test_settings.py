@@ -22,9 +22,9 @@ from bff_sessions.oidc.providers import get_provider
 from bff_sessions.protection import protect
 from bff_sessions.stores.memory import InMemoryUserSessionStore
 from tests.conftest import DJANGOS, OURS
-from tests.reference import reference
+from tests.support.reference import reference
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[3]
 GOOD_KEYS = ["a good key of more than 32 characters", "another key of more than 32 characters"]
 not_callable = "not callable"
 
@@ -107,7 +107,7 @@ class OurMiddleware(SessionMiddleware):
     """What a project may make of it."""
 
 
-@pytest.mark.parametrize("ours", [OURS, "tests.test_checks.OurMiddleware"])
+@pytest.mark.parametrize("ours", [OURS, "tests.unit.checks.test_settings.OurMiddleware"])
 @pytest.mark.parametrize("is_first", [True, False])
 def test_second_session_middleware_is_w009(settings, ours, is_first):
     both = [ours, DJANGOS] if is_first else [DJANGOS, ours]
@@ -115,7 +115,7 @@ def test_second_session_middleware_is_w009(settings, ours, is_first):
     assert f"Keep {ours!r} only" in only_message("W009").hint
 
 
-@pytest.mark.parametrize("ours", [OURS, "tests.test_checks.OurMiddleware"])
+@pytest.mark.parametrize("ours", [OURS, "tests.unit.checks.test_settings.OurMiddleware"])
 def test_session_middleware_below_authentication_is_w010(settings, ours):
     settings.MIDDLEWARE = [AUTHENTICATION, ours]
     message = only_message("W010")
@@ -175,7 +175,7 @@ def test_a_store_that_is_no_store_is_e005(settings, store):
 
 
 @pytest.mark.parametrize(
-    "store", ["bff_sessions.contract.UserSessionStore", "tests.test_checks.Unfinished"]
+    "store", ["bff_sessions.contract.UserSessionStore", "tests.unit.checks.test_settings.Unfinished"]
 )
 def test_a_store_without_its_verbs_is_e005(settings, store):
     settings.BFF_SESSIONS = {"STORE": store}
@@ -192,7 +192,7 @@ def test_a_resolver_that_cannot_be_imported_is_e006(settings, resolver):
 
 
 def test_a_resolver_that_cannot_be_called_is_e006(settings):
-    settings.BFF_SESSIONS = {"IDENTITY_RESOLVER": "tests.test_checks.not_callable"}
+    settings.BFF_SESSIONS = {"IDENTITY_RESOLVER": "tests.unit.checks.test_settings.not_callable"}
     assert "must be the dotted path of a callable" in only_message("E006").msg
 
 
@@ -303,7 +303,7 @@ LIBRARIES = {
     "W031": "allauth.socialaccount.providers.openid_connect",
     "W032": "social_django",
 }
-RESOLVER = {"IDENTITY_RESOLVER": "tests.test_identity.resolve_tenant"}
+RESOLVER = {"IDENTITY_RESOLVER": "tests.unit.test_identity.resolve_tenant"}
 
 
 @pytest.fixture
@@ -337,7 +337,7 @@ def test_libraries_with_their_adapters_are_fine(told_of_libraries, settings):
 
 
 def test_a_store_that_needs_arguments_is_e005(settings):
-    settings.BFF_SESSIONS = {"STORE": "tests.test_checks.NeedsAnAddress"}
+    settings.BFF_SESSIONS = {"STORE": "tests.unit.checks.test_settings.NeedsAnAddress"}
     assert "'address'" in only_message("E005").msg
 
 
@@ -360,7 +360,7 @@ def test_engine_without_the_app_is_refused_when_django_starts(tmp_path):
     assert "add 'bff_sessions' to INSTALLED_APPS" in done.stderr
 
 
-MINIMAL = {"STORE": "tests.stores.test_minimal.MinimalStore"}
+MINIMAL = {"STORE": "tests.unit.stores.test_minimal.MinimalStore"}
 CACHED_MINIMAL = {
     "STORE": "bff_sessions.stores.cached.CachedUserSessionStore",
     "CACHED_STORE": MINIMAL["STORE"],
@@ -390,7 +390,7 @@ def test_store_with_all_abilities_is_not_reported(settings):
 
 
 def test_an_engine_derived_from_ours_is_ours(settings):
-    settings.SESSION_ENGINE = "tests.test_checks"
+    settings.SESSION_ENGINE = "tests.unit.checks.test_settings"
     assert messages() == []
 
 
@@ -403,7 +403,7 @@ def test_another_session_engine_is_w001(settings):
 
 @pytest.mark.parametrize(
     "store",
-    ["bff_sessions.stores.memory.InMemoryUserSessionStore", "tests.test_checks.SmallerMemory"],
+    ["bff_sessions.stores.memory.InMemoryUserSessionStore", "tests.unit.checks.test_settings.SmallerMemory"],
 )
 def test_sessions_in_memory_are_w002_outside_of_debug(settings, store):
     settings.BFF_SESSIONS = {"STORE": store}
@@ -460,7 +460,7 @@ def cached(settings):
 
 def test_a_good_cache_is_silent(cached):
     assert messages() == []
-    cached(MAX_STALE=1.5, CACHED_STORE="tests.stores.test_minimal.MinimalStore")
+    cached(MAX_STALE=1.5, CACHED_STORE="tests.unit.stores.test_minimal.MinimalStore")
     assert messages() == []
 
 

@@ -18,7 +18,7 @@ from bff_sessions.contract import UPDATED, UserSession
 from bff_sessions.models import Session
 from bff_sessions.stores.orm.statements import CREATE, DELETE, DELETE_ROW, GET, update
 from bff_sessions.testing import make_session
-from tests.factories import SessionFactory
+from tests.support.factories import SessionFactory
 
 
 def parameters(function):

@@ -14,7 +14,7 @@ from bff_sessions.engine import SessionStore
 from bff_sessions.exceptions import SessionBusy
 from bff_sessions.revocation import revoke_sessions
 from tests.conftest import MEMORY, ORM
-from tests.processes import go, processes
+from tests.support.processes import go, processes
 
 ALICE = {"oidc": {"iss": "https://idp.example", "sub": "alice", "sid": "s1"}}
 ALICES = UserSessionsFilter(subject_id="alice")

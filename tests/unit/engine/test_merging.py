@@ -189,7 +189,7 @@ def test_dictionaries_deeper_than_the_stack_merge():
 
 
 def test_table_in_the_docs_is_true():
-    page = Path(__file__).parent.parent / "docs" / "explanation" / "merging.md"
+    page = Path(__file__).parents[3] / "docs" / "explanation" / "merging.md"
     rows = re.findall(
         r"^\| `(.*)` \| `(.*)` \| `(.*)` \| `(.*)` \|$", page.read_text(), re.MULTILINE
     )

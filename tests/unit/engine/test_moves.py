@@ -30,7 +30,7 @@ from bff_sessions.protection import next_session_keys
 from bff_sessions.revocation import revoke_sessions
 from bff_sessions.stores import get_store
 from tests.conftest import DJANGOS, OURS
-from tests.factories import UserFactory
+from tests.support.factories import UserFactory
 
 ALICE = {"oidc": {"iss": "https://idp.example", "sub": "alice", "sid": "s1"}}
 

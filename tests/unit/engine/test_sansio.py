@@ -17,7 +17,7 @@ from bff_sessions.revocation import arevoke_sessions
 from bff_sessions.stores import get_store
 from bff_sessions.stores.memory import InMemoryUserSessionStore
 from tests.conftest import MEMORY
-from tests.test_exclusive import ALICE, ALICES, leasing_store, start
+from tests.unit.engine.test_exclusive import ALICE, ALICES, leasing_store, start
 
 __all__ = ["leasing_store"]
 

@@ -12,8 +12,8 @@ from bff_sessions import bind_identity
 from bff_sessions.engine import SessionStore
 from bff_sessions.oidc.tokens import read_tokens
 from bff_sessions.stores import get_store
-from tests.factories import UserFactory
-from tests.test_identity import id_token, request_with
+from tests.support.factories import UserFactory
+from tests.unit.test_identity import id_token, request_with
 
 ISSUER = "https://idp.example"
 

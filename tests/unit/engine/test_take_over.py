@@ -22,8 +22,8 @@ from bff_sessions.models import Session
 from bff_sessions.revocation import revoke_sessions
 from bff_sessions.stores import get_store
 from tests.conftest import CACHED, MEMORY, ORM
-from tests.factories import UserFactory
-from tests.old_sessions import (
+from tests.support.factories import UserFactory
+from tests.support.old_sessions import (
     OLD,
     OldStore,
     import_sessions,
@@ -31,7 +31,7 @@ from tests.old_sessions import (
     old_sign_in,
     row_of,
 )
-from tests.test_checks import only_message
+from tests.unit.checks.test_settings import only_message
 
 
 @pytest.fixture

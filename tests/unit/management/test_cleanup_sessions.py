@@ -20,9 +20,9 @@ from bff_sessions.stores import get_store
 from bff_sessions.stores.memory import InMemoryUserSessionStore
 from bff_sessions.stores.orm import OrmUserSessionStore
 from bff_sessions.testing import make_session
-from tests.factories import SessionFactory
+from tests.support.factories import SessionFactory
 
-ROOT = pathlib.Path(__file__).parent.parent
+ROOT = pathlib.Path(__file__).parents[3]
 SIGNALS = pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 
 
@@ -34,7 +34,7 @@ def cleanup(*arguments, **options):
 
 
 def use(settings, store):
-    settings.BFF_SESSIONS = {"STORE": f"tests.test_cleanup_command.{store}"}
+    settings.BFF_SESSIONS = {"STORE": f"tests.unit.management.test_cleanup_sessions.{store}"}
 
 
 class Clock:

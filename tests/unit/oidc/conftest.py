@@ -2,7 +2,7 @@ import pytest
 
 from bff_sessions.oidc import reports
 from bff_sessions.oidc.providers import get_provider
-from tests.oidc.provider import CLIENT_ID, LocalProvider
+from tests.support.provider import CLIENT_ID, LocalProvider
 
 
 @pytest.fixture(autouse=True)
@@ -14,7 +14,7 @@ def nothing_reported(monkeypatch):
 @pytest.fixture
 def provider(settings):
     """A provider that is configured, and answers."""
-    settings.ROOT_URLCONF = "tests.oidc.urls"
+    settings.ROOT_URLCONF = "tests.support.oidc_urls"
     local = LocalProvider()
     settings.BFF_SESSIONS = {"PROVIDERS": {local.issuer: {"CLIENT_ID": CLIENT_ID}}}
     yield local

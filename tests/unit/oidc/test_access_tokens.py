@@ -42,10 +42,10 @@ from bff_sessions.oidc.tokens import Tokens, keep_tokens
 from bff_sessions.revocation import revoke_sessions
 from bff_sessions.stores import get_store
 from tests.conftest import MEMORY
-from tests.factories import UserFactory
-from tests.oidc.fake_provider import make_id_token, serve
-from tests.processes import ROOT, go, processes
-from tests.test_exclusive import start
+from tests.support.factories import UserFactory
+from tests.support.rotating_provider import make_id_token, serve
+from tests.support.processes import ROOT, go, processes
+from tests.unit.engine.test_exclusive import start
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

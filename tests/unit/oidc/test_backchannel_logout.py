@@ -22,8 +22,8 @@ from bff_sessions.oidc.logout import end_sessions
 from bff_sessions.oidc.logout_tokens import verify_logout_token
 from bff_sessions.oidc.views import backchannel_logout
 from bff_sessions.signals import sessions_revoked
-from tests.factories import SessionFactory, ago
-from tests.oidc.provider import KEYS, public_jwk
+from tests.support.factories import SessionFactory, ago
+from tests.support.provider import KEYS, public_jwk
 
 pytestmark = pytest.mark.django_db
 

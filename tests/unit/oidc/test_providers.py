@@ -17,7 +17,7 @@ from bff_sessions.exceptions import ProviderUnavailable
 from bff_sessions.oidc.http import MAX_AGE, PAUSE_AFTER_FAILURE
 from bff_sessions.oidc.keys import KeySetMissing
 from bff_sessions.oidc.providers import get_provider, get_providers
-from tests.oidc.provider import KEYS, public_jwk
+from tests.support.provider import KEYS, public_jwk
 
 CONFIGURATION = "/.well-known/openid-configuration"
 SECRET = "a secret: of+the client"

@@ -15,8 +15,8 @@ from django.urls import reverse
 from bff_sessions.models import Logout, Session
 from bff_sessions.oidc.logout_tokens import LogoutTokenInvalid, Reason, verify_logout_token
 from bff_sessions.oidc.providers import get_providers
-from tests.factories import SessionFactory
-from tests.oidc.provider import CLIENT_ID, EVENT, KEYS, encode, public_jwk
+from tests.support.factories import SessionFactory
+from tests.support.provider import CLIENT_ID, EVENT, KEYS, encode, public_jwk
 
 pytestmark = pytest.mark.django_db
 

@@ -48,9 +48,9 @@ from bff_sessions.revocation import (
 from bff_sessions.stores import get_store
 from bff_sessions.stores.orm import OrmUserSessionStore
 from tests.conftest import CACHED, MEMORY
-from tests.oidc.fake_provider import SECRET, serve
-from tests.processes import go, processes
-from tests.test_exclusive import start
+from tests.support.rotating_provider import SECRET, serve
+from tests.support.processes import go, processes
+from tests.unit.engine.test_exclusive import start
 
 ALICES = UserSessionsFilter(subject_id="alice")
 

@@ -3,7 +3,7 @@ import tempfile
 from unittest import TestCase
 
 from bff_sessions.testing import UserSessionStoreTests
-from tests.stores.file_store import FileStore
+from tests.support.file_store import FileStore
 
 
 class TestFileStore(UserSessionStoreTests, TestCase):

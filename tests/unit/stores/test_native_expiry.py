@@ -1,7 +1,7 @@
 from unittest import TestCase
 
 from bff_sessions.testing import UserSessionStoreTests
-from tests.stores.native_expiry import NativeExpiryStore
+from tests.support.native_expiry import NativeExpiryStore
 
 
 class TestNativeExpiryStore(UserSessionStoreTests, TestCase):

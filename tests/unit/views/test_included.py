@@ -12,9 +12,9 @@ from django.urls import include, path, re_path
 
 from bff_sessions.views.my_sessions import my_sessions
 from bff_sessions.views.user import user
-from tests.endpoints.conftest import Browser, claims
-from tests.endpoints.test_sessions import public_id_of
-from tests.factories import SessionFactory
+from tests.unit.views.conftest import Browser, claims
+from tests.unit.views.test_sessions import public_id_of
+from tests.support.factories import SessionFactory
 
 ours = include("bff_sessions.urls")
 of_shop = include("bff_sessions.urls", namespace="shop")
@@ -127,7 +127,7 @@ def test_provider_leads_back_to_where_the_urls_are(browser, place, configure):
 
 
 def test_urlconf_of_the_request_counts(browser, settings):
-    settings.MIDDLEWARE = ["tests.endpoints.test_included.choose_urlconf", *settings.MIDDLEWARE]
+    settings.MIDDLEWARE = ["tests.unit.views.test_included.choose_urlconf", *settings.MIDDLEWARE]
     settings.ROOT_URLCONF = Urls()
     assert journey(browser, "/acme/bff") == "/"
 

@@ -7,7 +7,7 @@ from django.urls import include, path
 from django.utils.encoding import iri_to_uri
 
 from bff_sessions.views.local import is_local, local_target
-from tests.endpoints.conftest import is_error
+from tests.unit.views.conftest import is_error
 
 LOCAL = [
     "/",
@@ -167,7 +167,7 @@ def test_without_return_to_the_library_decides(browser):
     assert browser.request("get", "/bff/login").headers["Location"] == "/accounts/login/"
 
 
-@pytest.mark.urls("tests.endpoints.test_login")
+@pytest.mark.urls("tests.unit.views.test_login")
 @pytest.mark.parametrize(
     ("login_url", "expected"),
     [

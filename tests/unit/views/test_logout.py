@@ -19,9 +19,9 @@ from bff_sessions.contract import UserSessionsFilter
 from bff_sessions.engine import SessionStore
 from bff_sessions.revocation import revoke_sessions
 from bff_sessions.stores import get_store
-from tests.endpoints.conftest import ISSUER, claims, id_token
-from tests.endpoints.test_login import ELSEWHERE, LOCAL, LONG
-from tests.endpoints.test_user import of_django
+from tests.unit.views.conftest import ISSUER, claims, id_token
+from tests.unit.views.test_login import ELSEWHERE, LOCAL, LONG
+from tests.unit.views.test_user import of_django
 
 CALLBACK = "http://testserver/bff/logout/callback"
 urlpatterns = [
@@ -440,7 +440,7 @@ def test_nothing_that_fails_afterwards_keeps_the_session_alive(browser, settings
     assert has_ended(browser, key)
 
 
-@pytest.mark.urls("tests.endpoints.test_logout")
+@pytest.mark.urls("tests.unit.views.test_logout")
 def test_under_another_prefix_and_namespace_the_addresses_are_right(browser, provider):
     browser.sign_in()
     response = browser.fetch("get", "/a/user")

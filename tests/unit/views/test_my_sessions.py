@@ -15,8 +15,8 @@ from bff_sessions.contract import UserSessionsFilter
 from bff_sessions.revocation import revoke_sessions
 from bff_sessions.views import my_sessions, sessions
 from bff_sessions.views.my_sessions import ago
-from tests.endpoints.conftest import Browser, claims, is_error
-from tests.endpoints.test_sessions import (
+from tests.unit.views.conftest import Browser, claims, is_error
+from tests.unit.views.test_sessions import (
     alive,
     many,
     no_tickets,
@@ -24,8 +24,8 @@ from tests.endpoints.test_sessions import (
     revoked,
     strangers,
 )
-from tests.factories import SessionFactory
-from tests.factories import ago as moment
+from tests.support.factories import SessionFactory
+from tests.support.factories import ago as moment
 
 __all__ = ["many", "no_tickets", "revoked", "strangers"]
 

@@ -13,8 +13,8 @@ from bff_sessions.revocation import revoke_sessions
 from bff_sessions.signals import sessions_revoked
 from bff_sessions.stores import get_store
 from bff_sessions.views import sessions
-from tests.endpoints.conftest import claims, is_error
-from tests.factories import SessionFactory, ago
+from tests.unit.views.conftest import claims, is_error
+from tests.support.factories import SessionFactory, ago
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from bff_sessions.contract import UserSessionsFilter, UserSessionUpdate
 from bff_sessions.revocation import revoke_sessions
 from bff_sessions.stores import get_store
 from bff_sessions.testing import altered
-from tests.endpoints.conftest import ISSUER, claims, id_token, is_error
+from tests.unit.views.conftest import ISSUER, claims, id_token, is_error
 
 WEEK = timedelta(weeks=1)
 SECRETS = {
@@ -113,7 +113,7 @@ def test_without_django_contrib_auth_there_is_a_subject_still(browser, settings)
 
 
 def test_the_claims_are_a_function_of_the_project(browser, configure):
-    configure(USER_CLAIMS="tests.endpoints.test_user.roles")
+    configure(USER_CLAIMS="tests.unit.views.test_user.roles")
     browser.sign_in()
     assert browser.user()["claims"] == {"roles": ["admin"], "since": "2026-01-01T00:00:00Z"}
 

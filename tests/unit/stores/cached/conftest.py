@@ -10,7 +10,7 @@ from bff_sessions.stores.cached import marks as marks_module
 from bff_sessions.stores.memory import InMemoryUserSessionStore
 from bff_sessions.stores.orm import OrmUserSessionStore
 from bff_sessions.testing import make_session
-from tests.stores.cached.support import FAKE, FakeCache, is_warm
+from tests.support.caches import FAKE, FakeCache, is_warm
 
 
 @pytest.fixture

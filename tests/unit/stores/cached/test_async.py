@@ -13,7 +13,7 @@ from bff_sessions.engine import SessionStore
 from bff_sessions.revocation import arevoke_sessions
 from bff_sessions.stores import get_store
 from bff_sessions.stores.cached import backend
-from tests.stores.cached.support import ALICES, DATABASE_CACHE, database_cache
+from tests.support.caches import ALICES, DATABASE_CACHE, database_cache
 
 
 @pytest.fixture(params=["database", "file", "locmem"])

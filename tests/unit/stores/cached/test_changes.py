@@ -9,7 +9,7 @@ from asgiref.sync import async_to_sync
 
 from bff_sessions.exceptions import SessionChanged, SessionMissing
 from bff_sessions.testing import make_session
-from tests.stores.cached.support import is_warm, update_of
+from tests.support.caches import is_warm, update_of
 
 
 @pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])

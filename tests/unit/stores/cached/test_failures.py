@@ -12,7 +12,7 @@ from bff_sessions.stores.cached import CachedUserSessionStore
 from bff_sessions.stores.cached import marks as marks_module
 from bff_sessions.stores.cached.backend import Cache
 from bff_sessions.testing import make_session
-from tests.stores.cached.support import (
+from tests.support.caches import (
     ALICES,
     DATABASE_CACHE,
     FakeCache,

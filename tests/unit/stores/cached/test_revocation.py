@@ -9,7 +9,7 @@ from asgiref.sync import async_to_sync
 
 from bff_sessions.contract import UserSessionsPage
 from bff_sessions.testing import make_session
-from tests.stores.cached.support import (
+from tests.support.caches import (
     ALICES,
     FakeCache,
     after_reading,

@@ -19,9 +19,9 @@ from bff_sessions.testing import (
     UserSessionStoreTests,
     UserSessionStoreTransactionsTests,
 )
-from tests.stores.cached.support import ALICES
-from tests.stores.native_expiry import NativeExpiryStore
-from tests.stores.test_minimal import MinimalStore
+from tests.support.caches import ALICES
+from tests.support.native_expiry import NativeExpiryStore
+from tests.unit.stores.test_minimal import MinimalStore
 
 REDIS = os.environ.get("TEST_REDIS_URL")
 

@@ -9,7 +9,7 @@ from django.core.cache import caches
 from django.db import connections, transaction
 
 from bff_sessions.testing import make_session
-from tests.stores.cached.support import ALICES, is_warm, update_of
+from tests.support.caches import ALICES, is_warm, update_of
 
 
 def in_another_thread(function):
