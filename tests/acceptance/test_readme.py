@@ -257,7 +257,7 @@ def test_every_verb_is_in_the_table():
 
 
 def test_the_suite_for_a_store_of_your_own(request):
-    from tests.unit.stores.test_minimal import MinimalStore
+    from tests.support.minimal import MinimalStore
 
     namespace = {"MyStore": MinimalStore, "__name__": "example"}
     exec(block("python", "make_store"), namespace)

@@ -33,10 +33,10 @@ from bff_sessions.oidc.tokens import keep_tokens
 from bff_sessions.protection import store_key
 from bff_sessions.signals import sessions_revoked
 from bff_sessions.stores.orm import OrmUserSessionStore
-from tests.conftest import CACHED
 from tests.support.error_reports import Reports, Seeds, collected
-from tests.support.provider import CLIENT_ID, LocalProvider
 from tests.support.old_sessions import OLD, OldStore
+from tests.support.provider import CLIENT_ID, LocalProvider
+from tests.support.stores import CACHED
 from tests.urls import urlpatterns as others
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -6,7 +6,7 @@ import pytest
 
 from bff_sessions.engine import SessionStore
 from tests.support.processes import go, processes
-from tests.unit.engine.test_exclusive import start
+from tests.support.sessions import start
 
 WRITER = """
 import asyncio, json, sys

@@ -27,7 +27,7 @@ from bff_sessions.stores.cached import CachedUserSessionStore
 from bff_sessions.stores.memory import InMemoryUserSessionStore
 from bff_sessions.stores.orm import OrmUserSessionStore
 from bff_sessions.testing import make_session
-from tests.unit.stores.test_minimal import MinimalStore
+from tests.support.minimal import MinimalStore
 
 NOW = datetime.now(UTC)
 PAST, FUTURE = NOW - timedelta(days=1), NOW + timedelta(days=1)

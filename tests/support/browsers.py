@@ -4,7 +4,7 @@ import time
 
 from playwright.sync_api import expect
 
-from tests.acceptance.browsers.conftest import is_listening
+from tests.support.sample import is_listening
 
 SUBJECTS = {"alice": "a1f0c6d2-4b7e", "bob": "b93e5a70-c218"}
 

@@ -28,7 +28,6 @@ from bff_sessions.revocation import (
 from bff_sessions.stores import get_store
 from bff_sessions.stores.orm import OrmUserSessionStore
 from bff_sessions.testing import make_session
-from tests.conftest import CACHED, ORM
 from tests.support.factories import UserFactory
 from tests.support.old_sessions import (
     OLD,
@@ -39,6 +38,7 @@ from tests.support.old_sessions import (
     row_of,
     sign_in_data,
 )
+from tests.support.stores import CACHED, ORM
 
 ISSUER = "https://idp.example"
 FORM = "application/x-www-form-urlencoded"

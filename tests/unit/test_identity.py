@@ -1,4 +1,3 @@
-import base64
 import json
 import logging
 import re
@@ -8,7 +7,6 @@ import pytest
 from asgiref.sync import async_to_sync
 from django.contrib.auth import alogin, login, logout
 from django.core.exceptions import ImproperlyConfigured
-from django.test import RequestFactory
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -22,6 +20,8 @@ from bff_sessions.protection import store_key
 from bff_sessions.stores import get_store
 from bff_sessions.testing import altered
 from tests.support.factories import UserFactory, ago
+from tests.support.id_tokens import encode, id_token
+from tests.support.sessions import request_with
 
 CLAIMS = {"iss": "https://idp.example", "sub": "alice", "sid": "5"}
 ALICE = Identity(issuer="https://idp.example", subject_id="alice", session_id="5")
@@ -42,22 +42,6 @@ def let_have_begun(session, moment):
     row = get_store().get_user_session(session.store_key)
     older = altered(row, created=moment, renewed=moment)
     get_store().update_user_session(row.key, UserSessionUpdate.of(older))
-
-
-def request_with(session):
-    request = RequestFactory().get("/")
-    request.session = session
-    return request
-
-
-def id_token(claims):
-    """As a provider makes it, and as it is when nobody looks at the signature any more."""
-    return ".".join(encode(part) for part in (b'{"alg":"RS256"}', json.dumps(claims), b"signature"))
-
-
-def encode(part):
-    part = part if isinstance(part, bytes) else part.encode()
-    return base64.urlsafe_b64encode(part).decode().rstrip("=")
 
 
 def resolve_tenant(data):

@@ -17,8 +17,8 @@ from bff_sessions.models import Session
 from bff_sessions.stores import get_store
 from bff_sessions.testing import altered, make_session
 from bff_sessions.views.sessions import page_of, sessions_beside
-from tests.conftest import MEMORY, ORM
 from tests.support.factories import SessionFactory, ago
+from tests.support.stores import MEMORY, ORM
 
 ALICE = {"oidc": {"iss": "https://idp.example", "sub": "alice"}}
 ALICES = UserSessionsFilter(subject_id="alice")

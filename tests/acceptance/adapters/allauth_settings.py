@@ -1,6 +1,6 @@
-from tests.support.recipes import recipe
 from tests.settings import *  # noqa: F403
 from tests.settings import INSTALLED_APPS, MIDDLEWARE
+from tests.support.recipes import recipe
 
 ROOT_URLCONF = "tests.acceptance.adapters.allauth_urls"
 INSTALLED_APPS = [

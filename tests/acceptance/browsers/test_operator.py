@@ -6,8 +6,8 @@ import sys
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
-from tests.acceptance.browsers.conftest import ROOT, running
 from tests.support.browsers import SUBJECTS, is_signed_in, is_signed_out, sign_in
+from tests.support.sample import ROOT, running
 
 SESSIONS = "/admin/bff_sessions/session/"
 # Of pages of Django's admin what is ours; the frame around it is not.

@@ -4,7 +4,6 @@ import re
 
 from playwright.sync_api import expect
 
-from tests.acceptance.browsers.conftest import is_listening, running, session_id, session_key
 from tests.support.browsers import (
     SUBJECTS,
     fill_in,
@@ -15,6 +14,7 @@ from tests.support.browsers import (
     sign_out_at_provider,
     wait_until_gone,
 )
+from tests.support.sample import is_listening, running, session_id, session_key
 
 
 def test_the_session_has_the_identity_that_the_provider_gave(sample, open_browser):

@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import requests
 
-from tests.acceptance.browsers.conftest import running, session_key
 from tests.support.browsers import is_signed_in, is_signed_out, sign_in
+from tests.support.sample import running, session_key
 
 MANY = 20
 

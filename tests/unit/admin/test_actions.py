@@ -12,10 +12,8 @@ from django.test.utils import CaptureQueriesContext
 from bff_sessions.admin import actions, preview
 from bff_sessions.models import Session
 from bff_sessions.signals import sessions_revoked
+from tests.support.admin import LIST, browser_of, choose, page_of
 from tests.support.factories import SessionFactory, UserFactory, ago
-from tests.unit.admin.test_admin import LIST, browser_of, choose, operator, page_of, revoked
-
-__all__ = ["operator", "revoked"]
 
 pytestmark = pytest.mark.django_db
 

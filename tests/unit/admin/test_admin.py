@@ -5,25 +5,21 @@ from secrets import token_hex
 import pytest
 from django.contrib import admin
 from django.contrib.admin.models import CHANGE, LogEntry
-from django.contrib.auth.models import Permission
 from django.contrib.contenttypes.models import ContentType
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
-from django.urls import reverse
 
 from bff_sessions.engine import SessionStore
 from bff_sessions.models import Session
 from bff_sessions.protection import store_key
 from bff_sessions.revocation import revoke_session
-from bff_sessions.signals import sessions_revoked
 from bff_sessions.stores.orm import OrmUserSessionStore
+from tests.support.admin import LIST, browser_of, choose, found_by, page_of
 from tests.support.factories import SessionFactory, UserFactory, ago
 
 pytestmark = pytest.mark.django_db
 
-LIST = "/admin/bff_sessions/session/"
-OVERVIEW = f"{LIST}overview/"
 ACTIONS = ["delete_selected", "end_sessions", "sign_out_subjects"]
 
 
@@ -54,13 +50,6 @@ class MovingStore(OrmUserSessionStore):
 
 
 @pytest.fixture
-def operator(client):
-    """Return the browser of a superuser."""
-    client.force_login(UserFactory(admin=True))
-    return client
-
-
-@pytest.fixture
 def recorded(settings):
     """Return the list of deletes of the configured store, which is another one."""
     RecordingStore.deleted.clear()
@@ -68,52 +57,10 @@ def recorded(settings):
     return RecordingStore.deleted
 
 
-@pytest.fixture
-def revoked():
-    """Return the store keys of the sessions in sessions_revoked."""
-    keys = []
-
-    def receiver(sender, sessions, **kwargs):
-        keys.extend(session.key for session in sessions)
-
-    sessions_revoked.connect(receiver)
-    yield keys
-    assert sessions_revoked.disconnect(receiver)
-
-
-def browser_of(*permissions):
-    """Return the browser of a staff user with these permissions for sessions."""
-    user, browser = UserFactory(is_staff=True), Client()
-    content_type = ContentType.objects.get_for_model(Session)
-    for name in permissions:
-        codename = "sign_out_subject" if name == "sign_out" else f"{name}_session"
-        # Those that a former version had are made again: they may be left in a database.
-        permission, _is_new = Permission.objects.get_or_create(
-            codename=codename, content_type=content_type
-        )
-        user.user_permissions.add(permission)
-    browser.force_login(user)
-    return browser
-
-
-def page_of(row, page="change"):
-    return reverse(f"admin:bff_sessions_session_{page}", args=[row.pk])
-
-
-def found_by(browser, term, **query):
-    response = browser.get(LIST, {"q": term, **query})
-    assert response.status_code == 200
-    return set(response.context["cl"].result_list)
-
-
 def delete_by_page(browser, *rows):
     for row in rows:
         assert browser.get(page_of(row, "delete")).status_code == 200
         assert browser.post(page_of(row, "delete"), {"post": "yes"}).status_code == 302
-
-
-def choose(rows, action="end_sessions", **more):
-    return {"action": action, "_selected_action": [row.pk for row in rows], **more}
 
 
 def delete_by_action(browser, *rows):

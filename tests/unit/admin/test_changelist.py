@@ -1,7 +1,6 @@
 """The list of sessions in the admin: its pages, filters and search."""
 
 import re
-from html import unescape
 
 import pytest
 from django.contrib import admin
@@ -10,34 +9,11 @@ from django.core.paginator import Paginator
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from bff_sessions.admin import changelist
 from bff_sessions.models import Session
+from tests.support.admin import LIST, browser_of, found_by, page_of, walk
 from tests.support.factories import SessionFactory, UserFactory, ago
-from tests.unit.admin.test_admin import LIST, browser_of, found_by, operator, page_of
-
-__all__ = ["operator"]
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def small_pages(monkeypatch):
-    """Show two sessions on a page and search five for it."""
-    monkeypatch.setattr(admin.site.get_model_admin(Session), "list_per_page", 2)
-    monkeypatch.setattr(changelist, "_WINDOW", 5)
-
-
-def walk(browser, **query):
-    """Yield the sessions of each page, and follow the link to the next one."""
-    response = browser.get(LIST, query)
-    while True:
-        assert response.status_code == 200
-        rows = list(response.context["cl"].result_list)
-        yield rows
-        link = re.search(r'<a href="(\?[^"]*)" rel="next">', response.content.decode())
-        if link is None:
-            return
-        response = browser.get(LIST + unescape(link[1]))
 
 
 # Pages

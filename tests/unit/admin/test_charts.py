@@ -12,11 +12,8 @@ from django.template import engines
 import bff_sessions
 from bff_sessions.admin.changelist import MoreThan
 from bff_sessions.models import Session
+from tests.support.admin import LIST, OVERVIEW, choose, page_of, walk
 from tests.support.factories import SessionFactory
-from tests.unit.admin.test_admin import LIST, OVERVIEW, choose, operator, page_of
-from tests.unit.admin.test_changelist import small_pages, walk
-
-__all__ = ["operator", "small_pages"]
 
 pytestmark = pytest.mark.django_db
 

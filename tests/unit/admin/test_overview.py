@@ -18,10 +18,8 @@ from bff_sessions.admin.overview import _days, _hours
 from bff_sessions.contract import UserSessionUpdate
 from bff_sessions.stores import get_store
 from bff_sessions.testing import altered
+from tests.support.admin import LIST, OVERVIEW, browser_of
 from tests.support.factories import SessionFactory, UserFactory, ago
-from tests.unit.admin.test_admin import LIST, OVERVIEW, browser_of, operator
-
-__all__ = ["operator"]
 
 pytestmark = pytest.mark.django_db
 

@@ -11,7 +11,7 @@ from django.db.utils import OperationalError
 from bff_sessions.checks import check_databases
 from bff_sessions.checks import databases as database_checks
 from bff_sessions.stores.orm import OrmUserSessionStore
-from tests.conftest import CACHED, MEMORY
+from tests.support.stores import CACHED, MEMORY
 
 LEVELS = ["repeatable read", "serializable"]
 only_on = {

@@ -4,7 +4,7 @@ import pytest
 
 from bff_sessions.middleware import SessionMiddleware
 from tests.settings import MIDDLEWARE
-from tests.unit.checks.test_settings import messages, only_message
+from tests.support.checks import messages, only_message
 
 not_callable = "not callable"
 
@@ -64,7 +64,8 @@ def test_another_way_to_keep_an_address_is_e073(settings, value):
 
 
 @pytest.mark.parametrize(
-    "path", ["shop.addresses.real", "", None, 1, print, "tests.unit.checks.test_device.not_callable"]
+    "path",
+    ["shop.addresses.real", "", None, 1, print, "tests.unit.checks.test_device.not_callable"],
 )
 def test_what_tells_no_address_is_e074(settings, path):
     settings.BFF_SESSIONS = {"DEVICE": {"ADDRESS_OF": path}}

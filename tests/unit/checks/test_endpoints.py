@@ -6,8 +6,8 @@ from django.test.utils import override_script_prefix
 from django.urls import include, path, reverse_lazy
 
 from bff_sessions.checks.endpoints import check_endpoints
-from tests.unit.views.test_included import PLACES
-from tests.unit.checks.test_settings import messages, only_message
+from tests.support.checks import messages, only_message
+from tests.support.places import PLACES
 
 not_callable = "not callable"
 urlpatterns = [path("bff/", include("bff_sessions.urls")), path("start", print, name="start")]

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 from django.apps import apps
 from django.core.cache.backends.base import BaseCache
-from django.core.checks import ERROR, run_checks
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import call_command
 from django.core.management.base import SystemCheckError
@@ -21,7 +20,8 @@ from bff_sessions.middleware import SessionMiddleware
 from bff_sessions.oidc.providers import get_provider
 from bff_sessions.protection import protect
 from bff_sessions.stores.memory import InMemoryUserSessionStore
-from tests.conftest import DJANGOS, OURS
+from tests.support.checks import messages, only_message
+from tests.support.middleware import DJANGOS, OURS
 from tests.support.reference import reference
 
 ROOT = Path(__file__).parents[3]
@@ -51,22 +51,6 @@ class SessionStore(engine.SessionStore):
 
 class Unfinished(UserSessionStore):
     """Without its verbs, so that it cannot be instantiated."""
-
-
-def messages(*, deploy=False):
-    """What the checks of this package say."""
-    found = run_checks(include_deployment_checks=deploy)
-    return [message for message in found if message.id.startswith("bff_sessions.")]
-
-
-def only_message(id, *, deploy=False):
-    """The one message there is; it has `id` and a hint."""
-    (message,) = messages(deploy=deploy)
-    assert message.id == f"bff_sessions.{id}"
-    assert message.msg.endswith(".")
-    assert message.hint
-    assert message.is_serious(ERROR) == id.startswith("E")
-    return message
 
 
 def test_the_settings_of_the_tests_are_silent():
@@ -175,7 +159,8 @@ def test_a_store_that_is_no_store_is_e005(settings, store):
 
 
 @pytest.mark.parametrize(
-    "store", ["bff_sessions.contract.UserSessionStore", "tests.unit.checks.test_settings.Unfinished"]
+    "store",
+    ["bff_sessions.contract.UserSessionStore", "tests.unit.checks.test_settings.Unfinished"],
 )
 def test_a_store_without_its_verbs_is_e005(settings, store):
     settings.BFF_SESSIONS = {"STORE": store}
@@ -360,7 +345,7 @@ def test_engine_without_the_app_is_refused_when_django_starts(tmp_path):
     assert "add 'bff_sessions' to INSTALLED_APPS" in done.stderr
 
 
-MINIMAL = {"STORE": "tests.unit.stores.test_minimal.MinimalStore"}
+MINIMAL = {"STORE": "tests.support.minimal.MinimalStore"}
 CACHED_MINIMAL = {
     "STORE": "bff_sessions.stores.cached.CachedUserSessionStore",
     "CACHED_STORE": MINIMAL["STORE"],
@@ -403,7 +388,10 @@ def test_another_session_engine_is_w001(settings):
 
 @pytest.mark.parametrize(
     "store",
-    ["bff_sessions.stores.memory.InMemoryUserSessionStore", "tests.unit.checks.test_settings.SmallerMemory"],
+    [
+        "bff_sessions.stores.memory.InMemoryUserSessionStore",
+        "tests.unit.checks.test_settings.SmallerMemory",
+    ],
 )
 def test_sessions_in_memory_are_w002_outside_of_debug(settings, store):
     settings.BFF_SESSIONS = {"STORE": store}
@@ -460,7 +448,7 @@ def cached(settings):
 
 def test_a_good_cache_is_silent(cached):
     assert messages() == []
-    cached(MAX_STALE=1.5, CACHED_STORE="tests.unit.stores.test_minimal.MinimalStore")
+    cached(MAX_STALE=1.5, CACHED_STORE="tests.support.minimal.MinimalStore")
     assert messages() == []
 
 

@@ -18,7 +18,7 @@ from bff_sessions.models import Session
 from bff_sessions.revocation import revoke_sessions
 from bff_sessions.stores import get_store
 from tests.support.factories import ago
-from tests.unit.stores.test_minimal import MinimalStore
+from tests.support.minimal import MinimalStore
 
 FIREFOX = "Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:132.0) Gecko/20100101 Firefox/132.0"
 IPHONE = (

@@ -9,27 +9,11 @@ from asgiref.sync import async_to_sync
 from django.contrib.sessions.exceptions import SessionInterrupted
 from django.db import connection, transaction
 
-from bff_sessions.contract import UserSessionsFilter
 from bff_sessions.engine import SessionStore
 from bff_sessions.exceptions import SessionBusy
 from bff_sessions.revocation import revoke_sessions
-from tests.conftest import MEMORY, ORM
 from tests.support.processes import go, processes
-
-ALICE = {"oidc": {"iss": "https://idp.example", "sub": "alice", "sid": "s1"}}
-ALICES = UserSessionsFilter(subject_id="alice")
-
-
-@pytest.fixture(params=[ORM, MEMORY], ids=["orm", "memory"])
-def leasing_store(request, settings, transactional_db):
-    settings.BFF_SESSIONS = {"STORE": request.param}
-
-
-def start(**data):
-    session = SessionStore()
-    session.update(data)
-    session.save()
-    return session.session_key
+from tests.support.sessions import ALICE, ALICES, start
 
 
 def refresh(session, used):

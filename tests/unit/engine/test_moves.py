@@ -29,8 +29,8 @@ from bff_sessions.models import Session
 from bff_sessions.protection import next_session_keys
 from bff_sessions.revocation import revoke_sessions
 from bff_sessions.stores import get_store
-from tests.conftest import DJANGOS, OURS
 from tests.support.factories import UserFactory
+from tests.support.middleware import DJANGOS, OURS
 
 ALICE = {"oidc": {"iss": "https://idp.example", "sub": "alice", "sid": "s1"}}
 

@@ -20,7 +20,7 @@ from sentry_sdk.transport import Transport
 from bff_sessions.engine import SessionStore
 from bff_sessions.identity import resolve_identity
 from bff_sessions.stores import get_store
-from tests.conftest import MEMORY, ORM
+from tests.support.stores import MEMORY, ORM
 
 VERBS = [
     "get_user_session",

@@ -16,10 +16,8 @@ from bff_sessions.engine import SessionStore
 from bff_sessions.revocation import arevoke_sessions
 from bff_sessions.stores import get_store
 from bff_sessions.stores.memory import InMemoryUserSessionStore
-from tests.conftest import MEMORY
-from tests.unit.engine.test_exclusive import ALICE, ALICES, leasing_store, start
-
-__all__ = ["leasing_store"]
+from tests.support.sessions import ALICE, ALICES, start
+from tests.support.stores import MEMORY
 
 
 class SteppingStore(InMemoryUserSessionStore):

@@ -13,7 +13,8 @@ from bff_sessions.engine import SessionStore
 from bff_sessions.oidc.tokens import read_tokens
 from bff_sessions.stores import get_store
 from tests.support.factories import UserFactory
-from tests.unit.test_identity import id_token, request_with
+from tests.support.id_tokens import id_token
+from tests.support.sessions import request_with
 
 ISSUER = "https://idp.example"
 

@@ -21,7 +21,7 @@ from bff_sessions.exceptions import SessionBusy, SessionChanged
 from bff_sessions.models import Session
 from bff_sessions.revocation import revoke_sessions
 from bff_sessions.stores import get_store
-from tests.conftest import CACHED, MEMORY, ORM
+from tests.support.checks import only_message
 from tests.support.factories import UserFactory
 from tests.support.old_sessions import (
     OLD,
@@ -31,7 +31,7 @@ from tests.support.old_sessions import (
     old_sign_in,
     row_of,
 )
-from tests.unit.checks.test_settings import only_message
+from tests.support.stores import CACHED, MEMORY, ORM
 
 
 @pytest.fixture

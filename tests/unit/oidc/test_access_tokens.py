@@ -41,11 +41,11 @@ from bff_sessions.oidc import access_tokens, refreshing
 from bff_sessions.oidc.tokens import Tokens, keep_tokens
 from bff_sessions.revocation import revoke_sessions
 from bff_sessions.stores import get_store
-from tests.conftest import MEMORY
 from tests.support.factories import UserFactory
-from tests.support.rotating_provider import make_id_token, serve
 from tests.support.processes import ROOT, go, processes
-from tests.unit.engine.test_exclusive import start
+from tests.support.rotating_provider import make_id_token, serve
+from tests.support.sessions import start
+from tests.support.stores import MEMORY
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -18,7 +18,7 @@ from bff_sessions.models import Logout, Session
 from bff_sessions.oidc import logout as logout_module
 from bff_sessions.oidc.providers import get_provider
 from bff_sessions.signals import sessions_revoked
-from tests.conftest import Calls
+from tests.support.calls import Calls
 from tests.support.factories import ago
 
 pytestmark = pytest.mark.django_db(transaction=True)

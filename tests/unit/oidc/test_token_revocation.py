@@ -47,10 +47,10 @@ from bff_sessions.revocation import (
 )
 from bff_sessions.stores import get_store
 from bff_sessions.stores.orm import OrmUserSessionStore
-from tests.conftest import CACHED, MEMORY
-from tests.support.rotating_provider import SECRET, serve
 from tests.support.processes import go, processes
-from tests.unit.engine.test_exclusive import start
+from tests.support.rotating_provider import SECRET, serve
+from tests.support.sessions import start
+from tests.support.stores import CACHED, MEMORY
 
 ALICES = UserSessionsFilter(subject_id="alice")
 

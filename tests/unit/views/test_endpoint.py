@@ -6,7 +6,7 @@ from django.db import connection
 from django.test import Client
 from django.urls import resolve
 
-from tests.unit.views.conftest import claims, is_error
+from tests.support.endpoints import claims, is_error
 
 FETCHED = [
     ("get", "/bff/user"),

@@ -19,9 +19,8 @@ from bff_sessions.contract import UserSessionsFilter
 from bff_sessions.engine import SessionStore
 from bff_sessions.revocation import revoke_sessions
 from bff_sessions.stores import get_store
-from tests.unit.views.conftest import ISSUER, claims, id_token
-from tests.unit.views.test_login import ELSEWHERE, LOCAL, LONG
-from tests.unit.views.test_user import of_django
+from tests.support.endpoints import ISSUER, claims, id_token, of_django
+from tests.support.targets import ELSEWHERE, LOCAL, LONG
 
 CALLBACK = "http://testserver/bff/logout/callback"
 urlpatterns = [

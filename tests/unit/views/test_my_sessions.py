@@ -15,19 +15,9 @@ from bff_sessions.contract import UserSessionsFilter
 from bff_sessions.revocation import revoke_sessions
 from bff_sessions.views import my_sessions, sessions
 from bff_sessions.views.my_sessions import ago
-from tests.unit.views.conftest import Browser, claims, is_error
-from tests.unit.views.test_sessions import (
-    alive,
-    many,
-    no_tickets,
-    public_id_of,
-    revoked,
-    strangers,
-)
+from tests.support.endpoints import Browser, alive, claims, is_error, public_id_of
 from tests.support.factories import SessionFactory
 from tests.support.factories import ago as moment
-
-__all__ = ["many", "no_tickets", "revoked", "strangers"]
 
 LIST = "/bff/my-sessions"
 OTHERS = "/bff/my-sessions/others/end"

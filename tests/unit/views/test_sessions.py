@@ -8,47 +8,11 @@ from django.db import connection
 
 from bff_sessions.contract import UserSessionsFilter, UserSessionUpdate
 from bff_sessions.engine import SessionStore
-from bff_sessions.models import Session
 from bff_sessions.revocation import revoke_sessions
-from bff_sessions.signals import sessions_revoked
 from bff_sessions.stores import get_store
 from bff_sessions.views import sessions
-from tests.unit.views.conftest import claims, is_error
+from tests.support.endpoints import alive, claims, is_error, public_id_of
 from tests.support.factories import SessionFactory, ago
-
-
-@pytest.fixture
-def revoked():
-    """Keys of the sessions of which sessions_revoked told."""
-    keys = []
-
-    def receiver(sessions, **kwargs):
-        keys.extend(session.key for session in sessions)
-
-    sessions_revoked.connect(receiver)
-    yield keys
-    sessions_revoked.disconnect(receiver)
-
-
-@pytest.fixture
-def strangers(db):
-    """Sessions that are not alice's, though they look like it."""
-    return [
-        SessionFactory(subject_id="bob"),
-        SessionFactory(subject_id="Alice"),
-        SessionFactory(issuer="https://other.example"),
-        SessionFactory(issuer=None),
-        SessionFactory(partition="other"),
-        SessionFactory(anonymous=True),
-    ]
-
-
-def alive(rows):
-    return [get_store().get_user_session(row.key) is not None for row in rows]
-
-
-def public_id_of(row):
-    return get_store().get_user_session(row.key).public_id
 
 
 def test_the_sessions_of_the_subject_and_of_nobody_else(browser, strangers):
@@ -216,20 +180,6 @@ def test_local_users_are_told_apart_from_subjects_of_a_provider(browser):
     SessionFactory(subject_id="42")
     browser.sign_in({"_auth_user_id": "42"})
     assert [row.key for row in sessions.sessions_beside(browser.row)] == [browser.row.key]
-
-
-@pytest.fixture
-def many(db):
-    """250 more sessions of alice's, newest sign-in first."""
-    made = [SessionFactory.build(created=ago(minutes=age)) for age in range(1, 251)]
-    Session.objects.bulk_create(made)
-    return made
-
-
-@pytest.fixture
-def no_tickets(monkeypatch):
-    """Fails what reads tickets to list sessions."""
-    monkeypatch.setattr(type(get_store()), "get_user_sessions", None)
 
 
 @pytest.mark.usefixtures("no_tickets")

@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from django.contrib.auth import HASH_SESSION_KEY, SESSION_KEY
+from django.contrib.auth import SESSION_KEY
 from django.contrib.auth.models import User
 
 from bff_sessions import bind_identity
@@ -12,7 +12,7 @@ from bff_sessions.contract import UserSessionsFilter, UserSessionUpdate
 from bff_sessions.revocation import revoke_sessions
 from bff_sessions.stores import get_store
 from bff_sessions.testing import altered
-from tests.unit.views.conftest import ISSUER, claims, id_token, is_error
+from tests.support.endpoints import ISSUER, claims, id_token, is_error, of_django
 
 WEEK = timedelta(weeks=1)
 SECRETS = {
@@ -30,15 +30,6 @@ def age(browser, by):
     row = browser.row
     older = {name: getattr(row, name) - by for name in ("created", "renewed", "expires")}
     get_store().update_user_session(row.key, UserSessionUpdate.of(altered(row, **older)))
-
-
-def of_django(user):
-    """What django.contrib.auth keeps in the session."""
-    return {
-        SESSION_KEY: str(user.pk),
-        "_auth_user_backend": "django.contrib.auth.backends.ModelBackend",
-        HASH_SESSION_KEY: user.get_session_auth_hash(),
-    }
 
 
 def roles(request):

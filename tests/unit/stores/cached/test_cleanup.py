@@ -12,7 +12,7 @@ from bff_sessions.exceptions import AbilityMissing
 from bff_sessions.stores.cached import CachedUserSessionStore
 from bff_sessions.testing import make_session
 from tests.support.caches import entries, is_warm, update_of
-from tests.unit.stores.test_minimal import MinimalStore
+from tests.support.minimal import MinimalStore
 
 
 def test_it_cleans_up_if_the_store_behind_it_does(cache, calls):
@@ -25,7 +25,7 @@ def test_it_cleans_up_if_the_store_behind_it_does(cache, calls):
 def test_the_command_says_so_in_a_line(cache, settings):
     settings.BFF_SESSIONS = {
         "STORE": "bff_sessions.stores.cached.CachedUserSessionStore",
-        "CACHED_STORE": "tests.unit.stores.test_minimal.MinimalStore",
+        "CACHED_STORE": "tests.support.minimal.MinimalStore",
     }
     with pytest.raises(CommandError, match="MinimalStore must be a UserSessionStoreCleanup"):
         call_command("cleanup_sessions")

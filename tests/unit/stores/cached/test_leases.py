@@ -11,7 +11,7 @@ from bff_sessions.exceptions import AbilityMissing, SessionMissing
 from bff_sessions.stores.cached import CachedUserSessionStore
 from bff_sessions.testing import make_session
 from tests.support.caches import FakeCache, forget_marks, is_warm, update_of
-from tests.unit.stores.test_minimal import MinimalStore
+from tests.support.minimal import MinimalStore
 
 
 def test_who_has_a_lease_sees_the_last_save_even_if_the_cache_was_not_told(

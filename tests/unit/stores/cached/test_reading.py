@@ -13,7 +13,7 @@ from bff_sessions.stores.cached import CachedUserSessionStore, reading
 from bff_sessions.stores.cached.entries import entry_name, mark_name
 from bff_sessions.testing import make_session
 from tests.support.caches import FakeCache, is_warm
-from tests.unit.stores.test_minimal import MinimalStore
+from tests.support.minimal import MinimalStore
 
 
 def test_a_cold_load_is_one_statement_and_a_warm_one_none(
@@ -103,7 +103,7 @@ def test_an_entry_copied_to_another_session_does_not_open(ours, warm, cache):
 
 def test_settings_say_what_is_behind_and_in_front(settings, cache):
     settings.BFF_SESSIONS = {
-        "CACHED_STORE": "tests.unit.stores.test_minimal.MinimalStore",
+        "CACHED_STORE": "tests.support.minimal.MinimalStore",
         "CACHE": "other",
         "MAX_STALE": 5,
     }

@@ -14,8 +14,8 @@ from bff_sessions.stores.memory import InMemoryUserSessionStore
 from bff_sessions.stores.orm import OrmUserSessionStore
 from bff_sessions.stores.scopes import scope_of
 from bff_sessions.testing import make_session
-from tests.support.processes import ROOT
 from tests.support.caches import entries, is_warm, update_of
+from tests.support.processes import ROOT
 
 
 class TenantStore(InMemoryUserSessionStore):

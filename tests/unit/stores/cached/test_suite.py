@@ -20,8 +20,8 @@ from bff_sessions.testing import (
     UserSessionStoreTransactionsTests,
 )
 from tests.support.caches import ALICES
+from tests.support.minimal import MinimalStore
 from tests.support.native_expiry import NativeExpiryStore
-from tests.unit.stores.test_minimal import MinimalStore
 
 REDIS = os.environ.get("TEST_REDIS_URL")
 
