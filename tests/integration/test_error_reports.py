@@ -35,7 +35,7 @@ from bff_sessions.signals import sessions_revoked
 from bff_sessions.stores.orm import OrmUserSessionStore
 from tests.support.error_reports import Reports, Seeds, collected
 from tests.support.old_sessions import OLD, OldStore
-from tests.support.provider import CLIENT_ID, LocalProvider
+from tests.support.provider import CLIENT_ID, Provider
 from tests.support.stores import CACHED
 from tests.urls import urlpatterns as others
 
@@ -173,7 +173,7 @@ class World:
     @contextmanager
     def answering(self, answer):
         """Let the provider answer so, wherever it is asked for more than its metadata."""
-        self.provider.answers = Answers(dict.fromkeys(("/token", "/revoke", "/keys"), answer))
+        self.provider.answers = Answers(dict.fromkeys(("/token", "/revocation", "/keys"), answer))
         try:
             yield
         finally:
@@ -272,7 +272,7 @@ def world(settings, monkeypatch):
     settings.ROOT_URLCONF = __name__
     settings.SESSION_SERIALIZER = f"{__name__}.BrokenSerializer"
     settings.DEBUG_PROPAGATE_EXCEPTIONS = False
-    provider = LocalProvider()
+    provider = Provider()
     provider.configuration["end_session_endpoint"] = f"{provider.issuer}/end"
     yield World(provider, settings)
     provider.close()

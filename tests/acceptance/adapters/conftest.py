@@ -1,11 +1,13 @@
 import pytest
 
-from tests.support.login_provider import Provider
+from tests.support.provider import Provider
 
 
 @pytest.fixture(scope="session")
 def provider():
     with Provider() as provider:
+        methods = ["client_secret_post"]
+        provider.configuration["token_endpoint_auth_methods_supported"] = methods
         yield provider
 
 

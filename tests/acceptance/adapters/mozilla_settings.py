@@ -1,6 +1,6 @@
 from tests.settings import *  # noqa: F403
 from tests.settings import INSTALLED_APPS
-from tests.support.login_provider import CLIENT_ID, CLIENT_SECRET
+from tests.support.provider import CLIENT_ID, CLIENT_SECRET
 from tests.support.recipes import recipe
 
 ROOT_URLCONF = "tests.acceptance.adapters.mozilla_urls"

@@ -17,7 +17,7 @@ from django.test import RequestFactory
 from bff_sessions.adapters.allauth import copy_claims
 from bff_sessions.engine import SessionStore
 from tests.support.adapters import PASSWORD, Journeys, make_user, rows
-from tests.support.login_provider import CLIENT_ID, CLIENT_SECRET
+from tests.support.provider import CLIENT_ID, CLIENT_SECRET
 
 
 class TestAllauth(Journeys):
@@ -97,7 +97,7 @@ class TestAllauth(Journeys):
 
     def test_a_token_that_a_client_sends_counts(self, request_here, provider):
         idp = get_adapter().get_provider(request_here, "idp")
-        id_token = provider.make_id_token({"sub": "alice", "sid": "s1"})
+        id_token = provider.sign_id_token({"sub": "alice", "sid": "s1"})
         login = idp.verify_token(request_here, {"id_token": id_token, "client_id": CLIENT_ID})
         complete_social_login(request_here, login)
         request_here.session.save()

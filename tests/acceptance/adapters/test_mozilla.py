@@ -10,6 +10,7 @@ from django.test import Client
 
 from bff_sessions.models import Session
 from tests.support.adapters import Journeys, make_user, rows
+from tests.support.provider import KEYS
 
 
 class Mozilla(Journeys):
@@ -22,7 +23,7 @@ class Mozilla(Journeys):
         project.OIDC_OP_AUTHORIZATION_ENDPOINT = f"{provider.issuer}/authorize"
         project.OIDC_OP_TOKEN_ENDPOINT = f"{provider.issuer}/token"
         project.OIDC_OP_USER_ENDPOINT = f"{provider.issuer}/userinfo"
-        project.OIDC_OP_JWKS_ENDPOINT = f"{provider.issuer}/jwks"
+        project.OIDC_OP_JWKS_ENDPOINT = f"{provider.issuer}/keys"
         project.OIDC_AUTHENTICATION_CALLBACK_URL = self.callback
 
     def test_a_local_user_who_signs_in_at_the_provider_gets_a_new_key(self, browser, provider):
@@ -42,12 +43,12 @@ class Mozilla(Journeys):
         browser.sign_in("alice", "s1")
         session = browser.client.session
         claims = {"sub": "alice", "sid": "s1", "exp": int(time.time()) - 3600}
-        session["oidc_id_token"] = provider.make_id_token(claims)
+        session["oidc_id_token"] = provider.sign_id_token(claims)
         session.save()
         with pytest.raises(jwt.ExpiredSignatureError):
             jwt.decode(
                 session["oidc_id_token"],
-                provider.key.public_key(),
+                KEYS["RS256"].public_key(),
                 algorithms=["RS256"],
                 audience="shop",
             )

@@ -2,7 +2,7 @@ import pytest
 
 from bff_sessions.oidc import reports
 from bff_sessions.oidc.providers import get_provider
-from tests.support.provider import CLIENT_ID, LocalProvider
+from tests.support.provider import CLIENT_ID, Provider
 
 
 @pytest.fixture(autouse=True)
@@ -15,7 +15,8 @@ def nothing_reported(monkeypatch):
 def provider(settings):
     """A provider that is configured, and answers."""
     settings.ROOT_URLCONF = "tests.support.oidc_urls"
-    local = LocalProvider()
+    local = Provider()
+    local.answers["/token"] = (200, {}, {"access_token": "new"})
     settings.BFF_SESSIONS = {"PROVIDERS": {local.issuer: {"CLIENT_ID": CLIENT_ID}}}
     yield local
     local.close()
@@ -24,7 +25,7 @@ def provider(settings):
 @pytest.fixture
 def another_provider(provider, settings):
     """A second one, with a client id of its own."""
-    local = LocalProvider()
+    local = Provider()
     providers = settings.BFF_SESSIONS["PROVIDERS"] | {local.issuer: {"CLIENT_ID": "shop-2"}}
     settings.BFF_SESSIONS = {"PROVIDERS": providers}
     yield local

@@ -43,7 +43,7 @@ from bff_sessions.revocation import revoke_sessions
 from bff_sessions.stores import get_store
 from tests.support.factories import UserFactory
 from tests.support.processes import ROOT, go, processes
-from tests.support.rotating_provider import make_id_token, serve
+from tests.support.provider import make_id_token, serve
 from tests.support.sessions import start
 from tests.support.stores import MEMORY
 
@@ -94,7 +94,7 @@ def kept(session_key):
 
 
 def paths(provider):
-    return [path for path, _, _ in provider.requests]
+    return provider.requests
 
 
 def test_a_fresh_token_is_returned_as_it_is(provider, get, django_assert_num_queries):
@@ -125,7 +125,7 @@ def test_shortly_before_it_expires_it_is_refreshed_and_saved_at_once(provider, g
 def test_it_is_asked_for_as_the_specification_says(provider, get):
     data = provider.sign_in(expires_in=-1)
     get(start(**data))
-    (form,) = [form for path, form, _ in provider.requests if path == "/token"]
+    (form,) = [form for path, form, _ in provider.forms if path == "/token"]
     refresh_token = data["oidc"]["refresh_token"]
     assert form == {"grant_type": "refresh_token", "refresh_token": refresh_token}
 
@@ -285,7 +285,7 @@ def test_what_was_said_of_its_lifetime_before_holds_on(provider, get, given):
 def check_many(provider, key, tokens):
     assert len(tokens) == MANY
     assert len(provider.refreshed) == 1
-    assert provider.killed == set()
+    assert provider.void == set()
     assert set(tokens) == {kept(key).access_token}
     assert provider.is_valid(tokens[0])
     assert kept(key).refresh_token in provider.refresh_tokens
@@ -561,7 +561,7 @@ def test_the_event_loop_goes_on(provider):
 def test_a_refused_refresh_token_ends_the_sign_in(provider, get):
     data = provider.sign_in(expires_in=-1)
     key = start(cart="full", **data)
-    provider.killed.update(provider.access_tokens.values())
+    provider.void.update(provider.access_tokens.values())
     request = request_of(key)
     request.user = UserFactory()
     with pytest.raises(SignInEnded) as caught:
@@ -579,7 +579,7 @@ def test_a_refused_refresh_token_ends_the_sign_in(provider, get):
 def test_others_that_wait_are_told_too(provider):
     provider.delay = 0.2
     key, raised = start(**provider.sign_in(expires_in=-1)), []
-    provider.killed.update(provider.access_tokens.values())
+    provider.void.update(provider.access_tokens.values())
 
     def request():
         try:
@@ -690,7 +690,7 @@ def test_the_middleware_answers_who_has_to_sign_in(provider, settings, accept, s
     settings.MIDDLEWARE = ["bff_sessions.middleware.SessionMiddleware"]
     client = Client(headers={"Accept": accept})
     client.cookies["sessionid"] = start(**provider.sign_in(expires_in=-1))
-    provider.killed.update(provider.access_tokens.values())
+    provider.void.update(provider.access_tokens.values())
     response = client.get("/call")
     assert response.status_code == status
     assert response.cookies["sessionid"]["max-age"] == 0
@@ -1074,7 +1074,7 @@ def test_no_token_gets_out(provider, get, fault, caplog):
     key = start(**data)
     request = request_of(key)
     if fault is None:
-        provider.killed.update(provider.access_tokens.values())
+        provider.void.update(provider.access_tokens.values())
     else:
         provider.answers["/token"] = fault
     with pytest.raises(BffSessionsError) as caught:

@@ -48,7 +48,7 @@ from bff_sessions.revocation import (
 from bff_sessions.stores import get_store
 from bff_sessions.stores.orm import OrmUserSessionStore
 from tests.support.processes import go, processes
-from tests.support.rotating_provider import SECRET, serve
+from tests.support.provider import CLIENT_SECRET, serve
 from tests.support.sessions import start
 from tests.support.stores import CACHED, MEMORY
 
@@ -117,7 +117,7 @@ def make_due():
 
 
 def paths(provider):
-    return [path for path, _, _ in provider.requests]
+    return provider.requests
 
 
 # The common case: after the response
@@ -141,10 +141,10 @@ def test_an_asynchronous_request_does_so_too(provider):
 def test_it_is_asked_for_as_the_specification_says(provider):
     token = sign_in(provider)
     Client().get("/end")
-    ((form, headers),) = [(f, h) for path, f, h in provider.requests if path == "/revocation"]
+    ((form, headers),) = [(f, h) for path, f, h in provider.forms if path == "/revocation"]
     assert form == {"token": token, "token_type_hint": "refresh_token"}
     # RFC 6749, 2.3.1: form-encoded before.
-    encoded = SECRET.replace(":", "%3A").replace(" ", "+")
+    encoded = CLIENT_SECRET.replace(":", "%3A").replace(" ", "+")
     assert headers["Authorization"] == f"Basic {b64encode(f'shop:{encoded}'.encode()).decode()}"
 
 
@@ -434,7 +434,7 @@ FAULTS = {
     "no discovery": lambda provider: provider.answers.update(
         {"/.well-known/openid-configuration": (404, {}, "")}
     ),
-    "no endpoint": lambda provider: setattr(provider, "has_revocation", False),
+    "no endpoint": lambda provider: provider.configuration.pop("revocation_endpoint"),
 }
 
 
@@ -916,7 +916,7 @@ def test_an_old_one_is_tried_once_more(provider):
 def test_without_a_revocation_endpoint_there_is_nothing_to_do(provider):
     sign_in(provider)
     end_and_wait()
-    provider.has_revocation = False
+    del provider.configuration["revocation_endpoint"]
     assert command() == "0 refresh tokens revoked, 1 without a revocation endpoint.\n"
     assert not TokenRevocation.objects.exists()
 

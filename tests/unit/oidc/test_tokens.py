@@ -14,7 +14,7 @@ from bff_sessions.exceptions import TicketUnreadable
 from bff_sessions.oidc.tokens import Tokens, keep_tokens, tokens_of
 from tests.support.checks import messages, only_message
 from tests.support.factories import SessionFactory
-from tests.support.rotating_provider import make_id_token
+from tests.support.provider import make_id_token
 
 AT = datetime(2030, 1, 2, 3, 4, 5, tzinfo=UTC)
 GIVEN = {
