@@ -116,7 +116,7 @@ def _rows(engine: Engine, sessions: dict[str, dict[str, str]]) -> Iterator[model
 def _our_row(key: str, data: dict[str, str], saved: datetime, expires: datetime) -> models.Model:
     from bff_sessions import conf
     from bff_sessions.models import Session
-    from bff_sessions.protection import protect, store_key
+    from bff_sessions.protection import seal, store_key
 
     hashed, user_id, session_id, sign_in_id = (
         store_key(conf.PARTITION, key),
@@ -125,6 +125,7 @@ def _our_row(key: str, data: dict[str, str], saved: datetime, expires: datetime)
         text(32),
     )
     bound = (None, user_id, session_id, user_id, sign_in_id, int(saved.timestamp()))
+    bound_to = (hashed, conf.PARTITION, *bound)
     return Session(
         key=hashed,
         partition=conf.PARTITION,
@@ -135,9 +136,7 @@ def _our_row(key: str, data: dict[str, str], saved: datetime, expires: datetime)
         created=saved,
         renewed=saved,
         expires=expires.replace(second=0, microsecond=0),
-        ticket=protect(
-            JSONSerializer().dumps(data), key=hashed, partition=conf.PARTITION, bound=bound
-        ),
+        ticket=seal(JSONSerializer().dumps(data), bound_to=bound_to, purpose="ticket"),
     )
 
 

@@ -10,8 +10,8 @@ from django.contrib.auth import SESSION_KEY, get_user
 from django.http import HttpRequest
 
 from bff_sessions import conf
-from bff_sessions.id_tokens import ID_TOKEN, read_claims
 from bff_sessions.identity import identify
+from bff_sessions.identity.id_tokens import ID_TOKEN, read_claims
 from bff_sessions.secret import hidden_frames
 
 __all__ = ["STANDARD_CLAIMS", "session_user", "standard_claims"]

@@ -1,12 +1,11 @@
-"""What happens to sessions, for parts of the package that the engine does not know.
+"""Events of sessions, for parts of the package that the engine does not import.
 
-A part subscribes in ``AppConfig.ready()`` with a function that returns what to call, or None if it
-does not need the event.
+A part subscribes in ``AppConfig.ready()`` with a function that returns a hook. It returns None if
+it does not need the event.
 
-- The end of sessions: the caller of a store's delete asks for the hook and hands it over as
-  `on_ending`. So the store knows before it deletes whether anything needs the sessions, and reads
-  none otherwise.
-- A sign-in: the engine calls the hook once the session is saved and committed. The hook is
+- Sessions end: the caller of a store's delete passes the hook as `on_ending`. So the store knows
+  in advance whether a subscriber needs the sessions, and otherwise does not read them.
+- A user signs in: the engine calls the hook after the session is saved and committed. The hook is
   synchronous, also for asynchronous callers, and may end the session.
 """
 
@@ -28,8 +27,8 @@ class Ending(enum.Enum):
 
     REVOKED = "revoked"
     REPLACED = "replaced"
-    """The same session at the provider has signed in anew. Its tokens may be those of the new one:
-    some providers end the session if one of its refresh tokens is revoked."""
+    """The same session at the provider has signed in again. Both may share tokens: some providers
+    end their session if one of its refresh tokens is revoked."""
     EXPIRED = "expired"
 
 
@@ -38,16 +37,18 @@ _sign_in_subscribers: Final[list[Callable[[UserSession, float | None], OnSignIn 
 
 
 def subscribe(find: Callable[[Ending], OnEnding | None]) -> None:
-    """Ask `find` from now on what to call when sessions end; None if it needs no sessions.
+    """Subscribe to the end of sessions.
 
-    A hook that raises keeps its sessions from ending.
+    Args:
+        find: returns the hook for a kind of end; None if it does not need the sessions. If the
+            hook raises, its sessions do not end.
     """
     if find not in _subscribers:
         _subscribers.append(find)
 
 
 def hook_for(ending: Ending) -> OnEnding | None:
-    """Return the `on_ending` of a delete; None if no subscriber needs the sessions."""
+    """Return the `on_ending` for a delete; None if no subscriber needs the sessions."""
     hooks = [hook for find in _subscribers if (hook := find(ending)) is not None]
     if not hooks:
         return None
@@ -60,16 +61,18 @@ def hook_for(ending: Ending) -> OnEnding | None:
 
 
 def subscribe_to_sign_ins(find: Callable[[UserSession, float | None], OnSignIn | None]) -> None:
-    """Ask `find` from now on what to call when a session with a new sign-in is committed.
+    """Subscribe to sign-ins.
 
-    It gets the session, and when the provider says that the user signed in, see `Identity`.
+    Args:
+        find: gets the session and the provider's time of the sign-in, see `Identity`. It returns
+            the hook to call after the commit; None if it does not need the event.
     """
     if find not in _sign_in_subscribers:
         _sign_in_subscribers.append(find)
 
 
 def hook_for_sign_in(session: UserSession, auth_time: float | None) -> OnSignIn | None:
-    """Return what to call once `session` is committed; None if no subscriber needs it."""
+    """Return the hook to call after `session` is committed; None if no subscriber needs it."""
     found = [find(session, auth_time) for find in _sign_in_subscribers]
     hooks = [hook for hook in found if hook is not None]
     if not hooks:

@@ -1,10 +1,10 @@
-"""Session data <-> ticket, session key -> store key. The only place that sees keys.
+"""Seal session data into a ticket, and derive the store key from the session key.
 
-A ticket is: format version (1 byte), key id (8 bytes), nonce (12 bytes), and the session data
-under AES-256-GCM. The associated data are the bytes before the nonce, the store key, the partition
-and what else the caller binds: issuer, subject, session ID, user, sign-in ID and creation of the
-session. A ticket that was altered, cut or copied to another row does not open, and neither does one
-whose row was altered.
+No other module uses an encryption key. Sealed data is: format version (1 byte), key ID (8 bytes),
+nonce (12 bytes), and the data under AES-256-GCM. The associated data are the bytes before the
+nonce and the values that the caller binds the data to. A ticket is bound to store key, partition,
+issuer, subject, session ID, user, sign-in ID and creation of its session. It opens neither after
+a change of the ticket or of one of these values, nor as the ticket of another session.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import os
 import time
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import Final, Literal, TypeAlias, get_args
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -26,22 +27,26 @@ from django.utils.encoding import force_bytes
 from bff_sessions import conf
 from bff_sessions.exceptions import TicketUnreadable
 
-__all__ = ["is_current", "next_session_keys", "protect", "store_key", "unprotect"]
+__all__ = ["is_current", "next_session_keys", "open_sealed", "seal", "store_key"]
 
-_FORMAT = b"\x02"
-_KEY_ID_SIZE = 8
-_NONCE_SIZE = 12  # NIST SP 800-38D, 8.2: 96 bits.
-_HEADER_SIZE = len(_FORMAT) + _KEY_ID_SIZE
-_DATA = _HEADER_SIZE + _NONCE_SIZE
-_SHA256 = SHA256()
-# Seconds. So an old session key leads to the next one for 5 to 10 seconds.
-_STEP_PERIOD = 5
+Purpose: TypeAlias = Literal["ticket", "cache entry", "token revocation"]
+"""What sealed data is for. Data of one purpose does not open for another."""
+Binding: TypeAlias = Sequence[str | int | None]
+"""Values that must be the same when sealed data is opened. The first one names the data: an
+encryption key of its own is derived for it."""
 
-Bound = Sequence[str | int | None]
+_FORMAT: Final = b"\x02"
+_KEY_ID_SIZE: Final = 8
+_NONCE_SIZE: Final = 12  # NIST SP 800-38D, 8.2: 96 bits.
+_HEADER_SIZE: Final = len(_FORMAT) + _KEY_ID_SIZE
+_DATA: Final = _HEADER_SIZE + _NONCE_SIZE
+_SHA256: Final = SHA256()
+# Seconds. An old session key therefore leads to the next one for 5 to 10 seconds.
+_STEP_PERIOD: Final = 5
 
 
 def store_key(partition: str, session_key: str) -> str:
-    """The key under which a store keeps the session: 64 hexadecimal digits.
+    """Return the key under which a store keeps the session: 64 hexadecimal digits.
 
     A session key has 160 bits of entropy, so a plain digest cannot be reversed (ticket 21076).
     """
@@ -56,13 +61,13 @@ def _begin_store_key(partition: str) -> hashlib._Hash:
 
 
 def next_session_keys(session_key: str) -> tuple[str, str]:
-    """Return the session keys that follow `session_key` now, and that followed a moment ago.
+    """Return the session keys that follow `session_key` in this period and in the one before.
 
-    The same for every request that asks within five seconds. Only who knows the newest master key
-    can tell them: neither the old cookie nor the store will do.
+    All requests within five seconds get the same keys. Deriving them takes the newest encryption
+    key: neither the old cookie nor the store is enough.
     """
     period = int(time.time() // _STEP_PERIOD)
-    secret = _masters()[0].step
+    secret = _encryption_keys()[0].step
     now, before = (
         hmac.digest(secret, _length_prefixed(session_key, str(number)), "sha256").hex()[:40]
         for number in (period, period - 1)
@@ -70,94 +75,96 @@ def next_session_keys(session_key: str) -> tuple[str, str]:
     return now, before
 
 
-def protect(data: bytes, *, key: str, partition: str, bound: Bound = ()) -> bytes:
-    """Encrypt `data` into the ticket of the row `key`, with the newest master key.
+def seal(data: bytes, *, bound_to: Binding, purpose: Purpose) -> bytes:
+    """Encrypt `data` with the newest encryption key.
 
     Args:
-        bound: what else must be the same when the ticket is opened.
+        bound_to: the values without which the result does not open, such as the store key.
+        purpose: what the data is for.
     """
-    master = _masters()[0]
+    newest = _encryption_keys()[0]
     nonce = os.urandom(_NONCE_SIZE)
-    associated = _associated(master.header, key, partition, bound)
-    return master.header + nonce + _cipher(master.secret, key).encrypt(nonce, data, associated)
+    associated = _associated(newest.header, bound_to)
+    cipher = _cipher(newest.secrets[purpose], str(bound_to[0]))
+    return newest.header + nonce + cipher.encrypt(nonce, data, associated)
 
 
-def unprotect(ticket: bytes, *, key: str, partition: str, bound: Bound = ()) -> bytes:
-    """Decrypt the ticket of the row `key`, with whichever master key made it.
-
-    Args:
-        bound: as protect() was given.
+def open_sealed(sealed: bytes, *, bound_to: Binding, purpose: Purpose) -> bytes:
+    """Decrypt what seal() returned for the same values and purpose.
 
     Raises:
-        TicketUnreadable: if none of the keys opens it, or it is not a ticket of this row.
+        TicketUnreadable: if no configured encryption key opens it, or it was altered, or it is
+            bound to other values or sealed for another purpose.
     """
-    header, nonce = ticket[:_HEADER_SIZE], ticket[_HEADER_SIZE:_DATA]
+    header, nonce = sealed[:_HEADER_SIZE], sealed[_HEADER_SIZE:_DATA]
     if not header.startswith(_FORMAT) or len(nonce) != _NONCE_SIZE:
         raise TicketUnreadable("The ticket has an unknown format.")
-    for master in _masters():
-        if master.header == header:
-            associated = _associated(header, key, partition, bound)
+    for key in _encryption_keys():
+        if key.header == header:
+            associated = _associated(header, bound_to)
+            cipher = _cipher(key.secrets[purpose], str(bound_to[0]))
             try:
-                return _cipher(master.secret, key).decrypt(nonce, ticket[_DATA:], associated)
+                return cipher.decrypt(nonce, sealed[_DATA:], associated)
             except InvalidTag:
                 raise TicketUnreadable(
-                    "The ticket or its row was altered, or it is another row's."
+                    "The ticket or its session was altered, or it belongs to another session."
                 ) from None
-    raise TicketUnreadable("The ticket was made with a key that is not configured.")
+    raise TicketUnreadable("The ticket needs an encryption key that is not configured.")
 
 
 def is_current(ticket: bytes) -> bool:
-    """Whether `ticket` was made with the newest master key."""
-    return ticket.startswith(_masters()[0].header)
+    """Return whether `ticket` was sealed with the newest encryption key."""
+    return ticket.startswith(_encryption_keys()[0].header)
 
 
-class _Master:
-    """What is derived from one master key (RFC 5869)."""
+class _EncryptionKey:
+    """The secrets that are derived from one encryption key (RFC 5869)."""
 
     def __init__(self, secret: bytes) -> None:
-        # Each purpose has a derivation of its own: the key id is public, the others are not.
-        self.header = _FORMAT + _derive(secret, b"bff_sessions key id", _KEY_ID_SIZE)
-        self.secret = _derive(secret, b"bff_sessions ticket", 32)
-        self.step = _derive(secret, b"bff_sessions next session key", 32)
+        # Each use has a derivation of its own: the key ID is public, the others are not.
+        self.header = _FORMAT + _derive(secret, "key id", _KEY_ID_SIZE)
+        self.secrets = {purpose: _derive(secret, purpose, 32) for purpose in get_args(Purpose)}
+        self.step = _derive(secret, "next session key", 32)
 
 
-# The request that loaded a session is about to save it. What is kept here opens no more than the
-# master keys do, which are in memory anyway.
+# Cached, because a request that loads a session often saves it next. The cache opens no more than
+# the encryption keys do, which are in memory anyway.
 @lru_cache(maxsize=64)
-def _cipher(secret: bytes, key: str) -> AESGCM:
-    # One key per row puts AES-GCM's limit of 2**32 random nonces a key out of reach.
-    return AESGCM(HKDFExpand(_SHA256, 32, key.encode()).derive(secret))
+def _cipher(secret: bytes, name: str) -> AESGCM:
+    # A key for each session puts AES-GCM's limit of 2**32 random nonces a key out of reach.
+    return AESGCM(HKDFExpand(_SHA256, 32, name.encode()).derive(secret))
 
 
-def _masters() -> Sequence[_Master]:
-    keys = conf.ENCRYPTION_KEYS
-    if keys is None:
-        return _derive_masters((settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS))
+def _encryption_keys() -> Sequence[_EncryptionKey]:
+    secrets = conf.ENCRYPTION_KEYS
+    if secrets is None:
+        return _derive_keys((settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS))
     # A server runs no system checks, and would encrypt with str(None).
-    conf.check("ENCRYPTION_KEYS", keys)
-    return _derive_masters(tuple(keys))
+    conf.check("ENCRYPTION_KEYS", secrets)
+    return _derive_keys(tuple(secrets))
 
 
 @lru_cache(maxsize=4)
-def _derive_masters(secrets: tuple[str | bytes, ...]) -> Sequence[_Master]:
-    return [_Master(force_bytes(secret)) for secret in secrets]
+def _derive_keys(secrets: tuple[str | bytes, ...]) -> Sequence[_EncryptionKey]:
+    return [_EncryptionKey(force_bytes(secret)) for secret in secrets]
 
 
-def _derive(secret: bytes, purpose: bytes, size: int) -> bytes:
-    return HKDF(_SHA256, size, salt=None, info=purpose).derive(secret)
+def _derive(secret: bytes, use: str, size: int) -> bytes:
+    return HKDF(_SHA256, size, salt=None, info=f"bff_sessions {use}".encode()).derive(secret)
 
 
-def _associated(header: bytes, key: str, partition: str, bound: Bound) -> bytes:
-    # Each value says what it is and where it ends. On the way of every request, so in one piece.
+def _associated(header: bytes, bound_to: Binding) -> bytes:
+    # Each value shows its type and where it ends, so no two bindings are the same bytes. One join,
+    # because every request does this.
     values = [
         f"{len(value)}:{value}" if type(value) is str else ("-" if value is None else f"{value};")
-        for value in (key, partition, *bound)
+        for value in bound_to
     ]
     return header + "".join(values).encode("utf-8", "surrogatepass")
 
 
 def _length_prefixed(*parts: str | bytes) -> bytes:
-    # Prefixed, so that no two lists of parts are the same bytes.
+    # The lengths make sure that no two lists of parts are the same bytes.
     prefixed = b""
     for part in parts:
         encoded = part.encode() if isinstance(part, str) else part

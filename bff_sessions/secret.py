@@ -42,7 +42,7 @@ class Secret(Generic[_T_co]):
 
 # A class: contextlib.contextmanager would restore the traceback.
 class hidden_frames:
-    """Hide the frames that an error comes through, see `hide_frames()`.
+    """Hide the frames that an error passes through, see `hide_frames()`.
 
     Use ``with hidden_frames():`` or decorate a function, also a coroutine function, with
     ``@hidden_frames()``. The function that has the ``with`` block is hidden too. Its callers stay

@@ -18,7 +18,7 @@ project = "django-bff-sessions"
 author = copyright = "the authors of django-bff-sessions"
 release = version = bff_sessions.__version__
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "package"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "package", "layers"]
 myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3
 exclude_patterns = ["_build", "_ext"]

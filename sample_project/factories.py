@@ -10,7 +10,7 @@ from django.contrib.auth.hashers import make_password
 
 from bff_sessions.contract import bound_values
 from bff_sessions.models import Session
-from bff_sessions.protection import protect, store_key
+from bff_sessions.protection import seal, store_key
 
 __all__ = ["PARTITION", "PREFIX", "USER_AGENTS", "SessionFactory", "UserFactory"]
 
@@ -76,11 +76,10 @@ class SessionFactory(factory.Factory):
     renewed = factory.LazyAttribute(lambda o: o.created + timedelta(seconds=o.used))
     expires = factory.LazyAttribute(lambda o: o.renewed + LIFETIME)
     ticket = factory.LazyAttribute(
-        lambda o: protect(
+        lambda o: seal(
             json.dumps({"_auth_user_id": o.user_id}).encode(),
-            key=o.key,
-            partition=PARTITION,
-            bound=bound_values(o),
+            bound_to=(o.key, PARTITION, *bound_values(o)),
+            purpose="ticket",
         )
     )
     user_agent = factory.Faker("random_element", elements=USER_AGENTS)

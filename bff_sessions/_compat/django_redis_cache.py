@@ -1,7 +1,8 @@
 """Private API of django.core.cache.backends.redis. Read in Django 5.2, 6.0 and 6.1.
 
-For each call Django makes a client of redis-py, which takes longer than Redis takes to answer. A
-client is but a handle of the pool, which Django keeps and which threads may share: so is it here.
+For each call Django creates a client of redis-py, which takes longer than the answer of Redis. A
+client is only a handle of the pool that Django keeps, and threads may share it. So this module
+keeps one client for each cache.
 """
 
 from __future__ import annotations
@@ -13,12 +14,12 @@ from django.core.cache.backends.redis import RedisCache, RedisCacheClient
 
 __all__ = ["get_many", "keeps_one_pool"]
 
-# The attribute of a cache that holds its client: both end together.
+# The attribute of a cache that holds its client, so that both have the same lifetime.
 _CLIENT = "_bff_sessions_client"
 
 
 def get_many(cache: Any, names: Sequence[str]) -> Mapping[str, Any]:
-    """See BaseCache.get_many(), which this calls for any other cache."""
+    """Return the values under `names`, by BaseCache.get_many() for any other cache."""
     client = cache.__dict__.get(_CLIENT)
     if client is None:
         if not keeps_one_pool(cache):
@@ -32,7 +33,6 @@ def get_many(cache: Any, names: Sequence[str]) -> Mapping[str, Any]:
 
 def keeps_one_pool(cache: Any) -> bool:
     """Return whether `cache` is Django's own Redis cache with one server."""
-    # Its very own classes: a subclass may read in another way. And of several servers, each call
-    # asks another one.
+    # A subclass may read in another way. With several servers, each call uses another one.
     classes = type(cache), type(getattr(cache, "_cache", None))
     return classes == (RedisCache, RedisCacheClient) and len(cache._servers) == 1

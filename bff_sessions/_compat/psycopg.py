@@ -1,8 +1,8 @@
-"""A cursor of Django's for PostgreSQL that sends values beside the statement, not in its text.
+"""A cursor of Django's for PostgreSQL that sends values apart from the statement's text.
 
 Undocumented API of Django's PostgreSQL backend, read in Django 5.2, 6.0 and 6.1 with psycopg 3.2
 and 3.3: Cursor, ServerBindingCursor, is_psycopg3, and the cursor_factory of the driver's
-connection. It spares the server from reading a ticket as hexadecimal digits.
+connection. It saves the server from parsing a ticket in hexadecimal digits.
 """
 
 from __future__ import annotations
@@ -15,25 +15,25 @@ from django.db.backends.utils import CursorWrapper
 
 __all__ = ["open_cursor"]
 
-# The type stubs know psycopg 2.
+# The type stubs describe psycopg 2.
 base: Any = backend
 
 
 def open_cursor(connection: BaseDatabaseWrapper) -> CursorWrapper:
-    """`connection.cursor()`, with server-side binding and binary results.
+    """Return `connection.cursor()`, with server-side binding and binary results.
 
-    Django's default writes values into the statement, as some of its queries need that; a ticket
-    then becomes twice as many hexadecimal digits, for the server to read again. Statements that
-    only compare columns and set them can do without.
+    Django's default writes values into the statement, because some of its queries need that. A
+    ticket then becomes hexadecimal digits, twice as many bytes, that the server parses.
+    Statements that only compare and set columns do not need that.
 
-    Nothing stays prepared on the server, so that a pooler in between is no hindrance, unless
-    OPTIONS["prepare_threshold"] says so.
+    A connection pooler may stand in between: no statement stays prepared on the server, unless
+    OPTIONS["prepare_threshold"] asks for it.
     """
     connection.ensure_connection()
     driver: Any = connection.connection
     usual = driver.cursor_factory
     if not base.is_psycopg3 or usual is not base.Cursor:
-        # Set up by OPTIONS["server_side_binding"] or ["cursor_factory"]: as it is, then.
+        # OPTIONS["server_side_binding"] or ["cursor_factory"] has chosen another cursor: use it.
         return connection.cursor()
     driver.cursor_factory = _binary_cursor
     try:

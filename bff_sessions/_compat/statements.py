@@ -1,14 +1,14 @@
-"""Statements that the ORM compiles once for each connection and that run again and again.
+"""Statements that the ORM compiles once for each connection, and that run many times.
 
-Building and compiling a query takes Django longer than most databases take to answer it, and
-the few statements of a session never change. The ORM still makes them: the model names table and
-columns, the compiler writes the SQL of the database at hand, and the fields convert every value
-in both directions. Only what comes out of that is kept.
+Building and compiling a query takes Django longer than most databases take to answer it. The few
+statements of a session never change. The ORM still makes them: the model names table and columns,
+the compiler writes SQL for the database, and the fields convert all values. Only the result is
+kept.
 
 Private API of django.db.models.sql, read in Django 5.2, 6.0 and 6.1: Query.get_compiler(),
 SQLCompiler.as_sql(), .select and .get_converters(), InsertQuery.insert_values(),
-UpdateQuery.add_update_values(), Query.chain(), Field.get_placeholder() and its successor. It makes
-a load seven times and a save twice as cheap for the processor; see `python -m benchmarks`.
+UpdateQuery.add_update_values(), Query.chain(), Field.get_placeholder() and its successor. A load
+takes a seventh of the processor time, and a save half of it; see `python -m benchmarks`.
 BFF_SESSIONS_PLAIN_STATEMENTS=1 in the environment runs the plain querysets instead.
 """
 
@@ -32,18 +32,18 @@ __all__ = ["KeySlot", "Slot", "Statement"]
 
 IS_PLAIN = os.environ.get("BFF_SESSIONS_PLAIN_STATEMENTS") == "1"
 
-# The attribute of a connection that holds what was compiled for it: both end together.
+# The attribute of a connection that holds its compiled statements, so that both end together.
 _ATTRIBUTE = "_bff_sessions_compiled"
 
 
 class Slot(Expression):
     """Stands in a query for a value that is known only when the statement runs.
 
-    Compiles to a placeholder with a name, whose parameter is the slot itself. (Named, as that is
-    what Django turns into SQLite's own style without reading through the whole statement.)
+    It compiles to a named placeholder whose parameter is the slot itself. Django converts named
+    placeholders to SQLite's style without a scan of the whole statement.
 
     Args:
-        name: of the value, in the keyword arguments of `Statement.execute()`.
+        name: the name of the value in the keyword arguments of `Statement.execute()`.
         field: converts the value for the database.
     """
 
@@ -51,9 +51,11 @@ class Slot(Expression):
         super().__init__(output_field=field)
         self.name = name
 
-    def prepare(self, value: Any, connection: BaseDatabaseWrapper) -> Any:
-        """Return `value` as the database takes it."""
-        return self.output_field.get_db_prep_value(value, connection)
+    @property
+    def prepare(self) -> Callable[[Any, BaseDatabaseWrapper], Any]:
+        """A function that returns a value as the database accepts it."""
+        # The field's own: a function around it would run for each value of each statement.
+        return self.output_field.get_db_prep_value
 
     def as_sql(
         self, compiler: SQLCompiler, connection: BaseDatabaseWrapper
@@ -62,8 +64,9 @@ class Slot(Expression):
 
 
 def _placeholder(field: Any, compiler: SQLCompiler, connection: BaseDatabaseWrapper) -> str:
-    """Return what stands for a value of `field`: MySQL marks bytes, or it reads them as text."""
-    # Django asks for any value but None. Its 6.1 renamed the method, which returns parameters too.
+    """Return the placeholder for a value of `field`. MySQL needs a mark to read it as bytes."""
+    # Any value but None gives the same placeholder. Django 6.1 renamed the method, which returns
+    # parameters, too.
     if hasattr(field, "get_placeholder_sql"):
         sql: str = field.get_placeholder_sql(b"", compiler, connection)[0]
         return sql
@@ -76,18 +79,23 @@ def _placeholder(field: Any, compiler: SQLCompiler, connection: BaseDatabaseWrap
 class KeySlot(Slot):
     """Stands in a WHERE clause for text from outside, which some databases refuse."""
 
-    def prepare(self, value: Any, connection: BaseDatabaseWrapper) -> Any:
-        if not can_be_kept(value):
-            raise EmptyResultSet  # No row has it.
-        return value
+    @property
+    def prepare(self) -> Callable[[Any, BaseDatabaseWrapper], Any]:
+        return _refuse_or_take
+
+
+def _refuse_or_take(value: Any, connection: BaseDatabaseWrapper) -> Any:
+    if not can_be_kept(value):
+        raise EmptyResultSet  # No row can have this value.
+    return value
 
 
 class Statement:
     """One SELECT, INSERT, UPDATE or DELETE.
 
     Args:
-        build: makes the query, with a `Slot` for each value; called once for a connection.
-        plain: does the same through public API; returns a row or the number of rows.
+        build: returns the query, with a `Slot` for each value; called once for a connection.
+        plain: runs the same through public API; returns a row or the number of rows.
     """
 
     def __init__(self, build: Callable[[], Query], plain: Callable[..., Any]) -> None:
@@ -95,7 +103,7 @@ class Statement:
         self._plain = plain
 
     def execute(self, using: str, **values: Any) -> int:
-        """Run it on the database `using`; return the number of rows that it changed."""
+        """Run the statement on the database `using`. Return how many rows it changed."""
         if IS_PLAIN:
             return int(self._plain(using, **values))
         connection = connections[using]
@@ -104,13 +112,13 @@ class Statement:
             parameters = compiled.parameters(values)
         except EmptyResultSet:
             return 0
-        # As Model.save() does: a transaction in which it failed can only be rolled back.
+        # As Model.save() does: after a failure the transaction can only be rolled back.
         with transaction.mark_for_rollback_on_error(using), _cursor(connection) as cursor:
             cursor.execute(compiled.sql, parameters)
             return int(cursor.rowcount)
 
     def fetch(self, using: str, **values: Any) -> dict[str, Any] | None:
-        """Run it on the database `using`; return the first row, its values in Python."""
+        """Run the statement on the database `using`. Return the first row in Python values."""
         if IS_PLAIN:
             found: dict[str, Any] | None = self._plain(using, **values)
             return found
@@ -136,7 +144,7 @@ class Statement:
 def _cursor(connection: BaseDatabaseWrapper) -> CursorWrapper:
     if connection.vendor != "postgresql":
         return connection.cursor()
-    # Here, as it needs the driver.
+    # Imported here, because it needs the driver.
     from bff_sessions._compat.psycopg import open_cursor
 
     return open_cursor(connection)
@@ -146,16 +154,17 @@ class _Compiled:
     def __init__(self, query: Query, connection: BaseDatabaseWrapper) -> None:
         compiler = query.get_compiler(connection=connection)
         statement = compiler.as_sql()
-        # An INSERT may take several statements; ours adds one row.
+        # An INSERT of many rows may compile to several statements; ours adds one row.
         [(self.sql, parameters)] = statement if isinstance(statement, list) else [statement]
         self._connection = connection
         self._slots = [(slot.name, slot.prepare) for slot in parameters]
         columns = [column for column, *_ in compiler.select or ()]
         self._names = [column.target.attname for column in columns]
-        # What the fields and the database want done to a value on its way out.
+        # The functions of fields and database that convert a value from the database.
         self._converters = [
-            (self._names[index], [(convert, expression) for convert in converts])
+            (self._names[index], convert, expression)
             for index, (converts, expression) in compiler.get_converters(columns).items()
+            for convert in converts
         ]
 
     def parameters(self, values: dict[str, Any]) -> dict[str, Any]:
@@ -164,9 +173,6 @@ class _Compiled:
 
     def to_python(self, row: Sequence[Any]) -> dict[str, Any]:
         values = dict(zip(self._names, row, strict=True))
-        for name, converters in self._converters:
-            value = values[name]
-            for convert, expression in converters:
-                value = convert(value, expression, self._connection)
-            values[name] = value
+        for name, convert, expression in self._converters:
+            values[name] = convert(values[name], expression, self._connection)
         return values

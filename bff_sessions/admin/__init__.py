@@ -37,8 +37,8 @@ from bff_sessions.admin.filters import (
 )
 from bff_sessions.admin.overview import overview
 from bff_sessions.admin.users import link_users, user_link
-from bff_sessions.live import is_live
-from bff_sessions.models import Session
+from bff_sessions.stores.live import is_live
+from bff_sessions.stores.orm.models import Session
 
 __all__ = ["SessionAdmin"]
 

@@ -22,8 +22,8 @@ from django.utils.translation import gettext_lazy as _
 from bff_sessions.admin.ending import end_session
 from bff_sessions.admin.preview import Preview, preview_sessions, preview_subjects
 from bff_sessions.contract import UserSessionsFilter
-from bff_sessions.models import Session
 from bff_sessions.revocation import revoke_sessions
+from bff_sessions.stores.orm.models import Session
 
 __all__ = ["end_sessions", "sign_out_subjects"]
 

@@ -12,7 +12,7 @@ from django.http import HttpRequest
 from bff_sessions.admin.charts import grouped
 from bff_sessions.admin.filters import SearchForm, SessionFilter, is_selective
 from bff_sessions.admin.users import link_users
-from bff_sessions.models import Session
+from bff_sessions.stores.orm.models import Session
 
 __all__ = ["SessionChangeList"]
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from django.db import router
 
-from bff_sessions.models import Session
 from bff_sessions.revocation import revoke_session
 from bff_sessions.secret import hidden_frames
+from bff_sessions.stores.orm.models import Session
 
 __all__ = ["end_session"]
 

@@ -16,9 +16,8 @@ from django.core.cache import cache
 from django.db import connections, router
 from django.db.models import QuerySet
 
-from bff_sessions.models import Session
-from bff_sessions.stores.orm.models import expired_sessions, young_sessions
-from bff_sessions.stores.scopes import scope_of
+from bff_sessions.stores.databases.scopes import scope_of
+from bff_sessions.stores.orm.models import Session, expired_sessions, young_sessions
 
 __all__ = [
     "SAMPLE",

@@ -15,8 +15,7 @@ from django.utils.translation import gettext_lazy as _
 from bff_sessions import conf
 from bff_sessions.admin.figures import recent_partitions
 from bff_sessions.contract import can_be_kept
-from bff_sessions.models import Session
-from bff_sessions.stores.orm.models import expired_sessions, live_sessions
+from bff_sessions.stores.orm.models import Session, expired_sessions, live_sessions
 
 __all__ = ["PartitionFilter", "SearchForm", "SignInFilter", "SinceFilter", "StateFilter", "search"]
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 from django.db.models import Count, QuerySet
 
 from bff_sessions.admin.charts import grouped
-from bff_sessions.models import Session
+from bff_sessions.stores.orm.models import Session
 
 __all__ = ["Preview", "preview_sessions", "preview_subjects"]
 

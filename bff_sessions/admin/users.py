@@ -12,7 +12,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
 
-from bff_sessions.models import Session
+from bff_sessions.stores.orm.models import Session
 
 __all__ = ["link_users", "user_link"]
 

@@ -8,7 +8,21 @@ from typing import Any
 from django.apps import apps
 from django.core.checks import CheckMessage, Tags, register
 
-from bff_sessions.faults import Fault
+from bff_sessions.checks import (
+    abilities,
+    adapters,
+    cookies,
+    databases,
+    device,
+    endpoints,
+    middleware,
+    providers,
+    settings,
+    stores,
+    take_over,
+)
+from bff_sessions.checks.databases import check_database
+from bff_sessions.conf.faults import Fault
 
 __all__ = ["check_all", "check_cookie_prefixes", "check_databases", "check_deployment"]
 
@@ -22,20 +36,6 @@ def check_all(**kwargs: Any) -> Iterator[CheckMessage]:
     if not apps.is_installed("bff_sessions"):
         yield _NOT_INSTALLED()
         return
-    # Here, because these modules need models: the package may be imported before there are any.
-    from bff_sessions.checks import (
-        abilities,
-        adapters,
-        databases,
-        device,
-        endpoints,
-        middleware,
-        providers,
-        settings,
-        stores,
-        take_over,
-    )
-
     yield from middleware.check_engine()
     yield from middleware.check_middleware()
     if not settings.is_dictionary():
@@ -63,20 +63,14 @@ def check_databases(
 ) -> Iterator[CheckMessage]:
     if not databases or not apps.is_installed("bff_sessions"):
         return
-    from bff_sessions.checks.databases import check_database
-
     yield from check_database(databases)
 
 
 @register(Tags.security)
 def check_cookie_prefixes(**kwargs: Any) -> Iterator[CheckMessage]:
-    from bff_sessions.checks import cookies
-
     yield from cookies.check_prefixes()
 
 
 @register(Tags.security, deploy=True)
 def check_deployment(**kwargs: Any) -> Iterator[CheckMessage]:
-    from bff_sessions.checks import cookies
-
     yield from cookies.check_cookies()

@@ -1,4 +1,4 @@
-"""What the configured store must be able to do for the other settings."""
+"""System checks of the abilities that other settings need from the store."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Final
 from django.core.checks import CheckMessage
 
 from bff_sessions import conf
+from bff_sessions.conf.faults import Fault
 from bff_sessions.contract import UserSessionStoreDevices, UserSessionStoreLeases
-from bff_sessions.faults import Fault
 from bff_sessions.stores import get_store
 
 __all__ = ["check_abilities"]
@@ -27,7 +27,7 @@ _NO_DEVICES: Final = Fault(
 
 
 def check_abilities() -> Iterator[CheckMessage]:
-    """Yield what the settings need and the store lacks."""
+    """Yield a warning for each ability that the settings need and the store lacks."""
     try:
         store = get_store()
     except Exception:

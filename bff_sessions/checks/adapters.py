@@ -1,4 +1,4 @@
-"""System checks of login libraries: with providers, they must keep the claims of the id token."""
+"""System checks of login libraries: with providers, they must store claims of the ID token."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from django.conf import settings
 from django.core.checks import CheckMessage
 
 from bff_sessions import conf
-from bff_sessions.faults import Fault
+from bff_sessions.conf.faults import Fault
 
 __all__ = ["check_adapters"]
 
@@ -19,17 +19,17 @@ _OPENID_CONNECT: Final = "allauth.socialaccount.providers.openid_connect"
 
 _MOZILLA = Fault(
     "W030",
-    "mozilla-django-oidc does not keep the id token: no provider can end its sessions.",
+    "mozilla-django-oidc does not store the ID token, so providers cannot end its sessions.",
     "Set OIDC_STORE_ID_TOKEN = True.",
 )
 _ALLAUTH = Fault(
     "W031",
-    "django-allauth does not keep the id token: no provider can end its sessions.",
+    "django-allauth does not store the ID token, so providers cannot end its sessions.",
     "Add 'bff_sessions.adapters.allauth.AllauthAdapter' to INSTALLED_APPS.",
 )
 _SOCIAL_AUTH = Fault(
     "W032",
-    "social-auth-app-django does not keep the id token: no provider can end its sessions.",
+    "social-auth-app-django does not store the ID token, so providers cannot end its sessions.",
     f"End SOCIAL_AUTH_PIPELINE with {_STEP!r}.",
 )
 

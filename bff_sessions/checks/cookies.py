@@ -1,4 +1,4 @@
-"""System checks of cookies: the session's names the user, so others must not read or set it."""
+"""System checks of cookies: other sites and scripts must not read or set the session cookie."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Any
 from django.conf import settings
 from django.core.checks import CheckMessage
 
-from bff_sessions.faults import Fault
+from bff_sessions.conf.faults import Fault
 
 __all__ = ["check_cookies", "check_prefixes"]
 
 _REFUSED = Fault(
     "E056",
-    "Browsers refuse the cookie {name!r}: its name promises more than its settings hold.",
+    "Browsers refuse the cookie {name!r}: its settings do not match the prefix of its name.",
     "Set {settings}.",
 )
 _UNPROTECTED = Fault("W003", "The session cookie may {dangers}.", "Set {names} to True.")
@@ -49,7 +49,7 @@ def check_prefixes() -> Iterator[CheckMessage]:
 
 
 def _needs_of(name: str) -> dict[str, Any]:
-    """Return what browsers ask of a cookie of this name, whose prefix may have any case."""
+    """Return the attributes that browsers require of a cookie with this name, in any case."""
     # RFC 6265bis, 4.1.3.
     if name.lower().startswith("__host-"):
         return {"SECURE": True, "DOMAIN": None, "PATH": "/"}
@@ -76,7 +76,7 @@ def check_cookies() -> Iterator[CheckMessage]:
 
 def _cookies() -> Iterator[str]:
     yield "SESSION_COOKIE"
-    # As Django's security.W016: where there is one.
+    # Only if there is a CSRF cookie, as in Django's security.W016.
     if (
         "django.middleware.csrf.CsrfViewMiddleware" in settings.MIDDLEWARE
         and not settings.CSRF_USE_SESSIONS

@@ -12,17 +12,17 @@ from django.db import connections, router, transaction
 
 from bff_sessions import conf
 from bff_sessions.checks.settings import is_dictionary
-from bff_sessions.faults import Fault
-from bff_sessions.models import TokenRevocation
+from bff_sessions.conf.faults import Fault
+from bff_sessions.oidc.models import TokenRevocation
 from bff_sessions.stores import database_of_store
 
 __all__ = ["check_database", "check_outbox"]
 
-# How to ask in which isolation a transaction runs, by the vendor of the database. SQLite is not
-# among them: it refuses to write in a transaction that shows the past.
+# The statement that returns the isolation level, by the vendor of the database. SQLite needs no
+# check: it refuses to write in a transaction that reads old data.
 _ISOLATION: Final = {
     "postgresql": "SHOW transaction_isolation",
-    # The second name is MySQL's. MariaDB knows it since 11.1.
+    # The second name is MySQL's. MariaDB has it since 11.1.
     "mysql": (
         "SHOW SESSION VARIABLES WHERE Variable_name IN ('tx_isolation', 'transaction_isolation')"
     ),
@@ -30,9 +30,9 @@ _ISOLATION: Final = {
 
 _NO_AUTOCOMMIT = Fault(
     "W007",
-    "The database {alias!r} does not commit by itself, and nothing announces the commit: a "
-    "sign-in may escape its logout, and a cache does not learn what is written.",
-    "Leave AUTOCOMMIT of the database of sessions as it is.",
+    "AUTOCOMMIT of the database {alias!r} is False, so Django does not announce commits: a sign-in "
+    "may escape its logout, and a cache may miss writes.",
+    "Leave AUTOCOMMIT of the database of sessions at its default, True.",
 )
 _ISOLATED = Fault(
     "W004",
@@ -51,9 +51,9 @@ _TWO_DATABASES = Fault(
 
 
 def check_database(databases: Sequence[str]) -> Iterator[CheckMessage]:
-    """Ask the database of sessions how it runs transactions.
+    """Ask the database of sessions for autocommit and isolation level.
 
-    Settings do not tell: defaults of a server, a role or a database decide, too.
+    Settings are not enough: a server, a role or a database may have other defaults.
     """
     alias = _find_database() if is_dictionary() else None
     if alias is None or alias not in databases:
@@ -69,7 +69,7 @@ def check_database(databases: Sequence[str]) -> Iterator[CheckMessage]:
 
 
 def check_outbox() -> Iterator[CheckMessage]:
-    """Find out whether a session and its token end in one transaction."""
+    """Check that a session and its refresh token are in one database."""
     if conf.TOKEN_REVOCATION is None or not conf.PROVIDERS:
         return
     sessions, tokens = _find_database(), router.db_for_write(TokenRevocation)
@@ -82,7 +82,7 @@ def _find_database() -> str | None:
     try:
         return database_of_store()
     except ImproperlyConfigured:
-        return None  # check_stores() reports that.
+        return None  # check_stores() reports the store.
 
 
 def _ask_database(alias: str) -> tuple[bool, str | None]:
@@ -96,7 +96,7 @@ def _ask_database(alias: str) -> tuple[bool, str | None]:
     question = _ISOLATION.get(connection.vendor)
     if question is None:
         return commits, None
-    # In a transaction: some drivers set the level when they begin one.
+    # In a transaction, because some drivers set the level when they begin one.
     with transaction.atomic(using=alias), connection.cursor() as cursor:
         cursor.execute(question)
         row = cursor.fetchone()

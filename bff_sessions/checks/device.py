@@ -8,8 +8,8 @@ from django.core.checks import CheckMessage
 
 from bff_sessions import conf
 from bff_sessions.checks.middleware import find_middleware
+from bff_sessions.conf.faults import Fault
 from bff_sessions.device.options import DeviceOptions
-from bff_sessions.faults import Fault
 from bff_sessions.middleware import SessionMiddleware
 
 __all__ = ["check_device"]
@@ -25,7 +25,7 @@ _NO_EFFECT = Fault(
 
 def check_device() -> Iterator[CheckMessage]:
     if not isinstance(conf.DEVICE, dict):
-        return  # Nothing is stored, or check_settings() reports it.
+        return  # Devices are not stored, or check_settings() reports the setting.
     yield from DeviceOptions.find_faults(_PLACE, conf.DEVICE)
     if not find_middleware(SessionMiddleware):
         yield _NO_EFFECT()

@@ -1,4 +1,4 @@
-"""System checks of the URLs that the endpoints are at, and lead to."""
+"""System checks of the URLs of the endpoints, and of those to which they redirect."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from django.urls import (
 )
 
 from bff_sessions import conf
-from bff_sessions.faults import Fault
+from bff_sessions.conf.faults import Fault
 from bff_sessions.oidc.views import backchannel_logout
 from bff_sessions.views.login import login
 
@@ -30,12 +30,12 @@ View = Callable[..., Any]
 
 _CIRCLE = Fault(
     "E055",
-    "{place} must not lead to 'GET login', which leads there; it is {url!r:.120}.",
-    "Let BFF_SESSIONS['LOGIN_URL'] name where the login library begins.",
+    "{place} must not be the URL of 'GET login', which redirects to it; it is {url!r:.120}.",
+    "Set BFF_SESSIONS['LOGIN_URL'] to the URL at which the login library begins.",
 )
 _NOT_INCLUDED = Fault(
     "W053",
-    "BFF_SESSIONS['PROVIDERS'] can end no session: bff_sessions.urls is not included.",
+    "BFF_SESSIONS['PROVIDERS'] cannot end sessions: bff_sessions.urls is not included.",
     'Add path("bff/", include("bff_sessions.urls")) to the URLs.',
 )
 
@@ -78,7 +78,7 @@ def _view_at(address: str) -> View | None:
 
 
 def _views_of(patterns: Iterable[URLPattern | URLResolver]) -> Iterator[View]:
-    """Yield the views of `patterns` and of all that they include, in whatever namespace."""
+    """Yield the views of `patterns` and of all nested includes."""
     for pattern in patterns:
         if isinstance(pattern, URLResolver):
             yield from _views_of(pattern.url_patterns)

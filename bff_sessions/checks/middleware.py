@@ -13,9 +13,9 @@ from django.contrib.sessions.middleware import SessionMiddleware as DjangosMiddl
 from django.core.checks import CheckMessage
 from django.utils.module_loading import import_string
 
+from bff_sessions.conf.faults import Fault
 from bff_sessions.engine import SessionStore
 from bff_sessions.engine.moves import can_follow
-from bff_sessions.faults import Fault
 from bff_sessions.middleware import SessionMiddleware
 
 __all__ = ["check_engine", "check_middleware", "find_middleware"]
@@ -60,7 +60,7 @@ def check_middleware() -> Iterator[CheckMessage]:
         yield _SEVERAL(ours=ours[0][1])
     if not apps.is_installed("django.contrib.auth"):
         return
-    # Here, because it cannot be imported where its models are not installed.
+    # Imported here, because the import fails without django.contrib.auth in INSTALLED_APPS.
     from django.contrib.auth.middleware import AuthenticationMiddleware
 
     authentication = find_middleware(AuthenticationMiddleware)

@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from django.core.checks import CheckMessage
 
 from bff_sessions import conf
-from bff_sessions.faults import Fault
+from bff_sessions.conf.faults import Fault
 from bff_sessions.oidc.options import LogoutOptions, RevocationOptions
 from bff_sessions.oidc.provider_options import ProviderOptions
 
@@ -23,7 +23,7 @@ _NO_EXTRA = Fault(
 
 def check_providers() -> Iterator[CheckMessage]:
     if not conf.PROVIDERS or any(conf.SETTINGS["PROVIDERS"].find_faults("", conf.PROVIDERS)):
-        return  # There are none, or check_settings() reports it.
+        return  # No provider is configured, or check_settings() reports the setting.
     if not (find_spec("jwt") and find_spec("requests")):
         yield _NO_EXTRA()
     for issuer, options in conf.PROVIDERS.items():

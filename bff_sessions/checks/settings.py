@@ -1,4 +1,4 @@
-"""System checks of the settings in BFF_SESSIONS, each by itself."""
+"""System checks of each setting in BFF_SESSIONS."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from django.core.checks import CheckMessage
 
 from bff_sessions import conf
 from bff_sessions.checks.stores import CACHE_SETTINGS
-from bff_sessions.faults import Fault
+from bff_sessions.conf.faults import Fault
 from bff_sessions.identity import is_claims_key
 
 __all__ = ["check_settings", "is_dictionary"]
@@ -23,7 +23,7 @@ _UNKNOWN = Fault("E003", "BFF_SESSIONS has no setting {name!r:.120}.", "Use one 
 
 
 def is_dictionary() -> bool:
-    """Return whether BFF_SESSIONS can be read at all."""
+    """Return whether BFF_SESSIONS is a dictionary or missing."""
     return isinstance(getattr(settings, "BFF_SESSIONS", {}), dict)
 
 

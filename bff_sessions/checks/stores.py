@@ -13,9 +13,9 @@ from django.core.cache.backends.locmem import LocMemCache
 from django.core.checks import CheckMessage
 
 from bff_sessions import conf
+from bff_sessions.conf.faults import Fault
+from bff_sessions.conf.rules import SettingInvalid
 from bff_sessions.contract import UserSessionStore
-from bff_sessions.faults import Fault
-from bff_sessions.rules import SettingInvalid
 from bff_sessions.stores import load_store_class
 from bff_sessions.stores.cached import CachedUserSessionStore, load_inner_class
 from bff_sessions.stores.memory import InMemoryUserSessionStore
@@ -33,14 +33,14 @@ _MEMORY = Fault(
 )
 _ONE_PROCESS = Fault(
     "W005",
-    "The cache {alias!r} belongs to one process: what another one revokes is served for up to "
-    "MAX_STALE seconds.",
-    "Let BFF_SESSIONS['CACHE'] name one that all processes share, Redis for example.",
+    "The cache {alias!r} belongs to one process: it may serve a session that "
+    "another process revoked for up to MAX_STALE seconds.",
+    "Set BFF_SESSIONS['CACHE'] to a cache that all processes share, for example Redis.",
 )
 _REPLICAS = Fault(
     "W006",
-    "The cache {alias!r} may read from replicas, which learn of a revocation late.",
-    "Give one LOCATION, the server that is written to.",
+    "The cache {alias!r} may read from replicas, which receive a revocation late.",
+    "Give one LOCATION: the server that accepts writes.",
 )
 
 
@@ -78,6 +78,6 @@ def _check_cache(alias: str) -> Iterator[CheckMessage]:
     location = settings.CACHES[alias].get("LOCATION", "")
     is_list = isinstance(location, (list, tuple))
     servers = list(map(str, location)) if is_list else re.split("[;,]", str(location))
-    # Only servers like Redis are named by URLs; several of memcached share the keys.
+    # Servers like Redis have URLs, and more than one means replicas. Memcached servers share keys.
     if len(servers) > 1 and all("://" in server for server in servers):
         yield _REPLICAS(alias=alias)

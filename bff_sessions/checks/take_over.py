@@ -9,9 +9,9 @@ from django.core.checks import CheckMessage
 from django.core.exceptions import ImproperlyConfigured
 
 from bff_sessions import conf
+from bff_sessions.conf.faults import Fault
+from bff_sessions.conf.rules import SettingNotImportable
 from bff_sessions.engine.take_over import OldEngine
-from bff_sessions.faults import Fault
-from bff_sessions.rules import SettingNotImportable
 from bff_sessions.stores import get_store
 
 __all__ = ["check_take_over"]
@@ -19,7 +19,7 @@ __all__ = ["check_take_over"]
 _PLACE = conf.place_of("TAKE_OVER")
 _ELSEWHERE = Fault(
     "E062",
-    f"{_PLACE} must have its table in the database of the store; that of {{path!r:.120}} is not.",
+    f"{_PLACE} must use the database of the store; {{path!r:.120}} uses another one.",
     "Keep the sessions of both engines in one database.",
 )
 
@@ -41,7 +41,7 @@ def check_take_over() -> Iterator[CheckMessage]:
     try:
         get_store()
     except ImproperlyConfigured:
-        return  # check_stores() reports that.
+        return  # check_stores() reports the store.
     try:
         OldEngine(path)
     except ImproperlyConfigured:

@@ -1,7 +1,7 @@
 """The contract between the session engine and the place where sessions are stored.
 
-A store is a subclass of `UserSessionStore`; one that can delete expired sessions is a
-`UserSessionStoreCleanup` too. The counterparts of ``IUserSessionStore`` and
+A store is a subclass of `UserSessionStore`. A store that can delete expired sessions inherits
+`UserSessionStoreCleanup`, too. The two are the counterparts of ``IUserSessionStore`` and
 ``IUserSessionStoreCleanup``. Nothing here knows Django, the ORM or the settings.
 `bff_sessions.testing.UserSessionStoreTests` checks a store against this page.
 """

@@ -1,7 +1,7 @@
-"""What a store may be able to do beside the six verbs.
+"""Abilities: verbs that a store may have beside the six required ones.
 
-A store inherits the classes of its abilities beside `UserSessionStore`. A feature asks
-`UserSessionStore.get_ability()`, and a system check reports a store that lacks what it needs.
+A store inherits `UserSessionStore` and the classes of its abilities. A feature calls
+`UserSessionStore.get_ability()`. A system check reports a store that lacks a needed ability.
 """
 
 from __future__ import annotations
@@ -22,23 +22,23 @@ __all__ = [
 
 
 class UserSessionStoreLeases(ABC):
-    """Gives one caller at a time a session to itself: `exclusive()` and access tokens need it."""
+    """Leases a session to one caller at a time: `exclusive()` and access tokens need it."""
 
     @abstractmethod
     def acquire_lease(self, key: str, owner: str, seconds: float) -> bool:
-        """Lease the live session under `key` to `owner`. Return whether `owner` has it now.
+        """Lease the live session under `key` to `owner`. Return whether `owner` has the lease.
 
-        A lease keeps out other leases and nothing else, and ends by itself. It is not a lock of a
-        row: it is one conditional write, committed at once, and moves with the session to
-        another key.
+        A lease keeps out other leases and nothing else: reads, saves and deletes go through. It
+        is one conditional write that is committed at once, and it expires by itself. It moves
+        with the session to another key.
 
         Args:
-            owner: a name of at most 64 characters. The holder of the lease has it for longer.
-            seconds: when it ends, unless it is released.
+            owner: a name of at most 64 characters. If `owner` has the lease, this extends it.
+            seconds: the time until the lease expires.
 
         Raises:
             SessionMissing: if there is no such session, or it has expired.
-            RuntimeError: inside a transaction, which others would not see before its end.
+            RuntimeError: inside a transaction: others would not see the lease before its commit.
         """
 
     async def aacquire_lease(self, key: str, owner: str, seconds: float) -> bool:
@@ -47,7 +47,7 @@ class UserSessionStoreLeases(ABC):
 
     @abstractmethod
     def release_lease(self, key: str, owner: str) -> bool:
-        """End the lease of `owner`. Return whether `owner` still had it."""
+        """Release the lease of `owner`. Return whether `owner` still had it."""
 
     async def arelease_lease(self, key: str, owner: str) -> bool:
         """See release_lease()."""
@@ -55,7 +55,7 @@ class UserSessionStoreLeases(ABC):
 
 
 class UserSessionStoreDevices(ABC):
-    """Stores beside a session which browser used it and when: the setting DEVICE needs it."""
+    """Records which browser used a session and when: the setting DEVICE needs it."""
 
     @abstractmethod
     def note_device(
@@ -66,14 +66,20 @@ class UserSessionStoreDevices(ABC):
         if_seen: datetime | None = None,
         device: Device | None = None,
     ) -> bool:
-        """Store when a live session was last used, and by which browser. Return whether it did.
+        """Record when a live session was last used, and by which browser.
 
-        This is neither a save nor a renewal: ticket, version and expiry stay. What is stored here
-        stays when the session is saved or moves to another key. Never creates or revives.
+        This is neither a save nor a renewal: ticket, version and expiry stay. The record stays
+        when the session is saved or moves to another key. This never creates or revives a
+        session.
 
         Args:
-            if_seen: ``last_seen`` as it was read: of many at the same time one writes.
-            device: None leaves what is stored, as it has not changed.
+            seen: the new ``last_seen``.
+            if_seen: write only if ``last_seen`` still has this value. So one of many concurrent
+                requests writes.
+            device: the browser; None leaves the recorded one.
+
+        Returns:
+            Whether it was recorded: False if the session is not live or `if_seen` differs.
         """
 
     async def anote_device(
@@ -91,15 +97,15 @@ class UserSessionStoreDevices(ABC):
 class UserSessionStoreTransactions(ABC):
     """Takes part in the transactions of a Django database. Inherit it before `UserSessionStore`.
 
-    What a transaction of the caller wrote is committed or rolled back with it. `on_ending` runs
-    inside the transaction that deletes.
+    Writes inside a transaction of the caller are committed or rolled back with it. `on_ending`
+    runs inside the transaction that deletes.
     """
 
     @property
     @abstractmethod
     def using(self) -> str:
-        """Alias of the database that holds the sessions."""
+        """The alias of the database that holds the sessions."""
 
     @abstractmethod
     def on_commit(self, callback: Callable[[], None]) -> None:
-        """Call `callback` once the caller's transaction is committed, and never if it is not."""
+        """Call `callback` after the caller's transaction commits; never after a rollback."""

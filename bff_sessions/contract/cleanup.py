@@ -12,18 +12,18 @@ from typing import Final
 
 from asgiref.sync import sync_to_async
 
-from bff_sessions.contract.batches import EXCLUSIVE, MAX_BATCH_SIZE, Pace, delete_in_batches
 from bff_sessions.contract.filters import ANY, AnyType
+from bff_sessions.contract.pacing import EXCLUSIVE, MAX_BATCH_SIZE, Pace, delete_in_batches
 from bff_sessions.contract.sessions import DeletedSession, OnEnding
 
 __all__ = ["Detail", "ExpiredBatch", "UserSessionStoreCleanup"]
 
-# Of a batch that is counted and not deleted. Databases take it as a LIMIT.
+# The limit of a batch that is counted and not deleted. Databases accept it as a LIMIT.
 _ALL: Final = 2**31 - 1
 
 
 class Detail(enum.IntEnum):
-    """How much a caller needs to know of the sessions that a batch deletes."""
+    """How much a caller needs to know about the sessions that a batch deletes."""
 
     NUMBER = 0
     WITHOUT_TICKETS = 1
@@ -36,9 +36,9 @@ class ExpiredBatch:
 
     number: int
     sessions: Sequence[DeletedSession] = ()
-    """The deleted sessions, with at least the `Detail` that was asked for."""
+    """The deleted sessions, with at least the requested `Detail`."""
     since: datetime | None = None
-    """The moment of the first of them, for the next batch. None if the store has no use for it."""
+    """When the first of them expired. The next batch gets it. None if the store does not use it."""
 
 
 class UserSessionStoreCleanup(ABC):
@@ -46,7 +46,7 @@ class UserSessionStoreCleanup(ABC):
 
     @property
     def cleanup_pace(self) -> Pace:
-        """How much room a clean-up leaves to others. Default: others wait for each batch."""
+        """How much time a clean-up leaves to requests. Default: requests wait for each batch."""
         return EXCLUSIVE
 
     @abstractmethod
@@ -60,24 +60,26 @@ class UserSessionStoreCleanup(ABC):
         detail: Detail = Detail.TICKETS,
         on_ending: OnEnding | None = None,
     ) -> ExpiredBatch:
-        """Delete up to `limit` sessions that have expired at the moment `now`, in one transaction.
+        """Delete up to `limit` sessions that have expired at `now`, in one transaction.
 
-        A live session is never deleted, also not one that is renewed while this runs. Several
-        calls may run at once. The clean-up is over when a batch has no session.
+        A live session is never deleted, nor one that is renewed while this runs. Several calls
+        may run at the same time. A batch without a session ends the clean-up.
 
         Args:
-            since: what the previous batch of the same clean-up returned. No expired session is
-                older; a store may begin to look there.
-            partition: one application only.
-            detail: what the caller does with the sessions. A store may return more.
-            on_ending: is called with the batch before it is lost, see `OnEnding`.
+            limit: the most sessions of the batch.
+            now: a session has expired if its `expires` is not later.
+            since: the `since` that the previous batch of this clean-up returned. No session
+                expired earlier, so that a store may begin its search there.
+            partition: the application whose sessions are deleted; `ANY` for all.
+            detail: what the caller needs of the sessions. A store may return more.
+            on_ending: called with the batch before its tickets are lost, see `OnEnding`.
         """
 
     def count_expired_sessions(self, *, partition: str | AnyType = ANY) -> int:
         """Return how many sessions a clean-up would delete.
 
-        Default: begins to delete all of them in one batch, and takes that back. Override it where
-        the store can count.
+        The default begins to delete all of them in one batch, and takes that back. Override it if
+        your store can count.
         """
         number = 0
 
@@ -107,17 +109,18 @@ class UserSessionStoreCleanup(ABC):
         """Delete all sessions that have expired by now, in bounded batches; return how many.
 
         Args:
-            batch_size: sessions in one transaction at most, 1 to 10,000; fewer where they take
-                long.
+            batch_size: the most sessions in one transaction, 1 to 10,000. Slow batches are
+                smaller.
             max_seconds: begin no batch later than this many seconds after the start.
-            sleep: seconds between two batches; None rests in proportion to what the last one took.
-            partition: one application only.
+            sleep: seconds between two batches. None pauses in proportion to the time that the
+                last batch took.
+            partition: the application whose sessions are deleted; `ANY` for all.
             dry_run: delete nothing; return count_expired_sessions().
-            on_deleted: gets what each batch deleted, after its commit.
-            with_tickets: whether `on_deleted` needs tickets. They are most of a session, and stores
-                can skip reading them.
-            on_ending: is called with each batch before it is lost, see `OnEnding`.
-            should_stop: asked before each batch and while resting; True ends the work.
+            on_deleted: called with the deleted sessions of each batch after its commit.
+            with_tickets: whether `on_deleted` needs tickets. They are most of a session, and
+                stores can skip reading them.
+            on_ending: called with each batch before its tickets are lost, see `OnEnding`.
+            should_stop: called before each batch and during pauses; True ends the clean-up.
 
         Raises:
             ValueError: if a number is out of range.
@@ -127,7 +130,7 @@ class UserSessionStoreCleanup(ABC):
         detail = Detail.NUMBER
         if on_deleted is not None:
             detail = Detail.TICKETS if with_tickets else Detail.WITHOUT_TICKETS
-        # Sessions that expire meanwhile are for the next clean-up, or this one might never end.
+        # The next clean-up deletes sessions that expire meanwhile, or this one might never end.
         now, since = datetime.now(UTC), None
 
         def delete_batch(size: int) -> int:
@@ -182,4 +185,4 @@ class UserSessionStoreCleanup(ABC):
 
 
 class _NotDeletedError(Exception):
-    """Takes back a batch that was counted."""
+    """Raised in `on_ending` to take back a batch that was counted."""

@@ -1,7 +1,7 @@
-"""Cursors: text, fit for a URL, that says where a page of sessions ended.
+"""Cursors: text that says where a page of sessions ended, and that may stand in a URL.
 
-A cursor holds a moment and a tie-breaker, no key and no secret, and grants nothing. Its checksum
-finds a cursor that was altered or that another store wrote; it is not a signature.
+A cursor holds a moment and a tie-breaker. It holds no store key and no secret, and grants nothing.
+Its checksum detects a cursor that was altered or that another store wrote. It is not a signature.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ __all__ = ["Position", "read_cursor", "write_cursor"]
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
-# Bytes of the checksum, and of the moment after it.
+# The bytes of the checksum, and also of the moment after it.
 _SIZE: Final = 8
 
 
 class Position(NamedTuple):
-    """The place of a session in the order of sign-ins. Positions compare like that order."""
+    """The place of a session in the order of sign-ins. Positions compare in that order."""
 
     created: datetime
     """``UserSession.created``, to the microsecond."""
     tie: bytes
-    """Orders sessions with the same `created`. It never changes while the session lives."""
+    """Orders sessions that have the same `created`. It never changes while the session lives."""
 
 
 def write_cursor(store: str, position: Position) -> str:
@@ -44,13 +44,13 @@ def read_cursor(store: str, cursor: str) -> Position:
     """Return the position that write_cursor() was given.
 
     Raises:
-        ValueError: if `cursor` is anything else than what write_cursor() returned for `store`.
+        ValueError: if write_cursor() did not return `cursor` for `store`.
     """
     try:
         content = urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))[_SIZE:]
         moment = int.from_bytes(content[:_SIZE], signed=True)
         position = Position(_EPOCH + moment * _MICROSECOND, content[_SIZE:])
-        # Base64 has several spellings of the same bytes: only the one that was written counts.
+        # Base64 has several spellings of the same bytes: accept only the one that was written.
         is_valid = write_cursor(store, position) == cursor
     except (OverflowError, TypeError, ValueError):
         is_valid = False

@@ -1,6 +1,6 @@
 """The errors of a store.
 
-No text of theirs contains a session key, a store key, a ticket or a token.
+Their texts contain no session key, store key, ticket or token.
 """
 
 __all__ = [
@@ -15,7 +15,7 @@ __all__ = [
 class BffSessionsError(Exception):
     """Root of the package's own errors.
 
-    The first line of a class's docstring is the text of an error that is raised without one.
+    An error that is raised without a text has the first line of its class's docstring.
     """
 
     def __str__(self) -> str:
@@ -29,8 +29,8 @@ class AbilityMissing(BffSessionsError):
         self.store_class = store_class
         self.ability = ability
         super().__init__(
-            f"The store {store_class.__name__} must be a {ability.__name__} for this, which it "
-            "is not: set BFF_SESSIONS['STORE'] to another one."
+            f"The store {store_class.__name__} must be a {ability.__name__} for this, and is not: "
+            "set BFF_SESSIONS['STORE'] to another store."
         )
 
 
@@ -39,8 +39,8 @@ class SessionExists(BffSessionsError):
 
 
 class SessionMissing(BffSessionsError):
-    """The store has no session with this key: it has ended, or never was there."""
+    """The store has no session with this key: it has ended or never existed."""
 
 
 class SessionChanged(BffSessionsError):
-    """Another request has saved the session since the version that the caller knows."""
+    """Another request has saved the session since the caller read it."""

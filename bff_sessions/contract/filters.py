@@ -1,4 +1,4 @@
-"""Which sessions a list or a delete is about."""
+"""Filters: which sessions a verb lists or deletes."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ class AnyType(enum.Enum):
 
 
 ANY: Final = AnyType.ANY
-"""In a filter: whatever it is, also when there is none."""
+"""In a filter: any value, also None."""
 
 
 class _Matchable(Protocol):
-    """What a filter looks at: a `UserSession`, or a store's own row."""
+    """The fields that a filter compares: of a `UserSession`, or of a store's own row."""
 
     @property
     def key(self) -> str: ...
@@ -44,24 +44,24 @@ class _Matchable(Protocol):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class UserSessionsFilter:
-    """Which sessions: all that is given must match, exactly, to the letter.
+    """Selects sessions. Every criterion must match exactly, to the letter.
 
     Raises:
-        TypeError: if one of them is not a string.
-        ValueError: if subject_id, session_id and user_id are all absent or blank, so that
-            the filter would match everything; or if a text is one that no session can have.
+        TypeError: if a criterion is not a string.
+        ValueError: if subject_id, session_id and user_id are all absent or blank: the filter
+            would match every session. Also if a text is one that no session can have.
     """
 
     subject_id: str | None = None
     session_id: str | None = None
     user_id: str | None = None
     issuer: str | AnyType | None = ANY
-    """A provider; None for sessions without one; `ANY`. Subject and session ids are unique
-    for one issuer only: whoever is not an operator gives the exact issuer."""
+    """A provider; None for sessions without one; `ANY`. Subjects and session IDs are unique
+    within one issuer only: give the exact issuer, except where an operator decides."""
     partition: str | AnyType = ANY
-    """An application; `ANY`, the default, reaches all that share the store."""
+    """An application; `ANY`, the default, selects all that share the store."""
     exclude_key: str | None = field(default=None, repr=False)
-    """Store key of the one session that is spared."""
+    """The store key of one session that does not match."""
 
     def __post_init__(self) -> None:
         for name in ("subject_id", "session_id", "user_id"):
@@ -77,7 +77,7 @@ class UserSessionsFilter:
             raise TypeError("partition must be a string or ANY: every session has one.")
         if self.subject_id is None and self.session_id is None and self.user_id is None:
             raise ValueError(
-                "A filter needs a subject_id, session_id or user_id: "
+                "A filter must have a subject_id, session_id or user_id: "
                 "without one it would match every session."
             )
 
@@ -85,10 +85,10 @@ class UserSessionsFilter:
     def of_session(
         cls, session: UserSession | DeletedSession, exclude_key: str | None = None
     ) -> UserSessionsFilter:
-        """What is the same session at the provider, also if it moves to another key meanwhile.
+        """Return the filter of the same session at the provider, under any store key.
 
         Raises:
-            ValueError: for an anonymous session, which no filter can name.
+            ValueError: if the session is anonymous: no filter can name it.
         """
         return cls(
             issuer=session.issuer,
@@ -100,7 +100,9 @@ class UserSessionsFilter:
 
     @classmethod
     def of_subject(cls, session: UserSession, exclude_key: str | None = None) -> UserSessionsFilter:
-        """All of that person in that application, and of nobody with the same sub elsewhere.
+        """Return the filter of all sessions that the subject has in the application.
+
+        The issuer is exact: another provider's subject with the same `sub` does not match.
 
         Raises:
             ValueError: as of_session().
@@ -113,7 +115,7 @@ class UserSessionsFilter:
         )
 
     def matches(self, session: _Matchable) -> bool:
-        """Whether `session` is one of those (expired or not)."""
+        """Return whether `session` matches, expired or not."""
         return (
             (self.subject_id is None or session.subject_id == self.subject_id)
             and (self.session_id is None or session.session_id == self.session_id)

@@ -1,4 +1,4 @@
-"""Lists of sessions in pages."""
+"""Pages of sessions."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ __all__ = ["Paging", "UserSessionsPage", "with_positions"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class UserSessionsPage:
-    """Some of the sessions that match a filter. Lists carry no tickets."""
+    """Some of the sessions that match a filter."""
 
     sessions: list[UserSession]
-    """Each with an empty ticket."""
+    """The sessions, each with an empty ticket."""
     next_cursor: str | None
-    """What the next call of query_user_sessions() continues from; None on the last page."""
+    """The cursor for the next call of query_user_sessions(); None on the last page."""
 
 
 class Paging:
-    """The arguments of query_user_sessions(), checked, and the page that they ask for.
+    """Checks the arguments of query_user_sessions(), and builds its page.
 
     Args:
         store: a name for the store; a cursor of another store is refused.
-        cursor: where the previous page ended; None for the first page.
+        cursor: the `next_cursor` of the previous page; None for the first page.
         limit: the most sessions on the page.
 
     Raises:
@@ -44,7 +44,7 @@ class Paging:
 
     @property
     def rows(self) -> int:
-        """The sessions to read: one more than the page shows says whether another page follows."""
+        """How many sessions to read. One more than the page shows: it says if a page follows."""
         return self._limit + 1
 
     def page(self, found: Iterable[tuple[Position, UserSession]]) -> UserSessionsPage:
@@ -60,9 +60,9 @@ class Paging:
 
 
 def with_positions(sessions: Iterable[UserSession]) -> Iterator[tuple[Position, UserSession]]:
-    """Yield each session with its position, for a store that numbers none.
+    """Yield each session with its position, for a store that does not number its sessions.
 
-    Without sessions that have moved: they are listed under their other key.
+    Sessions that have moved are left out: they are listed under their other key.
     """
     for session in sessions:
         if not session.is_moved:

@@ -1,6 +1,6 @@
-"""The session as a store keeps it, and what a save and a delete know of it.
+"""The fields of a session, of a save and of a delete.
 
-Each field is declared once. Whatever lists fields derives them from these classes.
+Each field is declared once. All code that lists fields derives them from these classes.
 """
 
 from __future__ import annotations
@@ -29,25 +29,25 @@ __all__ = [
 ]
 
 MOVED: Final = b"\0moved\0"
-"""Begins the ticket of a session that is moving to another key. No encrypted ticket begins so."""
-# A move takes a few statements. If it dies, the user is signed out and the rest expires.
+"""Begins the ticket of a session that is moving to another key. No encrypted ticket has it."""
+# A move takes a few statements. If its process dies, the old session expires after this time.
 _MOVE: Final = timedelta(seconds=60)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _BoundFields:
-    """The ticket, and the fields that it is bound to beside key and partition."""
+    """The ticket, and the fields that it is bound to beside store key and partition."""
 
     issuer: str | None
-    """The provider that issued subject_id and session_id; None where there is no provider."""
+    """The provider that issued subject_id and session_id; None without a provider."""
     subject_id: str | None
     """The ``sub`` claim as the provider issued it; None while no user is signed in."""
     session_id: str | None
-    """The ``sid`` claim, or a random one of our own where the provider gives none."""
+    """The ``sid`` claim, or a random ID of our own if the provider gives none."""
     user_id: str | None
-    """Primary key of Django's user, as text."""
+    """The primary key of Django's user, as text."""
     sign_in_id: str
-    """Random name of this sign-in, or of the anonymous session; 32 hexadecimal digits. It stays
+    """A random ID of this sign-in or anonymous session; 32 hexadecimal digits. It stays the same
     when the session moves to another key. The next sign-in has another one."""
     created: datetime
     """When this identity signed in, or the anonymous session began. Aware, UTC."""
@@ -65,18 +65,15 @@ class _SavedFields(_BoundFields):
     """The fields that a save writes."""
 
     renewed: datetime
-    """Last save or renewal. Aware, UTC."""
+    """The time of the last save or renewal. Aware, UTC."""
     expires: datetime | None
-    """From this moment on the session is absent; None means never. Aware, UTC."""
+    """The moment from which the session is absent; None means never. Aware, UTC."""
 
     def __post_init__(self) -> None:
         # Runs on every request: accept plain ASCII words without the full check.
-        for name in _TEXTS:
-            value = getattr(self, name)
-            if value is not None and not (
-                type(value) is str and value.isalnum() and len(value) < 256
-            ):
-                check_text(name, value)
+        for name, text in zip(_TEXTS, _bound_texts(self), strict=True):
+            if text is not None and not (type(text) is str and text.isalnum() and len(text) < 256):
+                check_text(name, text)
         for moment in _saved_moments(self):
             if moment is not None and moment.tzinfo is None:
                 raise ValueError("created, renewed and expires must be aware datetimes.")
@@ -84,65 +81,66 @@ class _SavedFields(_BoundFields):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class UserSession(_SavedFields):
-    """One session as a store keeps it."""
+    """One session in a store."""
 
     key: str = field(repr=False)
     """The store key, a digest of partition and session key. Never the cookie's value."""
     partition: str
-    """Name of the application that the session belongs to."""
+    """The name of the application that the session belongs to."""
     version: int = 1
     """Counts saves: each update adds one."""
     user_agent: str | None = None
-    """The browser that last used the session, where a `UserSessionStoreDevices` noted it."""
+    """The browser that last used the session, if a `UserSessionStoreDevices` recorded it."""
     address: str | None = None
-    """The address that last used the session, or its network."""
+    """The network address that last used the session, or its network."""
     last_seen: datetime | None = None
     """When the session was last used. Aware, UTC."""
 
     @property
     def public_id(self) -> str:
-        """A one-way hash of `sign_in_id`: safe in pages and URLs, and as lasting as the sign-in."""
+        """A one-way hash of `sign_in_id`: safe in pages and URLs, the same under every key."""
         digest = hashlib.sha256(b"bff_sessions public id:" + self.sign_in_id.encode())
         return digest.hexdigest()[:32]
 
     @property
     def is_moved(self) -> bool:
-        """Whether this is what a move to another key has left here: readers take it for absent.
+        """True if the session has moved to another key: readers treat this one as absent.
 
-        Whoever wants to save the session finds it by its `sign_in_id` under the other key.
+        A request that saves the session finds it by its `sign_in_id` under the other key.
         """
         return self.ticket.startswith(MOVED)
 
     def is_live(self, now: datetime, *, lifetime: timedelta | None = None) -> bool:
-        """Return whether the session lives at the moment `now` (aware).
+        """Return whether the session is live at `now`.
 
         Args:
-            lifetime: since `created`, the most that a session lives in which a user is signed in.
+            now: an aware datetime.
+            lifetime: the longest time that a signed-in session lives after `created`.
         """
         return not self.is_moved and is_within_lifetime(self, now, lifetime)
 
     def has_expired(self, now: datetime) -> bool:
-        """Return whether `expires` is over at the moment `now` (aware), so that it can go."""
+        """Return whether the session has expired at `now` (aware), so that it may be deleted."""
         return self.expires is not None and self.expires <= now
 
     def moving(self, now: datetime) -> UserSession:
-        """Return what stands under either key while the session moves from one to the other."""
+        """Return the session to store under either key while it moves from one to the other."""
         return replace(self, ticket=MOVED + self.ticket, expires=now + _MOVE)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class UserSessionUpdate(_SavedFields):
-    """What a save writes; the fields mean what they mean in `UserSession`."""
+    """The fields that a save writes. They have the meaning that they have in `UserSession`."""
 
     @classmethod
     def of(cls, session: UserSession) -> UserSessionUpdate:
-        """Return the update that would write everything mutable of `session`."""
+        """Return the update that writes all fields of `session` that a save may change."""
         return cls(**{name: getattr(session, name) for name in UPDATED})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Device:
-    """The browser that uses a session; the fields mean what they mean in `UserSession`."""
+    """The browser that uses a session. The fields have their meaning in `UserSession`."""
 
     user_agent: str | None = None
     address: str | None = None
@@ -150,20 +148,20 @@ class Device:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DeletedSession(_BoundFields):
-    """What a delete removed; the fields mean what they mean in `UserSession`."""
+    """A session that was deleted. The fields have their meaning in `UserSession`."""
 
     key: str = field(repr=False)
     partition: str
 
     @classmethod
     def of(cls, session: UserSession) -> DeletedSession:
-        """Return the record of having deleted `session`, with a ticket that opens."""
+        """Return `session` as a deleted one, with a ticket that opens."""
         values = {f.name: getattr(session, f.name) for f in fields(cls)}
         return cls(**values | {"ticket": session.ticket.removeprefix(MOVED)})
 
 
 class _Lifetime(Protocol):
-    """What decides how long a session lives: a `UserSession`, or a store's own row."""
+    """The fields that decide how long a session lives: of a `UserSession` or a store's row."""
 
     @property
     def subject_id(self) -> str | None: ...
@@ -174,41 +172,42 @@ class _Lifetime(Protocol):
 
 
 def is_within_lifetime(session: _Lifetime, now: datetime, lifetime: timedelta | None) -> bool:
-    """Return whether `session` has neither expired nor lived for too long."""
+    """Return whether `session` has not expired, and is not older than `lifetime` allows."""
     if session.expires is not None and session.expires <= now:
         return False
     return lifetime is None or session.subject_id is None or session.created + lifetime > now
 
 
 def bound_values(session: _BoundFields) -> tuple[str | int | None, ...]:
-    """Return what the ticket of `session` is bound to, so that no field can be altered by itself.
+    """Return the values that the ticket of `session` is bound to.
 
-    `created` counts in whole seconds: a dump in JSON keeps no microseconds.
+    If one of them is altered, the ticket does not open. `created` is in whole seconds: a dump in
+    JSON has no microseconds.
     """
     return (*_bound_texts(session), int(session.created.timestamp()))
 
 
 OnEnding: TypeAlias = Callable[[Sequence[DeletedSession]], None]
-"""What must happen together with a delete.
+"""A function that a store calls with the sessions that a delete ends.
 
-A store with transactions calls it for each batch, inside the transaction that deletes the batch:
-what it writes there and the delete are committed together, or not at all. Any other store calls
-it before it deletes the batch: a crash in between may repeat the call, and loses nothing. A store
-that tries a transaction again calls it again.
+A store with transactions calls it for each batch, inside the transaction that deletes the batch.
+Both are committed together, or neither is. Any other store calls it before it deletes the batch:
+a crash in between may repeat the call, and loses nothing. A store that repeats a transaction
+repeats the call.
 
-It gets each session as it is deleted, with its ticket, and is not called without sessions. If it
-raises, nothing of the batch is deleted, and the error propagates. It is synchronous and may use a
-database: an asynchronous verb of your own calls it through ``sync_to_async``.
+It gets each session as it is deleted, with its ticket. It is not called without sessions. If it
+raises, the store deletes nothing of the batch, and the error propagates. It is synchronous and may
+use a database: an asynchronous verb of your own calls it through ``sync_to_async``.
 """
 
 UPDATED: Final = tuple(f.name for f in fields(UserSessionUpdate))
-"""Names of the fields that an update writes."""
+"""The names of the fields that an update writes."""
 
 MOMENTS: Final = tuple(f.name for f in fields(UserSession) if str(f.type).startswith("datetime"))
-"""Names of the fields that hold a datetime."""
+"""The names of the fields that hold a datetime."""
 
 DEVICE: Final = (*(f.name for f in fields(Device)), "last_seen")
-"""Names of the fields that neither a save nor a move changes."""
+"""The names of the fields that neither a save nor a move changes."""
 
 _TEXTS: Final = tuple(f.name for f in fields(_BoundFields) if str(f.type).startswith("str"))
 _bound_texts: Final = attrgetter(*_TEXTS)

@@ -1,4 +1,4 @@
-"""The six verbs of a store, and the correct defaults that are built on them."""
+"""The six verbs of a store, and correct defaults for the others."""
 
 from __future__ import annotations
 
@@ -35,35 +35,35 @@ _Ability = TypeVar("_Ability")
 class UserSessionStore(ABC):
     """Stores sessions. Implement the six abstract verbs; the others have a correct default.
 
-    What else a store can do is declared by the classes `UserSessionStoreCleanup`,
-    `UserSessionStoreLeases`, `UserSessionStoreDevices` and `UserSessionStoreTransactions`, which it
-    inherits too.
+    A store declares other abilities by the classes that it inherits: `UserSessionStoreCleanup`,
+    `UserSessionStoreLeases`, `UserSessionStoreDevices` and `UserSessionStoreTransactions`.
 
-    What happens to an expired session before it is cleaned up is for the store to decide: it may
-    stay, and take updates, or be forgotten at once. A session may be created or updated with an
-    `expires` in the past, which leaves nothing to read.
+    The store decides what happens to an expired session before clean-up. It may stay and take
+    updates, or the store may forget it at once. A session may be created or updated with an
+    `expires` in the past: it cannot be read then.
 
-    Every verb has an ``a…`` twin that runs it in the thread of synchronous code; override a
-    twin only where the store is natively asynchronous. Cancelling the awaiting task leaves a
-    write complete or absent, never half done. Stores are shared by all threads.
+    Every verb has an ``a…`` twin that runs it in the thread of synchronous code. Override a twin
+    only if your store is natively asynchronous. If the awaiting task is cancelled, a write is
+    complete or absent, never half done. All threads share one instance of a store.
 
-    A key may be any text from outside: of any length, with NUL or a lone surrogate for example. If
-    no session has it, the session is missing, and that is never another error.
+    A key is the store key of a session, or any text from outside: of any length, with NUL or a
+    lone surrogate for example. If no session has it, the session is missing, without another
+    error.
     """
 
     def get_ability(self, ability: type[_Ability]) -> _Ability | None:
-        """Return this store as one that has `ability`; None if it lacks it.
+        """Return this store as an instance of `ability`; None if it lacks the ability.
 
-        Ask this and not isinstance(): a store in front of another one has the abilities of that
-        one.
+        Call this instead of isinstance(): a store in front of another one has the abilities of
+        that store.
         """
         return self if isinstance(self, ability) else None
 
     def require_ability(self, ability: type[_Ability]) -> _Ability:
-        """Return this store as one that has `ability`.
+        """Return this store as an instance of `ability`.
 
         Raises:
-            AbilityMissing: if it lacks it.
+            AbilityMissing: if it lacks the ability.
         """
         able = self.get_ability(ability)
         if able is None:
@@ -72,20 +72,19 @@ class UserSessionStore(ABC):
 
     @property
     def scope(self) -> str:
-        """Tells apart the places between which one store instance switches.
+        """The name of the place that the store reads now, for stores that switch between places.
 
-        A multi-tenant site may lead one store to another database or schema with each request.
-        What was read in one scope is not served in another: the cache in front of a store binds
-        its copies to the scope in which it read them. Override this if your store switches. It
-        is read with every load, and must not run a statement. Default: one place.
+        In a multi-tenant site one store may read another database or schema in each request. The
+        cache in front of a store serves a copy only in the scope in which it was read. Override
+        this if your store switches. Every load reads it, so it must not run a statement.
         """
         return ""
 
     @abstractmethod
     def get_user_session(self, key: str) -> UserSession | None:
-        """Return the session under `key`; None if there is none or it has expired.
+        """Return the session under `key`; None if it is missing or has expired.
 
-        It may be one that has moved: see `UserSession.is_moved`.
+        The session may be one that has moved, see `UserSession.is_moved`.
         """
 
     async def aget_user_session(self, key: str) -> UserSession | None:
@@ -97,9 +96,8 @@ class UserSessionStore(ABC):
         """Add `session`.
 
         Raises:
-            SessionExists: if a live session has this key. Whether an expired one counts is for
-                the store to decide. Any other fault propagates: when this returns, the session is
-                there.
+            SessionExists: if a live session has this key. The store decides whether an expired
+                one counts. Any other fault propagates: if this returns, the session is stored.
         """
 
     async def acreate_user_session(self, session: UserSession) -> None:
@@ -110,15 +108,17 @@ class UserSessionStore(ABC):
     def update_user_session(
         self, key: str, update: UserSessionUpdate, *, if_version: int | None = None
     ) -> int:
-        """Overwrite what `update` holds and return the new version.
+        """Write the fields of `update`, add one to the version, and return the new version.
 
-        Key and partition never change. An expired session may be missing, or be updated.
+        All other fields stay. An expired session may be missing or be updated.
 
         Args:
+            key: the key of the session.
+            update: the fields to write.
             if_version: write only if the session still has this version.
 
         Raises:
-            SessionMissing: if there is no such session. It is never created again.
+            SessionMissing: if there is no such session. An update never creates one.
             SessionChanged: if its version is not `if_version`.
         """
 
@@ -133,7 +133,8 @@ class UserSessionStore(ABC):
         """Delete the session. Return whether there was one. Deleting it again does no harm.
 
         Args:
-            on_ending: is called with the session before it is lost, see `OnEnding`.
+            key: the key of the session.
+            on_ending: called with the session before its ticket is lost, see `OnEnding`.
         """
 
     async def adelete_user_session(self, key: str, *, on_ending: OnEnding | None = None) -> bool:
@@ -142,9 +143,9 @@ class UserSessionStore(ABC):
 
     @abstractmethod
     def get_user_sessions(self, filter: UserSessionsFilter) -> list[UserSession]:
-        """Return the live sessions that match, newest renewal first, all at once, with tickets.
+        """Return all live sessions that match, newest renewal first, with their tickets.
 
-        To list sessions, query_user_sessions() needs less memory.
+        For lists use query_user_sessions(), which needs less memory.
         """
 
     async def aget_user_sessions(self, filter: UserSessionsFilter) -> list[UserSession]:
@@ -155,13 +156,15 @@ class UserSessionStore(ABC):
     def delete_user_sessions(
         self, filter: UserSessionsFilter, *, on_ending: OnEnding | None = None
     ) -> list[DeletedSession]:
-        """Delete all that match, and return what this call deleted.
+        """Delete all sessions that match, expired or not. Return those that this call deleted.
 
-        Each bounded batch is locked, read and deleted in one transaction. Another delete at
-        the same time is harmless; nothing that matches is left when the call returns.
+        When this returns, no session that matches is left. If several deletes run at the same time,
+        one of them returns each session. A store with transactions locks, reads and deletes each
+        bounded batch in one transaction.
 
         Args:
-            on_ending: is called with each batch before it is lost, see `OnEnding`.
+            filter: which sessions.
+            on_ending: called with each batch before its tickets are lost, see `OnEnding`.
         """
 
     async def adelete_user_sessions(
@@ -175,19 +178,20 @@ class UserSessionStore(ABC):
     ) -> UserSessionsPage:
         """Return a page of the live sessions that match, newest sign-in first, without tickets.
 
-        Follow `next_cursor` until it is None to see every session that lives meanwhile exactly
-        once. It does not matter which sessions begin, end, are renewed or move to another key. A
+        Follow `next_cursor` until it is None: that shows every session that lives throughout
+        exactly once. Sessions may begin, end, be renewed or move to another key meanwhile. A
         session that another identity signs in to counts as a new one.
 
         The default calls get_user_sessions() for each page, and so reads all tickets.
 
         Args:
-            cursor: the `next_cursor` of the page before; None for the first page. It holds no key
-                and no secret, so that it may stand in a URL.
+            filter: which sessions.
+            cursor: the `next_cursor` of the previous page; None for the first page. It holds no
+                store key and no secret, so that it may stand in a URL.
             limit: the most sessions on the page, 1 to 1,000.
 
         Raises:
-            ValueError: if `cursor` is not one of this store, or `limit` is out of range.
+            ValueError: if `cursor` is not a cursor of this store, or `limit` is out of range.
         """
         paging = Paging(f"{type(self).__module__}.{type(self).__qualname__}", cursor, limit)
         return paging.page(with_positions(self.get_user_sessions(filter)))
@@ -199,19 +203,26 @@ class UserSessionStore(ABC):
         return await sync_to_async(self.query_user_sessions)(filter, cursor=cursor, limit=limit)
 
     def rekey_user_session(self, key: str, session: UserSession, *, if_version: int) -> int:
-        """Move the session under `key` to ``session.key``, overwrite it, return the new version.
+        """Move the session from `key` to ``session.key`` and write it. Return the new version.
 
-        The old key is worthless from then on. The default takes four steps:
+        Afterwards no session has the old key. The default takes four steps:
 
-        1. A conditional update of the old session makes it one that `is_moved`, and expires soon.
-           Nothing reads or saves it any more.
-        2. The new session is created as one that `is_moved`, too.
-        3. The old one is deleted. If it is gone, the session was revoked meanwhile, and the new one
-           is deleted again.
-        4. An update of the new session makes it live. If it is gone, it was revoked meanwhile.
+        1. A conditional update makes the old session one that `is_moved` and soon expires.
+           From then on no request reads or saves it.
+        2. It creates the new session, which also `is_moved`.
+        3. It deletes the old one. If that finds nothing, the session was revoked meanwhile, and
+           the new one is deleted, too.
+        4. An update of the new session makes it live. If that finds nothing, the session was
+           revoked meanwhile.
 
-        If the second step fails, the old session is restored. A death between two steps signs the
-        user out. It never leaves two live sessions, nor one that was revoked.
+        If the second step fails, the default restores the old session. A crash between two steps
+        signs the user out. It never leaves two live sessions, nor one that was revoked.
+
+        Args:
+            key: the old key.
+            session: the session to write. Its version and `DEVICE` fields do not count: the
+                stored ones stay, and the version grows by one.
+            if_version: move only if the session still has this version.
 
         Raises:
             SessionMissing, SessionChanged: as update_user_session().
@@ -231,9 +242,9 @@ class UserSessionStore(ABC):
             self.create_user_session(replace(session.moving(now), version=if_version, **recorded))
         except BaseException as error:
             if not isinstance(error, SessionExists):
-                # Perhaps it was created all the same. The old one lives again only without it.
+                # The new session may exist despite the error: of the two, only one may live.
                 self.delete_user_session(session.key)
-            with suppress(SessionChanged, SessionMissing):  # It was revoked.
+            with suppress(SessionChanged, SessionMissing):  # The session was revoked meanwhile.
                 self.update_user_session(key, UserSessionUpdate.of(old), if_version=version)
             raise
         if not self.delete_user_session(key):
@@ -248,13 +259,17 @@ class UserSessionStore(ABC):
     def overwrite_user_session(self, read: UserSession, session: UserSession) -> int:
         """Write `session` over the one that the caller has read, and return the new version.
 
-        What the engine saves with. Default: update_user_session(), or rekey_user_session() where
-        `session` has another key. A store may write no more than what differs, which spares some
-        databases the work on indexes.
+        The engine saves with this verb. The default calls update_user_session(), or
+        rekey_user_session() if `session` has another key. A store may write only the fields that
+        differ, which spares some databases the work on indexes.
+
+        Args:
+            read: the session as get_user_session() returned it.
+            session: the session to write.
 
         Raises:
             SessionMissing, SessionChanged: as update_user_session() at the version of `read`.
-            SessionExists: if ``session.key`` is another one, and taken.
+            SessionExists: if ``session.key`` is another key, and taken.
         """
         if session.key != read.key:
             return self.rekey_user_session(read.key, session, if_version=read.version)
@@ -268,15 +283,15 @@ class UserSessionStore(ABC):
     def touch_user_session(self, key: str, *, renewed: datetime, expires: datetime | None) -> bool:
         """Renew a live session without writing its ticket. Return whether there was one.
 
-        Never revives: an expired or ended session stays what it is. The default goes through
-        update_user_session() and so counts a version; a store may renew without that.
+        This never revives an expired or ended session. The default calls update_user_session()
+        and so adds one to the version. A store may renew without that.
         """
         while (session := self.get_user_session(key)) is not None and not session.is_moved:
             renewal = UserSessionUpdate.of(replace(session, renewed=renewed, expires=expires))
             try:
                 self.update_user_session(key, renewal, if_version=session.version)
             except SessionChanged:
-                continue  # The other writer made progress, so this ends.
+                continue  # Another writer made progress, so this loop ends.
             except SessionMissing:
                 break
             return True
@@ -289,9 +304,9 @@ class UserSessionStore(ABC):
         return await sync_to_async(self.touch_user_session)(key, renewed=renewed, expires=expires)
 
     def on_commit(self, callback: Callable[[], None]) -> None:
-        """Call `callback` once what this thread has written so far is committed.
+        """Call `callback` after this thread's writes are committed.
 
-        Default: at once. See `UserSessionStoreTransactions`.
+        The default calls it at once. See `UserSessionStoreTransactions`.
         """
         callback()
 

@@ -8,9 +8,9 @@ from typing import Any, ClassVar
 from django.http import HttpRequest
 
 from bff_sessions import conf
-from bff_sessions.faults import Fault
-from bff_sessions.options import Options, option, seconds, switch
-from bff_sessions.rules import CALLABLE, import_callable, one_of
+from bff_sessions.conf.faults import Fault
+from bff_sessions.conf.options import Options, option, seconds, switch
+from bff_sessions.conf.rules import CALLABLE, import_callable, one_of
 
 __all__ = ["DeviceOptions", "get_device_options", "load_address_of", "remote_address"]
 

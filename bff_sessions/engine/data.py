@@ -34,6 +34,8 @@ class Policy(Protocol):
 
 
 class SessionData:
+    __slots__ = ("_found", "_policy", "_replaced", "_written", "is_loaded", "replaces", "values")
+
     def __init__(self, policy: Policy) -> None:
         self._policy = policy
         self.values: dict[str, Any] = {}

@@ -26,19 +26,25 @@ logger = logging.getLogger("bff_sessions.engine")
 _HAS_ENDED = "The session has ended."
 
 
-def exclusive_block(session: StoredSession, timeout: float, seconds: float) -> Block:
+def exclusive_block(
+    session: StoredSession, timeout: float, seconds: float, *, keep: object
+) -> Block:
     """Return the block of `SessionStore.exclusive()`.
+
+    Args:
+        keep: what must live as long as the block, since `session` refers to it weakly.
 
     Raises:
         AbilityMissing: if the store has no leases.
     """
     get_store().require_ability(UserSessionStoreLeases)
-    lease = _Lease(session, seconds)
+    lease = _Lease(session, seconds, keep)
     return Block(lambda: lease.enter(timeout), lease.leave)
 
 
 class _Lease:
-    def __init__(self, session: StoredSession, seconds: float) -> None:
+    def __init__(self, session: StoredSession, seconds: float, keep: object) -> None:
+        self._keep = keep
         self._session = session
         self._state = session.state
         self._seconds = seconds

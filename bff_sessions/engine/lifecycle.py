@@ -20,8 +20,8 @@ from bff_sessions.engine.sansio import Steps, call, pause
 from bff_sessions.engine.state import Cookie, SessionState, Snapshot, State
 from bff_sessions.engine.tickets import is_session_key
 from bff_sessions.exceptions import SessionMissing
-from bff_sessions.live import is_live
 from bff_sessions.protection import is_current, store_key
+from bff_sessions.stores.live import is_live
 
 __all__ = ["StoredSession"]
 
@@ -195,13 +195,17 @@ class StoredSession:
 
     def ensure_loaded(self, *, no_load: bool = False) -> Steps[None]:
         """Load the session unless it is loaded; with `no_load`, begin with no data instead."""
-        data = self.state.data
-        if data.is_loaded:
-            data.follow()
-        elif no_load:
-            data.load({})
-        else:
+        if self.state.data.is_loaded:
+            self.state.data.follow()
+        elif not self.begin(no_load=no_load):
             yield from self.load()
+
+    def begin(self, *, no_load: bool) -> bool:
+        """Begin with no data if there is nothing to load, or by `no_load`. Return whether so."""
+        begins = no_load or self.state.session_key is None
+        if begins:
+            self.state.data.load({})
+        return begins
 
     def has_changed(self) -> bool:
         """Return whether the session holds anything else than the store, as far as is known."""
@@ -210,9 +214,10 @@ class StoredSession:
 
     def is_due(self) -> bool:
         """Return whether a request that changes nothing renews the session."""
-        saved, now = self.state.committed, datetime.now(UTC)
+        saved = self.state.committed
         if saved is None or self.state.state is not State.LOADED:
             return False
+        now = datetime.now(UTC)
         if not lifetimes.is_due(saved.row, now):
             return False
         expires = self.state.data.get_expiry(now, self.get_limit())

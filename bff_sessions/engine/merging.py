@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
 from bff_sessions import conf
-from bff_sessions.equality import is_same
+from bff_sessions.engine.equality import is_same
 from bff_sessions.identity import identify, sign_in_part
 
 __all__ = ["Serializer", "is_same_data", "merge"]

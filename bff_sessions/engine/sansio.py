@@ -16,7 +16,8 @@ import logging
 import sys
 import time
 from collections.abc import Awaitable, Callable, Generator
-from typing import Any, ParamSpec, Protocol, TypeVar, cast
+from functools import partial
+from typing import Any, ParamSpec, TypeAlias, TypeVar, cast
 
 from bff_sessions.secret import hide_frames
 
@@ -39,57 +40,11 @@ _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
 
-class Action(Protocol):
-    """What steps ask their caller to do."""
-
-    def perform(self) -> Any: ...
-    def aperform(self) -> Awaitable[Any]: ...
-
+Action: TypeAlias = tuple[Callable[[], Any], Callable[[], Awaitable[Any]]]
+"""What steps ask their caller to do: a function, and its asynchronous twin."""
 
 Steps = Generator[Action, Any, _T]
 """Yields actions, and returns a result. Take them with ``yield from``, run() or arun()."""
-
-
-class _Call:
-    def __init__(
-        self,
-        function: Callable[..., Any],
-        twin: Callable[..., Awaitable[Any]],
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-    ) -> None:
-        self._function = function
-        self._twin = twin
-        self._args = args
-        self._kwargs = kwargs
-
-    def perform(self) -> Any:
-        return self._function(*self._args, **self._kwargs)
-
-    def aperform(self) -> Awaitable[Any]:
-        return self._twin(*self._args, **self._kwargs)
-
-
-class _Pause:
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
-
-    def perform(self) -> None:
-        time.sleep(self._seconds)
-
-    def aperform(self) -> Awaitable[None]:
-        return asyncio.sleep(self._seconds)
-
-
-class _Shield:
-    def __init__(self, steps: Steps[Any]) -> None:
-        self._steps = steps
-
-    def perform(self) -> Any:
-        return _take(self._steps)
-
-    def aperform(self) -> Awaitable[Any]:
-        return _finish(self._steps)
 
 
 def call(
@@ -99,13 +54,13 @@ def call(
     **kwargs: _P.kwargs,
 ) -> Steps[_T]:
     """Call `function`, or await its asynchronous `twin`."""
-    result: _T = yield _Call(function, twin, args, kwargs)
+    result: _T = yield partial(function, *args, **kwargs), partial(twin, *args, **kwargs)
     return result
 
 
 def pause(seconds: float) -> Steps[None]:
     """Wait."""
-    yield _Pause(seconds)
+    yield partial(time.sleep, seconds), partial(asyncio.sleep, seconds)
 
 
 def shield(steps: Steps[_T]) -> Steps[_T]:
@@ -113,7 +68,7 @@ def shield(steps: Steps[_T]) -> Steps[_T]:
 
     The cancellation is raised after them.
     """
-    result: _T = yield _Shield(steps)
+    result: _T = yield partial(_take, steps), partial(_finish, steps)
     return result
 
 
@@ -206,9 +161,9 @@ def _take(steps: Steps[_T]) -> _T:
     argument: Any = None
     try:
         while True:
-            action = resume(argument)
+            perform, _ = resume(argument)
             try:
-                resume, argument = steps.send, action.perform()
+                resume, argument = steps.send, perform()
             except BaseException as error:
                 resume, argument = steps.throw, error
     except StopIteration as stop:
@@ -221,9 +176,9 @@ async def _atake(steps: Steps[_T]) -> _T:
     argument: Any = None
     try:
         while True:
-            action = resume(argument)
+            _, perform = resume(argument)
             try:
-                resume, argument = steps.send, await action.aperform()
+                resume, argument = steps.send, await perform()
             except GeneratorExit:  # This coroutine is closed, and cannot await anything.
                 raise
             except BaseException as error:

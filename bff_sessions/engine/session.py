@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from datetime import datetime
@@ -22,7 +23,8 @@ from bff_sessions.engine.state import Cookie
 from bff_sessions.engine.tickets import is_session_key
 from bff_sessions.events import Ending, hook_for
 from bff_sessions.exceptions import AbilityMissing
-from bff_sessions.secret import Secret
+from bff_sessions.identity import begins_sign_in
+from bff_sessions.secret import Secret, hidden_frames
 from bff_sessions.stores import get_store
 
 __all__ = ["SessionStore"]
@@ -43,12 +45,15 @@ class SessionStore(SessionBase):
     False where a page polls by itself."""
 
     def __init__(self, session_key: str | None = None) -> None:
-        self._stored = StoredSession(self)
+        # Weakly: a cycle would keep session data until the garbage collector runs.
+        self._stored = StoredSession(weakref.proxy(self))
+        self._state = self._stored.state
+        self._data = self._state.data
         # user_logged_out was sent: the user wants the session to end.
         self.signs_out = False
         super().__init__(session_key)
         # Another person may know this key, so that nobody is to be signed in under it.
-        self._stored.state.arrived_key = self._stored.state.session_key
+        self._state.arrived_key = self._state.session_key
 
     # Load, save and delete
 
@@ -138,13 +143,15 @@ class SessionStore(SessionBase):
         return await arun(steps)
 
     @classmethod
+    @hidden_frames()
     def clear_expired(cls) -> None:
-        cls._get_cleanup().delete_expired_sessions(on_ending=hook_for(Ending.EXPIRED))
+        _get_cleanup().delete_expired_sessions(on_ending=hook_for(Ending.EXPIRED))
 
     @classmethod
+    @hidden_frames()
     async def aclear_expired(cls) -> None:
         """See clear_expired()."""
-        await cls._get_cleanup().adelete_expired_sessions(on_ending=hook_for(Ending.EXPIRED))
+        await _get_cleanup().adelete_expired_sessions(on_ending=hook_for(Ending.EXPIRED))
 
     def exclusive(self, *, timeout: float = 20, seconds: float = 15) -> Block:
         """Have the session to oneself: for what may be done once only, and cannot be merged.
@@ -171,113 +178,104 @@ class SessionStore(SessionBase):
             RuntimeError: inside a transaction, which other requests do not see before its end.
         """
         self.accessed = True
-        return exclusive_block(self._stored, timeout, seconds)
+        return exclusive_block(self._stored, timeout, seconds, keep=self)
 
     # What the store has
 
     def get_user_session(self) -> UserSession | None:
         """Return this session as it was last loaded or saved; None if the store has none."""
-        self.get("")  # Any access loads.
-        known = self._stored.state.known
+        self._get_session()
+        known = self._state.known
         return None if known is None else known.row
 
     async def aget_user_session(self) -> UserSession | None:
         """See get_user_session()."""
-        await self.aget("")  # Any access loads.
+        await self._aget_session()
         return self.get_user_session()
 
     @property
     def store_key(self) -> str | None:
         """Under what the store keeps the session; None before the first save."""
-        return self._stored.state.store_key
+        return self._state.store_key
 
     @property
     def keeps_cookie_of_others(self) -> bool:
         """Whether the answer to this request must not set or delete the session cookie."""
-        return self._stored.state.keeps_cookie_of_others
+        return self._state.keeps_cookie_of_others
 
     # What SessionBase reads and writes
 
     @property
     def _session_key(self) -> str | None:
-        return self._stored.state.session_key
+        return self._state.session_key
 
     @_session_key.setter
     def _session_key(self, value: object) -> None:
-        self._stored.state.session_key = value if is_session_key(value) else None
+        self._state.session_key = value if is_session_key(value) else None
 
     @property
     def session_key(self) -> str | None:
-        return self._stored.state.session_key
+        return self._state.session_key
 
     def _get_session(self, no_load: bool = False) -> dict[str, Any]:
+        """Return the data, which the first access loads."""
         self.accessed = True
-        data = self._stored.state.data
-        if not data.is_loaded:
-            run(self._stored.ensure_loaded(no_load=no_load))
-        return data.values
+        if not (self._data.is_loaded or self._stored.begin(no_load=no_load)):
+            run(self._stored.load())
+        return self._data.values
 
     async def _aget_session(self, no_load: bool = False) -> dict[str, Any]:
         """See _get_session()."""
         self.accessed = True
-        data = self._stored.state.data
-        if not data.is_loaded:
-            await arun(self._stored.ensure_loaded(no_load=no_load))
-        return data.values
+        if not (self._data.is_loaded or self._stored.begin(no_load=no_load)):
+            await arun(self._stored.load())
+        return self._data.values
 
     _session = property(_get_session)
-
-    @property
-    def _session_cache(self) -> dict[str, Any]:
-        data = self._stored.state.data
-        if not data.is_loaded:
-            raise AttributeError("The session is not loaded.")
-        return data.values
-
-    @_session_cache.setter
-    def _session_cache(self, values: dict[str, Any]) -> None:
-        data = self._stored.state.data
-        data.values, data.is_loaded = values, True
 
     @property
     def modified(self) -> bool:
         """Whether the middleware has to save the session: it changed, or is due for renewal."""
         # Not a flag that load() sets: pop() as the first access takes it back.
-        state = self._stored.state
-        if state.is_modified or state.cookie is Cookie.RENEWED:
+        if self._state.is_modified or self._state.cookie is Cookie.RENEWED:
             return True
-        return self.slide and guarded(self._stored.is_due)
+        return self.slide and conf.RENEW_AFTER is not None and guarded(self._stored.is_due)
 
     @modified.setter
     def modified(self, value: bool) -> None:
-        self._stored.state.is_modified = value
+        self._state.is_modified = value
 
     # Data
 
     def __setitem__(self, key: str, value: Any) -> None:
+        if self._data.is_loaded and type(key) is str and not begins_sign_in(key):
+            # Most writes: nothing here can raise, and so show the value.
+            self._data.values[key] = value
+            self.accessed = self._state.is_modified = True
+            return
         change = Secret({key: value})
         del value
-        self.get("")  # Any access loads.
+        self._get_session()
         self._change(change)
 
     async def aset(self, key: str, value: Any) -> None:
         """See __setitem__()."""
-        change = Secret({key: value})
+        secret = Secret(value)
         del value
-        await self.aget("")
-        self._change(change)
+        await self._aget_session()
+        self[key] = secret.reveal()
 
     def update(self, dict_: Any) -> None:  # type: ignore[override]
         change = Secret(dict(dict_))
         del dict_
-        self.get("")
+        self._get_session()
         self._change(change)
 
     async def aupdate(self, dict_: Any) -> None:
         """See update()."""
         change = Secret(dict(dict_))
         del dict_
-        await self.aget("")
+        await self._aget_session()
         self._change(change)
 
     def setdefault(self, key: str, value: Any) -> Any:  # type: ignore[override]
@@ -291,28 +289,27 @@ class SessionStore(SessionBase):
         """See setdefault()."""
         default = Secret(value)
         del value
-        if not await self.ahas_key(key):
-            await self.aset(key, default.reveal())
-        return await self.aget(key)
+        await self._aget_session()
+        return self.setdefault(key, default.reveal())
 
     def _change(self, change: Secret[dict[str, Any]]) -> None:
-        guarded(self._stored.state.data.update, change)
-        self.modified = True
+        guarded(self._data.update, change)
+        self._state.is_modified = True
 
     def refreshing(self) -> AbstractContextManager[None]:
         """Surround what writes refreshed tokens: they are those of who is signed in already."""
-        return self._stored.state.data.refreshing()
+        return self._data.refreshing()
 
     def clear(self) -> None:
-        self._stored.state.data.clear()
-        self.accessed = self.modified = True
+        self._data.clear()
+        self.accessed = self._state.is_modified = True
 
     def is_empty(self) -> bool:
         # With this setting the middleware saves what nobody has looked at; a cookie whose
         # session is gone must be told by then, or the save answers with a 400.
-        if settings.SESSION_SAVE_EVERY_REQUEST and self._session_key:
-            self.get("")  # Any access loads.
-        return super().is_empty()
+        if settings.SESSION_SAVE_EVERY_REQUEST and self._state.session_key:
+            self._get_session()
+        return not self._state.session_key and not self._data.values
 
     # Its lifetime
 
@@ -326,7 +323,7 @@ class SessionStore(SessionBase):
 
     async def aget_expiry_age(self, **kwargs: Any) -> int:
         """See get_expiry_age()."""
-        await self.aget("")  # Any access loads.
+        await self._aget_session()
         return self.get_expiry_age(**kwargs)
 
     def get_expiry_date(self, **kwargs: Any) -> datetime:
@@ -338,19 +335,19 @@ class SessionStore(SessionBase):
 
     async def aget_expiry_date(self, **kwargs: Any) -> datetime:
         """See get_expiry_date()."""
-        await self.aget("")  # Any access loads.
+        await self._aget_session()
         return self.get_expiry_date(**kwargs)
 
     def _get_limit(self) -> datetime | None:
         if conf.ABSOLUTE_LIFETIME is None:
             return None
-        self.get("")  # Any access loads.
+        self._get_session()
         return guarded(self._stored.get_limit)
 
-    @staticmethod
-    def _get_cleanup() -> UserSessionStoreCleanup:
-        try:
-            return get_store().require_ability(UserSessionStoreCleanup)
-        except AbilityMissing as error:
-            # What Django's clearsessions expects.
-            raise NotImplementedError(str(error)) from None
+
+def _get_cleanup() -> UserSessionStoreCleanup:
+    try:
+        return get_store().require_ability(UserSessionStoreCleanup)
+    except AbilityMissing as error:
+        # What Django's clearsessions expects.
+        raise NotImplementedError(str(error)) from None

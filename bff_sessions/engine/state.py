@@ -56,6 +56,19 @@ class SessionState:
     to UNREADABLE, save() to UNCOMMITTED, and commit() from there to LOADED.
     """
 
+    __slots__ = (
+        "arrived_key",
+        "committed",
+        "cookie",
+        "data",
+        "is_modified",
+        "left",
+        "moved_to",
+        "session_key",
+        "state",
+        "uncommitted",
+    )
+
     def __init__(self, policy: Policy) -> None:
         self.data = SessionData(policy)
         self.session_key: str | None = None

@@ -1,9 +1,9 @@
-"""Sessions of the engine that was used before: moved here when their cookies come, or all at once.
+"""Take over the sessions of the former engine: one with each request, or all at once.
 
-A session is in one place only: the row here is written and the row there is deleted in one
-transaction, so that what has been revoked here does not come back from there. Both tables are
-therefore in the same database. Of two requests that move the same session one wins, and the other
-finds it here. What a revocation bans stays there, see `bff_sessions.bans`.
+A session is in one table only. One transaction writes the new row and deletes the old one, so that
+a revoked session cannot return from the old table. Both tables must be in the same database. If two
+requests move the same session, one wins, and the other finds it in the store. A session that a
+revocation bans stays in the old table, see `bff_sessions.revocation.bans`.
 """
 
 from __future__ import annotations
@@ -21,42 +21,45 @@ from django.contrib.sessions.base_session import AbstractBaseSession
 from django.core import signing
 from django.core.exceptions import ImproperlyConfigured
 from django.db import router, transaction
-from django.views.decorators.debug import sensitive_variables
 
-from bff_sessions import bans, conf
+from bff_sessions import conf
 from bff_sessions.contract import UserSession
 from bff_sessions.engine import lifetimes
 from bff_sessions.engine.tickets import compose, is_session_key
 from bff_sessions.exceptions import SessionExists
 from bff_sessions.identity import identify
 from bff_sessions.protection import store_key
-from bff_sessions.retrying import retry
+from bff_sessions.revocation import bans
 from bff_sessions.stores import database_of_store, get_store
+from bff_sessions.stores.databases.retrying import retry
 
 __all__ = ["HasEnded", "NotMoved", "OldEngine", "atake_over", "take_over"]
 
+# Callers hide these frames: the steps of the engine, and import_sessions.
+
 logger = logging.getLogger("bff_sessions.take_over")
 
-# Of one session that others keep saving there.
+# Other hosts may save the session in the old table between its read and its move.
 _MAX_TRIES = 10
 
 
 class NotMoved(Exception):
-    """Why a session stays where it is, in words that tell nothing of what it holds."""
+    """A session stays in the old table. The text says why, without the session's data."""
 
 
 class HasEnded(NotMoved):
-    """The session has expired, or was revoked: its browser is right to find it gone."""
+    """The session has expired or was revoked, so that its browser is signed out."""
 
 
 class OldEngine:
-    """An engine that keeps its sessions in a table, as Django's own does.
+    """A session engine with a table, as ``django.contrib.sessions.backends.db``.
 
     Args:
-        path: dotted path of its module, "django.contrib.sessions.backends.db" for example.
+        path: the dotted path of its module.
 
     Raises:
-        ImproperlyConfigured: if it is none, or its table is not in the database of the store.
+        ImproperlyConfigured: if the module is not such an engine, or its table is not in the
+            database of the store.
     """
 
     def __init__(self, path: str | None) -> None:
@@ -66,16 +69,15 @@ class OldEngine:
             self.using: str = router.db_for_write(self.model)
         except Exception as error:
             raise ImproperlyConfigured(
-                f"{path!r} is no session engine with a table of its own: {type(error).__name__}."
+                f"{path!r} is not a session engine with a table: {type(error).__name__}."
             ) from None
         if database_of_store() != self.using:
             raise ImproperlyConfigured(
-                f"The table of {path!r} is not in the database of the store, so that no session "
-                "can be moved in one transaction."
+                f"The table of {path!r} must be in the database of the store: a session moves in "
+                "one transaction."
             )
         self._rows = self.model._base_manager.using(self.using)
 
-    @sensitive_variables()
     def get(self, session_key: str) -> AbstractBaseSession | None:
         old: AbstractBaseSession | None = retry(
             self.using, self._rows.filter(session_key=session_key).first
@@ -83,32 +85,34 @@ class OldEngine:
         return old
 
     def count(self) -> int:
-        """How many rows there are, expired ones too."""
+        """Return the number of rows, expired ones included."""
         return int(self._rows.count())
 
     def batches(self, size: int) -> Iterator[list[AbstractBaseSession]]:
-        """All rows in the order of their keys, `size` at a time; those that are moved vanish."""
+        """Yield all rows in the order of their session keys, `size` at a time.
+
+        The caller may delete rows between two batches.
+        """
         last = ""
         while batch := list(self._rows.filter(session_key__gt=last).order_by("session_key")[:size]):
             yield batch
             last = batch[-1].session_key
 
-    @sensitive_variables()
-    def to_row(self, old: AbstractBaseSession) -> UserSession:
-        """`old` as it will be here: under its key, with its data, until its end.
+    def to_session(self, old: AbstractBaseSession) -> UserSession:
+        """Return the session for the store: the session key, data and expiry of `old`.
 
         Raises:
-            NotMoved: if that cannot be.
+            NotMoved: if `old` cannot move.
         """
         now = datetime.now(UTC)
         expires = lifetimes.to_utc(old.expire_date)
         if expires <= now:
             raise HasEnded("expired")
         if not is_session_key(old.session_key):
-            raise NotMoved("its key is not one that a cookie can hold")
+            raise NotMoved("its session key cannot stand in a cookie")
         store: Any = self._store_class()
         try:
-            # As its decode(), which makes an empty session of one that does not open.
+            # As the old engine's decode(), which would return {} for data that it cannot read.
             data = signing.loads(old.session_data, salt=store.key_salt, serializer=store.serializer)
             identity = identify(data)
             plain = store.serializer().dumps(data)
@@ -122,76 +126,72 @@ class OldEngine:
         key = store_key(conf.PARTITION, old.session_key)
         return compose(key, plain, identity, None, now=now, expires=expires)
 
-    @sensitive_variables()
     def move(self, pairs: Sequence[tuple[AbstractBaseSession, UserSession]]) -> int:
-        """Move those that are there as they are at hand, all in one transaction.
+        """Move the sessions whose old rows have not changed, all in one transaction.
 
         Args:
-            pairs: sessions there, and as they will be here.
+            pairs: old rows as they were read, and their sessions for the store.
 
         Returns:
-            How many were. The others have changed meanwhile, or another one has moved them.
+            How many moved. The others have changed, or another request has moved them.
 
         Raises:
-            NotMoved: none was, because one of them is banned, or its key is taken here.
+            NotMoved: if none moved, because one of them is banned or its key is taken.
         """
         store = get_store()
-        gone: list[UserSession] = []
+        moved: list[UserSession] = []
 
         def move() -> int:
-            nonlocal gone
-            gone = []
+            nonlocal moved
+            moved = []
             with transaction.atomic(using=self.using):
-                gone = [row for old, row in pairs if self._delete(old)]
-                bans.lock(gone, self.using)
-                if self.banned(gone):
+                moved = [session for old, session in pairs if self._delete(old)]
+                bans.lock(moved, self.using)
+                if self.banned(moved):
                     raise HasEnded("signed out")
-                for row in gone:
-                    store.create_user_session(row)
-            return len(gone)
+                for session in moved:
+                    store.create_user_session(session)
+            return len(moved)
 
         def count_moved() -> int | None:
-            # All of them have moved, or none has.
-            here = (store.get_user_session(row.key) for row in gone[:1])
-            is_moved = any(s is not None and s.sign_in_id == gone[0].sign_in_id for s in here)
-            return len(gone) if is_moved else None
+            # One transaction moves all sessions, so looking for the first one is enough.
+            here = (store.get_user_session(session.key) for session in moved[:1])
+            is_found = any(s is not None and s.sign_in_id == moved[0].sign_in_id for s in here)
+            return len(moved) if is_found else None
 
         try:
             return retry(self.using, move, own_result=count_moved)
         except SessionExists:
-            raise NotMoved("its key is taken here") from None
+            raise NotMoved("its key is taken in the store") from None
 
-    def banned(self, rows: Iterable[UserSession]) -> set[str]:
-        """Return the store keys of those that must not move here."""
-        return bans.banned(rows, self.using)
+    def banned(self, sessions: Iterable[UserSession]) -> set[str]:
+        """Return the store keys of the sessions that must not move."""
+        return bans.banned(sessions, self.using)
 
-    @sensitive_variables()
     def _delete(self, old: AbstractBaseSession) -> bool:
-        """Delete `old` if it is there as it is at hand."""
+        """Delete the row of `old` unless it has changed. Return whether it was deleted."""
         same = {"session_key": old.session_key, "session_data": old.session_data}
         return bool(self._rows.filter(**same).delete()[0])
 
 
-@sensitive_variables()
 def take_over(session_key: str) -> None:
-    """Move the session here if the engine of BFF_SESSIONS["TAKE_OVER"] has it.
+    """Move the session into the store if the engine of BFF_SESSIONS["TAKE_OVER"] has it.
 
-    What cannot be moved stays there, and the log says why.
+    If it cannot move, it stays in the old table, and the log says why.
     """
     engine = OldEngine(conf.TAKE_OVER)
     try:
         for _ in range(_MAX_TRIES):
             old = engine.get(session_key)
-            if old is None or engine.move([(old, engine.to_row(old))]):
+            if old is None or engine.move([(old, engine.to_session(old))]):
                 return
-        raise NotMoved("it kept changing there")
+        raise NotMoved("other hosts kept changing it")
     except HasEnded:
         return
     except NotMoved as reason:
-        logger.warning("A session of the engine of before was not moved: %s.", reason)
+        logger.warning("A session of the former engine was not moved: %s.", reason)
 
 
-@sensitive_variables()
 async def atake_over(session_key: str) -> None:
     """See take_over()."""
     await sync_to_async(take_over)(session_key)

@@ -13,7 +13,7 @@ from bff_sessions.engine import lifetimes
 from bff_sessions.engine.merging import Serializer
 from bff_sessions.exceptions import TicketUnreadable
 from bff_sessions.identity import Identity
-from bff_sessions.protection import protect, unprotect
+from bff_sessions.protection import open_sealed, seal
 
 __all__ = ["compose", "is_other_subject", "is_session_key", "open_ticket"]
 
@@ -23,7 +23,8 @@ logger = logging.getLogger("django.security.SuspiciousSession")
 def open_ticket(row: UserSession, serializer: Serializer) -> tuple[bytes, dict[str, Any]] | None:
     """Return the data of `row`, serialized and as a dictionary; log and return None on failure."""
     try:
-        plain = unprotect(row.ticket, key=row.key, partition=row.partition, bound=row.bound)
+        bound_to = (row.key, row.partition, *row.bound)
+        plain = open_sealed(row.ticket, bound_to=bound_to, purpose="ticket")
         try:
             data = serializer.loads(plain)
         except Exception as error:
@@ -63,7 +64,10 @@ def compose(
         sign_in_id, created = old.sign_in_id, old.created
     else:
         sign_in_id, created = secrets.token_hex(16), now
-    bound = (
+    partition = conf.PARTITION
+    bound_to = (
+        key,
+        partition,
         identity.issuer,
         identity.subject_id,
         session_id,
@@ -73,7 +77,7 @@ def compose(
     )
     return UserSession(
         key=key,
-        partition=conf.PARTITION,
+        partition=partition,
         issuer=identity.issuer,
         subject_id=identity.subject_id,
         session_id=session_id,
@@ -82,7 +86,7 @@ def compose(
         created=created,
         renewed=now,
         expires=expires,
-        ticket=protect(plain, key=key, partition=conf.PARTITION, bound=bound),
+        ticket=seal(plain, bound_to=bound_to, purpose="ticket"),
         version=1 if old is None else old.version + 1,
         # For a store that creates anew what moves to another key.
         user_agent=None if old is None else old.user_agent,

@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 
-from bff_sessions import bans, revocation
+from bff_sessions import revocation
 from bff_sessions.contract import UserSession, UserSessionsFilter, UserSessionStoreLeases
 from bff_sessions.engine import take_over
 from bff_sessions.engine.sansio import Steps, call
-from bff_sessions.live import is_live
+from bff_sessions.revocation import bans, deletes
 from bff_sessions.stores import get_store
+from bff_sessions.stores.live import is_live
 
 __all__ = [
     "acquire_lease",
@@ -103,11 +104,11 @@ def on_commit(callback: Callable[[], None]) -> Steps[None]:
 
 
 def delete_user_session(key: str, session: UserSession | None = None) -> Steps[bool]:
-    return call(bans.delete_user_session, bans.adelete_user_session, key, session)
+    return call(deletes.delete_user_session, deletes.adelete_user_session, key, session)
 
 
 def delete_user_sessions(filter: UserSessionsFilter) -> Steps[object]:
-    return call(bans.delete_user_sessions, bans.adelete_user_sessions, filter)
+    return call(deletes.delete_user_sessions, deletes.adelete_user_sessions, filter)
 
 
 # The end of other sessions

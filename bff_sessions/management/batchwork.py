@@ -1,4 +1,4 @@
-"""What commands that work in batches have in common."""
+"""Argument types, progress bar and signals for commands that work in batches."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from bff_sessions.contract.batches import MAX_BATCH_SIZE
+from bff_sessions._compat.django_commands import stream_of
+from bff_sessions.contract.pacing import MAX_BATCH_SIZE
 
 __all__ = ["batch_size", "not_negative", "progress", "stop_on_signals"]
 
 
 def batch_size(text: str) -> int:
-    """An argument's type."""
+    """Return the batch size that a command-line argument names."""
     try:
         number = int(text)
     except ValueError:
@@ -30,7 +31,7 @@ def batch_size(text: str) -> int:
 
 
 def not_negative(text: str) -> float:
-    """An argument's type: seconds."""
+    """Return the seconds that a command-line argument names."""
     try:
         number = float(text)
     except ValueError:
@@ -44,8 +45,11 @@ def not_negative(text: str) -> float:
 def progress(
     command: BaseCommand, count: Callable[[], int], *, quiet: bool
 ) -> Iterator[Callable[[int], Any] | None]:
-    """A bar that advances by what it is called with, where there is a terminal to show it and tqdm
-    to draw it; else None, and nothing is counted. A bar that fails stops, and the work goes on."""
+    """Show a progress bar, and yield a function that advances it by a number.
+
+    Without a terminal or tqdm, yield None and do not call `count`. If the bar fails, the work
+    continues without it.
+    """
     bar = None if quiet else _open_bar(command, count)
     if bar is None:
         yield None
@@ -58,14 +62,12 @@ def progress(
 
 
 def _open_bar(command: BaseCommand, count: Callable[[], int]) -> Any:
-    # A terminal that has gone, for example, or a table that cannot be counted.
+    # The terminal may be closed, for example, or the table too slow to count.
     with suppress(Exception):
         from tqdm import tqdm
 
         if command.stderr.isatty():
-            # The stream itself: command.stderr ends and colours each write as its own message.
-            stream: Any = command.stderr._out
-            return tqdm(total=count(), unit=" sessions", file=stream)
+            return tqdm(total=count(), unit=" sessions", file=stream_of(command.stderr))
     return None
 
 
@@ -76,10 +78,10 @@ def _advance(bar: Any, number: int) -> None:
 
 @contextmanager
 def stop_on_signals() -> Iterator[threading.Event]:
-    """An event that SIGTERM and Ctrl-C set, so that the work ends between two batches."""
+    """Yield an event that SIGTERM and Ctrl-C set, to end the work between two batches."""
     stop = threading.Event()
     if threading.current_thread() is not threading.main_thread():
-        yield stop  # Called from a test or a task: signals are not ours there.
+        yield stop  # Only the main thread may handle signals: this is a test or a task.
         return
     before = {
         number: signal.signal(number, lambda *_: stop.set())

@@ -1,5 +1,5 @@
-"""What an OpenID Provider can ask of a session; needs ``django-bff-sessions[oidc]``.
+"""OpenID Providers: their logouts, tokens and keys. Needs ``django-bff-sessions[oidc]``.
 
-Nothing outside this package imports PyJWT or requests, and nothing imports the modules in it that
-do, before a provider is configured.
+Only this package imports PyJWT and requests. The modules that import them are themselves imported
+only after a provider is configured.
 """

@@ -1,4 +1,4 @@
-"""The access token of a session, always fresh: RFC 6749, 6. Needs the extra oidc."""
+"""Refresh the access token of a session before it expires: RFC 6749, 6. Needs the extra oidc."""
 
 from __future__ import annotations
 
@@ -29,32 +29,32 @@ __all__ = ["aget_access_token", "get_access_token"]
 
 logger = logging.getLogger("bff_sessions.oidc")
 
-# Seconds to wait for another request that refreshes, and when it counts as dead.
+# Seconds to wait for another request that refreshes, and seconds until its lease expires.
 _TIMEOUT: Final = 20
 _LEASE: Final = 15
 
 
 @hidden_frames()
 def get_access_token(request: HttpRequest, *, margin: float | None = None) -> str:
-    """The access token of the session, good for a while still.
+    """Return an access token of the session that is valid for at least `margin` seconds.
 
-    Shortly before it expires it is refreshed at the provider, by one of all the requests that
-    want it at the same time, and saved at once.
+    Shortly before the token expires, one of the requests that ask for it at the same time refreshes
+    it at the provider, and saves it at once.
 
     Args:
-        margin: how long it has to be good for, in seconds; BFF_SESSIONS["ACCESS_TOKEN_MARGIN"] by
-            default, or a fifth of its lifetime if that is less.
+        margin: the seconds for which the token must still be valid. By default,
+            BFF_SESSIONS["ACCESS_TOKEN_MARGIN"], or a fifth of its lifetime if that is less.
 
     Raises:
-        SignInRequired: if the session has no access token, or one that expired and cannot be
-            refreshed, or not before the user has signed in again. The session stays as it is.
-        SignInEnded: if its refresh token is not good any more: nobody is signed in any more.
-        ClientMisconfigured: if it has expired and the provider does not accept this site as a
-            client. The session stays as it is.
-        ProviderUnavailable: if it has expired and the provider does not answer as it has to.
+        SignInRequired: if the session has no access token. Also if the token has expired and cannot
+            be refreshed, or not before the user signs in again. The session stays as it is.
+        SignInEnded: if the refresh token is no longer valid. The session is signed out.
+        ClientMisconfigured: if the token has expired and the provider does not accept this site as
+            a client. The session stays as it is.
+        ProviderUnavailable: if the token has expired and the provider does not answer as it must.
             The session stays as it is.
-        SessionBusy: if it has expired and another request refreshes it for too long.
-        RuntimeError: if it has to be refreshed inside a transaction.
+        SessionBusy: if the token has expired and another request takes too long to refresh it.
+        RuntimeError: if the token must be refreshed inside a transaction.
     """
     access = _Access(request, margin)
     token = run(access.peek())
@@ -70,7 +70,7 @@ async def aget_access_token(request: HttpRequest, *, margin: float | None = None
 
 
 class _Access:
-    """One request's way to the access token, told once for both kinds of caller."""
+    """The steps of one request to its access token, for synchronous and asynchronous callers."""
 
     def __init__(self, request: HttpRequest, margin: float | None) -> None:
         self._request = request
@@ -79,18 +79,18 @@ class _Access:
         self._before = self._new = Tokens()
 
     def peek(self) -> Steps[str | None]:
-        """The token if it need not be refreshed."""
+        """Return the token if it need not be refreshed."""
         yield from call(self._session.get, self._session.aget, "")  # Any access loads.
         self._before = tokens = self._read()
-        return tokens.access_token if self._is_good(tokens) else None
+        return tokens.access_token if self._is_valid(tokens) else None
 
     def refresh(self) -> Steps[str]:
-        # While it is good for long enough, others need not wait for the one that refreshes.
+        # While the token is valid for long enough, do not wait for a request that refreshes it.
         is_urgent = self._before.seconds_left < self._get_margin(self._before) / 2
         block: Block = self._session.exclusive(timeout=_TIMEOUT if is_urgent else 0, seconds=_LEASE)
         try:
             yield from block.enter()
-            # A refresh token that was sent is spent, so what came for it must be saved.
+            # The provider has used up a refresh token that was sent, so save its answer.
             return (yield from shield(self._refresh_in(block)))
         except (SessionBusy, ProviderUnavailable, SignInRequired) as error:
             tokens = None if isinstance(error, SignInEnded) else read_tokens(self._session)
@@ -99,7 +99,7 @@ class _Access:
             if not isinstance(error, SessionBusy):
                 logger.warning("An access token is not refreshed yet. %s", error)
             return tokens.access_token
-        except SessionConflict:  # The session lives on.
+        except SessionConflict:  # The session has not ended.
             raise
         except SessionInterrupted:
             raise SignInEnded("The session has ended.") from None
@@ -109,17 +109,19 @@ class _Access:
         try:
             return (yield from finally_take(block.leave, after=self._refresh()))
         except SessionInterrupted as error:
-            # Whoever ended it could not know of the token that has come just now.
+            # The other request ended the session without the token that was just issued.
             if not isinstance(error, SessionConflict) and self._new.refresh_token is not None:
                 yield from call(outbox.hand_over, outbox.ahand_over, [self._new])
             raise
 
     def _refresh(self) -> Steps[str]:
-        """Have a good token, alone with the session."""
+        """Return a valid token, holding the lease."""
         refusal = stored = None
         for _ in range(2):
             tokens = self._read()
-            if tokens.access_token is not None and (self._is_good(tokens) or self._is_news(tokens)):
+            if tokens.access_token is not None and (
+                self._is_valid(tokens) or self._is_newer(tokens)
+            ):
                 return tokens.access_token
             provider = yield from self._find_provider(tokens)
             if provider is None:
@@ -130,7 +132,7 @@ class _Access:
             try:
                 self._new = yield from refresh(provider, tokens, signed_in)
             except RefreshRefused as error:
-                # Perhaps whoever had the session before lost it by being slow, and was done yet.
+                # An earlier holder may have refreshed the token after its lease expired.
                 data = yield from call(self._session.load, self._session.aload)
                 refusal, stored = error, read_tokens(data)
                 if stored is None or stored.refresh_token == tokens.refresh_token:
@@ -139,16 +141,16 @@ class _Access:
                     read_tokens(self._session, stored)
                 continue
             except OtherSubject:
-                logger.error("%s refreshed a token with one of somebody else.", provider.issuer)
+                logger.error("%s refreshed a token with one of another subject.", provider.issuer)
                 refusal = None
                 break
             with self._session.refreshing():
                 read_tokens(self._session, self._new)
             return self._new.access_token or ""
         if refusal is not None and stored is not None and not refusal.is_final:
-            raise SignInRequired(f"The user has to sign in again. {refusal}")
+            raise SignInRequired(f"The user must sign in again. {refusal}")
         yield from call(auth.logout, auth.alogout, self._request)
-        raise SignInEnded("The provider does not go on with the session.")
+        raise SignInEnded("The provider refuses to continue the session.")
 
     def _read(self) -> Tokens:
         tokens = read_tokens(self._session)
@@ -156,11 +158,11 @@ class _Access:
             raise SignInRequired("The session has no access token.")
         return tokens
 
-    def _is_good(self, tokens: Tokens) -> bool:
+    def _is_valid(self, tokens: Tokens) -> bool:
         return tokens.seconds_left > self._get_margin(tokens)
 
-    def _is_news(self, tokens: Tokens) -> bool:
-        """Whether somebody else has refreshed them since this request came in."""
+    def _is_newer(self, tokens: Tokens) -> bool:
+        """Return whether another request refreshed them after this one read them."""
         return tokens.access_token != self._before.access_token and tokens.seconds_left > 0
 
     def _get_margin(self, tokens: Tokens) -> float:

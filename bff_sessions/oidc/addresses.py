@@ -1,4 +1,4 @@
-"""Which addresses of a provider are taken. Imports nothing that is optional."""
+"""Decide which URLs of a provider are accepted. Imports no optional dependency."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ __all__ = ["is_secure", "is_url"]
 
 
 def is_url(value: object) -> bool:
-    """Whether `value` is an absolute http or https URL without user, password and fragment."""
+    """Return whether `value` is an absolute http or https URL without credentials and fragment."""
     url = _split(value)
     return url is not None and "@" not in url.netloc and not url.fragment
 
 
 def is_secure(value: str) -> bool:
-    """Whether nobody between here and `value`, an URL, can read or alter what is said."""
+    """Return whether the URL `value` is https or on this machine, so that it cannot be tapped."""
     url = _split(value)
     return url is not None and (url.scheme == "https" or _is_loopback(url.hostname or ""))
 
@@ -25,7 +25,7 @@ def _split(value: object) -> SplitResult | None:
         return None
     try:
         url = urlsplit(value)
-        # Both look at their part only when they are asked.
+        # Reading these attributes parses them, and raises ValueError.
         is_whole = bool(url.hostname) and url.port != 0
     except ValueError:
         return None

@@ -1,4 +1,4 @@
-"""Bounds in time for what is asked of providers. Imports nothing that is optional."""
+"""Time limits for requests to providers. Imports no optional dependency."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _deadline: ContextVar[float] = ContextVar("bff_sessions_deadline", default=math.
 
 @contextmanager
 def time_limit(seconds: float) -> Iterator[None]:
-    """Bound everything inside that asks a provider: all of it together takes so long at most.
+    """Bound the total time of all requests to providers inside the context.
 
-    One answer often needs another one first: the address of the keys is in the metadata. Limits
-    nest, and the earliest applies.
+    One request often needs another one first: the URL of the keys is in the metadata. Limits nest,
+    and the earliest applies.
     """
     token = _deadline.set(min(_deadline.get(), time.monotonic() + seconds))
     try:
@@ -37,10 +37,10 @@ def time_left() -> float:
 
 @contextmanager
 def hold(lock: threading.Lock, what: str) -> Iterator[None]:
-    """Hold `lock`, for which another thread may make this one wait until the limit.
+    """Hold `lock`, waiting for another thread until the time limit at most.
 
     Args:
-        what: what that thread asks for, for the text of the error.
+        what: the thing that the other thread asks for, for the text of the error.
 
     Raises:
         ProviderUnavailable: if the lock is not free in time.

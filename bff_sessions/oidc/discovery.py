@@ -1,4 +1,4 @@
-"""What a provider says of itself: OpenID Connect Discovery 1.0."""
+"""Read the metadata of a provider: OpenID Connect Discovery 1.0."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _METADATA: Final = "metadata"
 
 
 def get_default_url(issuer: str) -> str:
-    """Return the address of the provider's metadata, unless the site names another one."""
+    """Return the default URL of the provider's metadata."""
     # 4: "any terminating / MUST be removed prior to appending /.well-known/...".
     return issuer.removesuffix("/") + "/.well-known/openid-configuration"
 
@@ -22,9 +22,9 @@ class Discovery:
     """The provider's metadata.
 
     Args:
-        url: where it is; None: the provider has none.
-        may_be_missing: whether nothing at `url` means that the provider has none. Otherwise it is a
-            fault, as without metadata nothing would be known of the provider.
+        url: the URL of the metadata; None if the provider has none.
+        may_be_missing: whether "not found" at `url` means that the provider has no metadata. If
+            False, it is a fault, because no endpoint would be known.
     """
 
     def __init__(self, issuer: str, url: str | None, *, may_be_missing: bool) -> None:
@@ -34,10 +34,10 @@ class Discovery:
         self._source = Source(issuer, _METADATA, self._read)
 
     def get(self) -> dict[str, Any]:
-        """Return it; empty if the provider has none.
+        """Return the metadata, which is empty if the provider has none.
 
         Raises:
-            ProviderUnavailable: if it cannot be read, or is that of another issuer.
+            ProviderUnavailable: if it cannot be read, or names another issuer.
         """
         return {} if self._url is None else self._source.get()
 
@@ -52,6 +52,6 @@ class Discovery:
         # 4.3: "MUST exactly match the issuer value used".
         if document.get("issuer") != self._issuer:
             raise ProviderUnavailable(f"The {_METADATA} of {self._issuer} name another issuer.")
-        # It has metadata: nothing at its address is a fault from now on.
+        # The provider has metadata, so "not found" is a fault from now on.
         self._may_be_missing = False
         return document

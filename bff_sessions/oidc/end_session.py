@@ -1,4 +1,4 @@
-"""Where a browser ends its session at the provider: OpenID Connect RP-Initiated Logout 1.0."""
+"""Build the URL that ends a session at the provider: OpenID Connect RP-Initiated Logout 1.0."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from django.http import QueryDict
 
 from bff_sessions import conf
 from bff_sessions.exceptions import ProviderUnavailable
-from bff_sessions.id_tokens import ID_TOKEN, read_claims
+from bff_sessions.identity.id_tokens import ID_TOKEN, read_claims
 from bff_sessions.oidc.providers import get_providers
 from bff_sessions.secret import hidden_frames
 
@@ -26,9 +26,9 @@ logger = logging.getLogger("bff_sessions.oidc")
 _MAX_LENGTH: Final = 8_000
 
 
-# The id token in an URL: it opens nothing, and the provider, who made it, is the only one to whom
-# the URL leads. The specification's other way, a form that is posted to the provider, comes there
-# without the provider's own cookie wherever that is SameSite=Lax, so that nobody is signed out.
+# The ID token may stand in the URL: it grants no access, and the URL leads to the provider that
+# issued it. The specification's alternative is a form that the browser posts to the provider. The
+# browser would not send a SameSite=Lax cookie of the provider with it, and no user be signed out.
 @hidden_frames()
 def get_url(
     issuer: str,
@@ -42,13 +42,15 @@ def get_url(
     A URL that would be too long for web servers leaves out the hint, and then `return_to`.
 
     Args:
-        issuer: of one of BFF_SESSIONS["PROVIDERS"].
-        post_logout_redirect_uri: where the provider sends the browser then, if it is registered.
-        return_to: the path of this site that the provider sends along as ``state``; None for the
+        issuer: a key of BFF_SESSIONS["PROVIDERS"].
+        post_logout_redirect_uri: the URL to which the provider redirects the browser afterwards,
+            if it is registered there.
+        return_to: the path of this site that the provider returns as ``state``; None for the
             default target.
 
     Returns:
-        None if the provider has no ``end_session_endpoint``; or, logged, if it cannot be asked.
+        None if the provider has no ``end_session_endpoint``. Also None, with a log line, if the
+        provider cannot be asked.
     """
     provider = get_providers()[issuer]
     try:
@@ -62,11 +64,11 @@ def get_url(
     query = QueryDict(parts.query, mutable=True)
     query["client_id"] = provider.client_id
     query["post_logout_redirect_uri"] = post_logout_redirect_uri
-    # Optional in the specification, but FranceConnect refuses a request without state. One that is
-    # no path leads to the default target.
+    # Optional in the specification, but FranceConnect refuses a request without state. A state
+    # that is not a path leads to the default target.
     random_state = secrets.token_urlsafe(16)
     wanted = return_to or random_state
-    # The most complete one that is short enough.
+    # Use the most complete request that is short enough.
     for hint, state in ((id_token_hint, wanted), (None, wanted), (None, random_state)):
         request = query.copy()
         request["state"] = state
@@ -83,13 +85,13 @@ def get_url(
 
 
 def find_id_token(data: Mapping[str, Any], issuer: str) -> str | None:
-    """Return the id token in the session data that this issuer gave; None if it cannot be read."""
+    """Return the ID token of this issuer in the session data; None if it cannot be read."""
     claims = data.get(conf.CLAIMS_KEY)
     if isinstance(claims, Mapping) and claims.get("iss") == issuer:
         token = claims.get("id_token")
     else:
         token = data.get(ID_TOKEN)
-    # RP-Initiated Logout 1.0, 2: an encrypted id token is not a hint as it is.
+    # RP-Initiated Logout 1.0, 2: an encrypted ID token is not a valid hint as it is.
     with suppress(ValueError):
         return str(token) if read_claims(token).get("iss") == issuer else None
     return None

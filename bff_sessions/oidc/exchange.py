@@ -1,8 +1,8 @@
-"""One exchange with a provider that ends in time, whatever the provider does.
+"""Run one HTTP exchange with a provider, and end it in time.
 
-A socket's timeout bounds one wait, and an exchange has any number of waits: for a name server, each
-of several addresses, a proxy, each piece of a header or a body. So the exchange runs in a thread of
-its own, and its caller waits for the thread no longer than it has time.
+A socket's timeout bounds one wait, and an exchange has many: for a name server, for each of several
+addresses, for a proxy, for each piece of a header or a body. The exchange therefore runs in a
+separate thread, and the caller waits for that thread until its time limit.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ def run_in_time(exchange: Callable[[HTTPAdapter], _T], seconds: float) -> _T:
         exchange: sends its request through the adapter that it is called with.
 
     Raises:
-        ProviderUnavailable: if it takes longer, or raises anything. The error holds neither the
-            address nor what was sent, which the original error and its traceback do.
+        ProviderUnavailable: if it takes longer, or raises an error. The original error and its
+            traceback show the URL and the request's data; this one does not.
     """
     adapter = _Adapter()
     outcomes = SimpleQueue[tuple[_T] | str]()
 
     def run() -> None:
-        # Nothing may leave the thread: a report of it would show what was sent.
+        # No error may leave the thread: a report of it would show the request's data.
         try:
             with closing(adapter):
                 outcomes.put((exchange(adapter),))
@@ -48,7 +48,7 @@ def run_in_time(exchange: Callable[[HTTPAdapter], _T], seconds: float) -> _T:
 
     reason: str
     try:
-        # A daemon, and no ThreadPoolExecutor: the interpreter's exit would wait for its threads.
+        # A daemon thread, because the interpreter waits at exit for a ThreadPoolExecutor's threads.
         threading.Thread(target=run, name="bff_sessions exchange", daemon=True).start()
         outcome = outcomes.get(timeout=seconds)
     except Empty:
@@ -78,30 +78,30 @@ class _Adapter(HTTPAdapter):
 
         class Connection(kind):  # type: ignore[misc, valid-type]
             def connect(self) -> None:
-                watch(lambda: self.sock)  # Which changes, by way of a proxy or to TLS.
+                watch(lambda: self.sock)  # A proxy or TLS replaces it.
                 super().connect()
                 sock = self.sock
-                # The connection drops its socket once an answer has begun that ends with it.
+                # The connection forgets its socket when an answer begins that closes it.
                 watch(lambda: sock)
 
         pool.ConnectionCls = Connection
         return pool
 
     def cut(self) -> None:
-        """Let every wait for a socket end, and nothing more be sent."""
+        """End every wait for a socket, and let no more data be sent."""
         with self._lock:
             self._is_cut = True
             for get_socket in self._sockets:
                 sock = get_socket()
                 if isinstance(sock, socket.socket):
                     with suppress(OSError):
-                        # Not its own shutdown(): that of an SSLSocket takes TLS away first, and
-                        # what the other thread sends in between would be in clear text.
+                        # SSLSocket.shutdown() would remove TLS first, and the other thread could
+                        # then send in clear text.
                         socket.socket.shutdown(sock, socket.SHUT_RDWR)
 
     def _watch(self, get_socket: Callable[[], object]) -> None:
         with self._lock:
-            # A refresh token that is sent when nobody waits for the answer would be lost.
+            # A refresh token that is sent after the caller gave up would be lost.
             if self._is_cut:
                 raise TimeoutError("The exchange took too long.")
             self._sockets.append(get_socket)

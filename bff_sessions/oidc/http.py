@@ -1,4 +1,4 @@
-"""Requests to a provider: short, bounded, never redirected."""
+"""Send requests to a provider, bounded in time and size, and never follow a redirect."""
 
 from __future__ import annotations
 
@@ -33,41 +33,41 @@ __all__ = [
 
 _T = TypeVar("_T")
 
-# Seconds for one wait: to connect, or for the next piece of an answer. Everything together, from
-# the name server to the end of the answer, takes twice as long at most. A logout waits for this.
+# Seconds for one wait: to connect, or for the next piece of an answer. The whole exchange takes
+# twice as long at most. A logout waits for it.
 TIMEOUT: Final = 2.0
-# Seconds for which a provider that did not answer is not asked again.
+# Seconds without requests to a provider that did not answer.
 PAUSE_AFTER_FAILURE: Final = 10.0
-# Seconds after which something that is kept, and does not suffice, is read once more.
+# Seconds between two extra requests because the cached value did not suffice.
 COOLDOWN: Final = 30.0
-# Seconds for which what a provider says of itself and its keys are kept.
+# Seconds for which the metadata and the keys of a provider are cached.
 MAX_AGE: Final = 3600.0
 # Bytes. Large providers' keys are about 10,000.
 _MAX_SIZE: Final = 256 * 1024
-# Seconds. A number of 400 digits would be infinite, which nobody can wait for.
+# Seconds. A number of 400 digits would become infinite.
 _MAX_RETRY_AFTER: Final = 366 * 24 * 60 * 60.0
-# What the errors say that repeat the last one.
-NOT_ASKED: Final = " It failed a moment ago and is not asked again yet."
+# Ends the text of an error that repeats the last one.
+NOT_ASKED: Final = " It failed recently and is not asked again yet."
 
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """An answer of the provider. What it says may be a token, so `repr` does not show it."""
+    """An answer of the provider. Its content may be a token, so `repr` does not show it."""
 
     status_code: int
     content: bytes = field(repr=False)
     retry_after: float | None = None
-    """In how many seconds to ask again, if it says so."""
+    """The seconds to wait before the next request, if the provider says so."""
 
     @property
     def ok(self) -> bool:
         return self.status_code < 400
 
     def json(self) -> dict[str, Any]:
-        """The JSON object that it says.
+        """Return the JSON object in the answer.
 
         Raises:
-            ProviderUnavailable: if that is no JSON object.
+            ProviderUnavailable: if the content is not a JSON object.
         """
         try:
             # RFC 8259, 8.1: UTF-8; a byte order mark may be ignored. Given bytes, json guesses.
@@ -80,14 +80,14 @@ class Response:
 
 
 class NotFound(ProviderUnavailable):
-    """The provider says that it has nothing at an address."""
+    """The provider answers "not found" at a URL."""
 
 
 @contextmanager
 def asking(issuer: str, what: str) -> Iterator[None]:
-    """Let each `ProviderUnavailable` that is raised inside name the issuer and `what`.
+    """Add the issuer and `what` to each `ProviderUnavailable` that is raised inside.
 
-    Nothing else of the request: an address may hold a secret, and a form always does.
+    The error names nothing else of the request: a URL may hold a secret, and a form always does.
     """
     try:
         yield
@@ -98,7 +98,7 @@ def asking(issuer: str, what: str) -> Iterator[None]:
 
 
 def asks_to_wait(status: int) -> bool:
-    """Return whether an answer of this status says nothing but "later"."""
+    """Return whether an answer of this status only asks to try later."""
     # RFC 9110, 15.5.9 and 15.6; RFC 8470, 5.2; RFC 6585, 4.
     return status in (408, 425, 429) or status >= 500
 
@@ -107,8 +107,9 @@ def get_json(url: str) -> dict[str, Any]:
     """Return the JSON object at `url`.
 
     Raises:
-        NotFound: if there is nothing at `url`: status 404 or 410.
-        ProviderUnavailable: if there is no JSON object, for any other reason.
+        NotFound: if the status is 404 or 410.
+        ProviderUnavailable: if the answer has another status than 200 or is not a JSON object, or
+            if there is no answer.
     """
     response = _send("GET", url, headers={"Accept": "application/json"})
     if response.status_code != 200:
@@ -124,15 +125,15 @@ def post_form(
     authorization: str | None = None,
     timeout: float | None = None,
 ) -> Response:
-    """Post `data` as a form. An answer that refuses it is an answer.
+    """Post `data` as a form, and return the answer. It may be a refusal.
 
     Args:
-        authorization: value of the header of that name.
-        timeout: in seconds; None: `TIMEOUT`.
+        authorization: the value of the header of that name.
+        timeout: in seconds; None means `TIMEOUT`.
 
     Raises:
-        ProviderUnavailable: if nobody answers, or somebody who has to be asked again later:
-            see asks_to_wait(). With ``retry_after``, if it says when.
+        ProviderUnavailable: if there is no answer, or it asks to try later, see asks_to_wait(). It
+            has a ``retry_after`` if the answer has one.
     """
     headers = {"Accept": "application/json"}
     if authorization is not None:
@@ -157,14 +158,14 @@ def _send(method: str, url: str, *, timeout: float | None = None, **options: Any
     def exchange(adapter: HTTPAdapter) -> Response:
         with requests.Session() as session:
             request = session.prepare_request(requests.Request(method, url, auth=_as_is, **options))
-            # Proxies and certificate authorities.
+            # The environment names proxies and certificate authorities.
             environment: Any = session.merge_environment_settings(request.url, {}, True, None, None)
-        # Not by the session, which would read all that a redirect has for a body.
+        # By the adapter: a session would read the whole body of a redirect.
         with adapter.send(request, timeout=timeout, **environment) as response:
             if response.is_redirect:
                 raise ProviderUnavailable("The provider redirects, which is not followed.")
             content = b""
-            # What has come so far, where iter_content() would wait for more.
+            # read1() returns the bytes received so far. iter_content() would wait for more.
             while piece := response.raw.read1(16 * 1024, decode_content=True):
                 content += piece
                 if len(content) > _MAX_SIZE:
@@ -178,31 +179,31 @@ def _send(method: str, url: str, *, timeout: float | None = None, **options: Any
 
 
 def _to_seconds(retry_after: str) -> float | None:
-    """RFC 9110, 10.2.3: a number of seconds, or a date."""
+    """Return the seconds that a Retry-After header names: RFC 9110, 10.2.3."""
     try:
         if retry_after.isdecimal():
             return min(float(retry_after), _MAX_RETRY_AFTER)
-        moment = parsedate_to_datetime(retry_after)
-        # 5.6.7: each format means UTC; the one of asctime() does not say so.
-        if moment.tzinfo is None:
-            moment = moment.replace(tzinfo=UTC)
-        return max(0.0, moment.timestamp() - time.time())
+        date = parsedate_to_datetime(retry_after)
+        # 5.6.7: each format means UTC, though the one of asctime() does not name it.
+        if date.tzinfo is None:
+            date = date.replace(tzinfo=UTC)
+        return max(0.0, date.timestamp() - time.time())
     except (ValueError, OverflowError):
         return None
 
 
 def _as_is(request: requests.PreparedRequest) -> requests.PreparedRequest:
-    # Without this, requests would look for other credentials in ~/.netrc.
+    # Without an auth, requests would look for other credentials in ~/.netrc.
     return request
 
 
 class Source(Generic[_T]):
-    """Something that a provider says. One thread at a time reads it, and not soon after a failure.
+    """A cached document of a provider. One thread at a time reads it, and not soon after a failure.
 
     Args:
         issuer: the provider, for the text of errors.
-        what: what is read, for the text of errors.
-        read: reads it; may raise `ProviderUnavailable`, with a text that names both.
+        what: the name of the document, for the text of errors.
+        read: reads the document. It may raise `ProviderUnavailable`, with a text that names both.
     """
 
     def __init__(self, issuer: str, what: str, read: Callable[[], _T]) -> None:
@@ -210,53 +211,54 @@ class Source(Generic[_T]):
         self._what = what
         self._read = read
         self._lock = threading.Lock()
-        self._kept: tuple[_T, float] | None = None
+        self._cached: tuple[_T, float] | None = None
         self._failed = self._looked_again = float("-inf")
         self._fault = ""
 
     @property
     def is_fresh(self) -> bool:
-        """Whether get() need not ask the provider."""
-        return self._kept is not None and time.monotonic() - self._kept[1] < MAX_AGE
+        """Return whether get() need not ask the provider."""
+        return self._cached is not None and time.monotonic() - self._cached[1] < MAX_AGE
 
     def get(self, suffices: Callable[[_T], bool] = lambda value: True) -> _T:
-        """Return it as it was less than `MAX_AGE` ago, or is now. Twice `TIMEOUT` at most.
+        """Return the document, at most `MAX_AGE` old, within twice `TIMEOUT`.
 
         Args:
-            suffices: decides about what is kept; if it returns False, it is read again, once in
-                `COOLDOWN` at most. The first reading does not count for that, so that what comes
-                right after it is found.
+            suffices: returns whether the cached document is enough. If not, it is read again, at
+                most once in `COOLDOWN`. The first read does not count, so that a key that the
+                provider adds right after it is found.
 
         Raises:
-            ProviderUnavailable: if it cannot be read, or could not a moment ago; or if it does not
-                suffice and was read again too short a time ago, with ``retry_after``.
+            ProviderUnavailable: if the document cannot be read, or the last read failed shortly
+                before. Also if it does not suffice and was read again too recently; the error then
+                has a ``retry_after``.
         """
-        kept = self._kept
-        if kept is not None and self.is_fresh and suffices(kept[0]):
-            return kept[0]
+        cached = self._cached
+        if cached is not None and self.is_fresh and suffices(cached[0]):
+            return cached[0]
         with time_limit(2 * TIMEOUT), hold(self._lock, f"{self._what} of {self._issuer}"):
-            kept = self._kept
-            if kept is None or not self.is_fresh:
-                kept = self._fetch()
-            if not suffices(kept[0]):
+            cached = self._cached
+            if cached is None or not self.is_fresh:
+                cached = self._fetch()
+            if not suffices(cached[0]):
                 if time.monotonic() - self._looked_again < COOLDOWN:
                     raise ProviderUnavailable(
                         f"The {self._what} of {self._issuer} were fetched too recently to be "
                         "fetched again.",
                         retry_after=COOLDOWN,
                     )
-                kept = self._fetch()
+                cached = self._fetch()
                 self._looked_again = time.monotonic()
-            return kept[0]
+            return cached[0]
 
     def _fetch(self) -> tuple[_T, float]:
         if time.monotonic() - self._failed < PAUSE_AFTER_FAILURE:
             raise ProviderUnavailable(self._fault + NOT_ASKED)
         try:
-            self._kept = kept = (self._read(), time.monotonic())
+            self._cached = cached = (self._read(), time.monotonic())
         except ProviderUnavailable as error:
             self._failed = time.monotonic()
-            # What one source reads may begin with another one, which has failed before.
+            # Reading one source may begin with another one, which failed before.
             self._fault = str(error).removesuffix(NOT_ASKED)
             raise
-        return kept
+        return cached

@@ -1,4 +1,4 @@
-"""The keys with which a provider signs: JSON Web Key Set, RFC 7517."""
+"""Find the signing keys of a provider: JSON Web Key Set, RFC 7517."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ _OF_RSA: Final = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512")
 
 
 class KeySetMissing(BffSessionsError):
-    """The provider has no address of its keys, so nothing that it signs can be verified."""
+    """The provider has no URL of its keys, so its signatures cannot be verified."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _KeySet:
     number: int
-    """How many keys the provider may sign with."""
+    """The number of keys with which the provider may sign."""
     keys: Sequence[PyJWK]
-    """Those that can be used, once for each algorithm."""
+    """The usable keys, once for each algorithm."""
 
     def has(self, key_id: str) -> bool:
         return any(key.key_id == key_id for key in self.keys)
@@ -50,11 +50,11 @@ class _KeySet:
 
 
 class SigningKeys:
-    """Finds the provider's keys, and looks again for one that it does not know.
+    """The provider's keys, which are read again if a key ID is unknown.
 
     Args:
         issuer: the provider, for the text of errors.
-        find_uri: returns where they are; None if the provider has none. May raise
+        find_uri: returns the URL of the keys, or None if the provider has none. It may raise
             `ProviderUnavailable`.
     """
 
@@ -65,16 +65,15 @@ class SigningKeys:
         self._prefetch = threading.Lock()
 
     def find(self, key_id: str | None, algorithm: str) -> PyJWK | None:
-        """Return the key of that ID that may have signed with `algorithm`; None if there is none.
+        """Return the key with this ID that may have signed with `algorithm`; None if there is none.
 
-        Without an ID, return the provider's only key, if it fits `algorithm`. Return None also if
-        two keys fit: which of them signed cannot be decided.
+        Without an ID, return the provider's only key if it fits `algorithm`. Also return None if
+        two keys fit, because the signer cannot be decided.
 
         Raises:
             KeySetMissing: if the provider has no ``jwks_uri``.
-            ProviderUnavailable: if the keys cannot be read; or if the ID is unknown and the
-                provider was asked too short a time ago to ask it again. The ID may be that of a
-                new key.
+            ProviderUnavailable: if the keys cannot be read. Also if the ID is unknown and the keys
+                were read too recently to be read again: the ID may be that of a new key.
         """
         keys = self._source.get(lambda keys: keys is None or key_id is None or keys.has(key_id))
         if keys is None:
@@ -89,14 +88,14 @@ class SigningKeys:
         try:
             thread.start()
         except BaseException:
-            self._prefetch.release()  # Or no later sign-in tries again.
+            self._prefetch.release()  # So that a later sign-in tries again.
             raise
 
     def _prefetch_now(self) -> None:
         try:
             self._source.get()
         except ProviderUnavailable as error:
-            # Nobody needs them yet; who does will say so.
+            # No logout needs the keys yet. One that does reports the fault.
             logger.info("The keys of a provider could not be fetched in advance: %s", error)
         except Exception as error:
             logger.warning(
@@ -126,7 +125,7 @@ def _to_key_set(keys: Sequence[dict[str, Any]]) -> _KeySet:
 
 
 def _may_sign(key: dict[str, Any]) -> bool:
-    """RFC 7517, 4.2 and 4.3: a key without ``use`` and ``key_ops`` is for every use."""
+    """Return whether `key` may sign. Without ``use`` and ``key_ops`` it may: RFC 7517, 4.2, 4.3."""
     uses = key.get("key_ops")
     return key.get("use") in (None, "sig") and (
         uses is None or (isinstance(uses, list) and "verify" in uses)
@@ -134,7 +133,7 @@ def _may_sign(key: dict[str, Any]) -> bool:
 
 
 def _spell_out(keys: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """Let every key name its algorithm, which PyJWT takes it for good for then, and no other."""
+    """Yield a key for each algorithm, because PyJWT accepts a key for one algorithm only."""
     for key in keys:
         if key.get("kty") == "RSA" and "alg" not in key:
             yield from ({**key, "alg": algorithm} for algorithm in _OF_RSA)

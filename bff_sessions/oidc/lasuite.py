@@ -1,6 +1,6 @@
-"""The refresh token as django-lasuite keeps it: encrypted with OIDC_STORE_REFRESH_TOKEN_KEY.
+"""Encrypt and decrypt refresh tokens as django-lasuite does, with OIDC_STORE_REFRESH_TOKEN_KEY.
 
-Read in its `lasuite.oidc_login.backends`, version 0.1.0, which takes one Fernet key.
+The format is that of `lasuite.oidc_login.backends`, version 0.1.0, which takes one Fernet key.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from bff_sessions.secret import hidden_frames
 
 __all__ = ["decrypt", "encrypt", "read_plain"]
 
-# The version 0x80 and the first bytes of 64 bits with the time, which are 0 until 2106:
+# The version 0x80, and the first bytes of the 64-bit time, which are 0 until 2106:
 # https://github.com/fernet/spec/blob/master/Spec.md
 _FERNET: Final = re.compile(r"gAAAAA[A-Za-z0-9_-]+={0,2}")
 
 
 def read_plain(value: str) -> str:
-    """Return `value`.
+    """Return `value`, which must not be encrypted.
 
     Raises:
-        ValueError: if it looks like a Fernet token, perhaps a damaged one.
+        ValueError: if it looks like a Fernet token, possibly a damaged one.
     """
     if _FERNET.fullmatch(value):
         raise ValueError("The token is encrypted.")
@@ -35,7 +35,7 @@ def read_plain(value: str) -> str:
 
 @hidden_frames()
 def decrypt(value: str) -> str:
-    """Return the token that encrypt() was given. Without a key, as read_plain().
+    """Return the token that encrypt() encrypted. Without an encryption key, do as read_plain().
 
     Raises:
         ValueError: if the token cannot be read. The text does not quote it.
@@ -49,10 +49,10 @@ def decrypt(value: str) -> str:
 
 @hidden_frames()
 def encrypt(token: str) -> str:
-    """Return `token` as django-lasuite keeps it; `token` itself if there is no key.
+    """Return `token` as django-lasuite stores it; `token` itself without an encryption key.
 
     Raises:
-        ImproperlyConfigured: if the key is not a Fernet key.
+        ImproperlyConfigured: if the encryption key is not a Fernet key.
     """
     cipher = _get_cipher()
     return token if cipher is None else cipher.encrypt(token.encode()).decode()

@@ -1,12 +1,12 @@
-"""What a provider's logout does here: OpenID Connect Back-Channel Logout 1.0, 2.7."""
+"""End the sessions that a logout token names: OpenID Connect Back-Channel Logout 1.0, 2.7."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
 
 from bff_sessions.contract import UserSessionsFilter
-from bff_sessions.models import Logout
 from bff_sessions.oidc.logout_tokens import LogoutToken, LogoutTokenInvalid, Reason
+from bff_sessions.oidc.models import Logout
 from bff_sessions.oidc.options import get_logout_options
 from bff_sessions.oidc.sign_in import REMEMBERED
 from bff_sessions.revocation import revoke_sessions
@@ -16,18 +16,18 @@ __all__ = ["end_sessions"]
 
 
 def end_sessions(token: LogoutToken) -> int:
-    """End the sessions that `token`, which has been verified, names. Returns their number.
+    """End the sessions that the verified `token` names, and return their number.
 
-    First it is written down, and committed, that they end: whoever is signing in meanwhile finds
-    it, see `bff_sessions.oidc.sign_in`. Last, that the token has been used: if anything fails in
-    between, the provider may try again.
+    Before the sessions end, save and commit the logout: a concurrent sign-in finds it, see
+    `bff_sessions.oidc.sign_in`. Mark the token as used only afterwards: if a step before fails, the
+    provider may try again.
 
-    In all partitions of the store, like revoke_sessions(): the user has signed out at the provider,
-    whichever application of this site is registered there.
+    Sessions end in all partitions of the store, as with revoke_sessions(). The user has signed out
+    at the provider, whichever application of this site is registered there.
 
     Raises:
         LogoutTokenInvalid: if the token has been used already.
-        RuntimeError: inside a transaction, whose end comes too late for others to see.
+        RuntimeError: inside a transaction, which would commit too late for other requests.
     """
     options = get_logout_options()
     subject_id, session_id = token.subject_id, token.session_id
@@ -53,12 +53,12 @@ def end_sessions(token: LogoutToken) -> int:
         )
     )
     if not logouts.finish(issuer=token.issuer, jti=token.jti):
-        raise LogoutTokenInvalid(Reason.REPLAYED)  # By somebody else, at the same time.
+        raise LogoutTokenInvalid(Reason.REPLAYED)  # A concurrent request has used it.
     return ended
 
 
 def _find_subject(token: LogoutToken) -> str | None:
-    """Return the subject of the session that `token` names; None if there is no such session."""
+    """Return the subject of the session that `token` names; None without such a session."""
     named = UserSessionsFilter(issuer=token.issuer, session_id=token.session_id)
     page = get_store().query_user_sessions(named, limit=1)
     return page.sessions[0].subject_id if page.sessions else None

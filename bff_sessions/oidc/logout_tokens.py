@@ -1,4 +1,4 @@
-"""Logout tokens: OpenID Connect Back-Channel Logout 1.0 with errata set 1, 2.4 and 2.6."""
+"""Verify logout tokens: OpenID Connect Back-Channel Logout 1.0 with errata set 1, 2.4 and 2.6."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import jwt
 
 from bff_sessions.contract import check_text, is_moment
 from bff_sessions.exceptions import BffSessionsError
-from bff_sessions.jws import read_jws
+from bff_sessions.identity.jws import read_jws
 from bff_sessions.oidc.keys import KeySetMissing
 from bff_sessions.oidc.options import LogoutOptions
 from bff_sessions.oidc.providers import Provider, get_provider
@@ -25,27 +25,27 @@ _TYPE: Final = "logout+jwt"
 
 
 class Reason(Enum):
-    """Why a logout token is refused. Each says so to the provider, and nothing of the token.
+    """Why a logout token is refused, as a sentence for the provider that does not quote the token.
 
-    The sentences are without quotes, as RFC 6749, 5.2 wants an ``error_description``.
+    The sentences have no quotation marks, as RFC 6749, 5.2 demands of an ``error_description``.
     """
 
     MALFORMED = "The logout token must be a signed JSON Web Token."
     ALGORITHM = "The logout token is signed with an algorithm that is not allowed."
-    TYPE = "The logout token has a typ of something else."
+    TYPE = "The typ of the logout token must be logout+jwt."
     ISSUER = "The iss of the logout token does not name a provider of this site."
     KEY = "The logout token is signed with a key that the provider does not have."
     NO_KEYS = "The logout token cannot be verified: the provider has no jwks_uri."
     SIGNATURE = "The signature of the logout token is wrong."
     AUDIENCE = "The aud of the logout token does not name this site."
-    EXPIRES = "The logout token has no exp that is a number."
+    EXPIRES = "The exp of the logout token must be a number."
     EXPIRED = "The logout token has expired."
-    ISSUED = "The logout token has no iat that is a number."
+    ISSUED = "The iat of the logout token must be a number."
     PREMATURE = "The logout token is issued in the future."
     OUTDATED = "The logout token was issued too long ago."
-    ID = "The logout token has no jti that is a text."
-    EVENT = "The events of the logout token have no object of back-channel logout."
-    NONCE = "The logout token has a nonce, as only id tokens may."
+    ID = "The jti of the logout token must be a text."
+    EVENT = "The events of the logout token must have an object for back-channel logout."
+    NONCE = "The logout token must not have a nonce."
     SUBJECT = "The sub of the logout token must be a text of 1 to 255 characters."
     SESSION = "The sid of the logout token must be a text of 1 to 255 characters."
     NOBODY = "The logout token has neither sub nor sid."
@@ -58,40 +58,40 @@ class LogoutTokenInvalid(BffSessionsError):
     def __init__(self, reason: Reason) -> None:
         super().__init__(reason.value)
         self.reason = reason
-        """The first fault that it has."""
+        """The first fault of the token."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LogoutToken:
-    """What a provider's logout token says, and has been verified."""
+    """The verified claims of a provider's logout token."""
 
     issuer: str
     """The ``iss`` claim, one of BFF_SESSIONS["PROVIDERS"]."""
     subject_id: str | None
     """The ``sub`` claim."""
     session_id: str | None
-    """The ``sid`` claim; at least one of both is there."""
+    """The ``sid`` claim. At least one of ``sub`` and ``sid`` is not None."""
     jti: str
-    """What is unique to this token of this issuer."""
+    """The ``jti`` claim: unique among the tokens of this issuer."""
     issued_at: datetime
     """The ``iat`` claim. Aware, UTC."""
     expires_at: datetime
-    """The ``exp`` claim, or ``iat`` plus MAX_AGE without one, and LEEWAY: from then on the times of
-    the token refuse it. Aware, UTC."""
+    """The ``exp`` claim, or without one ``iat`` plus MAX_AGE; in both cases plus LEEWAY. The token
+    is refused from then on. Aware, UTC."""
 
 
 @hidden_frames()
 def verify_logout_token(token: str) -> LogoutToken:
-    """What `token` says, if a provider of this site has said so and says so now.
+    """Return the claims of `token`, after verifying that a provider of this site issued it.
 
-    Everything that can be told without the provider's keys is told before they are asked for.
-    Whether it has been used already is for `bff_sessions.oidc.logout` to say. Encrypted tokens
-    are not understood.
+    The checks that do not need the provider's keys run before the keys are fetched.
+    `bff_sessions.oidc.logout` decides whether the token has been used already. Encrypted tokens are
+    not supported.
 
     Raises:
-        LogoutTokenInvalid: if it breaks a rule of 2.6.
-        ProviderUnavailable: if the provider's keys cannot be had.
-        ImproperlyConfigured: as get_provider().
+        LogoutTokenInvalid: if the token breaks a rule of 2.6.
+        ProviderUnavailable: if the provider's keys cannot be fetched.
+        ImproperlyConfigured: if a provider is not configured correctly.
     """
     header, claims = _read(token)
     provider = _get_provider(claims.get("iss"))
@@ -100,7 +100,7 @@ def verify_logout_token(token: str) -> LogoutToken:
     _check_signature(token, header, provider)
     _check_claims(claims, provider)
     _check_times(claims, provider, options)
-    # Without exp, iat and MAX_AGE say how long it is good for, and so must be remembered.
+    # Without exp, iat and MAX_AGE decide how long the token is valid and must be remembered.
     expires = claims["exp"] if "exp" in claims else claims["iat"] + options.max_age
     return LogoutToken(
         issuer=provider.issuer,
@@ -114,7 +114,7 @@ def verify_logout_token(token: str) -> LogoutToken:
 
 def _read(token: str) -> tuple[dict[str, Any], dict[str, Any]]:
     try:
-        # PyJWT also reads padding, a byte order mark, UTF-16 and repeated names.
+        # First, because PyJWT also accepts padding, a byte order mark, UTF-16 and repeated names.
         header, claims = read_jws(token)
         # PyJWT refuses headers that it does not understand, such as ``crit``.
         jwt.decode_complete(token, options={"verify_signature": False})
@@ -132,12 +132,12 @@ def _get_provider(issuer: object) -> Provider:
 
 def _check_header(header: dict[str, Any], provider: Provider, options: LogoutOptions) -> None:
     type_ = header.get("typ", "JWT")
-    # RFC 7515, 4.1.9: compared like media types, and "application/" may be left out.
+    # RFC 7515, 4.1.9: typ is compared like a media type, and may leave out "application/".
     name = type_.lower().removeprefix("application/") if isinstance(type_, str) else type_
-    # 2.4: logout+jwt is RECOMMENDED, so that others may come, but no token of another kind.
+    # 2.4: logout+jwt is only RECOMMENDED, so accept a plain JWT, but no token of another kind.
     if name != _TYPE and (options.strict_typ or name != "jwt"):
         raise LogoutTokenInvalid(Reason.TYPE)
-    # By our list, never by the token: neither none, nor HMAC with what is a public key.
+    # The options list the algorithms: the token must not choose none, or HMAC with a public key.
     if header.get("alg") not in provider.options.algorithms:
         raise LogoutTokenInvalid(Reason.ALGORITHM)
 
@@ -149,7 +149,7 @@ def _check_signature(token: str, header: dict[str, Any], provider: Provider) -> 
         raise LogoutTokenInvalid(Reason.NO_KEYS) from None
     if key is None:
         raise LogoutTokenInvalid(Reason.KEY)
-    # The claims are for the functions below: PyJWT takes "1700000000" and true for a moment.
+    # The functions below check the claims, because PyJWT accepts "1700000000" and true as a time.
     options: Any = {f"verify_{name}": False for name in ("exp", "nbf", "iat", "aud", "sub", "jti")}
     options["enforce_minimum_key_length"] = True
     try:
@@ -170,7 +170,7 @@ def _check_claims(claims: dict[str, Any], provider: Provider) -> None:
     events = claims.get("events")
     if not isinstance(events, dict) or not isinstance(events.get(_EVENT), dict):
         raise LogoutTokenInvalid(Reason.EVENT)
-    # 2.4: "A nonce Claim MUST NOT be present", an empty one neither.
+    # 2.4: "A nonce Claim MUST NOT be present". This includes an empty one.
     if "nonce" in claims:
         raise LogoutTokenInvalid(Reason.NONCE)
     if "sub" not in claims and "sid" not in claims:
@@ -186,7 +186,7 @@ def _check_times(claims: dict[str, Any], provider: Provider, options: LogoutOpti
         raise LogoutTokenInvalid(Reason.ISSUED)
     if issued > now + leeway:
         raise LogoutTokenInvalid(Reason.PREMATURE)
-    # At that very moment the token may be forgotten, too.
+    # Refuse it at the boundary, too, because its record may be deleted then.
     if issued <= now - leeway - options.max_age:
         raise LogoutTokenInvalid(Reason.OUTDATED)
 

@@ -1,4 +1,4 @@
-"""BFF_SESSIONS["BACKCHANNEL_LOGOUT"] and ["TOKEN_REVOCATION"]. Imports nothing that is optional."""
+"""BFF_SESSIONS["BACKCHANNEL_LOGOUT"] and ["TOKEN_REVOCATION"]. Imports no optional dependency."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from datetime import timedelta
 from typing import Any, ClassVar
 
 from bff_sessions import conf
-from bff_sessions.faults import Fault
-from bff_sessions.options import Options, option, seconds, switch
-from bff_sessions.rules import POSITIVE_TIMEDELTA
+from bff_sessions.conf.faults import Fault
+from bff_sessions.conf.options import Options, option, seconds, switch
+from bff_sessions.conf.rules import POSITIVE_TIMEDELTA
 
 __all__ = ["LogoutOptions", "RevocationOptions", "get_logout_options", "get_revocation_options"]
 
@@ -29,7 +29,7 @@ class LogoutOptions(Options):
     strict_typ: bool = switch(
         False,
         check="E033",
-        doc='Only tokens that say `"typ": "logout+jwt"`; otherwise also `JWT`, or none',
+        doc='Accept only tokens with `"typ": "logout+jwt"`; otherwise also `JWT`, or none',
     )
     all_sessions: bool = switch(
         False, check="E033", doc="All sessions of the subject end, whatever the token names"
@@ -43,10 +43,10 @@ class LogoutOptions(Options):
 
 
 def get_logout_options(of_provider: Mapping[str, Any] | None = None) -> LogoutOptions:
-    """Return the options of logout, which have been checked.
+    """Check and return the options of logout.
 
     Args:
-        of_provider: options that the provider itself has; they win.
+        of_provider: options of one provider, which override those for all.
     """
     return LogoutOptions.of({**conf.BACKCHANNEL_LOGOUT, **(of_provider or {})})
 
@@ -78,23 +78,19 @@ class RevocationOptions(Options):
     after_response: bool = switch(
         True,
         check="E045",
-        doc="Sends them after the response; otherwise all wait for `revoke_tokens`",
+        doc="Sends tokens after the response; otherwise all wait for `revoke_tokens`",
     )
     give_up_after: timedelta = option(
         timedelta(days=3),
         POSITIVE_TIMEDELTA,
         check="E046",
         hint="Give a timedelta, for example timedelta(days=3), or leave it out.",
-        doc="A `timedelta`: how old a token becomes that the provider does not revoke",
+        doc="A `timedelta`: the age at which a token that the provider does not revoke is given up",
     )
 
 
 def get_revocation_options() -> RevocationOptions | None:
-    """Return the options of token revocation, which have been checked.
-
-    Returns:
-        None if no token is to be revoked.
-    """
+    """Check and return the options of token revocation; None if no token is to be revoked."""
     options = conf.TOKEN_REVOCATION
     if options is None or not conf.PROVIDERS:
         return None

@@ -1,10 +1,9 @@
-"""Refresh tokens of sessions that have ended, on their way to the provider that revokes them.
+"""Save the refresh tokens of ended sessions until their provider has revoked them.
 
-Nothing here keeps a session from ending: whatever goes wrong is a line in the log. Tokens are
-written down in the transaction that deletes the session, or before a store without transactions
-deletes it. They are sent after the commit and after the response, and again by
-``manage.py revoke_tokens`` until the provider has taken them (RFC 7009), see
-`bff_sessions.oidc.sending`.
+A fault in this module is logged, and does not keep a session from ending. Tokens are saved in the
+transaction that deletes the session, or before a store without transactions deletes it.
+`bff_sessions.oidc.sending` sends them after the commit and after the response. Then
+``manage.py revoke_tokens`` sends them again until the provider accepts them (RFC 7009).
 """
 
 from __future__ import annotations
@@ -15,52 +14,52 @@ from collections.abc import Collection
 from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from asgiref.sync import sync_to_async
 from django.core.signals import request_finished
-from django.db import connections, transaction
+from django.db import transaction
 
 from bff_sessions import conf, events
+from bff_sessions._compat.django_db import close_unusable_connection, in_atomic_block
 from bff_sessions.contract import DeletedSession, OnEnding
 from bff_sessions.events import Ending
+from bff_sessions.oidc.models import TokenRevocation, TokenRevocationQuerySet
 from bff_sessions.oidc.options import RevocationOptions, get_revocation_options
 from bff_sessions.oidc.sealing import seal_token
 from bff_sessions.oidc.tokens import Tokens, tokens_of
 from bff_sessions.secret import hidden_frames
 from bff_sessions.stores import database_of_store
-from bff_sessions.stores.scopes import scope_of
-
-if TYPE_CHECKING:
-    from bff_sessions.models import TokenRevocation, TokenRevocationQuerySet
+from bff_sessions.stores.databases.scopes import scope_of
 
 __all__ = ["ahand_over", "connect", "hand_over"]
 
 logger = logging.getLogger("bff_sessions.oidc")
 
-# Seconds for which a request that has been answered begins to send; what it has begun to send keeps
-# its thread busy for 10 seconds at most.
+# Seconds after the response in which the thread of a request begins to send a token. Sending one
+# keeps it busy for 10 seconds at most.
 _MAX_SECONDS: Final = 5.0
-# Digests of what has been committed. Of the whole process, as a request may end in another thread
-# than the one it worked in: whichever ends next sends them. Where no request ever does, in a
-# command for one, what is more waits for revoke_tokens. Each with the alias and the scope of its
-# row: another tenant's request would not find it, and lose it.
+# Database alias, scope and digest of each committed token. The list belongs to the process, because
+# a request may end in another thread than it ran in: the next request that ends sends the tokens.
+# Where no request ends, in a command for example, more tokens than fit wait for revoke_tokens. With
+# the scope, a request of another tenant leaves a token that it would not find in its database.
 _pending: Final = deque[tuple[str, str, str]](maxlen=100)
 
 
 @hidden_frames()
 def hand_over(ended: Collection[DeletedSession | Tokens], *, after_response: bool = True) -> None:
-    """Let the refresh tokens of sessions that end be revoked.
+    """Save the refresh tokens of sessions that end, to have them revoked.
 
-    For those whose provider is configured, unless they were given for offline access.
+    This concerns tokens of configured providers. Tokens for offline access are left out, unless
+    BFF_SESSIONS["TOKEN_REVOCATION"] includes them.
 
     Args:
         ended: the sessions, or the tokens themselves with their issuer.
-        after_response: whether the request at hand sends them, once it has been answered.
+        after_response: whether the current request sends them after its response.
 
     Raises:
-        Exception: if the transaction that deletes the sessions can only be rolled back. They live
-            on, and so do their tokens. Any other error is a line in the log.
+        Exception: if the transaction that deletes the sessions can only be rolled back. The
+            sessions then live on with their tokens. Any other error is logged.
     """
     rows: dict[str, TokenRevocation] = {}
     try:
@@ -75,7 +74,7 @@ def hand_over(ended: Collection[DeletedSession | Tokens], *, after_response: boo
     except Exception as error:
         if _is_undone():
             raise
-        # The name only, here and below: the text may hold what could not be written.
+        # Here and below, log the error's type only: its text may quote a token.
         logger.error(
             "%d refresh token(s) that are to be revoked were lost: %s.",
             len(rows or ended),
@@ -94,7 +93,7 @@ def _find_hook(ending: Ending) -> OnEnding | None:
     if conf.TOKEN_REVOCATION is None or not conf.PROVIDERS:
         return None
     if ending is Ending.REPLACED:
-        return None  # The provider may revoke the tokens of the new sign-in with them.
+        return None  # The provider may revoke the new sign-in's tokens together with these.
     if ending is Ending.REVOKED:
         return hand_over
     options = get_revocation_options()
@@ -103,8 +102,6 @@ def _find_hook(ending: Ending) -> OnEnding | None:
 
 
 def _to_row(ended: DeletedSession | Tokens, options: RevocationOptions) -> TokenRevocation | None:
-    from bff_sessions.models import TokenRevocation
-
     try:
         tokens = ended if isinstance(ended, Tokens) else tokens_of(ended)
         if tokens is None or tokens.refresh_token is None:
@@ -116,7 +113,7 @@ def _to_row(ended: DeletedSession | Tokens, options: RevocationOptions) -> Token
         issuer = tokens.issuer or ended.issuer
         if issuer not in conf.PROVIDERS:
             return None
-        # Whether it has a revocation endpoint may be for the network to say, so not here.
+        # Do not look for a revocation endpoint now: that may take a request to the provider.
         digest, token = seal_token(issuer, tokens.refresh_token)
     except Exception as error:
         logger.warning("The tokens of an ended session cannot be read: %s.", type(error).__name__)
@@ -136,27 +133,24 @@ def _write(
 
 
 def _current() -> TokenRevocationQuerySet:
-    from bff_sessions.models import TokenRevocation
-
     return TokenRevocation.objects.current()
 
 
 def _savepoint(using: str) -> AbstractContextManager[None]:
-    """Return a context in which a fault, also of BFF_SESSIONS["TOKENS"], spoils no transaction."""
-    return transaction.atomic(using=using) if connections[using].in_atomic_block else nullcontext()
+    """Return a context that keeps a fault, also in BFF_SESSIONS["TOKENS"], from a transaction."""
+    return transaction.atomic(using=using) if in_atomic_block(using) else nullcontext()
 
 
 def _is_undone() -> bool:
-    """Return whether what deletes the sessions cannot be committed any more.
+    """Return whether the transaction that deletes the sessions can no longer be committed.
 
-    After a deadlock MySQL and MariaDB have rolled back more than the savepoint, and a connection
-    that was lost has no transaction.
+    After a deadlock, MySQL and MariaDB roll back more than the savepoint. A lost connection has no
+    transaction.
     """
     using = database_of_store()
     if using is None or using != _current().db:
         return False
-    connection = connections[using]
-    return connection.in_atomic_block and connection.needs_rollback
+    return in_atomic_block(using) and transaction.get_rollback(using)
 
 
 # After the response
@@ -171,21 +165,20 @@ def _send_pending(**kwargs: Any) -> None:
 
 
 def _send(using: str, digests: list[str]) -> None:
-    from bff_sessions.models import TokenRevocation
     from bff_sessions.oidc.sending import send
 
     try:
         rows = TokenRevocation.objects.using(using).filter(digest__in=digests)
         send(rows, max_seconds=_MAX_SECONDS)
     finally:
-        # Django has done that already when it comes to us. Not in a TestCase, which lives in
-        # a transaction.
-        if not connections[using].in_atomic_block:
-            connections[using].close_if_unusable_or_obsolete()
+        # Django's own receiver has closed old connections before this one used them again. In a
+        # TestCase, which runs in a transaction, the connection stays open.
+        if not in_atomic_block(using):
+            close_unusable_connection(using)
 
 
 def _take_pending() -> dict[str, list[str]]:
-    """Take what is in the places to which this thread is connected now, by alias."""
+    """Take the digests of the databases to which this thread is connected now, by alias."""
     taken: dict[str, list[str]] = {}
     for _ in range(len(_pending)):
         try:
@@ -200,6 +193,6 @@ def _take_pending() -> dict[str, list[str]]:
 
 
 def connect() -> None:
-    """Subscribe to what ends sessions, and listen to the end of requests."""
+    """Subscribe to ends of sessions and of requests."""
     events.subscribe(_find_hook)
     request_finished.connect(_send_pending, dispatch_uid="bff_sessions.oidc.outbox")

@@ -1,4 +1,4 @@
-"""The dictionary of one provider in BFF_SESSIONS["PROVIDERS"]. Imports nothing that is optional."""
+"""The options of one provider in BFF_SESSIONS["PROVIDERS"]. Imports no optional dependency."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Any, ClassVar, Final
 from django.core.checks import CheckMessage
 
 from bff_sessions import conf
+from bff_sessions.conf.faults import Fault
+from bff_sessions.conf.options import Options, option, seconds, switch
+from bff_sessions.conf.rules import Rule, is_text, one_of, or_none, some_of
 from bff_sessions.contract import MAX_TEXT
-from bff_sessions.faults import Fault
 from bff_sessions.oidc.addresses import is_secure, is_url
-from bff_sessions.options import Options, option, seconds, switch
-from bff_sessions.rules import Rule, is_text, one_of, or_none, some_of
 
 __all__ = ["ENDPOINTS", "LOGOUT", "ProviderOptions"]
 
@@ -25,9 +25,9 @@ ENDPOINTS: Final = (
     "END_SESSION_ENDPOINT",
 )
 LOGOUT: Final = ("STRICT_TYP", "MAX_AGE", "LEEWAY")
-"""Options of BFF_SESSIONS["BACKCHANNEL_LOGOUT"] that a provider may have of its own."""
+"""Options of BFF_SESSIONS["BACKCHANNEL_LOGOUT"] that a provider may override."""
 
-# Asymmetric ones only: with HMAC everybody who knows the public key, or the client secret, signs.
+# Asymmetric ones only: an HMAC can be made with the public key or the client secret.
 _DEFAULT_ALGORITHMS: Final = (
     "RS256",
     "RS384",
@@ -46,16 +46,16 @@ _ISSUER = Fault(
     "E022",
     "BFF_SESSIONS['PROVIDERS'][{issuer!r:.120}] must be an issuer: an absolute URL without query "
     "and fragment.",
-    "Give the provider's issuer to the letter, 'https://idp.example' for example.",
+    "Give the provider's issuer exactly, for example 'https://idp.example'.",
 )
 _HTTP = Fault(
     "E028",
     "{place} must be https; it is {url!r:.120}.",
-    "Use https, or set 'ALLOW_HTTP': True if the network between both hosts is yours.",
+    "Use https, or set 'ALLOW_HTTP': True if you control the network between both hosts.",
 )
 _NO_KEYS = Fault(
     "W020",
-    "BFF_SESSIONS['PROVIDERS'][{issuer!r:.120}] can verify no logout token: it has no JWKS_URI.",
+    "BFF_SESSIONS['PROVIDERS'][{issuer!r:.120}] cannot verify logout tokens: it has no JWKS_URI.",
     "Give the URL of the provider's keys, or silence this check.",
 )
 
@@ -79,7 +79,7 @@ _AS_FOR_ALL = "As in `BACKCHANNEL_LOGOUT`, for this provider only"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ProviderOptions(Options):
-    """The options of a provider. None also stands for an option that is left out."""
+    """The options of a provider. None may also mean that an option is left out."""
 
     unknown: ClassVar[Fault] = Fault(
         "E023", "{place} has no option {name!r:.120}.", "Use one of {names}."
@@ -89,15 +89,15 @@ class ProviderOptions(Options):
         None,
         Rule("a text that is not blank", is_text),
         check="E024",
-        hint="Give the client id under which the site is registered at the provider.",
-        doc="Under which this site is registered; required",
+        hint="Give the client ID under which the site is registered at the provider.",
+        doc="The client ID under which this site is registered; required",
     )
     client_secret: str | None = option(
         None,
         or_none(Rule("a text that is not blank", is_text, is_secret=True)),
         check="E025",
-        hint="Give the secret that the provider gave, or leave it out for a public client.",
-        doc="Leave it out for a public client",
+        hint="Give the secret that the provider issued, or leave it out for a public client.",
+        doc="The client secret. Leave it out for a public client",
     )
     discovery_url: str | None = _address(
         "URL of the metadata. Default: the issuer plus `/.well-known/openid-configuration`. "
@@ -113,14 +113,14 @@ class ProviderOptions(Options):
         some_of(_ALGORITHMS, "a list of signature algorithms", may_be_empty=False),
         check="E029",
         hint=f"Give some of {', '.join(_ALGORITHMS)}, or leave it out.",
-        doc="With which it may sign. Default: the asymmetric ones in use. HMAC and `none` never",
+        doc="Signature algorithms. Default: the asymmetric ones in use. Never HMAC or `none`",
     )
     token_endpoint_auth_method: str | None = option(
         None,
         or_none(one_of("client_secret_basic", "client_secret_post")),
         check="E030",
         hint="Give one of client_secret_basic, client_secret_post, or leave it out.",
-        doc="Default: what the provider prefers",
+        doc="How this site authenticates. Default: as the metadata say",
     )
     allow_missing_exp: bool = switch(
         False,
@@ -139,13 +139,13 @@ class ProviderOptions(Options):
     allow_http: bool = switch(
         False,
         check="E026",
-        hint="Leave it out, unless a network of your own leads to the provider.",
-        doc="Allows `http://` where the provider is not on this machine: for a network of your own",
+        hint="Leave it out, unless you control the network to the provider.",
+        doc="Allow `http://` for a provider on another machine, in a network that you control",
     )
 
     @classmethod
     def find_faults_of(cls, issuer: Any, given: Mapping[str, Any]) -> Iterator[CheckMessage]:
-        """Yield what is wrong with the provider `issuer`, whose dictionary is `given`."""
+        """Yield the faults of the provider `issuer`, whose options are `given`."""
         place = f"{conf.place_of('PROVIDERS')}[{issuer!r:.120}]"
         # OpenID Connect Discovery 1.0, 3: a URL "with no query or fragment components".
         if not is_url(issuer) or "?" in issuer or len(issuer) > MAX_TEXT:

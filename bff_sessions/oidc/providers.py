@@ -30,7 +30,7 @@ from bff_sessions.secret import hidden_frames
 
 __all__ = ["Provider", "get_provider", "get_providers"]
 
-# Seconds for a provider to answer what only it can answer.
+# Seconds to wait for a provider. Longer than for keys, because a posted token cannot be sent again.
 _POST_TIMEOUT: Final = 5.0
 
 
@@ -39,21 +39,21 @@ class Provider:
     """An OpenID Provider at which this site is registered."""
 
     issuer: str
-    """Its ``iss``, to the letter."""
+    """The provider's ``iss``, exactly."""
     client_id: str
-    """Under which this site is registered there."""
+    """The client ID under which this site is registered."""
     client_secret: str | None = field(default=None, repr=False)
     """None for a public client."""
     discovery_url: str | None
-    """Where its metadata is; None: it has none."""
+    """The URL of the metadata; None if the provider has none."""
     endpoints: Mapping[str, str | None] = field(default_factory=dict, hash=False)
-    """Configured addresses by their names in the metadata; None: it has no such endpoint."""
+    """Configured URLs by their names in the metadata; None if there is no such endpoint."""
     options: ProviderOptions = field(hash=False)
-    """All its options; above are those that depend on the issuer, or name this site."""
+    """All options, including those from which the attributes above derive."""
 
     @classmethod
     def of(cls, issuer: str, options: Mapping[str, Any]) -> Provider:
-        """The provider of BFF_SESSIONS["PROVIDERS"][`issuer`], which has been checked."""
+        """Return the provider of BFF_SESSIONS["PROVIDERS"][`issuer`], whose `options` are valid."""
         own = ProviderOptions.of(options)
         return cls(
             issuer=issuer,
@@ -66,33 +66,33 @@ class Provider:
 
     @property
     def logout_options(self) -> LogoutOptions:
-        """How its logout tokens are verified; its own options win over those for all."""
+        """The options of its logouts: the provider's own override those for all."""
         own = {name: getattr(self.options, name.lower()) for name in LOGOUT}
         return get_logout_options({name: own[name] for name in LOGOUT if own[name] is not None})
 
     @cached_property
     def keys(self) -> SigningKeys:
-        """With which it signs."""
+        """The keys with which the provider signs."""
         return SigningKeys(self.issuer, lambda: self.find_endpoint("jwks_uri"))
 
     @cached_property
     def discovery(self) -> Discovery:
-        """What it says of itself."""
+        """The provider's metadata."""
         may_be_missing = any(url is not None for url in self.endpoints.values())
         return Discovery(self.issuer, self.discovery_url, may_be_missing=may_be_missing)
 
     def find_endpoint(self, name: str) -> str | None:
-        """Return the address of an endpoint: the configured one, or what the provider says.
+        """Return the URL of an endpoint: the configured one, or the one in the metadata.
 
         Args:
-            name: as in the metadata, ``token_endpoint`` for example.
+            name: as in the metadata, for example ``token_endpoint``.
 
         Returns:
-            None if the provider has no such endpoint, which does not change soon.
+            None if the provider has no such endpoint.
 
         Raises:
-            ProviderUnavailable: if the provider cannot be asked now, or names an address that
-                cannot be trusted.
+            ProviderUnavailable: if the metadata cannot be read now, or name a URL that is not
+                secure.
         """
         if name in self.endpoints:
             return self.endpoints[name]
@@ -101,7 +101,8 @@ class Provider:
             return None
         if not is_url(url):
             raise ProviderUnavailable(f"The {name} of the provider {self.issuer} is not a URL.")
-        # This machine is for a provider on it: another one shall not have us call its services.
+        # Only a provider on this machine may name its services: another one must not make this site
+        # send requests to them.
         is_here = url.startswith("https://") or not self.issuer.startswith("https://")
         if not (self.options.allow_http or (is_secure(url) and is_here)):
             raise ProviderUnavailable(f"The {name} of the provider {self.issuer} is not https.")
@@ -115,19 +116,19 @@ class Provider:
     def post(
         self, endpoint: str, data: Mapping[str, str], *, timeout: float = _POST_TIMEOUT
     ) -> Response:
-        """Post `data` to an endpoint as this client: RFC 6749, 2.3.1. Never sent twice.
+        """Post `data` to an endpoint once, authenticated as this client: RFC 6749, 2.3.1.
 
         Args:
-            endpoint: its name, as for endpoint().
-            timeout: in seconds, for one wait. Everything together, with the question where the
-                endpoint is, takes twice as long at most.
+            endpoint: its name, as for find_endpoint().
+            timeout: in seconds, for one wait. The whole call, with a request for the metadata,
+                takes twice as long at most.
 
         Returns:
-            What it answers, good or bad (``status_code``, ``json()``), unless it asks to wait.
+            The answer, which may be a refusal.
 
         Raises:
-            ProviderUnavailable: if nobody answers, or somebody who wants to be asked later; or if
-                there is no such endpoint, which find_endpoint() says first.
+            ProviderUnavailable: if there is no answer, or it asks to try later, or the provider has
+                no such endpoint.
         """
         with time_limit(2 * timeout):
             url = self.find_endpoint(endpoint)
@@ -139,7 +140,7 @@ class Provider:
             elif self._authenticates_by_form(endpoint):
                 form |= {"client_id": self.client_id, "client_secret": self.client_secret}
             else:
-                # Each of them form-encoded first, so that the colon is the one between them.
+                # 2.3.1: both are form-encoded first, so the only colon is the one between them.
                 pair = f"{quote_plus(self.client_id)}:{quote_plus(self.client_secret)}"
                 authorization = f"Basic {base64.b64encode(pair.encode()).decode()}"
             with asking(self.issuer, endpoint):
@@ -159,7 +160,7 @@ class Provider:
         if method is not None:
             return method == "client_secret_post"
         if endpoint in self.endpoints:
-            return False  # RFC 6749, 2.3.1: every server takes Basic.
+            return False  # RFC 6749, 2.3.1: every server accepts Basic.
         # RFC 8414, 2: "If omitted, the default is client_secret_basic".
         methods = self.discovery.get().get(f"{endpoint}_auth_methods_supported")
         return isinstance(methods, list) and (
@@ -169,10 +170,10 @@ class Provider:
 
 @cache
 def get_providers() -> Mapping[str, Provider]:
-    """The configured providers by their issuers.
+    """Return the configured providers by their issuers.
 
     Raises:
-        ImproperlyConfigured: if one of them is not as it has to be.
+        ImproperlyConfigured: if one of them is not configured correctly.
     """
     conf.check("PROVIDERS", conf.PROVIDERS)
     for issuer, options in conf.PROVIDERS.items():
@@ -183,7 +184,7 @@ def get_providers() -> Mapping[str, Provider]:
 
 
 def get_provider(issuer: str) -> Provider | None:
-    """The provider of exactly that issuer; None if none is configured.
+    """Return the provider of exactly this issuer; None if it is not configured.
 
     Raises:
         ImproperlyConfigured: as get_providers().

@@ -1,4 +1,4 @@
-"""One refresh at a provider's token endpoint: RFC 6749, 6, and OpenID Connect Core 1.0, 12."""
+"""Refresh tokens at a provider's token endpoint: RFC 6749, 6, and OpenID Connect Core 1.0, 12."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from typing import Any, Final, TypeGuard
 from bff_sessions.contract import is_moment
 from bff_sessions.engine.sansio import Steps, call
 from bff_sessions.exceptions import BffSessionsError, ProviderUnavailable
-from bff_sessions.id_tokens import read_claims
+from bff_sessions.identity.id_tokens import read_claims
 from bff_sessions.oidc.http import NOT_ASKED, Response, asking
+from bff_sessions.oidc.log import log_once
 from bff_sessions.oidc.providers import Provider
 from bff_sessions.oidc.refusals import Meaning, Refusal
-from bff_sessions.oidc.reports import report_once
 from bff_sessions.oidc.tokens import Tokens
 
 __all__ = ["OtherSubject", "RefreshRefused", "refresh"]
 
 logger = logging.getLogger("bff_sessions.oidc")
 
-# Seconds for which a provider that did not answer is not waited for once more by this process.
+# Seconds for which this process sends nothing to a token endpoint that did not answer.
 _PAUSE: Final = 5.0
 _ENDPOINT: Final = "token_endpoint"
 # When the token endpoint of each issuer failed, and how.
 _failed: dict[str, tuple[float, str]] = {}
-# Both together name a subject: OpenID Connect Core 1.0, 2.
+# Both claims together identify a subject: OpenID Connect Core 1.0, 2.
 _SUBJECT: Final = ("iss", "sub")
 
 
@@ -39,25 +39,25 @@ class RefreshRefused(BffSessionsError):
     def __init__(self, refusal: Refusal) -> None:
         super().__init__(f"The provider answered with {refusal}.")
         self.is_final = refusal.meaning is Meaning.ENDED
-        """Whether the refresh token has expired, was revoked or has been used. If not, the user
-        has to do something at the provider first, and it may be good again afterwards."""
+        """True if the refresh token has expired, was revoked or has been used. Otherwise the user
+        must act at the provider first, and the token may work again afterwards."""
 
 
 class OtherSubject(BffSessionsError):
-    """The provider gave tokens of another subject."""
+    """The provider issued tokens of another subject."""
 
 
 def refresh(provider: Provider, old: Tokens, signed_in: object) -> Steps[Tokens]:
-    """Return what the provider gives for the refresh token of `old`.
+    """Return the tokens that the provider issues for the refresh token of `old`.
 
     Args:
-        signed_in: the claims that the session holds of who signed in, beside the id token.
+        signed_in: the claims of the subject that the session holds beside the ID token.
 
     Raises:
-        RefreshRefused: if the provider does not refresh with it.
+        RefreshRefused: if the provider refuses the refresh token.
         OtherSubject: if the answer names another subject than `old` or `signed_in`.
         ClientMisconfigured: if the provider does not accept this site as a client.
-        ProviderUnavailable: for whatever else the provider does, or does not.
+        ProviderUnavailable: for any other failure.
     """
     data = {"grant_type": "refresh_token", "refresh_token": old.refresh_token or ""}
     asked = datetime.now(UTC)
@@ -82,14 +82,14 @@ def refresh(provider: Provider, old: Tokens, signed_in: object) -> Steps[Tokens]
 
 
 def _note_failure(issuer: str, error: ProviderUnavailable) -> None:
-    # The metadata, which are asked for first, may have failed before.
+    # The error may come from reading the metadata, which then failed before.
     _failed[issuer] = time.monotonic(), str(error).removesuffix(NOT_ASKED)
 
 
 def _to_tokens(
     answer: Response, old: Tokens, asked: datetime, issuer: str, signed_in: object
 ) -> Tokens:
-    """RFC 6749, 5.1, after `old`: what the provider does not give anew stays."""
+    """Return the tokens in `answer` (RFC 6749, 5.1), with those of `old` where it has none."""
     with asking(issuer, _ENDPOINT):
         given = answer.json()
         access_token = given.get("access_token")
@@ -115,18 +115,18 @@ def _to_tokens(
 
 def _choose_lifetime(given: object, before: float | None, issuer: str) -> float | None:
     if not given:
-        return before  # It is RECOMMENDED only.
+        return before  # RFC 6749, 5.1: expires_in is only RECOMMENDED.
     # Some providers send the number as a text.
     with suppress(ValueError):
         given = float(given) if isinstance(given, str) else given
     if is_moment(given):
         return float(given)
-    report_once(
+    log_once(
         logger,
         logging.WARNING,
         "expires_in",
         issuer,
-        "%s does not say in seconds how long its access tokens are good for (expires_in).",
+        "The lifetime of access tokens of %s is unknown: expires_in must be a number of seconds.",
     )
     return before
 
@@ -134,30 +134,30 @@ def _choose_lifetime(given: object, before: float | None, issuer: str) -> float 
 def _choose_id_token(
     given: object, before: str | None, signed_in: object, issuer: str
 ) -> str | None:
-    """Return the id token that the session keeps from now on.
+    """Return the ID token that the session keeps from now on.
 
-    The identity resolver may read it, so one that does not say whose it is does not replace one
-    that does.
+    The identity resolver may read it. An ID token without a subject therefore does not replace one
+    that has a subject.
 
     Raises:
-        OtherSubject: OpenID Connect Core 1.0, 12.2: ``iss`` and ``sub`` MUST stay what they were.
+        OtherSubject: if ``iss`` or ``sub`` changes, see OpenID Connect Core 1.0, 12.2.
     """
     if not given or given == before:
         return before
-    # 3.1.3.7, 6: it comes from the provider itself, so TLS stands for the signature.
+    # 3.1.3.7, 6: the answer is the provider's own, so TLS replaces verifying the signature.
     now, earlier = _claims(given), _claims(before)
     was = earlier if _names_subject(earlier) else signed_in
     if now is not None and _names_subject(was) and _names_another(now, was):
         raise OtherSubject
     if _names_subject(now):
         return str(given)
-    report_once(
+    log_once(
         logger,
         logging.WARNING,
         "id_token",
         issuer,
-        "%s refreshes with an id token that cannot be read or has no iss and sub. It is neither "
-        "compared nor kept; the one of the sign-in stays. An encrypted one cannot be read.",
+        "%s refreshes with an ID token that cannot be read or has no iss and sub. It is ignored, "
+        "and the session keeps the ID token of the sign-in. An encrypted one cannot be read.",
     )
     return before
 
@@ -169,7 +169,7 @@ def _names_subject(claims: object) -> TypeGuard[Mapping[str, Any]]:
 
 
 def _names_another(now: Mapping[str, Any], was: Mapping[str, Any]) -> bool:
-    # A claim that is left out names nobody else.
+    # A claim that is left out does not name another subject.
     return any(now.get(name) and now[name] != was[name] for name in _SUBJECT)
 
 

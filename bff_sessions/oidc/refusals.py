@@ -1,4 +1,4 @@
-"""What a provider means by an answer that is not a success: RFC 6749, 5.2, and RFC 7009, 2.2.1."""
+"""Interpret a provider's error responses: RFC 6749, 5.2, and RFC 7009, 2.2.1."""
 
 from __future__ import annotations
 
@@ -16,14 +16,16 @@ logger = logging.getLogger("bff_sessions.oidc")
 
 
 class Meaning(Enum):
+    """The meaning of an error response for a client."""
+
     WAIT = "The provider cannot answer now."
     CLIENT = "The provider does not accept this site as its client is configured."
-    ENDED = "The token is not good any more."
+    ENDED = "The token is no longer valid."
     REFUSED = "The provider refuses this request, for a reason of its own."
-    UNCLEAR = "The answer is not one of OAuth: something else may have answered."
+    UNCLEAR = "The answer is not an OAuth error, and may not be the provider's."
 
 
-# All codes that are not here mean REFUSED: providers and extensions define their own.
+# Any other code means REFUSED, because providers and extensions define codes of their own.
 _MEANINGS: Final = {
     "temporarily_unavailable": Meaning.WAIT,
     "slow_down": Meaning.WAIT,  # RFC 8628, 3.5
@@ -35,7 +37,7 @@ _MEANINGS: Final = {
     "invalid_grant": Meaning.ENDED,
     "token_inactive": Meaning.ENDED,  # Ory Hydra 1
 }
-# A provider may put anything into its answer, so a log shows only codes that are known.
+# A provider may put a secret into its answer, so a log shows only known codes.
 _KNOWN: Final = frozenset(
     {
         *_MEANINGS,
@@ -60,11 +62,11 @@ _KNOWN: Final = frozenset(
 
 
 def meaning_of(status: int, code: str | None) -> Meaning:
-    """Return what a status and an OAuth error code mean together.
+    """Return the meaning of a status together with an OAuth error code.
 
     Args:
-        status: of an answer that is not a success.
-        code: the member ``error`` of the answer; None if it has none that is a text.
+        status: the status of an answer that is not a success.
+        code: the member ``error`` of the answer; None if it is missing or not a text.
     """
     if asks_to_wait(status):
         return Meaning.WAIT
@@ -79,7 +81,7 @@ class Refusal:
 
     meaning: Meaning
     code: str | None
-    """The OAuth error code if it is a known one."""
+    """The OAuth error code, if it is known."""
     status: int
     retry_after: float | None
 
@@ -97,10 +99,10 @@ class Refusal:
         return self.code or f"status {self.status}"
 
     def to_error(self, issuer: str, endpoint: str) -> ProviderUnavailable:
-        """Return the error for callers that try again later. Log it if an operator must mend it.
+        """Return an error for callers that try again later. Log it if an operator must act.
 
         Args:
-            endpoint: that has answered, for the text of the error.
+            endpoint: the endpoint that answered, for the text of the error.
         """
         if self.meaning is not Meaning.CLIENT:
             return ProviderUnavailable(

@@ -1,38 +1,31 @@
-"""How a refresh token is kept that waits to be revoked: encrypted, and told apart by a digest."""
+"""Seal a refresh token that waits to be revoked, so that only this site can read it."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from typing import TYPE_CHECKING
 
-from bff_sessions.protection import protect, unprotect
+from bff_sessions.oidc.models import TokenRevocation
+from bff_sessions.protection import open_sealed, seal
 from bff_sessions.secret import hidden_frames
-
-if TYPE_CHECKING:
-    from bff_sessions.models import TokenRevocation
 
 __all__ = ["open_token", "seal_token"]
 
 
 @hidden_frames()
 def seal_token(issuer: str, token: str) -> tuple[str, bytes]:
-    """A digest of the token and its issuer, and the token as only open_token() reads it."""
-    # What a provider makes cannot be guessed, so a plain digest does.
+    """Return a digest of the token and its issuer, and the token as open_token() reads it."""
+    # A provider's token cannot be guessed, so a plain digest is enough.
     digest = hashlib.sha256(json.dumps(["token revocation", issuer, token]).encode()).hexdigest()
-    return digest, protect(token.encode(), key=digest, partition=_purpose(issuer))
+    return digest, seal(token.encode(), bound_to=(digest, issuer), purpose="token revocation")
 
 
 @hidden_frames()
 def open_token(row: TokenRevocation) -> str:
-    """The token that seal_token() has sealed.
+    """Return the token that seal_token() sealed into `row`.
 
     Raises:
-        TicketUnreadable: if it does not open.
+        TicketUnreadable: if it does not open. It does not after a change of the row's issuer.
     """
-    return unprotect(bytes(row.token), key=row.digest, partition=_purpose(row.issuer)).decode()
-
-
-def _purpose(issuer: str) -> str:
-    # No partition has a NUL, so this opens no ticket; and who alters the issuer opens nothing.
-    return f"\0token revocation\0{issuer}"
+    bound_to = (row.digest, row.issuer)
+    return open_sealed(bytes(row.token), bound_to=bound_to, purpose="token revocation").decode()

@@ -1,4 +1,4 @@
-"""Sends refresh tokens to be revoked to their providers: RFC 7009. Needs the extra oidc."""
+"""Send refresh tokens to their providers, to be revoked: RFC 7009. Needs the extra oidc."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from typing import Final
 from django.core.exceptions import ImproperlyConfigured
 
 from bff_sessions.exceptions import BffSessionsError, ProviderUnavailable
-from bff_sessions.models import TokenRevocation, TokenRevocationQuerySet
+from bff_sessions.oidc.log import log_once
+from bff_sessions.oidc.models import TokenRevocation, TokenRevocationQuerySet
 from bff_sessions.oidc.options import RevocationOptions, get_revocation_options
 from bff_sessions.oidc.providers import get_provider
 from bff_sessions.oidc.refusals import Meaning, Refusal
-from bff_sessions.oidc.reports import report_once
 from bff_sessions.oidc.sealing import open_token
 
 __all__ = ["Outcome", "send"]
 
 logger = logging.getLogger("bff_sessions.oidc")
 
-# Longer than a provider may take. Who dies meanwhile leaves the row to others after that.
+# Longer than a provider may take to answer. If a process dies, others may send its tokens after it.
 _LEASE: Final = timedelta(seconds=60)
-# Seconds after the first failure; twice as long after each other one, up to the second number.
+# Seconds to wait after the first failure. Each further failure doubles them, up to the last pause.
 _FIRST_PAUSE: Final = 60
 _LAST_PAUSE: Final = 60 * 60
-# What a provider may ask for at most.
+# The most seconds that a provider may ask for with Retry-After.
 _LONGEST_PAUSE: Final = 24 * 60 * 60
 _BATCH: Final = 100
 _ENDPOINT: Final = "revocation_endpoint"
@@ -39,6 +39,8 @@ _UNSUPPORTED: Final = "unsupported_token_type"
 
 
 class Outcome(enum.Enum):
+    """The outcome of sending one token, as `revoke_tokens` shows it."""
+
     REVOKED = "revoked"
     PUT_OFF = "put off"
     GIVEN_UP = "given up"
@@ -53,17 +55,14 @@ def send(
     max_seconds: float | None = None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> Counter[Outcome]:
-    """Send those of `rows` that are due, each of them once.
+    """Send each of `rows` that is due once, and count the outcomes.
 
     Args:
-        max_seconds: begin with none later than this many seconds after the start.
-        should_stop: asked before each; True ends the work.
-
-    Returns:
-        What became of how many.
+        max_seconds: do not begin with a token later than this many seconds after the start.
+        should_stop: called before each token; True ends the work.
     """
     started, outcomes = time.monotonic(), Counter[Outcome]()
-    # Not what becomes due while this runs.
+    # due() fixes the time, so this leaves out tokens that become due later.
     due = rows.due().order_by("due")
     sender = _Sender(TokenRevocation.objects.using(rows.db))
     while batch := list(due[:_BATCH]):
@@ -80,7 +79,7 @@ class _Sender:
     def __init__(self, rows: TokenRevocationQuerySet) -> None:
         self._rows = rows
         self._options = get_revocation_options() or RevocationOptions()
-        # Providers that did not answer, and are not waited for once more.
+        # Providers that failed, which get no further requests in this run.
         self._down: dict[str, ProviderUnavailable] = {}
 
     def send(self, row: TokenRevocation) -> Outcome:
@@ -100,7 +99,7 @@ class _Sender:
             raise self._down[row.issuer]
         provider = get_provider(row.issuer)
         if provider is None:
-            raise ImproperlyConfigured("The provider is not configured any more.")
+            raise ImproperlyConfigured("The provider is no longer configured.")
         data = {"token": open_token(row), "token_type_hint": "refresh_token"}
         try:
             if provider.find_endpoint(_ENDPOINT) is None:
@@ -109,17 +108,17 @@ class _Sender:
         except ProviderUnavailable as error:
             self._down[row.issuer] = error
             raise
-        # 2.2: also for a token that is invalid by now. Nothing else is a promise.
+        # 2.2: the provider also answers 200 for an invalid token. No other status means success.
         if response.status_code == 200:
             return Outcome.REVOKED
         refusal = Refusal.of(response)
         if refusal.meaning is Meaning.REFUSED and refusal.code == _UNSUPPORTED:
-            report_once(
+            log_once(
                 logger, logging.WARNING, _UNSUPPORTED, row.issuer, "%s revokes no refresh tokens."
             )
             return Outcome.UNSUPPORTED
         unavailable = refusal.to_error(row.issuer, _ENDPOINT)
-        # The others would fare alike; and a client that fails too often may be locked out.
+        # Other tokens would fail alike, and a provider may lock out a client that fails too often.
         if refusal.meaning in (Meaning.WAIT, Meaning.CLIENT):
             self._down[row.issuer] = unavailable
         raise unavailable
@@ -129,16 +128,16 @@ class _Sender:
         if now - row.created >= self._options.give_up_after:
             self._rows.remove(row)
             logger.error(
-                "A refresh token was not revoked at %s in %s attempts, and is given up. %s",
+                "%s did not revoke a refresh token in %s attempts, so it is given up. %s",
                 row.issuer,
                 row.attempts,
                 reason,
             )
             return Outcome.GIVEN_UP
         pause = min(_FIRST_PAUSE * 2 ** min(row.attempts - 1, 20), _LAST_PAUSE)
-        # Not all at once when the provider is back.
+        # Random, so that not all tokens are sent at once when the provider is back.
         pause = max(random.uniform(pause / 2, pause), min(retry_after or 0, _LONGEST_PAUSE))
         if not self._rows.put_off(row, now + timedelta(seconds=pause)):
             return Outcome.TAKEN
-        logger.warning("A refresh token is not revoked at %s yet. %s", row.issuer, reason)
+        logger.warning("%s has not revoked a refresh token yet. %s", row.issuer, reason)
         return Outcome.PUT_OFF

@@ -1,4 +1,4 @@
-"""Where the tokens of a session live: BFF_SESSIONS["TOKENS"]. Imports nothing that is optional."""
+"""Read and write a session's tokens: BFF_SESSIONS["TOKENS"]. Imports no optional dependency."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from django.utils.module_loading import import_string
 
 from bff_sessions import conf
 from bff_sessions.contract import DeletedSession, is_moment
-from bff_sessions.id_tokens import ID_TOKEN, read_claims
 from bff_sessions.identity import identify
+from bff_sessions.identity.id_tokens import ID_TOKEN, read_claims
 from bff_sessions.oidc import lasuite
-from bff_sessions.oidc.reports import report_once
-from bff_sessions.protection import unprotect
+from bff_sessions.oidc.log import log_once
+from bff_sessions.protection import open_sealed
 from bff_sessions.secret import hidden_frames
 
 __all__ = ["Tokens", "keep_tokens", "read_tokens", "tokens_of"]
 
 logger = logging.getLogger("bff_sessions.oidc")
 
-# mozilla-django-oidc's own names. Its 5.0 keeps no refresh token and not when the access token
-# expires: "oidc_id_token_expiration" is when it signs in silently once more.
+# The names that mozilla-django-oidc uses. Its version 5.0 stores neither the refresh token nor the
+# expiry of the access token: "oidc_id_token_expiration" is when it signs in silently again.
 _MOZILLA = {
     "access_token": "oidc_access_token",
     "refresh_token": "oidc_refresh_token",
@@ -43,7 +43,7 @@ _REPORTS = {
         "of its own, name a function that reads it in BFF_SESSIONS['TOKENS']."
     ),
     "expires_at": (
-        "When an access token of %s expires cannot be read, so it is not refreshed. Keep the "
+        "The expiry of an access token of %s cannot be read, so it is not refreshed. Store the "
         "seconds since 1970, or name a function that reads it in BFF_SESSIONS['TOKENS']."
     ),
 }
@@ -51,23 +51,23 @@ _REPORTS = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Tokens:
-    """What the provider gave when somebody signed in, or when it was last refreshed."""
+    """The tokens that the provider issued at sign-in, or at the last refresh."""
 
     access_token: str | None = field(default=None, repr=False)
     refresh_token: str | None = field(default=None, repr=False)
     id_token: str | None = field(default=None, repr=False)
     expires_at: datetime | None = None
-    """When the access token expires; None where that is unknown. Aware, UTC."""
+    """When the access token expires; None if unknown. Aware, UTC."""
     expires_in: float | None = None
-    """How long it was good for when it was issued, in seconds; None where that is unknown."""
+    """The lifetime of the access token when it was issued, in seconds; None if unknown."""
     scope: str | None = None
-    """What it was issued for, separated by blanks; None where that is unknown."""
+    """The scope of the access token, separated by blanks; None if unknown."""
     issuer: str | None = None
-    """The provider; None: the one at which the session's subject signed in."""
+    """The provider; None means the one at which the session's subject signed in."""
 
     @property
     def seconds_left(self) -> float:
-        """How long the access token is still good for; infinite where that is unknown."""
+        """The seconds for which the access token is still valid; infinite if unknown."""
         if self.access_token is None:
             return -math.inf
         if self.expires_at is None:
@@ -76,39 +76,40 @@ class Tokens:
 
     @property
     def is_offline(self) -> bool:
-        """Whether they were given for when the user is away: OpenID Connect Core 1.0, 11."""
+        """True if they were issued for offline access: OpenID Connect Core 1.0, 11."""
         return self.scope is not None and "offline_access" in self.scope.split()
 
 
 @hidden_frames()
 def keep_tokens(data: Any, new: Tokens | None = None) -> Tokens | None:
-    """The default of BFF_SESSIONS["TOKENS"].
+    """Return the tokens in session data, after replacing them with `new`, if given.
 
-    A mapping under BFF_SESSIONS["CLAIMS_KEY"] with the names that Authlib uses (access_token,
-    refresh_token, id_token, expires_at as seconds since 1970, expires_in, scope) and ``iss``; else
-    what mozilla-django-oidc keeps, with a refresh token that is encrypted as by django-lasuite if
-    OIDC_STORE_REFRESH_TOKEN_KEY is set.
+    This is the default of BFF_SESSIONS["TOKENS"]. It uses the mapping under
+    BFF_SESSIONS["CLAIMS_KEY"], with ``iss`` and the names that Authlib uses: access_token,
+    refresh_token, id_token, expires_at (seconds since 1970), expires_in and scope. Without such a
+    mapping, it uses the keys of mozilla-django-oidc. If OIDC_STORE_REFRESH_TOKEN_KEY is set, the
+    refresh token under them is encrypted as django-lasuite does.
 
-    A value that cannot be read counts as absent, and is reported once. If it is the refresh token,
-    it stays where it is until there is a new one.
+    A value that cannot be read counts as absent, and is reported once. An unreadable refresh token
+    stays in the session data until a new one replaces it.
 
     Args:
         data: session data: a dictionary, or the loaded session itself.
-        new: is to be kept there from now on, instead.
+        new: the tokens that replace those in `data`.
 
     Returns:
-        What is kept there; None if there is neither an access token nor a refresh token.
+        None if there is neither an access token nor a refresh token.
 
     Raises:
-        ImproperlyConfigured: if `new` is to be kept and OIDC_STORE_REFRESH_TOKEN_KEY is not a
-            Fernet key.
+        ImproperlyConfigured: if `new` is given and OIDC_STORE_REFRESH_TOKEN_KEY is not a Fernet
+            key.
     """
     kept = data.get(conf.CLAIMS_KEY)
     tokens = _to_tokens(kept, data, lasuite.read_plain) if isinstance(kept, Mapping) else None
     if tokens is not None:
         if new is None:
             return tokens
-        # Another object, so that the session notices.
+        # A new object, so that the session notices the change.
         data[conf.CLAIMS_KEY] = kept = {**kept, **_to_values(new, tokens)}
         return _to_tokens(kept, data, lasuite.read_plain)
     kept = {name: data.get(key) for name, key in _MOZILLA.items()}
@@ -127,7 +128,7 @@ def keep_tokens(data: Any, new: Tokens | None = None) -> Tokens | None:
 
 
 def _to_tokens(kept: Mapping[str, Any], data: Any, decrypt: Callable[[str], str]) -> Tokens | None:
-    """Read what is `kept` in session data."""
+    """Return the tokens in the mapping `kept`, which comes from the session `data`."""
     access_token, refresh_token = _text(kept.get("access_token")), None
     try:
         refresh_token = _decrypt(kept.get("refresh_token"), decrypt)
@@ -155,7 +156,7 @@ def _decrypt(value: object, decrypt: Callable[[str], str]) -> str | None:
     if _is_absent(value):
         return None
     if not isinstance(value, str):
-        raise ValueError("The token is not a text.")
+        raise ValueError("The token must be a text.")
     return _text(decrypt(value))
 
 
@@ -166,11 +167,11 @@ def _report(level: int, name: str, kept: Mapping[str, Any], data: Any) -> None:
         with suppress(ValueError):
             issuer = _text(read_claims(id_token).get("iss"))
     if issuer is None:
-        # The resolver may be the project's own, and a report must not fail a request. The default
-        # one logs an id token that it cannot read, each time.
+        # A project's own resolver may raise, and a report must not fail a request. The ID token is
+        # left out, because the default resolver logs one that it cannot read each time.
         with suppress(Exception):
             issuer = identify(others).issuer
-    report_once(logger, level, name, issuer, _REPORTS[name])
+    log_once(logger, level, name, issuer, _REPORTS[name])
 
 
 def _is_absent(value: object) -> bool:
@@ -178,7 +179,7 @@ def _is_absent(value: object) -> bool:
 
 
 def _to_values(tokens: Tokens, before: Tokens) -> dict[str, Any]:
-    """Return what to keep of `tokens` in place of `before`."""
+    """Return the values that replace those of `before` in session data."""
     expires_at = tokens.expires_at
     values = {
         "access_token": tokens.access_token,
@@ -189,7 +190,7 @@ def _to_values(tokens: Tokens, before: Tokens) -> dict[str, Any]:
         "scope": tokens.scope,
     }
     if tokens.refresh_token is None and before.refresh_token is None:
-        del values["refresh_token"]  # One may be there that cannot be read.
+        del values["refresh_token"]  # Leave one in place that cannot be read.
     return values
 
 
@@ -203,10 +204,10 @@ def _number(value: object) -> float | None:
 
 @hidden_frames()
 def read_tokens(data: Any, new: Tokens | None = None) -> Tokens | None:
-    """Ask the configured function for the tokens in session data, or let it keep `new` there.
+    """Call the configured function to read the tokens in session data, or to store `new` there.
 
     Raises:
-        ImproperlyConfigured: if the function cannot be imported, or answers with anything else.
+        ImproperlyConfigured: if the function cannot be imported, or returns another type.
     """
     tokens = conf.load_callable("TOKENS")(data, new)
     if not (tokens is None or isinstance(tokens, Tokens)):
@@ -218,13 +219,13 @@ def read_tokens(data: Any, new: Tokens | None = None) -> Tokens | None:
 
 @hidden_frames()
 def tokens_of(session: DeletedSession) -> Tokens | None:
-    """The tokens that a session held which has ended.
+    """Return the tokens in the ticket of an ended session.
 
     Raises:
         TicketUnreadable: if its ticket does not open.
-        ImproperlyConfigured: as read_tokens(). And whatever the function raises.
+        ImproperlyConfigured: as read_tokens() does.
+        Exception: any error of the configured function.
     """
-    plain = unprotect(
-        session.ticket, key=session.key, partition=session.partition, bound=session.bound
-    )
+    bound_to = (session.key, session.partition, *session.bound)
+    plain = open_sealed(session.ticket, bound_to=bound_to, purpose="ticket")
     return read_tokens(import_string(settings.SESSION_SERIALIZER)().loads(plain))

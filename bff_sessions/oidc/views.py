@@ -1,8 +1,8 @@
 """The endpoint at which providers end sessions: OpenID Connect Back-Channel Logout 1.0, 2.5, 2.8.
 
-A synchronous view: what it does is a few statements through the ORM and, now and then, a request
-for keys. Under ASGI Django runs it in a thread of the request's own, so that no event loop waits.
-Importing this module needs nothing that is optional.
+The view is synchronous: it runs a few statements through the ORM and sometimes requests keys. Under
+ASGI, Django runs it in the request's own thread, so the event loop does not wait. Importing this
+module imports no optional dependency.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from typing import Final
 from urllib.parse import parse_qs
 
 from django.contrib.auth.decorators import login_not_required
-from django.db import connections, transaction
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.cache import cache_control
 from django.views.decorators.csrf import csrf_exempt
@@ -22,22 +21,25 @@ from django.views.decorators.http import require_POST
 from bff_sessions import conf
 from bff_sessions.exceptions import ProviderUnavailable
 from bff_sessions.secret import hidden_frames
+from bff_sessions.stores.databases.atomic import non_atomic_requests
 
 __all__ = ["backchannel_logout"]
 
 logger = logging.getLogger("bff_sessions.logout")
 
-# Bytes. A logout token has about one thousand.
+# Bytes. A logout token has about 1,000.
 _MAX_SIZE: Final = 64 * 1024
 _MAX_FIELDS: Final = 20
-# Seconds after which a provider that we could not ask is worth another try.
+# Seconds after which the provider should send its logout again if its keys could not be fetched.
 _RETRY_AFTER: Final = 10
 
 
 class _BadRequest(Exception):
-    """Its text goes to the provider."""
+    """The request is malformed. The provider gets the text."""
 
 
+# Other requests must see the saved logout before a session ends.
+@non_atomic_requests
 @cache_control(no_store=True)
 @csrf_exempt
 @login_not_required
@@ -47,10 +49,10 @@ class _BadRequest(Exception):
 def backchannel_logout(request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
     """End the sessions that a provider's logout token names.
 
-    What the path above it captures is ignored.
+    Ignore arguments that the path of an enclosing include captures.
 
-    200 when that is done, or there were none; 400 for a token that is refused, and 503 if the
-    provider's keys cannot be had. Any other failure of ours is an exception, and so a 500.
+    The status is 200 if the sessions have ended or there were none, 400 if the token is refused,
+    and 503 if the provider's keys cannot be fetched. Any other error propagates, as a 500.
     """
     if not conf.PROVIDERS:
         raise Http404("No provider is configured.")
@@ -61,31 +63,25 @@ def backchannel_logout(request: HttpRequest, *args: object, **kwargs: object) ->
         token = verify_logout_token(_read_token(request))
         ended = end_sessions(token)
     except (_BadRequest, LogoutTokenInvalid) as error:
-        # Which of them it was, and nothing that somebody has sent.
+        # The texts of these errors quote nothing of the request.
         logger.warning("A logout was refused. %s", error)
         return _error("invalid_request", str(error), 400)
     except ProviderUnavailable as error:
-        # Not an error of anybody's where a key id is unknown, which a stranger may send, too.
+        # An unknown key ID has a retry_after. It is only a warning, because anybody can send one.
         level = logging.ERROR if error.retry_after is None else logging.WARNING
         logger.log(level, "A logout could not be verified. %s", error)
-        response = _error("temporarily_unavailable", "The keys cannot be had.", 503)
+        response = _error("temporarily_unavailable", "The keys cannot be fetched.", 503)
         response["Retry-After"] = str(int(error.retry_after or _RETRY_AFTER))
         return response
     logger.info("A logout of %s ended %d sessions.", token.issuer, ended)
     return HttpResponse()
 
 
-# On every database: others have to see what a logout writes before it ends a session. Django's
-# decorator is for one.
-for _alias in connections:
-    transaction.non_atomic_requests(_alias)(backchannel_logout)
-
-
 def _read_token(request: HttpRequest) -> str:
-    """The one logout_token of the form.
+    """Return the logout_token in the form.
 
     Raises:
-        _BadRequest: if there is not exactly one.
+        _BadRequest: unless the form has exactly one.
     """
     if request.content_type != "application/x-www-form-urlencoded":
         raise _BadRequest("The request must be a form (application/x-www-form-urlencoded).")
@@ -98,7 +94,7 @@ def _read_token(request: HttpRequest) -> str:
         raise _BadRequest("The form of the request cannot be read.") from None
     tokens = form.get("logout_token", [])
     if len(tokens) != 1:
-        raise _BadRequest("The form of the request has not exactly one logout_token.")
+        raise _BadRequest("The form of the request must have exactly one logout_token.")
     return tokens[0]
 
 

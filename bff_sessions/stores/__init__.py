@@ -1,4 +1,4 @@
-"""Where sessions are kept: one file a store."""
+"""The stores, and the one that BFF_SESSIONS["STORE"] names."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from django.core.signals import setting_changed
 from django.utils.module_loading import import_string
 
 from bff_sessions import conf
+from bff_sessions.conf.rules import SettingInvalid, SettingNotImportable
 from bff_sessions.contract import UserSessionStore, UserSessionStoreTransactions
-from bff_sessions.rules import SettingInvalid, SettingNotImportable
 
 __all__ = ["database_of_store", "get_store", "load_store_class"]
 
@@ -20,7 +20,7 @@ _store: UserSessionStore | None = None
 
 
 def get_store() -> UserSessionStore:
-    """The store that BFF_SESSIONS["STORE"] names; one instance for the whole process.
+    """Return the store that BFF_SESSIONS["STORE"] names: one instance for the whole process.
 
     Raises:
         SettingInvalid: if it cannot be imported or is not a complete `UserSessionStore`.
@@ -29,7 +29,7 @@ def get_store() -> UserSessionStore:
     store = _store
     if store is None:
         with _lock:
-            # A store may have a length, so an empty one may be falsy.
+            # Not "if not": a store with a length of 0 is falsy.
             if _store is None:
                 _store = load_store_class(conf.STORE)()
             store = _store
@@ -37,7 +37,7 @@ def get_store() -> UserSessionStore:
 
 
 def database_of_store() -> str | None:
-    """Return the alias of the database that holds the sessions; None if Django has none for them.
+    """Return the alias of the database that holds the sessions; None if the store has none.
 
     Raises:
         ImproperlyConfigured: as get_store().
@@ -47,7 +47,7 @@ def database_of_store() -> str | None:
 
 
 def load_store_class(path: str, setting: str = "STORE") -> type[UserSessionStore]:
-    """The store class at the dotted `path`, the value of `setting`.
+    """Return the store class at the dotted `path`, the value of `setting`.
 
     Raises:
         SettingInvalid: as get_store().

@@ -38,7 +38,7 @@ __all__ = ["InMemoryUserSessionStore"]
 class InMemoryUserSessionStore(
     UserSessionStore, UserSessionStoreLeases, UserSessionStoreDevices, UserSessionStoreCleanup
 ):
-    """A dictionary behind a lock. Other processes do not see it, and a restart empties it."""
+    """A dictionary with a lock. Other processes do not see it, and a restart empties it."""
 
     def __init__(self) -> None:
         self._sessions: dict[str, UserSession] = {}
@@ -46,7 +46,7 @@ class InMemoryUserSessionStore(
         # The number of a session stays when it moves to another key.
         self._numbers: dict[str, int] = {}
         self._new_numbers = itertools.count(1)
-        # Another process, or this one after a restart, numbers other sessions alike.
+        # In another process or after a restart, the same numbers mean other sessions.
         self._name = f"memory:{secrets.token_hex(8)}"
         self._lock = threading.RLock()
 

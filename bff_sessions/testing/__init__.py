@@ -4,10 +4,12 @@
         def make_store(self):
             return MyStore()
 
-A store with abilities inherits their tests too, `UserSessionStoreLeasesTests` for example. Every
-test runs twice: through the verbs, and as ``<name>_async`` through their ``a…`` twins. Stores that
-write through Django's connections need a ``TransactionTestCase``: the tests race with threads, and
-a refused write ends the transaction around it.
+A store with abilities inherits their tests, too: `UserSessionStoreLeasesTests` for example. Every
+test runs twice: with the verbs, and as ``<name>_async`` with their ``a…`` twins.
+
+The suite needs configured Django settings: it encrypts tickets with SECRET_KEY. A store without
+Django's database connections can use ``unittest.TestCase``. A store with them needs a
+``TransactionTestCase``: the tests race in threads, and a refused write ends the transaction.
 """
 
 from bff_sessions.testing.cleanup import UserSessionStoreCleanupTests

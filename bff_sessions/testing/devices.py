@@ -17,7 +17,7 @@ __all__ = ["UserSessionStoreDevicesTests"]
 
 
 class UserSessionStoreDevicesTests(StoreTests):
-    """For a store that stores which browser used a session."""
+    """For a store that records which browser used a session."""
 
     def test_a_device_is_stored_beside_the_session(self) -> None:
         session = self.create(expires=None)
@@ -28,7 +28,7 @@ class UserSessionStoreDevicesTests(StoreTests):
             session, user_agent=device.user_agent, address=device.address, last_seen=first
         )
         self.assertEqual(self.store.get_user_session(session.key), expected)
-        # Somebody else was quicker.
+        # Another request has recorded a use since last_seen was read.
         self.assertIs(self.store.note_device(session.key, seen=second), False)
         self.assertEqual(self.store.get_user_session(session.key), expected)
         self.assertIs(self.store.note_device(session.key, seen=second, if_seen=first), True)
@@ -38,7 +38,8 @@ class UserSessionStoreDevicesTests(StoreTests):
         expected = replace(expected, version=2)
         self.assertEqual(self.store.get_user_session(session.key), expected)
         moved = replace(expected, key=token_hex(32))
-        self.store.rekey_user_session(session.key, moved, if_version=2)
+        # The caller read the session before its use was recorded.
+        self.store.rekey_user_session(session.key, replace(session, key=moved.key), if_version=2)
         self.assertEqual(self.store.get_user_session(moved.key), replace(moved, version=3))
         self.store.note_device(moved.key, seen=first, if_seen=second, device=Device())
         found = self.store.get_user_session(moved.key)
@@ -60,7 +61,7 @@ class UserSessionStoreDevicesTests(StoreTests):
             self.assertIs(self.store.note_device(key, seen=now, device=Device()), False)
         self.assertEqual(self.store.get_user_session(session.key), session)
 
-    def test_a_ticket_opens_after_a_device_was_noted(self) -> None:
+    def test_a_ticket_opens_after_a_device_was_recorded(self) -> None:
         session = self.create_sealed()
         device = Device(user_agent="Firefox", address="192.0.2.0/24")
         self.store.note_device(session.key, seen=ago(5), device=device)

@@ -1,4 +1,4 @@
-"""Tests of tickets, and of what happens together with a delete."""
+"""Tests of tickets, and of the `on_ending` of deletes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ __all__ = ["EndingTests"]
 
 
 class EndingTests(StoreTests):
-    """Tickets open after every verb, and when a session ends."""
+    """Tickets open after every verb, and in `on_ending`."""
 
     def test_a_ticket_opens_after_every_verb(self) -> None:
         old = self.create_sealed()
@@ -48,7 +48,7 @@ class EndingTests(StoreTests):
         self.check_opens(deleted)
 
     def deletes(self) -> Iterator[tuple[UserSession, Callable[..., Any]]]:
-        """Yield a new session and what ends it, for each verb that deletes."""
+        """Yield a new session and the call that deletes it, for each verb that deletes."""
         session = self.create_sealed()
         yield session, functools.partial(self.store.delete_user_session, session.key)
         session = self.create_sealed(subject_id="bob")
@@ -58,41 +58,41 @@ class EndingTests(StoreTests):
             session = self.create_sealed(expires=ago(1))
             yield session, functools.partial(self.store.delete_expired_sessions, sleep=0)
 
-    def test_on_ending_gets_what_is_deleted_with_tickets_that_open(self) -> None:
+    def test_on_ending_gets_deleted_sessions_with_tickets_that_open(self) -> None:
         for session, delete in self.deletes():
-            told: list[DeletedSession] = []
-            delete(on_ending=told.extend)
-            self.assertEqual(told, [DeletedSession.of(session)])
-            self.check_opens(told[0])
+            ended: list[DeletedSession] = []
+            delete(on_ending=ended.extend)
+            self.assertEqual(ended, [DeletedSession.of(session)])
+            self.check_opens(ended[0])
             self.assertFalse(self.was_left(session))
 
     def test_on_ending_gets_the_ticket_that_is_deleted(self) -> None:
         for session, delete in self.deletes():
             changed = sealed(session, b"newer data")
             self.store.update_user_session(session.key, UserSessionUpdate.of(changed))
-            told: list[DeletedSession] = []
-            delete(on_ending=told.extend)
-            self.assertEqual([one.ticket for one in told], [changed.ticket])
+            ended: list[DeletedSession] = []
+            delete(on_ending=ended.extend)
+            self.assertEqual([one.ticket for one in ended], [changed.ticket])
 
-    def test_on_ending_is_not_called_for_what_is_not_deleted(self) -> None:
+    def test_on_ending_is_not_called_if_nothing_is_deleted(self) -> None:
         self.create(subject_id="carol")
-        told: list[Sequence[DeletedSession]] = []
+        batches: list[Sequence[DeletedSession]] = []
         for key in (token_hex(32), "", "\0"):
-            self.store.delete_user_session(key, on_ending=told.append)
+            self.store.delete_user_session(key, on_ending=batches.append)
         for session, delete in self.deletes():
             delete()
-            delete(on_ending=told.append)
+            delete(on_ending=batches.append)
             self.assertFalse(self.was_left(session))
-        self.assertEqual(told, [])
+        self.assertEqual(batches, [])
 
     def test_on_ending_gets_every_session_of_many(self) -> None:
         sessions = [self.create() for _ in range(3)]
         self.create(subject_id="bob")
-        told: list[DeletedSession] = []
+        ended: list[DeletedSession] = []
         filter = UserSessionsFilter(subject_id="alice")
-        deleted = self.store.delete_user_sessions(filter, on_ending=told.extend)
-        self.assertEqual({one.key for one in told}, {session.key for session in sessions})
-        self.assertEqual(len(told), len(deleted))
+        deleted = self.store.delete_user_sessions(filter, on_ending=ended.extend)
+        self.assertEqual({one.key for one in ended}, {session.key for session in sessions})
+        self.assertEqual(len(ended), len(deleted))
 
     def test_on_ending_that_raises_leaves_the_session(self) -> None:
         def fail(batch: Sequence[DeletedSession]) -> None:
@@ -106,17 +106,17 @@ class EndingTests(StoreTests):
     def test_on_ending_of_two_deletes_gets_each_session_once(self) -> None:
         for _ in range(5):
             session = self.create()
-            told: list[DeletedSession] = []
+            ended: list[DeletedSession] = []
             delete = functools.partial(
-                self.store.delete_user_session, session.key, on_ending=told.extend
+                self.store.delete_user_session, session.key, on_ending=ended.extend
             )
             filter = UserSessionsFilter(subject_id="alice")
             delete_many = functools.partial(
-                self.store.delete_user_sessions, filter, on_ending=told.extend
+                self.store.delete_user_sessions, filter, on_ending=ended.extend
             )
             results = self.race(delete, delete_many)
             self.assertFalse([one for one in results if isinstance(one, Exception)])
-            # A store without transactions may tell of it again.
-            self.assertEqual({one.key for one in told}, {session.key})
+            # A store without transactions may call on_ending twice.
+            self.assertEqual({one.key for one in ended}, {session.key})
             if self.has_ability(UserSessionStoreTransactions):
-                self.assertEqual(len(told), 1)
+                self.assertEqual(len(ended), 1)

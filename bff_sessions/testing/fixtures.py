@@ -8,13 +8,13 @@ from secrets import token_bytes, token_hex
 from typing import Any
 
 from bff_sessions.contract import UserSession
-from bff_sessions.protection import protect, unprotect
+from bff_sessions.protection import open_sealed, seal
 
 __all__ = ["ago", "altered", "impossible_keys", "make_session", "sealed"]
 
 
 def make_session(**fields: Any) -> UserSession:
-    """Return a live session of alice's, with a random key and ticket; `fields` override."""
+    """Return a live session of alice with a random store key and ticket; `fields` override."""
     now = datetime.now(UTC)
     defaults: dict[str, Any] = {
         "key": token_hex(32),
@@ -33,27 +33,27 @@ def make_session(**fields: Any) -> UserSession:
 
 
 def sealed(session: UserSession, data: bytes) -> UserSession:
-    """Return `session` with a ticket that holds `data` and opens."""
-    ticket = protect(data, key=session.key, partition=session.partition, bound=session.bound)
-    return replace(session, ticket=ticket)
+    """Return `session` with a ticket that opens and holds `data`."""
+    bound_to = (session.key, session.partition, *session.bound)
+    return replace(session, ticket=seal(data, bound_to=bound_to, purpose="ticket"))
 
 
 def altered(session: UserSession, **fields: Any) -> UserSession:
-    """Return `session` with other `fields`, and its ticket bound to them.
+    """Return `session` with other `fields`, and with its ticket bound to them.
 
-    For tests that let time pass, for example: a row that is altered by itself does not open.
+    Use it in tests that let time pass, for example. If a test changes a field alone, the ticket
+    does not open.
 
     Raises:
         TicketUnreadable: if the ticket of `session` does not open.
     """
-    data = unprotect(
-        session.ticket, key=session.key, partition=session.partition, bound=session.bound
-    )
+    bound_to = (session.key, session.partition, *session.bound)
+    data = open_sealed(session.ticket, bound_to=bound_to, purpose="ticket")
     return sealed(replace(session, **fields), data)
 
 
 def impossible_keys(key: str) -> list[str]:
-    """Return texts that come from outside in place of a key; some resemble `key`."""
+    """Return texts from outside that no session has as its key; some resemble `key`."""
     return [
         "",
         "\0",
@@ -73,5 +73,5 @@ def impossible_keys(key: str) -> list[str]:
 
 
 def ago(seconds: float) -> datetime:
-    """Return the moment that was so many seconds ago."""
+    """Return the moment `seconds` ago."""
     return datetime.now(UTC) - timedelta(seconds=seconds)

@@ -1,4 +1,4 @@
-"""What the tests of every store share."""
+"""The base class of the tests of every store."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from bff_sessions.contract import (
     UserSessionStore,
     UserSessionUpdate,
 )
-from bff_sessions.protection import unprotect
+from bff_sessions.protection import open_sealed
 from bff_sessions.testing.fixtures import make_session, sealed
 
 __all__ = ["StoreTests", "Twins"]
@@ -28,12 +28,12 @@ __all__ = ["StoreTests", "Twins"]
 if TYPE_CHECKING:
     _Mixin = TestCase
 else:
-    # Not a TestCase itself: test runners would collect it wherever it is imported.
+    # Not a TestCase: test runners would collect it wherever it is imported.
     _Mixin = object
 
 
 class Twins:
-    """A store whose verbs run their asynchronous twins."""
+    """A store whose verbs call their asynchronous twins."""
 
     def __init__(self, store: UserSessionStore) -> None:
         self._store = store
@@ -43,13 +43,13 @@ class Twins:
 
 
 class StoreTests(_Mixin):
-    """To be mixed into a ``TestCase`` that gives `make_store()`."""
+    """A mixin for a ``TestCase`` that defines `make_store()`."""
 
     store: Any
-    """What the tests talk to: the store, or its twins."""
+    """The store under test, or its `Twins`."""
 
     def make_store(self) -> UserSessionStore:
-        """A store with nothing in it. Called once for each test."""
+        """Return an empty store. Called once for each test."""
         raise NotImplementedError(f"{type(self).__name__} must define make_store().")
 
     def setUp(self) -> None:
@@ -58,7 +58,7 @@ class StoreTests(_Mixin):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        _add_twins(cls)  # Of the tests that a subclass adds.
+        _add_twins(cls)
 
     def create(self, **fields: Any) -> UserSession:
         """Add a session and return it."""
@@ -67,27 +67,27 @@ class StoreTests(_Mixin):
         return session
 
     def create_sealed(self, **fields: Any) -> UserSession:
-        """Add a session whose ticket is a real one, and return it."""
+        """Add a session with a ticket that opens, and return it."""
         session = sealed(make_session(**fields), b"the data")
         self.store.create_user_session(session)
         return session
 
     def read(self, key: str) -> UserSession | None:
-        """Return the session that a reader finds under `key`: not one that has moved."""
+        """Return the session under `key`; None if it is missing or has moved."""
         session: UserSession | None = self.store.get_user_session(key)
         return None if session is None or session.is_moved else session
 
     def update_of(self, session: UserSession, **fields: Any) -> UserSessionUpdate:
-        """What would save `session` with `fields` changed."""
+        """Return the update that saves `session` with other `fields`."""
         return UserSessionUpdate.of(replace(session, **fields))
 
     def found(self, **criteria: Any) -> set[str]:
-        """Keys of what a query for `criteria` finds."""
+        """Return the keys of the sessions that match `criteria`."""
         sessions = self.store.get_user_sessions(UserSessionsFilter(**criteria))
         return {session.key for session in sessions if not session.is_moved}
 
     def race(self, *contenders: Callable[[], Any]) -> list[Any]:
-        """Run all at the same time, each in its thread; results, or the exception of each."""
+        """Run all `contenders` at once, each in a thread. Return their results or exceptions."""
         results: list[Any] = [None] * len(contenders)
         barrier = threading.Barrier(len(contenders))
 
@@ -108,7 +108,7 @@ class StoreTests(_Mixin):
         return results
 
     def _itself(self) -> UserSessionStore:
-        """The store, also where the tests talk to its twins."""
+        """Return the store itself, also if the test calls its twins."""
         store = self.store
         return store._store if isinstance(store, Twins) else store
 
@@ -116,9 +116,9 @@ class StoreTests(_Mixin):
     def meanwhile(
         self, verb: str, action: Callable[[UserSessionStore], None], *, after: bool = False
     ) -> Iterator[None]:
-        """Run `action` within what is done here: before the store first calls its own `verb`.
+        """Run `action` inside the block, before or `after` the first call of `verb`.
 
-        Or `after` that call; or at the end, if there is none.
+        If the block does not call `verb`, run `action` at the end of the block.
         """
         store = self._itself()
         called: list[str] = []
@@ -144,15 +144,14 @@ class StoreTests(_Mixin):
         return self._itself().get_ability(ability) is not None
 
     def check_opens(self, session: UserSession | DeletedSession | None) -> None:
-        """Fail unless the ticket of `session`, which the store returned, opens."""
+        """Fail unless the ticket of `session` opens."""
         assert session is not None
-        data = unprotect(
-            session.ticket, key=session.key, partition=session.partition, bound=session.bound
-        )
+        bound_to = (session.key, session.partition, *session.bound)
+        data = open_sealed(session.ticket, bound_to=bound_to, purpose="ticket")
         self.assertEqual(data, b"the data")
 
     def was_left(self, session: UserSession) -> bool:
-        """Delete `session`, and return whether it was still there. It may have expired."""
+        """Delete `session`. Return whether the store still had it, expired or not."""
         deleted: bool = self.store.delete_user_session(session.key)
         return deleted
 

@@ -17,7 +17,7 @@ __all__ = ["KeyTests"]
 
 
 class KeyTests(StoreTests):
-    """No verb finds a key that no session has, whatever text it is."""
+    """A key that no session has is missing for every verb, without another error."""
 
     def test_key_that_no_session_has_is_absent(self) -> None:
         session = self.create()

@@ -13,7 +13,7 @@ __all__ = ["UserSessionStoreLeasesTests"]
 
 
 class UserSessionStoreLeasesTests(StoreTests):
-    """For a store that gives one caller at a time a session to itself."""
+    """For a store that leases a session to one caller at a time."""
 
     def test_lease_of_a_key_that_no_session_has_is_refused(self) -> None:
         session = self.create()
@@ -49,7 +49,7 @@ class UserSessionStoreLeasesTests(StoreTests):
         self.assertIs(self.store.release_lease(session.key, "one"), False)
         self.assertIs(self.store.acquire_lease(session.key, "other", 60), True)
 
-    def test_a_lease_ends_by_itself(self) -> None:
+    def test_a_lease_expires_by_itself(self) -> None:
         session = self.create()
         self.store.acquire_lease(session.key, "one", 0)
         self.assertIs(self.store.acquire_lease(session.key, "other", 60), True)

@@ -21,7 +21,7 @@ from bff_sessions.testing.pages import PageTests
 __all__ = ["MoveTests"]
 
 
-# The verbs that the default move calls, and whether it is interrupted after them.
+# Each verb that the default move calls, and whether the test acts before or after it.
 _PAUSES = [
     (verb, after)
     for verb in ("update_user_session", "create_user_session", "delete_user_session")
@@ -30,7 +30,7 @@ _PAUSES = [
 
 
 class _InterruptedError(BaseException):
-    """Stands for a signal, or a cancelled task."""
+    """Stands for a signal or a cancelled task."""
 
 
 class MoveTests(PageTests):
@@ -69,7 +69,7 @@ class MoveTests(PageTests):
         self.assertEqual(self.store.get_user_session(other.key), other)
         self.assertIsNotNone(self.store.get_user_session(session.key))
 
-    def test_a_rekey_does_not_lose_a_save_that_comes_between(self) -> None:
+    def test_a_rekey_does_not_lose_a_concurrent_save(self) -> None:
         for verb, after in _PAUSES:
             session, moved = self.create(), make_session()
             saved: list[UserSessionUpdate] = []
@@ -139,7 +139,7 @@ class MoveTests(PageTests):
                     self.assertIsNone(self.store.get_user_session(key))
                 self.assertEqual(self.found(subject_id="alice"), set())
 
-    def test_signed_out_is_out_if_the_move_is_interrupted_at_any_later_pause(self) -> None:
+    def test_signed_out_is_out_if_a_move_is_interrupted_afterwards(self) -> None:
         def revoke(store: UserSessionStore) -> None:
             store.delete_user_sessions(UserSessionsFilter(subject_id="alice"))
 
@@ -159,7 +159,7 @@ class MoveTests(PageTests):
                 self.assertEqual((self.read(session.key), self.read(moved.key)), (None, None))
                 self.assertEqual(self.found(subject_id="alice"), set())
 
-    def test_deleted_is_gone_at_every_pause_of_a_move(self) -> None:
+    def test_deleted_is_absent_at_every_pause_of_a_move(self) -> None:
         for verb, after in _PAUSES:
             session, moved = self.create(), make_session()
             deleted: list[bool] = []
@@ -175,7 +175,7 @@ class MoveTests(PageTests):
                 with self.meanwhile(verb, delete, after=after), suppress(SessionMissing):
                     self.store.rekey_user_session(session.key, moved, if_version=1)
                 self.assertIsNone(self.store.get_user_session(session.key))
-                # A delete that found nothing came after the move.
+                # If the delete found nothing, the move was complete.
                 self.assertEqual(self.read(moved.key) is None, deleted[0])
 
     def test_one_of_two_moves_wins_at_every_pause(self) -> None:
@@ -208,7 +208,7 @@ class MoveTests(PageTests):
                 self.assertNotIn(session.key, left)
             self.store.delete_user_sessions(UserSessionsFilter(subject_id="alice"))
 
-    def test_what_is_moving_is_not_listed(self) -> None:
+    def test_a_moving_session_is_listed_once_at_most(self) -> None:
         for verb, after in _PAUSES:
             session, moved = self.create(), make_session()
             with self.subTest(verb=verb, after=after):

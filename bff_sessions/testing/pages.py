@@ -1,4 +1,4 @@
-"""Tests of lists in pages."""
+"""Tests of pages."""
 
 from __future__ import annotations
 
@@ -59,6 +59,8 @@ class PageTests(StoreTests):
         mine, other = self.create(user_id="7"), self.create(issuer=None)
         self.create(expires=ago(1))
         self.create(subject_id="bob")
+        elsewhere = self.create(partition="elsewhere", subject_id="carol")
+        self.create(subject_id="carol")
         for criteria, expected in (
             ({"subject_id": "alice"}, {mine.key, other.key}),
             ({"subject_id": "alice", "exclude_key": mine.key}, {other.key}),
@@ -66,10 +68,24 @@ class PageTests(StoreTests):
             ({"user_id": "7"}, {mine.key}),
             ({"session_id": mine.session_id}, {mine.key}),
             ({"subject_id": "Alice"}, set()),
+            ({"subject_id": "carol", "partition": "elsewhere"}, {elsewhere.key}),
         ):
             with self.subTest(criteria=criteria):
                 found = [session.key for session in self.listed(1, **criteria)]
                 self.assertEqual(sorted(found), sorted(expected))
+
+    def test_session_that_moves_keeps_its_place(self) -> None:
+        created = ago(10)
+        for _ in range(4):
+            self.create(created=created)
+        order = [session.session_id for session in self.listed()]
+        pages = self.pages(limit=1)
+        seen = [session.session_id for session in next(pages).sessions]
+        for session in self.store.get_user_sessions(UserSessionsFilter(subject_id="alice")):
+            moved = replace(session, key=token_hex(32))
+            self.store.rekey_user_session(session.key, moved, if_version=session.version)
+        seen += [session.session_id for page in pages for session in page.sessions]
+        self.assertEqual(seen, order)
 
     def test_last_page_has_no_cursor(self) -> None:
         self.assertEqual(list(self.pages()), [UserSessionsPage(sessions=[], next_cursor=None)])
@@ -122,7 +138,7 @@ class PageTests(StoreTests):
             self.store.delete_user_sessions(UserSessionsFilter(subject_id="alice"))
 
     def _walk_and_change(self, chance: random.Random) -> None:
-        # Few moments, so that several sessions have the same.
+        # Few moments, so that several sessions share one.
         moments = [ago(age) for age in (10, 20, 30)]
         keys: dict[str | None, str] = {}
 

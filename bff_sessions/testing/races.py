@@ -1,4 +1,4 @@
-"""Tests of what happens at the same time."""
+"""Tests of concurrent calls."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["RaceTests"]
 
 
 class RaceTests(StoreTests):
-    """Signed out is out, and of several writers one wins."""
+    """Signed out is out, and one of several writers wins."""
 
     def test_signed_out_is_out_for_a_save_in_flight(self) -> None:
         session = self.create()
@@ -78,7 +78,7 @@ class RaceTests(StoreTests):
         winner = sessions[results.index(None)]
         self.assertEqual(self.store.get_user_session(key), winner)
 
-    def test_two_deletes_remove_everything_once(self) -> None:
+    def test_two_deletes_delete_each_session_once(self) -> None:
         keys = {self.create().key for _ in range(30)}
         deletion = functools.partial(
             self.store.delete_user_sessions, UserSessionsFilter(subject_id="alice")

@@ -31,13 +31,14 @@ _ABILITIES: Final = {
 
 
 class UserSessionStoreTests(VerbTests, KeyTests, MoveTests, EndingTests, RaceTests):
-    """The six verbs, and what is built on them. To be mixed into a ``TestCase``.
+    """Tests of the six verbs and of the defaults that are built on them; a mixin.
 
-    What happens to an expired session before clean-up is not tested: that is for the store to
-    decide.
+    They accept whatever happens to an expired session before clean-up: the store decides that.
     """
 
     def test_every_ability_is_tested(self) -> None:
         for ability, tests in _ABILITIES.items():
             if self.has_ability(ability):
-                self.assertIsInstance(self, tests, f"Inherit {tests.__name__}, too.")
+                self.assertIsInstance(
+                    self, tests, f"The store has {ability.__name__}: inherit {tests.__name__}, too."
+                )

@@ -23,7 +23,7 @@ __all__ = ["UserSessionStoreTransactionsTests"]
 class UserSessionStoreTransactionsTests(EndingTests):
     """For a store that takes part in the transactions of a Django database."""
 
-    def test_what_on_ending_writes_is_committed_with_the_delete(self) -> None:
+    def test_writes_of_on_ending_are_committed_with_the_delete(self) -> None:
         using = self._itself().require_ability(UserSessionStoreTransactions).using
         for session, delete in self.deletes():
             note = make_session(subject_id="note")
@@ -43,9 +43,10 @@ class UserSessionStoreTransactionsTests(EndingTests):
             self.assertFalse(self.was_left(session))
             self.assertIsNotNone(self.store.get_user_session(note.key))
 
-    def test_what_on_ending_writes_is_rolled_back_with_the_delete(self) -> None:
+    def test_writes_of_on_ending_are_rolled_back_with_the_delete(self) -> None:
         using = self._itself().require_ability(UserSessionStoreTransactions).using
-        store = self._itself()  # Only the caller's own thread is in its transaction.
+        # Not the twins: only this thread is in the transaction.
+        store = self._itself()
         for session in (self.create(), self.create(subject_id="bob")):
             note = make_session(subject_id="note")
 
@@ -63,7 +64,7 @@ class UserSessionStoreTransactionsTests(EndingTests):
             self.assertTrue(self.was_left(session))
 
     def test_on_commit_calls_after_the_commit_only(self) -> None:
-        store = self._itself()  # Only the caller's own thread is in its transaction.
+        store = self._itself()  # Not the twins: only this thread is in the transaction.
         using = store.require_ability(UserSessionStoreTransactions).using
         called: list[str] = []
         with transaction.atomic(using=using):

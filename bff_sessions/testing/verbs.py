@@ -48,7 +48,7 @@ class VerbTests(StoreTests):
         self.assertIsNone(self.store.get_user_session(session.key))
         self.assertEqual(self.found(subject_id="alice"), set())
 
-    def test_moments_come_back_in_utc_to_the_microsecond(self) -> None:
+    def test_moments_are_read_in_utc_to_the_microsecond(self) -> None:
         moment = datetime(2030, 10, 27, 1, 30, 0, 123456, tzinfo=UTC)
         key = self.create(created=moment, renewed=moment, expires=moment).key
         session = self.store.get_user_session(key)
@@ -62,7 +62,7 @@ class VerbTests(StoreTests):
             self.assertEqual(self.store.get_user_session(key).ticket, ticket)
             self.assertIsInstance(self.store.get_user_session(key).ticket, bytes)
 
-    def test_255_characters_are_kept_whole(self) -> None:
+    def test_255_characters_are_stored_whole(self) -> None:
         for character in ("x", "\U0001f511"):
             text = character * 255
             session = self.create(issuer=text, subject_id=text, session_id=text, user_id=text)
@@ -120,7 +120,7 @@ class VerbTests(StoreTests):
             new = self.store.update_user_session(session.key, update, if_version=version)
             self.assertEqual(new, version + 1)
 
-    def test_what_was_read_is_overwritten(self) -> None:
+    def test_overwrite_of_the_version_that_was_read_succeeds(self) -> None:
         read = self.create()
         changes: list[dict[str, Any]] = [
             {"ticket": b"new"},
@@ -137,7 +137,7 @@ class VerbTests(StoreTests):
             self.assertEqual(self.store.get_user_session(changed.key), changed)
             read = changed
 
-    def test_what_has_changed_since_it_was_read_is_not_overwritten(self) -> None:
+    def test_overwrite_of_a_session_that_has_changed_fails(self) -> None:
         read = self.create()
         self.store.update_user_session(read.key, self.update_of(read, ticket=b"theirs"))
         for key in (read.key, token_hex(32)):
@@ -147,7 +147,7 @@ class VerbTests(StoreTests):
         assert current is not None
         self.assertEqual(current.ticket, b"theirs")
 
-    def test_what_is_gone_since_it_was_read_is_not_written_again(self) -> None:
+    def test_overwrite_of_a_session_that_was_deleted_creates_nothing(self) -> None:
         read = self.create()
         self.store.delete_user_session(read.key)
         for key in (read.key, token_hex(32)):
@@ -205,7 +205,7 @@ class VerbTests(StoreTests):
         self.assertIs(self.store.delete_user_session(session.key), False)
         self.store.create_user_session(session)
 
-    def test_sessions_come_newest_renewal_first(self) -> None:
+    def test_sessions_are_listed_newest_renewal_first(self) -> None:
         keys = [self.create(renewed=ago(age)).key for age in (30, 10, 20)]
         sessions = self.store.get_user_sessions(UserSessionsFilter(subject_id="alice"))
         self.assertEqual([s.key for s in sessions], [keys[1], keys[2], keys[0]])
@@ -218,6 +218,21 @@ class VerbTests(StoreTests):
         self.assertEqual(self.found(subject_id="alice", session_id="1", user_id="8"), set())
         self.assertEqual(len(self.found(user_id="7")), 3)
         self.assertEqual(len(self.found(session_id="1")), 2)
+
+    def test_criteria_of_a_delete_are_combined(self) -> None:
+        first, second = self.create(session_id="1"), self.create(session_id="2", user_id="7")
+        other = self.create(subject_id="bob", session_id="1", user_id="7")
+        for criteria, expected in (
+            ({"subject_id": "alice", "session_id": "1", "user_id": "7"}, None),
+            ({"subject_id": "Alice"}, None),
+            ({"session_id": "1", "user_id": "7"}, other),
+            ({"subject_id": "alice", "user_id": "7"}, second),
+            ({"subject_id": "alice", "session_id": "1"}, first),
+        ):
+            with self.subTest(criteria=criteria):
+                deleted = self.store.delete_user_sessions(UserSessionsFilter(**criteria))
+                keys = [session.key for session in deleted]
+                self.assertEqual(keys, [] if expected is None else [expected.key])
 
     def test_matching_is_exact(self) -> None:
         texts = [
@@ -245,21 +260,21 @@ class VerbTests(StoreTests):
             self.assertEqual(self.found(subject_id="alice", issuer=text), {key})
             self.assertEqual(self.found(subject_id="alice", partition=text), {key})
 
-    def test_the_same_subject_of_another_issuer_is_somebody_else(self) -> None:
+    def test_the_same_subject_of_another_issuer_does_not_match(self) -> None:
         ours = self.create(issuer="https://a.example")
         theirs = self.create(issuer="https://b.example")
-        local = self.create(issuer=None)
-        everybody = {ours.key, theirs.key, local.key}
-        self.assertEqual(self.found(subject_id="alice"), everybody)
+        without = self.create(issuer=None)
+        all_keys = {ours.key, theirs.key, without.key}
+        self.assertEqual(self.found(subject_id="alice"), all_keys)
         self.assertEqual(self.found(subject_id="alice", issuer="https://a.example"), {ours.key})
-        self.assertEqual(self.found(subject_id="alice", issuer=None), {local.key})
+        self.assertEqual(self.found(subject_id="alice", issuer=None), {without.key})
         deleted = self.store.delete_user_sessions(
             UserSessionsFilter(subject_id="alice", issuer=None)
         )
-        self.assertEqual([session.key for session in deleted], [local.key])
+        self.assertEqual([session.key for session in deleted], [without.key])
         self.assertEqual(self.found(subject_id="alice"), {ours.key, theirs.key})
 
-    def test_partitions_are_told_apart(self) -> None:
+    def test_partitions_are_separate(self) -> None:
         shop, blog = self.create(partition="shop"), self.create(partition="blog")
         self.assertEqual(self.found(subject_id="alice"), {shop.key, blog.key})
         self.assertEqual(self.found(subject_id="alice", partition="shop"), {shop.key})

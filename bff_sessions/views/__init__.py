@@ -1,10 +1,10 @@
 """The endpoints of the front end, under ``path("bff/", include("bff_sessions.urls"))``.
 
-- `endpoint`: what all of them have in common;
-- `user`, `sessions`, `login`, `logout`: one endpoint each, or a family of them;
-- `my_sessions`: the pages of the sessions, for people;
-- `local`: where they may send a browser.
+- `endpoint`: the decorator of all endpoints, and their errors
+- `user`, `sessions`, `login`, `logout`: one endpoint each, or a family of them
+- `my_sessions`: the pages on which users see and end their sessions
+- `local`: the check of URLs to which an endpoint may redirect
 
-The views are synchronous: they work under WSGI and ASGI alike, where Django gives each request a
-thread of its own for them, and with ATOMIC_REQUESTS, which refuses asynchronous views.
+The views are synchronous, so they also work with ATOMIC_REQUESTS, which refuses asynchronous views.
+Under ASGI, Django runs them in a thread for each request.
 """

@@ -1,4 +1,4 @@
-"""What all endpoints have in common: the switch, the verbs, the header, the shape of an error."""
+"""The decorator of all endpoints: switch, methods and header. Their errors, session and URLs."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from bff_sessions.secret import hidden_frames
 __all__ = ["HEADER", "endpoint", "error", "not_signed_in", "session_of", "signed_in", "url_of"]
 
 HEADER: Final = "X-CSRF"
-# Of `bff_sessions.urls`, and what its own paths capture.
+# The namespace of `bff_sessions.urls`, and the arguments that its own paths capture.
 _APP_NAME: Final = "bff_sessions"
 _ARGUMENTS: Final = {"public_id"}
 
@@ -31,21 +31,21 @@ View = Callable[..., HttpResponse]
 
 
 def endpoint(name: str, *methods: str, needs_header: bool = True) -> Callable[[View], View]:
-    """Make an endpoint of a view.
+    """Return a decorator that makes an endpoint of a view.
 
     Args:
-        name: by which BFF_SESSIONS["ENDPOINTS"] switches it on.
-        methods: the verbs that it answers.
-        needs_header: whether it is for fetch() only. A page of another site cannot send the
-            header without asking first, in a CORS preflight, and neither can a form or a link.
+        name: the name in BFF_SESSIONS["ENDPOINTS"] that switches it on.
+        methods: the HTTP methods that it answers.
+        needs_header: whether only fetch() can call it. A form or a link cannot send the header. A
+            page of another site needs a CORS preflight to send it.
     """
 
     def decorate(view: View) -> View:
-        # In addition, not instead; also where CsrfViewMiddleware is not installed.
+        # In addition to the header, and also if CsrfViewMiddleware is not installed.
         protected: View = csrf_protect(view)
         own = list(signature(view).parameters)[1:]
 
-        # What the path above captures, in path("<slug:tenant>/bff/", include(...)), is not ours.
+        # An enclosing path may capture more arguments: path("<slug:tenant>/bff/", include(...)).
         @hidden_frames()
         @wraps(view)
         def answer(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
@@ -62,36 +62,37 @@ def endpoint(name: str, *methods: str, needs_header: bool = True) -> Callable[[V
             patch_vary_headers(response, ["Cookie", HEADER])
             return response
 
-        # With LoginRequiredMiddleware, too, who is not signed in gets the answers of this package.
+        # Without it, LoginRequiredMiddleware would redirect anonymous requests instead.
         return login_not_required(answer)
 
     return decorate
 
 
 def error(status: int, code: str, description: str) -> JsonResponse:
-    """In the form of RFC 6749, 5.2: a code for programs, a sentence for who writes them."""
+    """Return an error response in the form of RFC 6749, 5.2: a code and a sentence."""
     return JsonResponse({"error": code, "error_description": description}, status=status)
 
 
 def not_signed_in() -> JsonResponse:
-    return error(401, "not_signed_in", "Nobody is signed in, or the session has ended.")
+    """Return the error response for a request without a signed-in user."""
+    return error(401, "not_signed_in", "No user is signed in, or the session has ended.")
 
 
 def signed_in(request: HttpRequest) -> UserSession | None:
-    """The session of whoever is signed in; None while nobody is."""
+    """Return the session of the signed-in user; None if no user is signed in."""
     current = session_of(request).get_user_session()
     if current is None or current.subject_id is None:
         return None
     if current.user_id is not None and hasattr(request, "user") and session_user(request) is None:
-        return None  # Inactive, deleted, or with another password by now.
+        return None  # The user is inactive or deleted, or has changed the password.
     return current
 
 
 def session_of(request: HttpRequest) -> SessionStore:
-    """The session of the request.
+    """Return the session of the request.
 
     Raises:
-        ImproperlyConfigured: if it is not one of this package.
+        ImproperlyConfigured: if it is not a session of this package.
     """
     if not isinstance(request.session, SessionStore):
         raise ImproperlyConfigured("These endpoints need SESSION_ENGINE = 'bff_sessions.engine'.")
@@ -99,19 +100,19 @@ def session_of(request: HttpRequest) -> SessionStore:
 
 
 def url_of(request: HttpRequest, name: str, **kwargs: str) -> str:
-    """Return the path of another endpoint, in the include that the request came through.
+    """Return the path of another endpoint, in the include that matched the request.
 
     Args:
-        name: of the URL in `bff_sessions.urls`.
-        kwargs: its own arguments, ``public_id``.
+        name: the name of the URL in `bff_sessions.urls`.
+        kwargs: its own arguments, such as ``public_id``.
     """
     match = request.resolver_match
     urlconf = getattr(request, "urlconf", None)
     if match is None or match.app_names[-1:] != [_APP_NAME]:
-        # The view stands in a pattern of the project's own, beside the include.
+        # The project has put the view into a pattern of its own, outside the include.
         return reverse(f"{_APP_NAME}:{name}", urlconf, kwargs=kwargs)
-    # The include may stand in other namespaces, and below a path that captures arguments.
-    # Not captured_kwargs, which holds what the last part of the path captured only.
+    # The include may be nested in other namespaces, and below a path that captures arguments.
+    # captured_kwargs is not enough: it holds only the arguments of the last part of the path.
     ours = _ARGUMENTS.union(match.extra_kwargs)  # type: ignore[attr-defined]
     foreign = {name: value for name, value in match.kwargs.items() if name not in ours}
     return reverse(

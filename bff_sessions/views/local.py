@@ -1,4 +1,4 @@
-"""Where the endpoints and the middleware may send a browser: to pages of this site."""
+"""Check that a URL to which an endpoint or the middleware redirects belongs to this site."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from django.utils.http import url_has_allowed_host_and_scheme
 
 __all__ = ["is_local", "local_target"]
 
-# Characters, percent-encoded. Django and the login libraries that use its test refuse longer ones
-# (django.utils.http.MAX_URL_LENGTH). Encoded once more, as a parameter, the longest is 6,144: web
-# servers take request lines of 8 KB.
+# Characters, percent-encoded. Django and the login libraries that use its check refuse longer URLs
+# (django.utils.http.MAX_URL_LENGTH). Encoded again as a parameter, the longest has 6,144, and web
+# servers accept request lines of 8 KB.
 _MAX_LENGTH: Final = 2_048
 
 
 def local_target(url: str | None) -> str | None:
-    """Return where a browser that asked for `url` may be sent, or None.
+    """Return the URL of this site to redirect to when a request asks for `url`, or None.
 
-    Everything that sends a browser on behalf of a request asks here. A path that is too long loses
-    its query and fragment first.
+    Each redirect to a URL from a request uses this function. A URL that is too long loses its query
+    and fragment.
     """
     if url is None or not is_local(url):
         return None
@@ -31,15 +31,16 @@ def local_target(url: str | None) -> str | None:
 def is_local(url: str) -> bool:
     """Return whether `url` is a path of this site, perhaps with query and fragment.
 
-    Stricter than Django's test, which it includes: the URL names no host, not even this one. It
-    has no characters that browsers drop or take for a slash: control characters, backslashes.
+    This is stricter than Django's check, which it includes: the URL must not name a host, not even
+    this one. It must not have control characters or backslashes, which browsers drop or read as a
+    slash.
     """
     return (
         url.startswith("/")
         and "\\" not in url
         and not any(unicodedata.category(character).startswith("C") for character in url)
-        # A fullwidth slash becomes a plain one where a proxy or a library normalizes the URL.
+        # A proxy or a library that normalizes the URL turns a fullwidth slash into a plain one.
         and not unicodedata.normalize("NFKC", url[:2]).startswith(("//", "/\\"))
-        # Its limit of length would call a long path foreign; what makes one foreign is in front.
+        # Django's check refuses long URLs, but the first characters decide whether one is foreign.
         and url_has_allowed_host_and_scheme(url[:_MAX_LENGTH], allowed_hosts=None)
     )

@@ -1,4 +1,4 @@
-"""``GET login``: on to where the configured library signs in."""
+"""``GET login``: redirect to the configured login library."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ __all__ = ["login", "login_url"]
 
 @endpoint("login", "GET", "HEAD", needs_header=False)
 def login(request: HttpRequest) -> HttpResponse:
+    """Redirect the browser to the login library."""
     return_to = request.GET.get("return_to")
     if return_to is not None and not is_local(return_to):
         return error(400, "invalid_return_to", "return_to must be a path of this site: /orders.")
@@ -24,7 +25,7 @@ def login(request: HttpRequest) -> HttpResponse:
 
 
 def login_url(return_to: str | None) -> str:
-    """Return where the login library begins, told to lead to `return_to` if that is local."""
+    """Return the URL of the login library, with `return_to` as a parameter if that is local."""
     parts = urlsplit(resolve_url(conf.LOGIN_URL or settings.LOGIN_URL))
     query = QueryDict(parts.query, mutable=True)
     if (target := local_target(return_to)) is not None:

@@ -1,4 +1,4 @@
-"""``POST logout``: the session ends here, and then at the provider."""
+"""``POST logout``: end the session here, and then at the provider."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib import auth
-from django.db import connections, transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import resolve_url
 from django.urls import get_script_prefix
@@ -15,50 +14,50 @@ from django.urls import get_script_prefix
 from bff_sessions import conf
 from bff_sessions.contract import UserSession, UserSessionsFilter
 from bff_sessions.revocation import revoke_sessions
+from bff_sessions.stores.databases.atomic import non_atomic_requests
 from bff_sessions.views.endpoint import endpoint, session_of, url_of
 from bff_sessions.views.local import local_target
 
 __all__ = ["logout", "logout_callback"]
 
 
+# So that a later error does not roll back the end of the session.
+@non_atomic_requests
 @endpoint("logout", "POST", needs_header=False)
 def logout(request: HttpRequest) -> HttpResponse:
+    """End the session, and redirect the browser to the provider or to `return_to`."""
     target = local_target(request.POST.get("return_to"))
     data = dict(request.session.items())
     current = session_of(request).get_user_session()
-    # What is anonymous stays: a cart. What does not open may be somebody's.
+    # An anonymous session stays, because it may hold a cart. A session that cannot be opened ends,
+    # because it may belong to a user.
     if current is None or current.subject_id is not None:
         if current is not None:
-            # Told by what deletes it, so that the refresh token is the one that it held last.
+            # The delete itself returns the ticket, and with it the latest refresh token.
             revoke_sessions(UserSessionsFilter.of_session(current))
         auth.logout(request)
     url = end_session_url(request, issuer_of(current), data, target)
     return HttpResponseRedirect(url or target or default_target())
 
 
-# On every database: whatever goes wrong afterwards, the session has ended.
-for _alias in connections:
-    transaction.non_atomic_requests(_alias)(logout)
-
-
 @endpoint("logout", "GET", "HEAD", needs_header=False)
 def logout_callback(request: HttpRequest) -> HttpResponse:
-    """The provider sends the browser back here, the one address to be registered there."""
+    """Redirect a browser that returns from the provider, where this URL is registered."""
     return HttpResponseRedirect(local_target(request.GET.get("state")) or default_target())
 
 
 def issuer_of(current: UserSession | None) -> str | None:
-    """Return the provider at which the browser may have a session; None if there is none."""
+    """Return the issuer at which the browser may have a session; None without one."""
     if current is not None and current.subject_id is not None:
         return current.issuer if current.issuer in conf.PROVIDERS else None
-    # The session expired here, and its issuer with it. One provider is the only candidate.
+    # Without a session the issuer is unknown, unless there is only one provider.
     return next(iter(conf.PROVIDERS)) if len(conf.PROVIDERS) == 1 else None
 
 
 def end_session_url(
     request: HttpRequest, issuer: str | None, data: Mapping[str, Any], target: str | None
 ) -> str | None:
-    """Return where the session at the provider ends; None without one, or if it cannot."""
+    """Return the URL that ends the session at the provider; None if there is none."""
     if issuer is None:
         return None
     from bff_sessions.oidc import end_session  # Needs the extra.
@@ -73,6 +72,6 @@ def end_session_url(
 
 
 def default_target() -> str:
-    """Return where Django leads after signing out, or the root of this site."""
-    # Under a script prefix "/" is another application's.
+    """Return Django's LOGOUT_REDIRECT_URL, or the root of this site."""
+    # With a script prefix, "/" belongs to another application.
     return resolve_url(settings.LOGOUT_REDIRECT_URL or get_script_prefix())

@@ -1,7 +1,7 @@
-"""``my-sessions``: the pages on which people see where they are signed in, and end that.
+"""``my-sessions``: the pages on which users see and end their sessions.
 
-For who has no front end of their own for it; `sessions` is the same for fetch(). What is shown is
-in ``templates/bff_sessions``, to be overridden.
+They are for sites whose front end has no such page; `sessions` does the same for fetch(). A project
+can override the templates in ``templates/bff_sessions``.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ __all__ = ["end_my_session", "end_other_sessions", "my_sessions"]
 
 logger = logging.getLogger("bff_sessions.views")
 
-# Whole phrases, as "2 days" alone may be another word in other languages than in "2 days ago".
-# Those of django.contrib.humanize are translated only where it is installed.
+# Whole phrases, because other languages may inflect "2 days" in "2 days ago". The phrases of
+# django.contrib.humanize are translated only if it is installed.
 _AGO: Final[dict[str, Any]] = {
     "year": ngettext_lazy("%(num)d year ago", "%(num)d years ago", "num"),
     "month": ngettext_lazy("%(num)d month ago", "%(num)d months ago", "num"),
@@ -51,6 +51,7 @@ _AGO: Final[dict[str, Any]] = {
 @xframe_options_deny
 @endpoint("my-sessions", "GET", "HEAD", needs_header=False)
 def my_sessions(request: HttpRequest) -> HttpResponse:
+    """Show the live sessions of the signed-in user."""
     current = still_signed_in(request)
     if current is None:
         return sign_in(request)
@@ -60,7 +61,7 @@ def my_sessions(request: HttpRequest) -> HttpResponse:
     try:
         others = page_of(current, after=after, limit=PAGE - len(leading), exclude_key=current.key)
     except ValueError:
-        # A link from before the store was replaced: begin again.
+        # Another store wrote the cursor in this link: show the first page.
         return HttpResponseRedirect(url_of(request, "my-sessions"))
     shown = [describe(session, current) for session in [*leading, *others.sessions]]
     for session in shown:
@@ -80,17 +81,17 @@ def my_sessions(request: HttpRequest) -> HttpResponse:
 @xframe_options_deny
 @endpoint("my-sessions", "GET", "HEAD", "POST", needs_header=False)
 def end_my_session(request: HttpRequest, *, public_id: str) -> HttpResponse:
-    """Asks, and does it when the answer is posted."""
+    """Ask whether to end the session, and end it when the answer is posted."""
     current = still_signed_in(request)
     if current is None:
         return sign_in(request)
     chosen = find_session(current, public_id)
     if chosen is None:
-        # Of somebody else, made up, or ended meanwhile, perhaps by a second click: no telling.
+        # One answer for all cases: another user's session, an invented one, or one that has ended.
         return back_to_list(request, messages.INFO, _("That session has ended already."))
     if request.method != "POST":
         return show(request, "end_my_session", session=describe(chosen, current))
-    # By its session id, which it keeps if it moves to a new key meanwhile.
+    # By its session ID, which it keeps if it moves to a new store key meanwhile.
     revoke_sessions(UserSessionsFilter.of_session(chosen))
     if chosen.session_id == current.session_id:
         auth.logout(request)
@@ -101,7 +102,7 @@ def end_my_session(request: HttpRequest, *, public_id: str) -> HttpResponse:
 @xframe_options_deny
 @endpoint("my-sessions", "GET", "HEAD", "POST", needs_header=False)
 def end_other_sessions(request: HttpRequest) -> HttpResponse:
-    """See end_my_session()."""
+    """Ask whether to end all other sessions, and end them when the answer is posted."""
     current = still_signed_in(request)
     if current is None:
         return sign_in(request)
@@ -114,7 +115,7 @@ def end_other_sessions(request: HttpRequest) -> HttpResponse:
 
 
 def describe(session: UserSession, current: UserSession) -> dict[str, Any]:
-    """What a page shows of `session`. Its key is not among that."""
+    """Return the values of `session` that a page shows. They do not include its store key."""
     now = datetime.now(UTC)
     seen = max(session.renewed, session.last_seen or session.renewed)
     is_current = session.key == current.key
@@ -130,20 +131,21 @@ def describe(session: UserSession, current: UserSession) -> dict[str, Any]:
     }
 
 
-def ago(moment: datetime, now: datetime) -> str:
-    """`moment` in words, seen from `now`."""
-    if (now - moment).total_seconds() < 60:
+def ago(time: datetime, now: datetime) -> str:
+    """Return the time between `time` and `now` in words."""
+    if (now - time).total_seconds() < 60:
         return _("just now")
-    return timesince(moment, now, time_strings=_AGO, depth=1)
+    return timesince(time, now, time_strings=_AGO, depth=1)
 
 
 def sign_in(request: HttpRequest) -> HttpResponse:
-    """To where people sign in, and from there to the list."""
+    """Redirect to the login library, which then returns to the list."""
     return HttpResponseRedirect(login_url(url_of(request, "my-sessions")))
 
 
 def back_to_list(request: HttpRequest, level: int, text: str) -> HttpResponse:
-    # Without the messages framework, or where it fails, the list itself says what has ended.
+    """Redirect to the list, with a message if possible."""
+    # The message is optional, because the list itself shows which sessions are left.
     try:
         messages.add_message(request, level, text, fail_silently=True)
     except Exception as error:
@@ -152,6 +154,7 @@ def back_to_list(request: HttpRequest, level: int, text: str) -> HttpResponse:
 
 
 def show(request: HttpRequest, page: str, **context: Any) -> HttpResponse:
+    """Render the template of `page`."""
     context |= {
         "messages": messages.get_messages(request),
         "list_url": url_of(request, "my-sessions"),

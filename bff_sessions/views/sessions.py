@@ -1,4 +1,4 @@
-"""``sessions``: where else the subject is signed in, and how to end that."""
+"""``sessions``: list and end the sessions of the signed-in user."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from bff_sessions.contract import (
     UserSessionsFilter,
     UserSessionsPage,
 )
-from bff_sessions.live import end_of, is_live, iterate_live_sessions
 from bff_sessions.revocation import revoke_sessions
 from bff_sessions.stores import get_store
+from bff_sessions.stores.live import end_of, is_live, iterate_live_sessions
 from bff_sessions.views.endpoint import endpoint, error, not_signed_in, signed_in
 
 __all__ = [
@@ -30,20 +30,20 @@ __all__ = [
     "still_signed_in",
 ]
 
-
-# Sessions on one page, of people and of programs.
+# Sessions on one page, of `my_sessions` too.
 PAGE: Final = 100
 
 
 @endpoint("sessions", "GET", "HEAD")
 def sessions(request: HttpRequest) -> HttpResponse:
+    """Return a page of the live sessions of the signed-in user."""
     current = still_signed_in(request)
     if current is None:
         return not_signed_in()
     try:
         page = page_of(current, after=request.GET.get("after"))
     except ValueError:
-        return error(400, "invalid_cursor", "after must be the next of the page before.")
+        return error(400, "invalid_cursor", "after must be the value of next in the previous page.")
     return JsonResponse(
         {
             "sessions": [describe(session, current) for session in page.sessions],
@@ -54,13 +54,14 @@ def sessions(request: HttpRequest) -> HttpResponse:
 
 @endpoint("sessions", "DELETE")
 def session(request: HttpRequest, *, public_id: str) -> HttpResponse:
+    """End one session of the signed-in user."""
     current = still_signed_in(request)
     if current is None:
         return not_signed_in()
     chosen = find_session(current, public_id)
     if chosen is None:
-        return error(404, "session_not_found", "You have no session of this public_id.")
-    # By its session id, which it keeps if it moves to a new key meanwhile.
+        return error(404, "session_not_found", "You have no session with this public_id.")
+    # By its session ID, which it keeps if it moves to a new store key meanwhile.
     revoke_sessions(UserSessionsFilter.of_session(chosen))
     if chosen.session_id == current.session_id:
         auth.logout(request)
@@ -69,6 +70,7 @@ def session(request: HttpRequest, *, public_id: str) -> HttpResponse:
 
 @endpoint("sessions", "DELETE")
 def others(request: HttpRequest) -> HttpResponse:
+    """End all other sessions of the signed-in user."""
     current = still_signed_in(request)
     if current is None:
         return not_signed_in()
@@ -79,7 +81,7 @@ def others(request: HttpRequest) -> HttpResponse:
 def still_signed_in(request: HttpRequest) -> UserSession | None:
     """Return the session of the signed-in user, without its ticket; None if it has ended.
 
-    Asks the store: the session may come from a cache, or have ended since the request came in.
+    This reads the store: the request's session may come from a cache, or have ended since.
     """
     current = signed_in(request)
     if current is None:
@@ -94,7 +96,7 @@ def sessions_beside(current: UserSession) -> Iterator[UserSession]:
 
 
 def find_session(current: UserSession, public_id: str) -> UserSession | None:
-    """Return the live session of the same subject that has this public ID, if there is one."""
+    """Return the live session of the same subject with this public ID; None without one."""
     return next((s for s in sessions_beside(current) if s.public_id == public_id), None)
 
 
@@ -115,12 +117,13 @@ def page_of(
         UserSessionsFilter.of_subject(current, exclude_key=exclude_key), cursor=after, limit=limit
     )
     shown = [session for session in page.sessions if is_live(session, now)]
-    # After a session whose absolute lifetime is over follow only sessions that are over, too.
+    # The newest sign-in is first, so all sessions after one that is not live are not live either.
     is_last = len(shown) < len(page.sessions)
     return UserSessionsPage(sessions=shown, next_cursor=None if is_last else page.next_cursor)
 
 
 def describe(session: UserSession, current: UserSession) -> dict[str, Any]:
+    """Return the values of `session` that the endpoint shows."""
     return {
         "public_id": session.public_id,
         "current": session.key == current.key,

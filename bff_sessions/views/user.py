@@ -1,4 +1,4 @@
-"""``GET user``: who is signed in, and for how long."""
+"""``GET user``: the claims of the signed-in user, and the lifetime of the session."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from django.middleware.csrf import get_token
 
 from bff_sessions import conf
 from bff_sessions.contract import UserSession
-from bff_sessions.live import end_of
+from bff_sessions.stores.live import end_of
 from bff_sessions.views.endpoint import (
     endpoint,
     not_signed_in,
@@ -24,6 +24,7 @@ __all__ = ["user"]
 
 @endpoint("user", "GET", "HEAD")
 def user(request: HttpRequest) -> HttpResponse:
+    """Return the claims of the signed-in user, and the lifetime of the session."""
     if request.GET.get("slide") == "false":
         session_of(request).slide = False
     current = signed_in(request)
@@ -40,9 +41,9 @@ def user(request: HttpRequest) -> HttpResponse:
 
 
 def expires_in(request: HttpRequest, current: UserSession) -> int | None:
-    """Seconds that the session lives on after this request; None: it does not expire."""
+    """Return the seconds until the session ends after this request; None if it does not expire."""
     session = session_of(request)
     if session.modified or (settings.SESSION_SAVE_EVERY_REQUEST and session.slide):
-        return session.get_expiry_age()  # The middleware is going to renew it.
+        return session.get_expiry_age()  # The middleware will renew it.
     end = end_of(current)
     return None if end is None else max(0, int((end - datetime.now(UTC)).total_seconds()))

@@ -8,11 +8,11 @@ from importlib import import_module
 from string import Formatter
 
 from bff_sessions import checks, conf
+from bff_sessions.conf.faults import FAULTS
+from bff_sessions.conf.options import Option, Options
 from bff_sessions.device.options import DeviceOptions
-from bff_sessions.faults import FAULTS
 from bff_sessions.oidc.options import LogoutOptions, RevocationOptions
 from bff_sessions.oidc.provider_options import ProviderOptions
-from bff_sessions.options import Option, Options
 
 # The settings whose dictionaries have options, and what stands between both names.
 OPTIONS: dict[str, tuple[type[Options], str]] = {

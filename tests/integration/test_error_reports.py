@@ -209,8 +209,9 @@ class World:
         ).save()
         self.seeds.add("digest in the outbox", digest)
         self.seeds.add("sealed token in the outbox", sealed[16:])
-        for master in protection._masters():
-            self.seeds.add("derived key", master.secret)
+        for key in protection._encryption_keys():
+            for secret in (*key.secrets.values(), key.step):
+                self.seeds.add("derived key", secret)
         self.logout_token = self.provider.token(seeded=self.seeds.make("logout token"))
         self.seeds.add("signature of the logout token", self.logout_token.rpartition(".")[2])
 
@@ -268,7 +269,7 @@ def reports():
 def world(settings, monkeypatch):
     monkeypatch.setattr(sign_in, "_prefetch_keys", lambda issuer: None)
     # Of a transient error nothing is seen but the last one.
-    monkeypatch.setattr("bff_sessions.retrying.time.sleep", lambda seconds: None)
+    monkeypatch.setattr("bff_sessions.stores.databases.retrying.time.sleep", lambda seconds: None)
     settings.ROOT_URLCONF = __name__
     settings.SESSION_SERIALIZER = f"{__name__}.BrokenSerializer"
     settings.DEBUG_PROPAGATE_EXCEPTIONS = False

@@ -76,7 +76,7 @@ class FileStore(UserSessionStore):
             return None
 
     def _write(self, session):
-        # Whole or not at all, for whoever reads it now.
+        # Atomic, so that another process never reads half a file.
         new = self._folder / ".new"
         new.write_bytes(pickle.dumps(session))
         new.replace(self._path(session.key))

@@ -1,7 +1,6 @@
-"""A store that expires sessions by itself, and forgets them at once: the six verbs, no ability.
+"""A store with native expiry and the six verbs only: an example of docs/how-to/write-a-store.md.
 
-It stands for servers with a time to live for each key, and for what docs/how-to/write-a-store.md
-says of them.
+It stands for servers that have a time to live for each key.
 """
 
 import threading

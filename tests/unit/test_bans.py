@@ -14,7 +14,6 @@ from django.db import connection, transaction
 from django.test import Client
 from django.urls import reverse
 
-from bff_sessions import bans
 from bff_sessions.contract import ANY, UserSessionsFilter
 from bff_sessions.engine import SessionStore
 from bff_sessions.engine.take_over import OldEngine
@@ -22,6 +21,7 @@ from bff_sessions.models import Session, TakeOverBan
 from bff_sessions.revocation import (
     arevoke_session,
     arevoke_sessions,
+    bans,
     revoke_session,
     revoke_sessions,
 )
@@ -311,7 +311,7 @@ def test_banned_cookie_gets_a_new_key_and_may_sign_in(taking_over, calls):
 @pytest.mark.django_db
 def test_import_moves_the_others_of_a_batch():
     keys = [old_session(**claims(subject)) for subject in ("alice", "bob", "carol", "dave", "erin")]
-    bans._write("default", [UserSessionsFilter(subject_id=name) for name in ("alice", "erin")])
+    bans.write_bans("default", [UserSessionsFilter(subject_id=name) for name in ("alice", "erin")])
     assert import_sessions() == "3 sessions moved. Left there: 2 signed out."
     assert [row_of(key) is None for key in keys] == [True, False, False, False, True]
 

@@ -6,10 +6,10 @@ import pytest
 from django.db import DataError, Error, IntegrityError, connection, transaction
 
 from bff_sessions.contract import UserSession
-from bff_sessions.database_errors import without_values
 from bff_sessions.exceptions import SessionExists
 from bff_sessions.models import Session
-from bff_sessions.retrying import retry
+from bff_sessions.stores.databases.errors import without_values
+from bff_sessions.stores.databases.retrying import retry
 from bff_sessions.stores.orm import OrmUserSessionStore
 from bff_sessions.testing import make_session
 

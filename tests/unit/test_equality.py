@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from bff_sessions.equality import is_same
+from bff_sessions.engine.equality import is_same
 
 generated = hypothesis_settings(database=None, deadline=None)
 

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from bff_sessions import Identity, abind_identity, bind_identity, conf
 from bff_sessions.contract import UserSessionUpdate
 from bff_sessions.engine import SessionStore
-from bff_sessions.id_tokens import read_claims
 from bff_sessions.identity import ANONYMOUS, resolve_identity
+from bff_sessions.identity.id_tokens import read_claims
 from bff_sessions.models import Session
 from bff_sessions.protection import store_key
 from bff_sessions.stores import get_store
@@ -256,9 +256,9 @@ def test_an_id_token_that_names_nobody_is_passed_over_and_logged(token, caplog):
 
 @pytest.mark.parametrize("token", NO_TOKENS)
 def test_no_error_quotes_the_token(token):
-    with pytest.raises(ValueError, match="no signed JSON Web Token") as caught:
+    with pytest.raises(ValueError, match="not a signed JSON Web Token") as caught:
         read_claims(token)
-    assert str(caught.value) == "it is no signed JSON Web Token"
+    assert str(caught.value) == "it is not a signed JSON Web Token"
     assert caught.value.__context__ is None
 
 

@@ -12,9 +12,9 @@ from bff_sessions.admin.figures import count_now
 from bff_sessions.admin.filters import StateFilter
 from bff_sessions.contract import UserSessionsFilter
 from bff_sessions.engine import SessionStore
-from bff_sessions.live import is_live, iterate_live_sessions
 from bff_sessions.models import Session
 from bff_sessions.stores import get_store
+from bff_sessions.stores.live import is_live, iterate_live_sessions
 from bff_sessions.testing import altered, make_session
 from bff_sessions.views.sessions import page_of, sessions_beside
 from tests.support.factories import SessionFactory, ago

@@ -104,3 +104,14 @@ def test_a_session_without_expiry_has_none(settings, use_tz):
 def test_there_is_no_migration_to_make(capsys):
     call_command("makemigrations", "bff_sessions", check=True, dry_run=True)
     assert "No changes detected" in capsys.readouterr().out
+
+
+@pytest.mark.django_db
+def test_migration_of_verbose_names_has_no_sql(capsys):
+    call_command("sqlmigrate", "bff_sessions", "0009")
+    statements = [
+        line
+        for line in capsys.readouterr().out.splitlines()
+        if line and not line.startswith("--") and line not in ("BEGIN;", "COMMIT;")
+    ]
+    assert statements == []

@@ -16,15 +16,16 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from bff_sessions.contract.sessions import bound_values
 from bff_sessions.engine import SessionStore
 from bff_sessions.exceptions import TicketUnreadable
 from bff_sessions.models import Session
-from bff_sessions.protection import protect, store_key, unprotect
+from bff_sessions.protection import open_sealed, seal, store_key
 from tests.support.factories import UserFactory
 
 DATA = b'{"access_token": "do not show me"}'
 KEY = store_key("shop", "a session key of thirty-two bytes")
-ROW = {"key": KEY, "partition": "shop"}
+ROW = {"bound_to": (KEY, "shop"), "purpose": "ticket"}
 OLD, NEW, OTHER = ("old" * 12, "new" * 12, "other" * 12)
 
 generated = hypothesis_settings(database=None, deadline=None)
@@ -96,17 +97,17 @@ def test_neither_plain_hash_of_the_session_key_is_the_store_key():
 
 @generated
 @given(st.binary(), st.text(min_size=1), st.text(min_size=1))
-def test_what_was_protected_is_read_again(data, key, partition):
-    ticket = protect(data, key=key, partition=partition)
-    assert unprotect(ticket, key=key, partition=partition) == data
+def test_sealed_data_opens(data, key, partition):
+    ticket = seal(data, bound_to=(key, partition), purpose="ticket")
+    assert open_sealed(ticket, bound_to=(key, partition), purpose="ticket") == data
 
 
 def test_the_data_is_not_in_the_ticket():
-    assert b"token" not in protect(DATA, **ROW)
+    assert b"token" not in seal(DATA, **ROW)
 
 
 def test_two_tickets_of_the_same_data_differ():
-    tickets = {protect(DATA, **ROW)[9:] for _ in range(50)}
+    tickets = {seal(DATA, **ROW)[9:] for _ in range(50)}
     assert len(tickets) == 50
     # Nonce and encrypted data each for itself.
     assert len({ticket[:12] for ticket in tickets}) == 50
@@ -114,70 +115,86 @@ def test_two_tickets_of_the_same_data_differ():
 
 
 def test_truncated():
-    ticket = protect(DATA, **ROW)
+    ticket = seal(DATA, **ROW)
     for length in range(len(ticket)):
         with pytest.raises(TicketUnreadable):
-            unprotect(ticket[:length], **ROW)
+            open_sealed(ticket[:length], **ROW)
 
 
 def test_truncated_at_the_beginning():
-    ticket = protect(DATA, **ROW)
+    ticket = seal(DATA, **ROW)
     for start in range(1, len(ticket)):
         with pytest.raises(TicketUnreadable):
-            unprotect(ticket[start:], **ROW)
+            open_sealed(ticket[start:], **ROW)
 
 
 def test_appended_byte():
     with pytest.raises(TicketUnreadable):
-        unprotect(protect(DATA, **ROW) + b"\0", **ROW)
+        open_sealed(seal(DATA, **ROW) + b"\0", **ROW)
 
 
 def test_flipped_bit():
-    ticket = protect(DATA, **ROW)
+    ticket = seal(DATA, **ROW)
     for position in range(len(ticket)):
         for bit in range(8):
             altered = bytearray(ticket)
             altered[position] ^= 1 << bit
             with pytest.raises(TicketUnreadable):
-                unprotect(bytes(altered), **ROW)
+                open_sealed(bytes(altered), **ROW)
 
 
 @generated
 @given(st.binary(max_size=200))
 def test_garbage(garbage):
     with pytest.raises(TicketUnreadable):
-        unprotect(garbage, **ROW)
+        open_sealed(garbage, **ROW)
 
 
 def test_other_row():
-    with pytest.raises(TicketUnreadable, match="another row"):
-        unprotect(protect(DATA, **ROW), key=store_key("shop", "other"), partition="shop")
+    with pytest.raises(TicketUnreadable, match="another session"):
+        open_sealed(
+            seal(DATA, **ROW), bound_to=(store_key("shop", "other"), "shop"), purpose="ticket"
+        )
 
 
 def test_other_partition():
-    with pytest.raises(TicketUnreadable, match="another row"):
-        unprotect(protect(DATA, **ROW), key=KEY, partition="blog")
+    with pytest.raises(TicketUnreadable, match="another session"):
+        open_sealed(seal(DATA, **ROW), bound_to=(KEY, "blog"), purpose="ticket")
 
 
-def test_key_and_partition_are_told_apart():
-    ticket = protect(DATA, key="ab", partition="c")
+@pytest.mark.parametrize("purpose", ["cache entry", "token revocation"])
+def test_data_does_not_open_for_another_purpose(purpose):
+    sealed = seal(DATA, **ROW)
     with pytest.raises(TicketUnreadable):
-        unprotect(ticket, key="a", partition="bc")
+        open_sealed(sealed, **ROW | {"purpose": purpose})
+
+
+@pytest.mark.parametrize("others", [(), (None,), ("1;",), ("-",), ("1",), (1, None), (11,)])
+def test_bound_values_of_another_type_or_number_do_not_open(others):
+    sealed = seal(DATA, bound_to=(KEY, 1), purpose="ticket")
+    with pytest.raises(TicketUnreadable):
+        open_sealed(sealed, bound_to=(KEY, *others), purpose="ticket")
+
+
+def test_bound_values_do_not_run_together():
+    ticket = seal(DATA, bound_to=(KEY, "ab", "c"), purpose="ticket")
+    with pytest.raises(TicketUnreadable):
+        open_sealed(ticket, bound_to=(KEY, "a", "bc"), purpose="ticket")
 
 
 @pytest.mark.parametrize("version", [0, 1, 3, 255])
 def test_unknown_version(version):
-    ticket = bytes([version]) + protect(DATA, **ROW)[1:]
+    ticket = bytes([version]) + seal(DATA, **ROW)[1:]
     with pytest.raises(TicketUnreadable, match="format"):
-        unprotect(ticket, **ROW)
+        open_sealed(ticket, **ROW)
 
 
 def test_parts_of_two_tickets_do_not_make_one():
-    one, other = protect(DATA, **ROW), protect(DATA, **ROW)
+    one, other = seal(DATA, **ROW), seal(DATA, **ROW)
     # Within the nonce, after it, within the data, before the tag.
     for cut in (15, 21, 30, len(one) - 16):
         with pytest.raises(TicketUnreadable):
-            unprotect(one[:cut] + other[cut:], **ROW)
+            open_sealed(one[:cut] + other[cut:], **ROW)
 
 
 # The keys
@@ -185,7 +202,7 @@ def test_parts_of_two_tickets_do_not_make_one():
 
 @pytest.fixture(params=["SECRET_KEY", "ENCRYPTION_KEYS"])
 def use_keys(request, settings):
-    """Configure master keys, newest first, in one place or the other."""
+    """Configure encryption keys, newest first, in one place or the other."""
 
     def use(first, *others):
         if request.param == "SECRET_KEY":
@@ -198,65 +215,65 @@ def use_keys(request, settings):
 
 def test_wrong_key(use_keys):
     use_keys(OLD)
-    ticket = protect(DATA, **ROW)
+    ticket = seal(DATA, **ROW)
     use_keys(OTHER)
     with pytest.raises(TicketUnreadable, match="not configured"):
-        unprotect(ticket, **ROW)
+        open_sealed(ticket, **ROW)
 
 
 def test_rotated_key_still_reads(use_keys):
     use_keys(OLD)
-    ticket = protect(DATA, **ROW)
+    ticket = seal(DATA, **ROW)
     use_keys(NEW, OLD)
-    assert unprotect(ticket, **ROW) == DATA
+    assert open_sealed(ticket, **ROW) == DATA
     use_keys(NEW, OTHER, OLD)
-    assert unprotect(ticket, **ROW) == DATA
+    assert open_sealed(ticket, **ROW) == DATA
 
 
 def test_retired_key_no_longer_reads(use_keys):
     use_keys(NEW, OLD)
-    assert unprotect(protect(DATA, **ROW), **ROW) == DATA
+    assert open_sealed(seal(DATA, **ROW), **ROW) == DATA
     use_keys(OLD)
-    ticket = protect(DATA, **ROW)
+    ticket = seal(DATA, **ROW)
     use_keys(NEW)
     with pytest.raises(TicketUnreadable, match="not configured"):
-        unprotect(ticket, **ROW)
+        open_sealed(ticket, **ROW)
 
 
 def test_first_key_encrypts(use_keys):
     use_keys(NEW, OLD)
-    ticket = protect(DATA, **ROW)
+    ticket = seal(DATA, **ROW)
     use_keys(NEW)
-    assert unprotect(ticket, **ROW) == DATA
+    assert open_sealed(ticket, **ROW) == DATA
     use_keys(OLD)
     with pytest.raises(TicketUnreadable):
-        unprotect(ticket, **ROW)
+        open_sealed(ticket, **ROW)
 
 
 def test_own_keys_make_secret_key_irrelevant(settings):
     settings.BFF_SESSIONS = {"ENCRYPTION_KEYS": [OLD]}
-    ticket = protect(DATA, **ROW)
+    ticket = seal(DATA, **ROW)
     settings.SECRET_KEY = OTHER
-    assert unprotect(ticket, **ROW) == DATA
+    assert open_sealed(ticket, **ROW) == DATA
     settings.SECRET_KEY, settings.BFF_SESSIONS = OLD, {"ENCRYPTION_KEYS": [NEW]}
     with pytest.raises(TicketUnreadable):
-        unprotect(ticket, **ROW)
+        open_sealed(ticket, **ROW)
 
 
 def test_a_key_may_be_bytes(settings):
     settings.BFF_SESSIONS = {"ENCRYPTION_KEYS": [bytes(range(32))]}
-    assert unprotect(protect(DATA, **ROW), **ROW) == DATA
+    assert open_sealed(seal(DATA, **ROW), **ROW) == DATA
 
 
 def test_text_and_its_bytes_are_one_key(settings):
     settings.BFF_SESSIONS = {"ENCRYPTION_KEYS": [OLD]}
-    ticket = protect(DATA, **ROW)
+    ticket = seal(DATA, **ROW)
     settings.BFF_SESSIONS = {"ENCRYPTION_KEYS": [OLD.encode()]}
-    assert unprotect(ticket, **ROW) == DATA
+    assert open_sealed(ticket, **ROW) == DATA
 
 
 def test_the_key_id_is_no_hash_of_the_secret_key(settings):
-    key_id = protect(DATA, **ROW)[1:9]
+    key_id = seal(DATA, **ROW)[1:9]
     secret = settings.SECRET_KEY.encode()
     for name in hashlib.algorithms_available:
         try:
@@ -267,25 +284,25 @@ def test_the_key_id_is_no_hash_of_the_secret_key(settings):
 
 
 def test_the_key_id_is_the_same_for_every_row():
-    assert protect(b"", **ROW)[:9] == protect(DATA, key="other", partition="blog")[:9]
+    assert seal(b"", **ROW)[:9] == seal(DATA, bound_to=("other", "blog"), purpose="ticket")[:9]
 
 
 def test_the_key_id_is_another_for_another_key(use_keys):
     use_keys(OLD)
-    old = protect(DATA, **ROW)[1:9]
+    old = seal(DATA, **ROW)[1:9]
     use_keys(NEW)
-    assert protect(DATA, **ROW)[1:9] != old
+    assert seal(DATA, **ROW)[1:9] != old
 
 
 def test_a_ticket_is_no_signed_text_of_django():
     with pytest.raises((signing.BadSignature, UnicodeDecodeError)):
-        signing.loads(protect(DATA, **ROW).decode())
+        signing.loads(seal(DATA, **ROW).decode())
 
 
 @pytest.mark.parametrize("fault", ["altered", "cut", "version", "other row", "retired key"])
 def test_an_error_shows_neither_data_nor_keys(settings, fault):
     settings.BFF_SESSIONS = {"ENCRYPTION_KEYS": [OLD]}
-    ticket, row = protect(DATA, **ROW), dict(ROW)
+    ticket, row = seal(DATA, **ROW), dict(ROW)
     if fault == "altered":
         ticket = ticket[:-1] + bytes([ticket[-1] ^ 1])
     elif fault == "cut":
@@ -293,13 +310,13 @@ def test_an_error_shows_neither_data_nor_keys(settings, fault):
     elif fault == "version":
         ticket = b"\1" + ticket[1:]
     elif fault == "other row":
-        row["key"] = store_key("shop", "other")
+        row["bound_to"] = (store_key("shop", "other"), "shop")
     else:
         settings.BFF_SESSIONS = {"ENCRYPTION_KEYS": [NEW]}
     with pytest.raises(TicketUnreadable) as caught:
-        unprotect(ticket, **row)
+        open_sealed(ticket, **row)
     text = shown_in(caught.value)
-    for secret in {"token", "show me", KEY, row["key"], OLD, NEW, settings.SECRET_KEY}:
+    for secret in {"token", "show me", KEY, row["bound_to"][0], OLD, NEW, settings.SECRET_KEY}:
         assert secret not in text
     for secret in encodings_of(ticket) | encodings_of(ticket[1:9]) | encodings_of(ticket[9:]):
         assert secret not in text
@@ -463,9 +480,15 @@ def test_a_ticket_that_does_not_open_is_logged_and_kept(browser, settings, caplo
     elif fault == "nothing":
         row.ticket = b""
     elif fault == "other row":
-        row.ticket = protect(DATA, key=store_key("default", "other"), partition="default")
+        row.ticket = seal(
+            DATA, bound_to=(store_key("default", "other"), "default"), purpose="ticket"
+        )
     elif fault == "no dictionary":
-        row.ticket = protect(b'"do not show me"', key=row.key, partition="default")
+        row.ticket = seal(
+            b'"do not show me"',
+            bound_to=(row.key, "default", *bound_values(row)),
+            purpose="ticket",
+        )
     else:
         settings.BFF_SESSIONS = {"ENCRYPTION_KEYS": [OTHER]}
     row.save()

@@ -10,16 +10,17 @@ import pytest
 from django.db import connection, connections, transaction
 from django.db.utils import IntegrityError, OperationalError
 
-from bff_sessions import retrying, revocation
+from bff_sessions import revocation
 from bff_sessions.contract import UserSessionsFilter, UserSessionUpdate
 from bff_sessions.engine import SessionStore
 from bff_sessions.exceptions import SessionChanged, SessionExists, SessionMissing
 from bff_sessions.models import Logout, Session, TokenRevocation
 from bff_sessions.oidc.logout import end_sessions
 from bff_sessions.oidc.logout_tokens import LogoutToken
-from bff_sessions.retrying import retry
 from bff_sessions.signals import sessions_revoked
 from bff_sessions.stores.cached import CachedUserSessionStore
+from bff_sessions.stores.databases import retrying
+from bff_sessions.stores.databases.retrying import retry
 from bff_sessions.stores.orm import OrmUserSessionStore
 from bff_sessions.testing import make_session
 from tests.support.faults import LOST, ROLLED_BACK, Fault

@@ -1,4 +1,4 @@
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import pytest
 from asgiref.sync import async_to_sync
@@ -11,6 +11,7 @@ from django.urls import path
 
 from bff_sessions.contract import DeletedSession, UserSessionsFilter
 from bff_sessions.engine import SessionStore
+from bff_sessions.exceptions import SessionMissing
 from bff_sessions.models import Session
 from bff_sessions.protection import store_key
 from bff_sessions.revocation import (
@@ -25,6 +26,7 @@ from bff_sessions.stores.memory import InMemoryUserSessionStore
 from bff_sessions.stores.orm import OrmUserSessionStore
 from bff_sessions.testing import make_session
 from tests.support.factories import SessionFactory, UserFactory
+from tests.support.stores import MINIMAL
 
 pytestmark = pytest.mark.django_db
 
@@ -449,3 +451,23 @@ def test_replaced_session_that_does_not_open_is_left_alone(any_store, calls, hea
     calls.start(**CLAIMS)
     assert heard == []
     assert get_store().get_user_session(key) is not None
+
+
+@REVOKE
+def test_session_that_is_moving_is_revoked_once(revoke, heard, settings):
+    settings.BFF_SESSIONS = {"STORE": MINIMAL}
+    store, session = get_store(), make_session(subject_id="alice", session_id="s1")
+    store.create_user_session(session)
+    create, numbers = store.create_user_session, []
+
+    def create_and_revoke(new):
+        create(new)
+        numbers.append(revoke(ALICE))
+
+    store.create_user_session = create_and_revoke
+    with pytest.raises(SessionMissing):
+        store.rekey_user_session(session.key, replace(session, key="b" * 64), if_version=1)
+    assert numbers == [1]
+    [(_, told)] = heard
+    assert [ended.sign_in_id for ended in told["sessions"]] == [session.sign_in_id]
+    assert store.get_user_sessions(ALICE) == []

@@ -1,4 +1,4 @@
-"""manage.py cleanup_sessions: remove expired sessions. Run it from cron."""
+"""manage.py cleanup_sessions: delete expired sessions. Run it from cron."""
 
 from __future__ import annotations
 
@@ -18,18 +18,19 @@ from bff_sessions.contract import (
     UserSessionStoreCleanup,
     check_text,
 )
-from bff_sessions.contract.batches import MAX_BATCH_SIZE, delete_in_batches
+from bff_sessions.contract.pacing import MAX_BATCH_SIZE, delete_in_batches
 from bff_sessions.events import Ending, hook_for
 from bff_sessions.exceptions import AbilityMissing
 from bff_sessions.management.batchwork import batch_size, not_negative, progress, stop_on_signals
-from bff_sessions.models import Logout, TakeOverBan
+from bff_sessions.oidc.models import Logout
+from bff_sessions.revocation.models import TakeOverBan
 from bff_sessions.secret import hidden_frames
 from bff_sessions.stores import database_of_store, get_store
 
 
 class Command(BaseCommand):
-    help = "Remove expired sessions, in short transactions. Several hosts may run it at once."
-    # Their warnings would make cron write a mail each time.
+    help = "Delete expired sessions in short transactions. Several hosts may run it at once."
+    # A warning of a check would make cron send a mail each time.
     requires_system_checks = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -39,28 +40,28 @@ class Command(BaseCommand):
             default=MAX_BATCH_SIZE,
             metavar="N",
             help=f"sessions in one transaction at most, 1 to {MAX_BATCH_SIZE} (the default); "
-            "fewer where they take long",
+            "fewer if they take long",
         )
         parser.add_argument(
             "--max-seconds",
             type=not_negative,
             metavar="S",
-            help="begin no batch later than this after the start (default: no limit)",
+            help="do not begin a batch later than this after the start (default: no limit)",
         )
         parser.add_argument(
             "--sleep",
             type=not_negative,
             metavar="S",
-            help="seconds between two batches (default: in proportion to what the last one took)",
+            help="seconds between two batches (default: in proportion to the last batch's time)",
         )
         parser.add_argument(
             "--partition",
             type=_partition,
             metavar="NAME",
-            help="one application only (default: all)",
+            help="of one application only (default: all)",
         )
         parser.add_argument(
-            "--dry-run", action="store_true", help="count what would be removed, remove nothing"
+            "--dry-run", action="store_true", help="count the sessions, and delete nothing"
         )
 
     @hidden_frames()
@@ -83,11 +84,10 @@ class Command(BaseCommand):
 
         with stop_on_signals() as stop:
             if dry_run:
-                removed = count()
+                deleted = count()
             else:
-                # First what is little: after sessions that take all of the time, it would never be
-                # removed.
-                for delete_batch in _forgotten():
+                # Small tables first: sessions could take all of the time each time.
+                for delete_batch in _others():
                     delete_in_batches(
                         delete_batch,
                         batch_size=options["batch_size"],
@@ -98,7 +98,7 @@ class Command(BaseCommand):
                     if max_seconds is not None:
                         max_seconds = max(0.0, options["max_seconds"] - time.monotonic() + started)
                 with progress(self, count, quiet=quiet) as advance:
-                    removed = cleanup.delete_expired_sessions(
+                    deleted = cleanup.delete_expired_sessions(
                         batch_size=options["batch_size"],
                         max_seconds=max_seconds,
                         sleep=options["sleep"],
@@ -109,19 +109,19 @@ class Command(BaseCommand):
                         should_stop=stop.is_set,
                     )
         if not quiet:
-            verb = "would be removed" if dry_run else "removed"
-            noun = "session" if removed == 1 else "sessions"
+            verb = "would be deleted" if dry_run else "deleted"
+            noun = "session" if deleted == 1 else "sessions"
             early, limit = "", options["max_seconds"]
             if stop.is_set():
                 early = " Stopped by a signal."
             elif not dry_run and limit is not None and time.monotonic() - started >= limit:
                 left = count()
                 early = f" Stopped by --max-seconds, {left} left." if left else ""
-            self.stdout.write(f"{removed} expired {noun} {verb}.{early}")
+            self.stdout.write(f"{deleted} expired {noun} {verb}.{early}")
 
 
-def _forgotten() -> Iterator[Callable[[int], int]]:
-    """Yield what deletes records of logouts and of ended sessions, a batch at a time."""
+def _others() -> Iterator[Callable[[int], int]]:
+    """Yield functions that delete a batch of old logouts and of bans that are no longer needed."""
     if conf.PROVIDERS:
         yield Logout.objects.current().delete_expired
     using = database_of_store()

@@ -1,4 +1,4 @@
-"""manage.py import_sessions: move the sessions of the engine that was used before."""
+"""manage.py import_sessions: move the sessions of the previous session engine here."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ _DJANGOS = "django.contrib.sessions.backends.db"
 
 class Command(BaseCommand):
     help = (
-        "Move the live sessions of the engine that was used before here, so that their cookies "
-        "work. What is stopped half-way goes on from there when it is run again."
+        "Move the live sessions of the previous session engine here, so that their cookies work. "
+        "If it is stopped, run it again to move the rest."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -32,7 +32,7 @@ class Command(BaseCommand):
             dest="engine",
             default=conf.TAKE_OVER or _DJANGOS,
             metavar="ENGINE",
-            help="dotted path of that engine (default: TAKE_OVER, or Django's own)",
+            help="dotted path of the previous engine (default: TAKE_OVER, or Django's own)",
         )
         parser.add_argument(
             "--batch-size",
@@ -42,7 +42,7 @@ class Command(BaseCommand):
             help="sessions in one transaction (default: 200)",
         )
         parser.add_argument(
-            "--dry-run", action="store_true", help="count what would be moved, move nothing"
+            "--dry-run", action="store_true", help="count the sessions, and move nothing"
         )
 
     @hidden_frames()
@@ -78,7 +78,7 @@ def _to_rows(
 ) -> Iterator[tuple[AbstractBaseSession, UserSession]]:
     for old in batch:
         try:
-            yield old, engine.to_row(old)
+            yield old, engine.to_session(old)
         except NotMoved as reason:
             skipped[str(reason)] += 1
 
@@ -95,11 +95,11 @@ def _move(engine: OldEngine, pairs: Pairs, skipped: Counter[str]) -> int:
     try:
         moved = engine.move(pairs)
         if len(pairs) > moved:
-            # Somebody uses them: each is moved when its cookie comes, or by the next run.
+            # A request changed them. Their next request or the next run moves them.
             skipped["changed meanwhile"] += len(pairs) - moved
         return moved
     except NotMoved as reason:
-        if len(pairs) > 1:  # One of them keeps the others.
+        if len(pairs) > 1:  # One of them may keep the others from moving.
             half = len(pairs) // 2
             return _move(engine, pairs[:half], skipped) + _move(engine, pairs[half:], skipped)
         skipped[str(reason)] += 1

@@ -1,4 +1,4 @@
-"""manage.py revoke_tokens: let providers revoke the refresh tokens of ended sessions."""
+"""manage.py revoke_tokens: ask providers to revoke the refresh tokens of ended sessions."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError
 
 from bff_sessions.management.batchwork import not_negative, stop_on_signals
-from bff_sessions.models import TokenRevocation
+from bff_sessions.oidc.models import TokenRevocation
 from bff_sessions.secret import hidden_frames
 
 
 class Command(BaseCommand):
     help = (
         "Send the refresh tokens of ended sessions to their providers, to be revoked. "
-        "Several hosts may run it at once. Fails if a token is given up."
+        "Several hosts may run it at once. It fails if a token is given up."
     )
-    # Their warnings would make cron write a mail each time.
+    # A warning of a check would make cron send a mail each time.
     requires_system_checks = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -28,10 +28,10 @@ class Command(BaseCommand):
             "--max-seconds",
             type=not_negative,
             metavar="S",
-            help="begin with no token later than this after the start (default: no limit)",
+            help="do not begin with a token later than this after the start (default: no limit)",
         )
         parser.add_argument(
-            "--dry-run", action="store_true", help="count what would be sent, send nothing"
+            "--dry-run", action="store_true", help="count the tokens, and send nothing"
         )
 
     @hidden_frames()
@@ -43,7 +43,9 @@ class Command(BaseCommand):
                 self.stdout.write(f"{_tokens(rows.due().count())} would be sent.")
             return
         if not (find_spec("jwt") and find_spec("requests")):
-            raise CommandError("This needs the extra: pip install 'django-bff-sessions[oidc]'.")
+            raise CommandError(
+                "PyJWT and requests must be installed: pip install 'django-bff-sessions[oidc]'."
+            )
         from bff_sessions.oidc.providers import get_providers
         from bff_sessions.oidc.sending import Outcome, send
 

@@ -1,4 +1,4 @@
-"""manage.py sessions: find sessions and end them, from a terminal."""
+"""manage.py sessions: find and end sessions from a terminal."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from bff_sessions.contract import (
     UserSession,
     UserSessionsFilter,
 )
-from bff_sessions.live import iterate_live_sessions
 from bff_sessions.revocation import revoke_sessions
 from bff_sessions.secret import hidden_frames
+from bff_sessions.stores.live import iterate_live_sessions
 
-# Neither key nor ticket, whatever is asked for.
+# Neither store key nor ticket, in any output.
 _FIELDS: Final = (
     "public_id",
     "subject_id",
@@ -36,14 +36,14 @@ _FIELDS: Final = (
     "renewed",
     "expires",
 )
-# Sessions that the question of `end` shows, and that a part of a table has.
+# Sessions that `end` shows before it asks, and sessions in one part of a table.
 _SHOWN: Final = 100
 _COLUMNS: Final = ("subject_id", "session_id", "issuer", "user_id", "partition", "renewed")
 
 
 class Command(BaseCommand):
-    help = "Find sessions by subject, session id or user, and end them."
-    # Their warnings would stand between the lines that --json promises.
+    help = "Find sessions by subject, session ID or user, and end them."
+    # A warning of a check would mix with the output of --json.
     requires_system_checks = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -54,13 +54,13 @@ class Command(BaseCommand):
         which.add_argument("--user", metavar="ID", help="primary key of Django's user")
         issuer = which.add_mutually_exclusive_group()
         issuer.add_argument("--issuer", metavar="ISS", help="of this provider only, exactly")
-        issuer.add_argument("--local", action="store_true", help="of no provider only")
+        issuer.add_argument("--local", action="store_true", help="without a provider only")
         which.add_argument("--partition", metavar="NAME", help="of one application only")
         which.add_argument("--json", action="store_true", help="write JSON")
         verbs.add_parser("list", parents=[which], help="a line for each live session")
-        verbs.add_parser("show", parents=[which], help="all that is known of each live session")
-        end = verbs.add_parser("end", parents=[which], help="end them, expired or not")
-        end.add_argument("--yes", action="store_true", help="do not ask, also if there are many")
+        verbs.add_parser("show", parents=[which], help="all fields of each live session")
+        end = verbs.add_parser("end", parents=[which], help="end the sessions, expired or not")
+        end.add_argument("--yes", action="store_true", help="do not ask for confirmation")
 
     @hidden_frames()
     def handle(self, *args: Any, **options: Any) -> None:
@@ -78,7 +78,7 @@ class Command(BaseCommand):
             self.stdout.flush()
         except BrokenPipeError:
             self._discard_output()
-        # Not to the output, which scripts read.
+        # To stderr, because scripts read the output.
         if not first and options["verbosity"]:
             self.stderr.write("No live session matches.")
 
@@ -94,9 +94,9 @@ class Command(BaseCommand):
             self._write_table(found)
 
     def _discard_output(self) -> None:
-        """Write nothing more to a pipe that its reader, `head` for example, has closed."""
-        # As in the documentation of Python's signal module: the interpreter flushes what is left
-        # when it exits, and would report the same error again.
+        """Write nothing more to a pipe whose reader has closed it, for example `head`."""
+        # As in the documentation of Python's signal module: at exit the interpreter flushes the
+        # rest, and would report the same error again.
         with suppress(OSError):
             null = os.open(os.devnull, os.O_WRONLY)
             os.dup2(null, self.stdout.fileno())
@@ -123,7 +123,7 @@ class Command(BaseCommand):
         more = sum(1 for _ in found)
         if len(shown) < 2:
             return
-        # To the terminal: what is piped on is the answer alone.
+        # To stderr, because a pipe must get the result only.
         self._write_table(shown, to=self.stderr)
         if more:
             self.stderr.write(f"... and {more} more.")
@@ -132,7 +132,9 @@ class Command(BaseCommand):
             self.stderr.flush()
             answer = input()
         except EOFError:
-            raise CommandError("Nobody is there to ask: give --yes.") from None
+            raise CommandError(
+                "Cannot ask for confirmation without a terminal: give --yes."
+            ) from None
         if answer.strip().lower() not in ("y", "yes"):
             raise CommandError("No session was ended.")
 
@@ -140,7 +142,7 @@ class Command(BaseCommand):
         rows = ([_to_text(_to_dict(session)[name]) for name in _COLUMNS] for session in sessions)
         widths = [0] * len(_COLUMNS)
         head = [list(_COLUMNS)]
-        # In parts, each of which is as wide as it must be: the last session is not known yet.
+        # In parts with their own widths, because the last session has not been read yet.
         while part := list(islice(rows, _SHOWN)):
             for row in [*head, *part]:
                 widths = [max(known, len(cell)) for known, cell in zip(widths, row, strict=True)]
@@ -161,9 +163,9 @@ class Command(BaseCommand):
 
 def _filter(options: dict[str, Any]) -> UserSessionsFilter:
     for name in ("subject", "sid", "user", "issuer", "partition"):
-        # An empty variable of a script: what it was to narrow would reach further.
+        # A script may pass an empty variable, and would then end more sessions than intended.
         if options[name] is not None and not options[name].strip():
-            raise ValueError(f"--{name} is blank.")
+            raise ValueError(f"--{name} must not be blank.")
     if all(options[name] is None for name in ("subject", "sid", "user")):
         raise ValueError("Give --subject, --sid or --user.")
     issuer = ANY if options["issuer"] is None else options["issuer"]
@@ -185,7 +187,7 @@ def _to_dict(session: UserSession) -> dict[str, str | None]:
 
 
 def _to_text(value: str | None) -> str:
-    # A claim is the provider's text: no control character of it may drive the terminal.
+    # A claim is the provider's text: its control characters must not reach the terminal.
     if value is None:
         return "-"
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in value)

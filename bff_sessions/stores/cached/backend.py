@@ -1,4 +1,4 @@
-"""One of Django's caches, as the store in front of which it stands uses it: it may fail."""
+"""A cache of Django's that may fail: its faults are logged and not raised."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ __all__ = ["Cache"]
 
 logger = logging.getLogger("bff_sessions.cache")
 
-# For so many seconds readers leave a cache alone that has failed ...
+# Seconds for which readers do not use a cache that has failed.
 _PAUSE = 1.0
-# ... and the log does not say the same again.
+# Seconds for which the same message is not logged again.
 _QUIET = 60.0
-# Caches whose set_many() raises if it has not written everything. (Nothing is ever served from a
-# dummy.) Any other may hide a fault: DatabaseCache does, and so do django-redis with
-# IGNORE_EXCEPTIONS, pymemcache with ignore_exc, and perhaps a subclass of these.
+# Caches whose set_many() raises unless it has written everything, and the dummy cache, which never
+# serves anything. Other caches may hide a fault: DatabaseCache, django-redis with
+# IGNORE_EXCEPTIONS, pymemcache with ignore_exc, and perhaps subclasses of these.
 _RAISE_FAULTS = (LocMemCache, FileBasedCache, DummyCache)
 
 
 class Cache:
-    """The cache `alias` of settings.CACHES. A fault of it costs speed and a line in the log."""
+    """The cache `alias` of settings.CACHES. Its faults cost speed and a log line, no more."""
 
     def __init__(self, alias: str) -> None:
         self.alias = alias
@@ -40,11 +40,11 @@ class Cache:
 
     @property
     def is_away(self) -> bool:
-        """Whether it has failed a moment ago, so that readers do not wait for it."""
+        """True for a moment after a fault, so that readers do not wait for the cache."""
         return time.monotonic() < self._away_until
 
     def get(self, names: Sequence[str]) -> Mapping[str, Any] | None:
-        """What is there under `names`, in one round trip; None if the cache fails, or just did."""
+        """Return the values under `names`, in one round trip; None after a fault of the cache."""
         if self.is_away:
             return None
         try:
@@ -54,9 +54,9 @@ class Cache:
             return None
 
     def set(self, values: dict[str, int], lifetime: int) -> bool:
-        """Write all `values` for `lifetime` seconds. Return whether that is certain.
+        """Write all `values` for `lifetime` seconds. Return whether the cache certainly has them.
 
-        If not, and the cache is not away, it holds others: another writer may have been later.
+        After False, if the cache is not away, it has other values: perhaps of a later writer.
         """
         try:
             is_written = _set_many(self._cache, values, lifetime)
@@ -68,7 +68,7 @@ class Cache:
         return bool(is_written)
 
     def add(self, name: str, value: bytes, lifetime: int, *, replaces: bool) -> None:
-        """Write `value` unless something is there; if `replaces`, what is there goes first."""
+        """Write `value` unless the cache has one under `name`; `replaces` deletes that first."""
         try:
             if replaces:
                 self._cache.delete(name)
@@ -83,7 +83,7 @@ class Cache:
             self._fail(error)
 
     def say(self, level: int, message: str, *args: object) -> None:
-        """Log `message` about this cache, unless that was done within the last minute."""
+        """Log `message` about this cache, unless it was logged within the last minute."""
         now = time.monotonic()
         with self._lock:
             if now < self._said.get(message, now):
@@ -93,7 +93,7 @@ class Cache:
 
     @property
     def _cache(self) -> BaseCache:
-        return caches[self.alias]  # The one of this thread.
+        return caches[self.alias]  # Django has an instance for each thread.
 
     def _pause(self) -> None:
         self._away_until = time.monotonic() + _PAUSE
@@ -103,18 +103,18 @@ class Cache:
         self.say(
             logging.WARNING,
             "The cache %r fails (%s): sessions are read from the store.",
-            type(error).__name__,  # Its text is a stranger's, and may hold keys.
+            type(error).__name__,  # The text is the cache's own, and may contain names or values.
         )
 
 
 def _set_many(cache: BaseCache, values: dict[str, int], lifetime: int) -> bool | None:
-    """Write `values`. Return True if it is certain that the cache holds them, None if it fails.
+    """Write `values`. Return True if the cache certainly has them, and None if it failed.
 
-    A fault that the cache hides looks like success, so what it holds is read back, but for
-    classes that are known to raise. False: it holds others, perhaps of a writer that was later.
+    False means that it has other values, perhaps of a later writer. A fault that a cache hides
+    looks like success. So the values are read back, except from classes that raise on faults.
     """
     if cache.set_many(values, lifetime):
-        return None  # The names that it could not write.
+        return None  # set_many() returns the names that it could not write.
     if type(cache) in _RAISE_FAULTS or keeps_one_pool(cache):
         return True
     found = cache.get_many(values)

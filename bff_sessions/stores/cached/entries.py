@@ -1,4 +1,4 @@
-"""What is in the cache: under which names, and how a session is written there."""
+"""Names in the cache, and the format of its entries."""
 
 from __future__ import annotations
 
@@ -10,66 +10,67 @@ from typing import Final, NamedTuple
 
 from bff_sessions.contract import MOMENTS, UserSession
 from bff_sessions.exceptions import TicketUnreadable
-from bff_sessions.protection import protect, unprotect
+from bff_sessions.protection import open_sealed, seal
 
 __all__ = ["Entry", "entry_name", "mark_name", "names_of", "open_entry", "seal_entry"]
 
-# The format of an entry is part of its name.
+# The name contains the version of the format, so that another release ignores the entry.
 _PREFIX: Final = "bff_sessions:1:"
 _PREFIX_BYTES: Final = _PREFIX.encode()
-# Where a ticket has the name of its partition. No partition has a name with NUL in it.
-_PURPOSE: Final = "cache\0"
 
 _NAMES: Final = tuple(f.name for f in fields(UserSession) if f.name not in ("key", "ticket"))
-# Every warm load decodes one: without what json.loads() does before and after.
+# Every load from the cache calls this. raw_decode() skips the checks of json.loads().
 _decode = json.JSONDecoder().raw_decode
 
 
 def entry_name(key: str) -> str:
-    # The cache does not get to know the store's key. One from outside may be any text.
+    """Return the name of the session's entry: a digest, so that the cache has no store keys."""
+    # A key from outside may contain a lone surrogate.
     encoded = key.encode(errors="surrogatepass")
     return _PREFIX + hashlib.sha256(_PREFIX_BYTES + encoded).hexdigest()
 
 
 def names_of(key: str) -> tuple[str, str]:
-    """Where entry and mark of the session are."""
+    """Return the names of the session's entry and mark."""
     name = entry_name(key)
     return name, f"{name}:mark"
 
 
 def mark_name(key: str) -> str:
+    """Return the name of the session's mark."""
     return names_of(key)[1]
 
 
 class Entry(NamedTuple):
-    """A session as the store had it."""
+    """A session as a reader found it in the store."""
 
     session: UserSession
     mark: int | None
-    """The mark that was there before the store was asked."""
+    """The session's mark before the reader read the store."""
     moment: float
-    """When that was, in seconds since the epoch."""
+    """The time before the reader read the store, in seconds since the epoch."""
     scope: str
-    """Where the session was read, see `UserSessionStore.scope`."""
+    """The scope in which the session was read, see `UserSessionStore.scope`."""
 
 
 def seal_entry(entry: Entry) -> bytes:
-    """Encrypt `entry`, bound to its session and scope: nothing of it can be read."""
+    """Return `entry` encrypted, and bound to its store key and scope."""
     session = entry.session
     values = [getattr(session, name) for name in _NAMES]
     head = json.dumps([entry.mark, entry.moment, *values], default=datetime.isoformat).encode()
-    return protect(head + b"\0" + session.ticket, key=session.key, partition=_PURPOSE + entry.scope)
+    plain = head + b"\0" + session.ticket
+    return seal(plain, bound_to=(session.key, entry.scope), purpose="cache entry")
 
 
 def open_entry(sealed: object, key: str, scope: str) -> Entry | None:
-    """Return what seal_entry() made of the session `key` in `scope`.
+    """Return the entry that seal_entry() encrypted for the session `key` in `scope`.
 
-    None for what does not open: an entry of another scope, host or release.
+    Return None if it does not open: it may be of another scope, host or release.
     """
     try:
         if not isinstance(sealed, bytes):
             raise TypeError
-        plain = unprotect(sealed, key=key, partition=_PURPOSE + scope)
+        plain = open_sealed(sealed, bound_to=(key, scope), purpose="cache entry")
         head, _, ticket = plain.partition(b"\0")
         (mark, moment, *values), _ = _decode(head.decode())
         named = dict(zip(_NAMES, values, strict=True))

@@ -1,4 +1,4 @@
-"""How a session is read: from the cache if it may be served, from the store otherwise."""
+"""Reads: from the cache if its entry may be served, else from the store."""
 
 from __future__ import annotations
 
@@ -14,28 +14,29 @@ from bff_sessions.stores.cached.entries import (
     open_entry,
     seal_entry,
 )
-from bff_sessions.stores.cached.marks import Marks, is_closed
+from bff_sessions.stores.cached.invalidation import Marks, is_closed
 
 __all__ = ["Reader"]
 
 
 class Reader:
-    """Reads sessions, and fills the cache with what it read."""
+    """Reads sessions, and fills the cache with those that it read from the store."""
 
     def __init__(self, inner: UserSessionStore, cache: Cache, marks: Marks) -> None:
         self._inner = inner
         self._cache = cache
         self._marks = marks
         self._max_stale = marks.max_stale
-        # By scope and key: a copy of a tenant has sessions of the same keys.
+        # By scope and key: a tenant that is a copy of another has the same keys.
         self._distrusted: dict[tuple[str, str], float] = {}
 
     def read(self, key: str) -> UserSession | None:
+        """See UserSessionStore.get_user_session()."""
         scope = self._inner.scope
-        # The mark last: where this is not one step, it must be the younger of the two.
+        # The mark last: a cache that reads them one by one must not return an older mark.
         names = names_of(key)
-        is_to_be_asked = not (self._marks.is_owed(key) or self._is_distrusted(scope, key))
-        found = self._cache.get(names) if is_to_be_asked else None
+        is_trusted = not (self._marks.is_owed(key) or self._is_distrusted(scope, key))
+        found = self._cache.get(names) if is_trusted else None
         if found is None:
             return self._inner.get_user_session(key)
         sealed, mark = map(found.get, names)
@@ -52,7 +53,7 @@ class Reader:
         return session
 
     def distrust(self, key: str, seconds: float) -> None:
-        """Do not ask the cache for `key` for so long, whatever has become of it."""
+        """Read `key` from the store for the next `seconds`, whatever the cache has."""
         now = time.monotonic()
         for other, end in list(self._distrusted.items()):
             if end <= now:
@@ -78,7 +79,7 @@ class Reader:
 
         def fill() -> None:
             if is_later and entry.mark is not None:
-                return  # The transaction may have been shown what was there before the mark.
+                return  # The transaction's snapshot may be older than the mark.
             now = time.time()
             left = entry.moment + self._max_stale - now
             if entry.session.expires is not None:
@@ -87,6 +88,7 @@ class Reader:
                 name = entry_name(entry.session.key)
                 self._cache.add(name, seal_entry(entry), int(left), replaces=replaces)
 
-        # Inside a transaction it may be of its own making: others get it when it is committed.
+        # The caller's own transaction may have written the session: others must not see it before
+        # the commit.
         self._inner.on_commit(fill)
         is_later = True

@@ -1,4 +1,4 @@
-"""The store: verbs of the store behind it, told to the cache in front of it."""
+"""The store: calls the store behind it, and invalidates entries of the cache."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import TypeVar
 
 from bff_sessions import conf
+from bff_sessions.conf.rules import SettingInvalid
 from bff_sessions.contract import (
     ANY,
     AnyType,
@@ -26,11 +27,10 @@ from bff_sessions.contract import (
     UserSessionUpdate,
     iterate_user_sessions,
 )
-from bff_sessions.contract.batches import Pace
-from bff_sessions.rules import SettingInvalid
+from bff_sessions.contract.pacing import Pace
 from bff_sessions.stores import load_store_class
 from bff_sessions.stores.cached.backend import Cache
-from bff_sessions.stores.cached.marks import Marks
+from bff_sessions.stores.cached.invalidation import Marks
 from bff_sessions.stores.cached.reading import Reader
 from bff_sessions.stores.cached.writing import Writer
 
@@ -46,14 +46,14 @@ class CachedUserSessionStore(
     UserSessionStoreCleanup,
     UserSessionStore,
 ):
-    """Another store behind a cache of Django's. It has the abilities of that store, and no others.
+    """A cache of Django's in front of another store. It has the abilities of that store.
 
-    Its twins run in the thread of synchronous code, the only place where every cache may be used.
+    Its twins run in the thread of synchronous code: not every cache may be used elsewhere.
 
     Args:
-        inner: the store that keeps the sessions; None: what BFF_SESSIONS["CACHED_STORE"] names.
-        cache: alias in settings.CACHES; None: BFF_SESSIONS["CACHE"].
-        max_stale: seconds; None: BFF_SESSIONS["MAX_STALE"].
+        inner: the store of the sessions; None means BFF_SESSIONS["CACHED_STORE"].
+        cache: an alias in settings.CACHES; None means BFF_SESSIONS["CACHE"].
+        max_stale: seconds; None means BFF_SESSIONS["MAX_STALE"].
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class CachedUserSessionStore(
         return super().get_ability(ability)
 
     def require_ability(self, ability: type[_Ability]) -> _Ability:
-        self._inner.require_ability(ability)  # Its error names the store behind.
+        self._inner.require_ability(ability)  # The error must name the inner store.
         return super().require_ability(ability)
 
     @property
@@ -136,7 +136,7 @@ class CachedUserSessionStore(
         devices = self._inner.require_ability(UserSessionStoreDevices)
         noted = devices.note_device(key, seen=seen, if_seen=if_seen, device=device)
         if noted:
-            # Or each request that an older copy serves would find that it is time to note this.
+            # Otherwise each request that reads the old entry would record its use again.
             self._writer.changed(key)
         return noted
 
@@ -154,7 +154,7 @@ class CachedUserSessionStore(
         self, filter: UserSessionsFilter, *, on_ending: OnEnding | None = None
     ) -> list[DeletedSession]:
         keys = {session.key for session in iterate_user_sessions(self._inner, filter)}
-        # Also those that are expected and not returned: a batch may fail after others went.
+        # Invalidate also those that are not returned: a batch may fail after others are deleted.
         with self._writer.ending(keys):
             deleted = self._inner.delete_user_sessions(filter, on_ending=on_ending)
             keys.update(session.key for session in deleted)
@@ -165,7 +165,7 @@ class CachedUserSessionStore(
         with self._writer.doubting(key):
             acquired = leases.acquire_lease(key, owner, seconds)
         if acquired:
-            # Who has it must see what the last holder saved, even if the cache was not told.
+            # The holder must see what the last one saved, even if its mark was not written.
             self._reader.distrust(key, seconds)
         return acquired
 
@@ -195,7 +195,7 @@ class CachedUserSessionStore(
             now=now,
             since=since,
             partition=partition,
-            # The cache must be told which sessions have gone.
+            # Their entries must be invalidated.
             detail=max(detail, Detail.WITHOUT_TICKETS),
             on_ending=on_ending,
         )
@@ -212,11 +212,11 @@ class CachedUserSessionStore(
 
 
 def load_inner_class(path: str) -> type[UserSessionStore]:
-    """The store class at the dotted `path`.
+    """Return the store class at the dotted `path`.
 
     Raises:
-        SettingInvalid: if it cannot be imported, is not a complete `UserSessionStore`, or
-            is a cached one itself, which would be around itself.
+        SettingInvalid: if it cannot be imported, is not a complete `UserSessionStore`, or is a
+            `CachedUserSessionStore` itself.
     """
     store_class = load_store_class(path, "CACHED_STORE")
     if issubclass(store_class, CachedUserSessionStore):

@@ -1,4 +1,4 @@
-"""Whom a write tells: the marks are closed before it, and say what it was once it is committed."""
+"""Writes: they close marks before the write, and close or number them after its commit."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from bff_sessions.contract import UserSessionStore
 from bff_sessions.exceptions import SessionChanged, SessionMissing
 from bff_sessions.stores.cached.backend import Cache, logger
 from bff_sessions.stores.cached.entries import entry_name
-from bff_sessions.stores.cached.marks import Marks
+from bff_sessions.stores.cached.invalidation import Marks
 
 __all__ = ["Writer"]
 
 
 class Writer:
-    """Surrounds writes of the store behind the cache."""
+    """Invalidates entries around the writes of the inner store."""
 
     def __init__(self, inner: UserSessionStore, cache: Cache, marks: Marks) -> None:
         self._inner = inner
@@ -26,29 +26,29 @@ class Writer:
 
     @contextmanager
     def changing(self, key: str) -> Iterator[None]:
-        """Around a write after which the session is another, or elsewhere."""
+        """Surround a write that changes the session or moves it."""
         self._marks.close([key])
         with self.doubting(key):
             yield
 
     @contextmanager
     def doubting(self, key: str) -> Iterator[None]:
-        """Around what may find the session other than the caller took it to be."""
+        """Surround a call that may find that the caller's session is out of date."""
         try:
             yield
         except (SessionChanged, SessionMissing):
-            # Whoever changed it may have opened the mark too early for what the caller, who
-            # reads again, must see now.
+            # The caller reads the session again, and must see the other request's change. Until
+            # its commit, that request's mark may still allow the old entry.
             self._marks.close([key])
             raise
 
     def changed(self, key: str) -> None:
-        """Let the session be cached again, as it is once the write is committed."""
+        """Allow the session to be cached again after the write is committed."""
         self._inner.on_commit(partial(self._number, key))
 
     @contextmanager
     def ending(self, keys: Collection[str]) -> Iterator[None]:
-        """Around a delete of sessions; `keys` are looked at again after it."""
+        """Surround a delete. Sessions that it deletes besides may be added to `keys` inside."""
         self._marks.close(keys)
         try:
             yield
@@ -56,27 +56,27 @@ class Writer:
             self.ended(keys)
 
     def ended(self, keys: Collection[str]) -> None:
-        """Tell that no session is there any more, once that is committed."""
+        """Invalidate the entries of deleted sessions after the delete is committed."""
         self._inner.on_commit(partial(self._end, keys))
 
     def _number(self, key: str) -> None:
         if not self._marks.number(key):
             self._cache.say(
                 logging.ERROR,
-                "The cache %r could not be told of a session that changed. It will be tried "
-                "again; for up to %s seconds, others may be served what it was before.",
+                "The cache %r could not be invalidated for a session that changed. This is tried "
+                "again; for up to %s seconds, other processes may serve the session as it was.",
                 self._marks.max_stale,
             )
 
     def _end(self, keys: Collection[str]) -> None:
         if self._marks.close(keys):
-            # Nothing serves them any more; nor need they lie about.
+            # The closed marks suffice. This frees memory.
             self._cache.delete([entry_name(key) for key in keys])
         else:
-            # However often that is: somebody was promised that these have ended.
+            # Logged each time: the caller reports that these sessions have ended.
             logger.error(
-                "The cache %r could not be told of %d session(s) that ended. It will be tried "
-                "again; for up to %s seconds, others may be served what they were before.",
+                "The cache %r could not be invalidated for %d session(s) that ended. This is tried "
+                "again; for up to %s seconds, other processes may serve them.",
                 self._cache.alias,
                 len(keys),
                 self._marks.max_stale,

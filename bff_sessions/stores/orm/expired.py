@@ -1,4 +1,4 @@
-"""The expired rows of the ORM's store, removed a batch at a time."""
+"""Clean-up of the ORM store: the deletion of expired rows, one batch at a time."""
 
 from __future__ import annotations
 
@@ -11,33 +11,32 @@ from django.db import connections, transaction
 from django.db.models import QuerySet
 
 from bff_sessions._compat.django_db import delete_rows
-from bff_sessions.retrying import retry
+from bff_sessions.stores.databases.retrying import retry
 from bff_sessions.stores.orm.models import Session
 
 __all__ = ["ExpiredRows", "are_left", "locks_indexes"]
 
 
 def locks_indexes(using: str) -> bool:
-    """Return whether the database locks the entries of indexes, as MySQL and MariaDB do."""
+    """Return whether the database locks entries of indexes, as MySQL and MariaDB do."""
     return connections[using].vendor == "mysql"
 
 
 def are_left(rows: QuerySet[Session], ids: list[int]) -> bool:
-    """Return whether one of the rows is left that a transaction, now over, meant to delete."""
+    """Return whether a row is left that a transaction whose connection was lost was to delete."""
     with transaction.atomic(using=rows.db):
-        # The server may have gone on with that transaction for a moment: the lock waits for it.
+        # The server may still be executing that transaction: the lock waits for its end.
         chosen = rows.filter(id__in=ids).select_for_update()
         return bool(chosen.values_list("id", flat=True)[:1])
 
 
 class ExpiredRows:
-    """Deletes expired rows, those first that expired first.
+    """Deletes expired rows, the longest expired ones first.
 
     Args:
-        rows: all that have expired.
-        since: a moment before which there are none, see `UserSessionStoreCleanup`.
-        lock: makes of rows such as are locked when they are read, without those that others
-            have locked.
+        rows: all expired rows.
+        since: no row expired earlier, see `UserSessionStoreCleanup.delete_expired_batch()`.
+        lock: returns the given rows as rows that a read locks, without those that are locked.
     """
 
     def __init__(
@@ -49,23 +48,22 @@ class ExpiredRows:
         self._rows = rows
         self._using = rows.db
         self._lock = lock
-        # Before that there is nothing but what was deleted, through which some databases would
-        # look each time.
+        # Without a bound, some databases would scan the index entries of deleted rows each time.
         self.since = datetime.min.replace(tzinfo=UTC) if since is None else since
 
     def count(self) -> int:
         return retry(self._using, self._rows.count)
 
     def delete(self, size: int) -> int:
-        """Delete up to `size` rows without reading them. Return how many; 0 if none is free."""
+        """Delete up to `size` rows without reading them. Return how many; 0 if all are locked."""
         return retry(self._using, lambda: self._delete_unread(size))
 
     def take(
         self, size: int, columns: Sequence[str], end: Callable[[list[dict[str, Any]]], None]
     ) -> int:
-        """See delete(). Before it deletes rows, it calls `end` with their `columns`.
+        """Delete up to `size` rows, after calling `end` with their `columns`. Return how many.
 
-        `end` is called in the transaction, and again if that is repeated.
+        `end` runs in the transaction that deletes, and again if that is repeated.
         """
         taken: list[int] = []
 
@@ -93,10 +91,10 @@ class ExpiredRows:
         for chosen in self._choose(size):
             with self._transaction():
                 locked = self._lock(chosen).values_list("id", flat=True)
-                # Rows are not even read, unless their numbers have to be in between.
-                removed = self._delete(list(locked) if locks_indexes(self._using) else locked)
-            if removed:
-                return removed
+                # A subquery spares reading the rows. MySQL does not allow one on the same table.
+                deleted = self._delete(list(locked) if locks_indexes(self._using) else locked)
+            if deleted:
+                return deleted
         return 0
 
     def _delete(self, ids: list[int] | QuerySet[Session, int]) -> int:
@@ -108,15 +106,15 @@ class ExpiredRows:
         is_own = connection.get_autocommit() and not connection.in_atomic_block
         with transaction.atomic(using=self._using):
             if is_own and connection.vendor == "postgresql":
-                # Nobody waits for the disk: what a crash brings back has expired all the same.
+                # Do not wait for the disk: a row that a crash restores has still expired.
                 with connection.cursor() as cursor:
                     cursor.execute("SET LOCAL synchronous_commit = off")
             yield
 
     def _choose(self, size: int) -> Iterator[QuerySet[Session]]:
-        """Those that expired first; where others have locked them, those that come next.
+        """Yield the longest expired rows, then the next ones, in case others lock the first.
 
-        Looked at once more when they are locked: a session that is renewed meanwhile is spared.
+        The lock checks the condition again: a session that is renewed meanwhile is spared.
         """
         oldest = self._rows.filter(expires__gte=self.since).order_by("expires")
         moment = oldest.values_list("expires", flat=True).first()
@@ -127,8 +125,8 @@ class ExpiredRows:
         if not locks_indexes(self._using):
             yield oldest[:size]
             return
-        # MySQL and MariaDB lock the entry of the index that leads to a row, then the row. An
-        # UPDATE by key begins with the key's: a lock that begins elsewhere is a deadlock with it.
+        # MySQL and MariaDB lock the index entry that leads to a row, then the row. An UPDATE by key
+        # locks the key's entry first. Locks in another order could deadlock with it.
         skipped: list[str] = []
         keys = oldest.values_list("key", flat=True)
         while batch := list(keys.exclude(key__in=skipped)[:size]):

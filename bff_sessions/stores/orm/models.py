@@ -15,20 +15,20 @@ __all__ = ["Session", "SessionQuerySet", "expired_sessions", "live_sessions", "y
 
 
 def live_sessions(now: datetime | None = None) -> models.Q:
-    """Return the condition of rows that `bff_sessions.live.is_live()` calls live."""
+    """Return the condition for rows that are live by `bff_sessions.stores.live.is_live()`."""
     now = datetime.now(UTC) if now is None else now
     return (models.Q(expires=None) | models.Q(expires__gt=now)) & young_sessions(now)
 
 
 def young_sessions(now: datetime) -> models.Q:
-    """Return the condition of rows whose absolute lifetime is not over."""
+    """Return the condition for rows whose absolute lifetime is not over."""
     if conf.ABSOLUTE_LIFETIME is None:
         return models.Q()
     return models.Q(subject_id=None) | models.Q(created__gt=now - conf.ABSOLUTE_LIFETIME)
 
 
 def expired_sessions(now: datetime) -> models.Q:
-    """Return the condition of all other rows."""
+    """Return the condition for rows that are not live."""
     has_expired = models.Q(expires__lte=now)
     if conf.ABSOLUTE_LIFETIME is None:
         return has_expired
@@ -40,32 +40,31 @@ class SessionQuerySet(models.QuerySet["Session"]):
     """The rows of sessions."""
 
     def live(self, now: datetime | None = None) -> SessionQuerySet:
-        """Return those that live at the moment `now`, see live_sessions()."""
+        """Return the rows that are live at `now`, see live_sessions()."""
         return self.filter(live_sessions(now))
 
 
 class Session(models.Model):
-    """One session. Write it through a store, end it through `bff_sessions.revocation`."""
+    """A session. Write it through a store, and end it through `bff_sessions.revocation`."""
 
     id = models.BigAutoField(primary_key=True)
     key = ExactCharField(max_length=64, editable=False)
     partition = ExactCharField(_("partition"), max_length=100)
     issuer = ExactCharField(_("issuer"), max_length=255, null=True)
     subject_id = ExactCharField(_("subject"), max_length=255, null=True)
-    session_id = ExactCharField(_("session id"), max_length=255, null=True)
+    session_id = ExactCharField(_("session ID"), max_length=255, null=True)
     user_id = ExactCharField(_("user"), max_length=255, null=True)
-    # Of this sign-in; see UserSession.sign_in_id.
+    # See UserSession.sign_in_id.
     sign_in_id = ExactCharField(max_length=32, editable=False)
     created = UTCDateTimeField(_("created"))
     renewed = UTCDateTimeField(_("renewed"))
     expires = UTCDateTimeField(_("expires"), null=True)
     ticket = models.BinaryField(editable=False)
-    # Who has the session to themselves, and until when; see UserSessionStoreLeases.
+    # The holder of the lease, and when the lease expires; see UserSessionStoreLeases.
     lease_owner = models.CharField(max_length=64, null=True, editable=False)
     lease_until = UTCDateTimeField(null=True, editable=False)
     version = models.PositiveBigIntegerField(default=1, editable=False)
-    # With what and when it was last used; see UserSessionStoreDevices. No index covers
-    # them: what is written once in a while stays a cheap write.
+    # See UserSessionStoreDevices. No index covers these columns, so that recording a use is cheap.
     user_agent = ExactCharField(_("user agent"), max_length=255, null=True)
     address = ExactCharField(_("address"), max_length=45, null=True)
     last_seen = UTCDateTimeField(_("last seen"), null=True)
@@ -76,21 +75,21 @@ class Session(models.Model):
         verbose_name = _("session")
         verbose_name_plural = _("sessions")
         constraints = [models.UniqueConstraint(fields=["key"], name="bff_sessions_key")]
-        # The selective column first.
+        # The selective column is first.
         indexes = [
-            # In the order in which the sessions of a subject are listed. No save moves it.
+            # The order in which sessions of a subject are listed. A save does not change these.
             models.Index(
                 fields=["subject_id", "partition", "created", "id"], name="bff_sessions_sign_ins"
             ),
             models.Index(fields=["session_id", "partition"], name="bff_sessions_sid"),
             models.Index(fields=["user_id"], name="bff_sessions_user"),
             models.Index(fields=["expires"], name="bff_sessions_expires"),
-            # What the admin lists and counts, in its order. No save moves it: sign-in only.
+            # The order in which the admin lists and counts. A save does not change these.
             models.Index(
                 fields=["created", "id", "partition", "issuer"], name="bff_sessions_created"
             ),
         ]
-        # Nobody adds or changes a session by hand, and to delete one is to end it.
+        # Sessions are not added or changed in the admin, and deleting one means ending it.
         default_permissions = ["view"]
         permissions = [
             ("end_session", _("Can end sessions")),

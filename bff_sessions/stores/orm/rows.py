@@ -1,15 +1,24 @@
-"""Between sessions and rows of the table."""
+"""Conversion between sessions and rows, and the queries for lists."""
 
 from __future__ import annotations
 
 import logging
+from operator import attrgetter
 from typing import Any, Final
 
 from django.db.models import Q
 from django.db.models.expressions import OrderBy
 from django.db.models.functions import Greatest
 
-from bff_sessions.contract import ANY, DeletedSession, Position, UserSession, UserSessionsFilter
+from bff_sessions.contract import (
+    ANY,
+    UPDATED,
+    DeletedSession,
+    Position,
+    UserSession,
+    UserSessionsFilter,
+    UserSessionUpdate,
+)
 from bff_sessions.stores.orm.models import Session
 from bff_sessions.stores.orm.statements import DELETED, SESSION
 
@@ -20,16 +29,22 @@ __all__ = [
     "position_of",
     "to_deleted",
     "to_listed",
+    "to_row",
     "to_session",
+    "to_update",
 ]
 
 logger = logging.getLogger("django.security.SuspiciousSession")
 
 LISTED: Final = tuple(name for name in SESSION if name != "ticket")
-"""Columns of a session in a list."""
+"""The columns of a session in a list."""
+
+_values_of: Final = attrgetter(*SESSION)
+_updated_values_of: Final = attrgetter(*UPDATED)
 
 
 def matching(filter: UserSessionsFilter) -> Q:
+    """Return the condition for rows that match `filter`."""
     wanted = Q()
     for name in ("subject_id", "session_id", "user_id"):
         if (value := getattr(filter, name)) is not None:
@@ -44,17 +59,28 @@ def matching(filter: UserSessionsFilter) -> Q:
 
 
 def newest_first(filter: UserSessionsFilter) -> tuple[str | OrderBy, str]:
-    # The index of subjects has this order.
+    """Return the order of sign-ins, newest first, as the best index for `filter` has it."""
+    # The index bff_sessions_sign_ins has this order.
     if filter.subject_id is not None and filter.partition is not ANY:
         return "-created", "-id"
-    # With a bare column, PostgreSQL and MariaDB walk the index of `created` and look for sessions
-    # that may be the oldest of all. No index has this expression, so they take the user's.
+    # To order by a bare column, PostgreSQL and MariaDB scan the index of `created`, perhaps to its
+    # end. No index has this expression, so they use the index of the user.
     return Greatest("created", "created").desc(), "-id"
 
 
+def to_row(session: UserSession) -> dict[str, Any]:
+    """Return all columns of `session` by name."""
+    return dict(zip(SESSION, _values_of(session), strict=True))
+
+
+def to_update(session: UserSession | UserSessionUpdate) -> dict[str, Any]:
+    """Return the columns that a save of `session` writes."""
+    return dict(zip(UPDATED, _updated_values_of(session), strict=True))
+
+
 def to_session(row: dict[str, Any]) -> UserSession | None:
-    """Return the session of a row; None, logged, if the row was altered so that it has none."""
-    row["ticket"] = bytes(row.get("ticket", b""))  # A view of it, with some drivers.
+    """Return the session of a row. Log and return None if the row's values are not valid."""
+    row["ticket"] = bytes(row.get("ticket", b""))  # Some drivers return a memoryview.
     try:
         return UserSession(**row)
     except (TypeError, ValueError):
@@ -64,18 +90,19 @@ def to_session(row: dict[str, Any]) -> UserSession | None:
 
 
 def to_listed(row: dict[str, Any]) -> UserSession | None:
-    """See to_session(); the row may have more columns."""
+    """Return the session of a row that may have more columns, see to_session()."""
     return to_session({name: row[name] for name in LISTED})
 
 
 def position_of(row: dict[str, Any]) -> Position:
+    """Return the place of a row in the order of sign-ins."""
     return Position(row["created"], row["id"].to_bytes(8))
 
 
 def to_deleted(row: Session | dict[str, Any]) -> DeletedSession:
-    """Return what is left of a deleted row; its ticket is empty where it was not read."""
+    """Return the deleted session of a row; its ticket is empty if it was not read."""
     if isinstance(row, Session):
         row = {name: getattr(row, name) for name in DELETED}
     values = {name: row[name] for name in DELETED if name in row}
-    # A view of it, with some drivers.
+    # Some drivers return a memoryview.
     return DeletedSession(**values | {"ticket": bytes(row.get("ticket", b""))})

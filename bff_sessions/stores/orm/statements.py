@@ -7,9 +7,9 @@ from functools import cache
 from typing import Any, Final, cast
 
 from django.db.models import Field, QuerySet
-from django.db.models.sql import DeleteQuery, InsertQuery, Query, UpdateQuery
 
 from bff_sessions._compat.django_db import delete_rows
+from bff_sessions._compat.queries import Query, delete_query, insert_query, update_query
 from bff_sessions._compat.statements import KeySlot, Slot, Statement
 from bff_sessions.contract import UPDATED, DeletedSession, UserSession
 from bff_sessions.stores.orm.models import Session
@@ -17,10 +17,10 @@ from bff_sessions.stores.orm.models import Session
 __all__ = ["CREATE", "DELETE", "DELETED", "DELETE_ROW", "GET", "LOCK", "SESSION", "update"]
 
 SESSION: Final = tuple(f.name for f in fields(UserSession))
-"""Columns of a session."""
+"""The columns of a session."""
 
 DELETED: Final = tuple(f.name for f in fields(DeletedSession))
-"""Columns of what is left of a deleted session."""
+"""The columns of a deleted session."""
 
 
 def _field(name: str) -> Field[Any, Any]:
@@ -43,10 +43,8 @@ def _matching_rows(**slots: Slot) -> Query:
 
 
 def _create() -> Query:
-    query = InsertQuery(Session)
     row = Session(**{name: _slot(name) for name in SESSION})
-    query.insert_values([_field(name) for name in SESSION], [row], raw=True)
-    return query
+    return insert_query(row, [_field(name) for name in SESSION])
 
 
 def _plain_create(using: str, **values: Any) -> int:
@@ -55,19 +53,16 @@ def _plain_create(using: str, **values: Any) -> int:
 
 @cache
 def update(unchanged: frozenset[str] = frozenset(), *, move: bool = False) -> Statement:
-    """Return the UPDATE that leaves these columns alone, and perhaps moves the row.
+    """Return the UPDATE of all columns but the `unchanged` ones; `move` sets a new key, too.
 
-    SQLite writes to the index of each column that an UPDATE names, whether its value changes or
-    not.
+    SQLite writes to the index of each column that an UPDATE names, even if its value is equal.
     """
     names = [name for name in (*UPDATED, "version") if name not in unchanged]
 
     def build() -> Query:
         rows = _matching_rows(key=_KEY, version=_slot("version", "if_version"))
-        query = cast(UpdateQuery, rows.chain(UpdateQuery))
         new_key = {"key": _slot("key", "new_key")} if move else {}
-        query.add_update_values({name: _slot(name) for name in names} | new_key)
-        return query
+        return update_query(rows, {name: _slot(name) for name in names} | new_key)
 
     def plain(using: str, *, key: str, if_version: int, **values: Any) -> int:
         new_key = {"key": values["new_key"]} if move else {}
@@ -83,7 +78,7 @@ GET: Final = Statement(
 )
 CREATE: Final = Statement(_create, _plain_create)
 DELETE: Final = Statement(
-    lambda: _matching_rows(key=_KEY).chain(DeleteQuery),
+    lambda: delete_query(_matching_rows(key=_KEY)),
     lambda using, key: delete_rows(_rows(using, key=key)),
 )
 LOCK: Final = Statement(
@@ -93,6 +88,6 @@ LOCK: Final = Statement(
     ),
 )
 DELETE_ROW: Final = Statement(
-    lambda: _matching_rows(id=_slot("id")).chain(DeleteQuery),
+    lambda: delete_query(_matching_rows(id=_slot("id"))),
     lambda using, id: delete_rows(_rows(using, id=id)),
 )

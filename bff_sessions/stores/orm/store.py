@@ -1,4 +1,4 @@
-"""Sessions in a database, through Django's ORM: the default store."""
+"""The default store: sessions in a database, through Django's ORM."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from bff_sessions._compat.django_db import delete_rows, is_in_transaction
 from bff_sessions._compat.statements import Statement
 from bff_sessions.contract import (
     ANY,
-    UPDATED,
     AnyType,
     DeletedSession,
     Detail,
@@ -33,9 +32,10 @@ from bff_sessions.contract import (
     UserSessionStoreTransactions,
     UserSessionUpdate,
 )
-from bff_sessions.contract.batches import EXCLUSIVE, SHARED, Pace
+from bff_sessions.contract.pacing import EXCLUSIVE, SHARED, Pace
 from bff_sessions.exceptions import SessionChanged, SessionExists, SessionMissing
-from bff_sessions.retrying import leave_doubt, retry
+from bff_sessions.stores.databases.retrying import leave_doubt, retry
+from bff_sessions.stores.databases.scopes import scope_of
 from bff_sessions.stores.orm.expired import ExpiredRows, are_left, locks_indexes
 from bff_sessions.stores.orm.models import Session, live_sessions
 from bff_sessions.stores.orm.rows import (
@@ -45,7 +45,9 @@ from bff_sessions.stores.orm.rows import (
     position_of,
     to_deleted,
     to_listed,
+    to_row,
     to_session,
+    to_update,
 )
 from bff_sessions.stores.orm.statements import (
     CREATE,
@@ -59,11 +61,10 @@ from bff_sessions.stores.orm.statements import (
 from bff_sessions.stores.orm.statements import (
     update as update_statement,
 )
-from bff_sessions.stores.scopes import scope_of
 
 __all__ = ["OrmUserSessionStore"]
 
-# Rows that one statement removes at most: SQLite bounds the parameters of a statement.
+# The most rows that one statement deletes: SQLite bounds the parameters of a statement.
 _BATCH = 500
 
 
@@ -74,17 +75,17 @@ class OrmUserSessionStore(
     UserSessionStoreCleanup,
     UserSessionStore,
 ):
-    """Keeps sessions as rows of `bff_sessions.models.Session`.
+    """Stores sessions as rows of `bff_sessions.stores.orm.models.Session`.
 
-    Reads and writes the database that the routers name for writing: a replica that lags would
-    serve sessions that have been revoked.
+    It reads and writes the database that the routers name for writing. A replica that lags behind
+    would serve revoked sessions.
 
     Outside a transaction of the caller, each verb is repeated after a transient error, see
-    `bff_sessions.retrying`. If the connection was lost, the repetition looks for what the earlier
-    try has written before it calls a session missing, changed or taken.
+    `bff_sessions.stores.databases.retrying`. After a lost connection, the repetition first looks
+    for the result of the earlier try. Only then it reports a session as missing, changed or taken.
 
     Args:
-        using: the alias of a database, instead of what the routers say.
+        using: the alias of a database; None means that of the routers.
     """
 
     def __init__(self, using: str | None = None) -> None:
@@ -92,12 +93,12 @@ class OrmUserSessionStore(
 
     @property
     def using(self) -> str:
-        """Alias of the database that holds the sessions."""
+        """The alias of the database that holds the sessions."""
         return router.db_for_write(Session) if self._using is None else self._using
 
     @property
     def scope(self) -> str:
-        """Alias, database and schema of the connection that is used now."""
+        """The alias, database and schema of the present connection."""
         return scope_of(self.using)
 
     def get_user_session(self, key: str) -> UserSession | None:
@@ -105,12 +106,12 @@ class OrmUserSessionStore(
         session = retry(using, lambda: _fetch(using, key))
         if session is None:
             return None
-        # Told here and not in SQL, so that the statement is always the same.
-        return session if session.is_live(datetime.now(UTC)) else None
+        # Decided here and not in SQL, so that the statement is always the same.
+        return None if session.has_expired(datetime.now(UTC)) else session
 
     def create_user_session(self, session: UserSession) -> None:
         using = self.using
-        values = {name: getattr(session, name) for name in SESSION}
+        values = to_row(session)
 
         def create() -> bool:
             try:
@@ -120,7 +121,7 @@ class OrmUserSessionStore(
                     raise
             else:
                 return True
-            # Not in the handler: the text of that error holds the key.
+            # Outside the handler: the text of its error contains the store key.
             raise SessionExists
 
         def find() -> bool | None:
@@ -132,7 +133,7 @@ class OrmUserSessionStore(
     def update_user_session(
         self, key: str, update: UserSessionUpdate, *, if_version: int | None = None
     ) -> int:
-        values = {name: getattr(update, name) for name in UPDATED}
+        values = to_update(update)
         if if_version is not None:
             return self._write(update_statement(), key, values, if_version)
         using, rows = self.using, self._rows().filter(key=key)
@@ -146,12 +147,12 @@ class OrmUserSessionStore(
         return retry(using, write, own_result=lambda: _find_written(using, key, values))
 
     def rekey_user_session(self, key: str, session: UserSession, *, if_version: int) -> int:
-        values = {name: getattr(session, name) for name in UPDATED}
+        values = to_update(session)
         return self._move(frozenset(), key, session.key, values, if_version)
 
     def overwrite_user_session(self, read: UserSession, session: UserSession) -> int:
-        values = {name: getattr(session, name) for name in UPDATED}
-        unchanged = frozenset(n for n, value in values.items() if getattr(read, n) == value)
+        values = to_update(session)
+        unchanged = frozenset(n for n, value in to_update(read).items() if value == values[n])
         if session.key != read.key:
             return self._move(unchanged, read.key, session.key, values, read.version)
         return self._write(update_statement(unchanged), read.key, values, read.version)
@@ -180,8 +181,9 @@ class OrmUserSessionStore(
     def acquire_lease(self, key: str, owner: str, seconds: float) -> bool:
         if is_in_transaction(connections[self.using]):
             raise RuntimeError(
-                "A lease taken inside a transaction would be seen by others only at its end. "
-                "With ATOMIC_REQUESTS, decorate the view with transaction.non_atomic_requests."
+                "A lease must not be acquired inside a transaction: other requests would not see "
+                "it before the commit. With ATOMIC_REQUESTS, decorate the view with "
+                "transaction.non_atomic_requests."
             )
         now = datetime.now(UTC)
         rows = self._rows().filter(live_sessions(), key=key)
@@ -202,15 +204,15 @@ class OrmUserSessionStore(
         return retry(
             leased.db,
             lambda: bool(leased.update(lease_owner=None, lease_until=None)),
-            # The lease may have been there until the earlier try.
+            # The earlier try may have released the lease.
             if_in_doubt=lambda _: True,
         )
 
     def delete_user_session(self, key: str, *, on_ending: OnEnding | None = None) -> bool:
         """See UserSessionStore.
 
-        True also if the connection was lost, and the repetition finds no session: the earlier try
-        may have removed it, and an end that nobody announces is worse than one announced twice.
+        If the connection was lost and the repetition finds no session, this returns True. The
+        earlier try may have deleted it. To announce an end twice is better than never.
         """
         using = self.using
         if on_ending is not None:
@@ -245,7 +247,7 @@ class OrmUserSessionStore(
         found = self._rows().filter(matching(filter)).values_list("key", flat=True)
         deleted: list[DeletedSession] = []
         previous: list[str] = []
-        # The same again: a snapshot of the caller's transaction, showing what is long gone.
+        # The same keys again: the caller's transaction has a snapshot with deleted rows.
         while (keys := retry(found.db, lambda: list(found[:_BATCH]))) and keys != previous:
             previous = keys
             deleted += self._delete_batch(keys, filter.matches, on_ending)
@@ -261,7 +263,7 @@ class OrmUserSessionStore(
             nonlocal found
             found = []
             with transaction.atomic(using=using):
-                # An update may have come between: what matches now counts.
+                # An update may have changed a row since its key was read.
                 found = [row for row in self._lock_keys(keys) if matches(row)]
                 deleted = [to_deleted(row) for row in found]
                 if deleted and on_ending is not None:
@@ -270,7 +272,7 @@ class OrmUserSessionStore(
             return deleted
 
         def find_deleted() -> list[DeletedSession] | None:
-            # A transaction is done as a whole or not at all, and a row that moves keeps its ID.
+            # One row decides, as the transaction is atomic. A row that moves keeps its ID.
             if not found or are_left(self._rows(), [row.pk for row in found]):
                 return None
             return [to_deleted(row) for row in found]
@@ -279,7 +281,7 @@ class OrmUserSessionStore(
 
     @property
     def cleanup_pace(self) -> Pace:
-        """Others write during a batch where the database locks rows, and wait for it elsewhere."""
+        """`SHARED` if the database locks rows. Otherwise requests wait for the whole batch."""
         has_locks = connections[self.using].features.has_select_for_update
         return SHARED if has_locks else EXCLUSIVE
 
@@ -295,8 +297,8 @@ class OrmUserSessionStore(
     ) -> ExpiredBatch:
         """See UserSessionStoreCleanup.
 
-        If the connection is lost while a batch is committed, a batch of which only the number is
-        wanted is not counted.
+        If the connection is lost during the commit of a batch without details, the batch is not
+        counted.
         """
         expired = self._expired(now, since, partition)
         if detail is Detail.NUMBER and on_ending is None:
@@ -331,7 +333,7 @@ class OrmUserSessionStore(
             transaction.on_commit(callback, using=self.using)
         elif connection.get_autocommit():
             callback()
-        # Where the caller commits by hand, nobody says when: then never.
+        # If the caller has switched off autocommit, its commit cannot be noticed: never call.
 
     def _rows(self) -> QuerySet[Session]:
         return Session._base_manager.using(self.using)
@@ -375,11 +377,11 @@ class OrmUserSessionStore(
         return retry(using, write, own_result=find)
 
     def _lock_keys(self, keys: list[str]) -> Iterable[Session]:
-        """Lock the rows in the order of their keys, as all do who lock several; see ExpiredRows."""
+        """Lock the rows in the order of their keys, like all code that locks several rows."""
         if not locks_indexes(self.using):
             return self._lock(self._rows().filter(key__in=keys).order_by("key"))
-        # Where the list names most of a table, MySQL and MariaDB scan it and lock on the way what
-        # others have locked. FORCE INDEX does not prevent that. One row has one plan only.
+        # If the list names most of a table, MySQL and MariaDB scan the table and lock all rows.
+        # FORCE INDEX does not prevent that. A statement for one row has only one plan.
         rows = (LOCK.fetch(self.using, key=key) for key in sorted(keys))
         return [Session(**row) for row in rows if row is not None]
 
@@ -391,10 +393,11 @@ class OrmUserSessionStore(
             DELETE_ROW.execute(self.using, id=id)
 
     def _lock(self, rows: QuerySet[Session], *, skip_locked: bool = False) -> QuerySet[Session]:
-        """`rows`, each of which is locked from when it is read until the transaction ends."""
+        """Return `rows` as rows that a read locks until the transaction ends."""
         features = connections[self.using].features
         if not features.has_select_for_update:
-            # SQLite gives its one write lock to who writes; taken after a read it could fail.
+            # SQLite gives its one write lock to a statement that writes. After a read, that could
+            # fail.
             self._rows().filter(id=0).update(version=0)
             return rows
         can_skip = skip_locked and features.has_select_for_update_skip_locked
@@ -413,14 +416,17 @@ def _fetch(using: str, key: str) -> UserSession | None:
 
 
 def _find_written(using: str, key: str, values: dict[str, Any]) -> int | None:
-    """Return the version of the session if it holds just these `values`; else None."""
+    """Return the version of the session if it has exactly these `values`; else None."""
     found = _fetch(using, key)
-    if found is None or any(getattr(found, name) != values[name] for name in UPDATED):
+    if found is None or any(values[name] != value for name, value in to_update(found).items()):
         return None
     return found.version
 
 
 def _is_of_key(error: IntegrityError) -> bool:
-    """Whether the key is taken. PostgreSQL and MySQL name the constraint, SQLite the column."""
+    """Return whether the store key is taken.
+
+    PostgreSQL and MySQL name the constraint, SQLite names the column.
+    """
     names = "bff_sessions_key", f"{Session._meta.db_table}.key"
     return any(name in str(error) for name in names)

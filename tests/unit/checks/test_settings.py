@@ -14,11 +14,11 @@ from django.core.management.base import SystemCheckError
 
 import bff_sessions
 from bff_sessions import conf, engine
+from bff_sessions.conf.faults import FAULTS, Fault
 from bff_sessions.contract import UserSessionStore
-from bff_sessions.faults import FAULTS, Fault
 from bff_sessions.middleware import SessionMiddleware
 from bff_sessions.oidc.providers import get_provider
-from bff_sessions.protection import protect
+from bff_sessions.protection import seal
 from bff_sessions.stores.memory import InMemoryUserSessionStore
 from tests.support.checks import messages, only_message
 from tests.support.middleware import DJANGOS, OURS
@@ -241,7 +241,7 @@ def test_keys_appear_in_no_message_of_another_fault(settings):
 def test_bad_keys_are_refused_where_no_checks_run(settings, keys):
     settings.BFF_SESSIONS = {"ENCRYPTION_KEYS": keys}
     with pytest.raises(ImproperlyConfigured, match="ENCRYPTION_KEYS"):
-        protect(b"data", key="key", partition="shop")
+        seal(b"data", bound_to=("store key",), purpose="ticket")
 
 
 @pytest.mark.parametrize(
@@ -677,7 +677,7 @@ def test_provider_without_key_set_is_w020(settings, options):
     provide(settings, **options)
     message = only_message("W020")
     assert message.msg == (
-        f"BFF_SESSIONS['PROVIDERS'][{IDP!r}] can verify no logout token: it has no JWKS_URI."
+        f"BFF_SESSIONS['PROVIDERS'][{IDP!r}] cannot verify logout tokens: it has no JWKS_URI."
     )
     # A warning does not keep the provider from doing what it can.
     assert get_provider(IDP).client_id == "shop"

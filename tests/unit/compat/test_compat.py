@@ -1,20 +1,32 @@
 """Each use of private API: fails when the dependency changes, before a user finds out."""
 
 import inspect
+import io
+import re
 from dataclasses import fields, replace
 
 import pytest
+from django.contrib.sessions.backends.base import SessionBase
 from django.core.cache import caches
 from django.core.cache.backends.redis import RedisCache, RedisCacheClient
+from django.core.management.base import OutputWrapper
 from django.db import connection, models, transaction
 from django.db.models.signals import pre_delete
 from django.db.models.sql import InsertQuery, Query, UpdateQuery
 from django.db.models.sql.compiler import SQLCompiler
 
 from bff_sessions._compat import statements
-from bff_sessions._compat.django_db import delete_rows, is_in_transaction
+from bff_sessions._compat.django_commands import stream_of
+from bff_sessions._compat.django_db import (
+    close_unusable_connection,
+    commits_each_statement,
+    delete_rows,
+    in_atomic_block,
+    is_in_transaction,
+)
 from bff_sessions._compat.django_redis_cache import get_many, keeps_one_pool
 from bff_sessions.contract import UPDATED, UserSession
+from bff_sessions.engine import SessionStore
 from bff_sessions.models import Session
 from bff_sessions.stores.orm.statements import CREATE, DELETE, DELETE_ROW, GET, update
 from bff_sessions.testing import make_session
@@ -93,6 +105,47 @@ def test_transaction_of_a_test_case_is_not_the_callers():
             pass
     with transaction.atomic(durable=True):
         pass
+
+
+@pytest.mark.django_db(transaction=True)
+def test_connections_of_django_are_as_they_were_read():
+    using = connection.alias
+    assert not in_atomic_block(using)
+    assert commits_each_statement(using)
+    with transaction.atomic():
+        assert in_atomic_block(using)
+        assert not commits_each_statement(using)
+    connection.ensure_connection()
+    transaction.set_autocommit(False)
+    try:
+        assert not commits_each_statement(using)
+    finally:
+        transaction.set_autocommit(True)
+    connection.errors_occurred = True
+    close_unusable_connection(using)
+    assert not connection.errors_occurred
+    connection.close()
+    # Without connecting.
+    assert commits_each_statement(using)
+    if connection.vendor != "sqlite":
+        assert connection.connection is None
+
+
+def test_output_of_commands_is_as_it_was_read():
+    stream = io.StringIO()
+    assert stream_of(OutputWrapper(stream)) is stream
+
+
+def test_session_base_of_django_is_as_it_was_read():
+    ours, theirs = set(vars(SessionStore)), set(dir(SessionBase))
+    private = {name for name in ours & theirs if re.match("_[^_]", name)}
+    assert private == {"_aget_session", "_get_session", "_session", "_session_key"}
+    assert parameters(SessionBase._get_session) == ["self", "no_load"]
+    assert parameters(SessionBase._aget_session) == ["self", "no_load"]
+    # Attributes that it sets, and a property here.
+    source = inspect.getsource(SessionBase)
+    assert "self._session_key = session_key" in source
+    assert "self._session_cache = " in source
 
 
 @pytest.mark.skipif(connection.vendor != "postgresql", reason="about PostgreSQL")

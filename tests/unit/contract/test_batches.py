@@ -1,11 +1,11 @@
-"""The pace of a clean-up, by a clock that goes as it is told."""
+"""The pace of a clean-up, by a fake clock."""
 
 from random import uniform
 
 import pytest
 
-from bff_sessions.contract import batches
-from bff_sessions.contract.batches import EXCLUSIVE, SHARED, Pace, delete_in_batches
+from bff_sessions.contract import pacing
+from bff_sessions.contract.pacing import EXCLUSIVE, SHARED, Pace, delete_in_batches
 
 
 class Clock:
@@ -28,7 +28,7 @@ def clock(monkeypatch):
     # Each rest as long as it is on average.
     monkeypatch.setattr("random.uniform", lambda low, high: (low + high) / 2)
     clock = Clock()
-    monkeypatch.setattr(batches, "time", clock)
+    monkeypatch.setattr(pacing, "time", clock)
     return clock
 
 

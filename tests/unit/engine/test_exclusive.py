@@ -170,6 +170,12 @@ def test_what_changed_is_saved_also_after_an_exception(leasing_store):
         pass
 
 
+def test_block_keeps_its_session(leasing_store):
+    key = start(token=1)
+    with SessionStore(key).exclusive():
+        assert SessionStore(key)["token"] == 1
+
+
 def test_who_only_looks_writes_no_data(leasing_store):
     key = start(token=1)
     session = SessionStore(key)

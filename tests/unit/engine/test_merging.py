@@ -23,10 +23,10 @@ from hypothesis import strategies as st
 
 from bff_sessions import bind_identity, conf
 from bff_sessions.engine import SessionStore
+from bff_sessions.engine.equality import is_same
 from bff_sessions.engine.merging import merge
-from bff_sessions.equality import is_same
-from bff_sessions.id_tokens import MOZILLA_TOKENS
 from bff_sessions.identity import identify
+from bff_sessions.identity.id_tokens import MOZILLA_TOKENS
 from bff_sessions.oidc.tokens import _MOZILLA, Tokens, keep_tokens
 from bff_sessions.protection import store_key
 from bff_sessions.stores import get_store

@@ -395,3 +395,17 @@ def test_frames_of_the_project_keep_their_variables():
     assert isinstance(handled, LookupError)
     [(frame, _)] = traceback.walk_tb(handled.__traceback__)
     assert frame.f_locals["step"] == "before"
+
+
+@pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
+@pytest.mark.usefixtures("reporting_store")
+def test_error_of_clear_expired_leads_through_no_frame_of_the_store(is_async):
+    clear = async_to_sync(SessionStore.aclear_expired) if is_async else SessionStore.clear_expired
+    with fault("delete_expired_batch"), pytest.raises(OperationalError) as caught:
+        clear()
+    frames = [frame for frame, _ in traceback.walk_tb(caught.value.__traceback__)]
+    files = [frame.f_code.co_filename for frame in frames]
+    hidden = "contract/cleanup.py", "engine/session.py"
+    assert [name for name in files if name.endswith(hidden)] == []
+    assert "fail" not in [frame.f_code.co_name for frame in frames]
+    assert caught.value.__notes__[0].endswith(" in fail")

@@ -1,7 +1,9 @@
 import asyncio
+import gc
 import logging
 import pickle
 import threading
+import weakref
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from unittest import mock
@@ -987,7 +989,7 @@ def test_what_cannot_be_serialized_is_refused_before_anything_is_written(stateme
 def test_too_long_a_subject_is_refused_and_loses_nothing(any_store, calls, load):
     session = calls.start(a=1)
     calls.update(session, {"oidc": {"iss": "https://idp.example", "sub": "x" * 256}})
-    with pytest.raises(ValueError, match="256 characters"):
+    with pytest.raises(ValueError, match="it has 256"):
         calls.save(session)
     assert load(session.session_key) == {"a": 1}
 
@@ -1110,11 +1112,11 @@ def test_a_merge_neither_overwrites_nor_copies_what_does_not_open_any_more(any_s
 
 @pytest.mark.parametrize("plain", [b"\x80\x04 not JSON", b"[1, 2]"])
 def test_data_of_another_serializer_is_unreadable(any_store, calls, caplog, plain):
-    from bff_sessions.protection import protect
+    from bff_sessions.protection import seal
 
     session = calls.start(a=1)
     row = row_of(session)
-    ticket = protect(plain, key=row.key, partition=row.partition)
+    ticket = seal(plain, bound_to=(row.key, row.partition, *row.bound), purpose="ticket")
     get_store().update_user_session(row.key, UserSessionUpdate.of(replace(row, ticket=ticket)))
     assert dict(calls.items(SessionStore(session.session_key))) == {}
     assert len(caplog.records) == 1
@@ -1178,3 +1180,22 @@ def test_statements_of_what_the_store_holds(statements, calls):
         calls.get_user_session(session)
     with statements(0):
         calls.get_user_session(session)
+
+
+# Its end in memory
+
+
+@pytest.mark.django_db(transaction=True)
+def test_session_is_freed_without_the_garbage_collector(calls):
+    session = calls.start(cart=[1])
+    loaded = SessionStore(session.session_key)
+    loaded["cart"] = [2]
+    loaded.save()
+    loaded.cycle_key()
+    held = [weakref.ref(loaded), weakref.ref(loaded._stored)]
+    gc.disable()
+    try:
+        del loaded
+        assert [ref() for ref in held] == [None, None]
+    finally:
+        gc.enable()

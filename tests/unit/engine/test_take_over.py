@@ -186,16 +186,16 @@ def test_a_rollback_leaves_the_session_there(taking_over):
 @pytest.mark.django_db
 def test_what_was_saved_there_meanwhile_is_what_moves(taking_over, monkeypatch):
     key = old_session(a=1)
-    to_row = OldEngine.to_row
+    to_session = OldEngine.to_session
 
     def slow(self, old):
         monkeypatch.undo()
         other = OldStore(key)
         other["b"] = 2
         other.save()
-        return to_row(self, old)
+        return to_session(self, old)
 
-    monkeypatch.setattr(OldEngine, "to_row", slow)
+    monkeypatch.setattr(OldEngine, "to_session", slow)
     assert dict(SessionStore(key).items()) == {"a": 1, "b": 2}
 
 
@@ -240,7 +240,7 @@ def test_what_is_left_there_is_told_with_its_reason():
     moved = old_session(a=2)
     assert import_sessions() == (
         "1 session moved. Left there: 1 expired, 1 not signed with SECRET_KEY or one of "
-        "SECRET_KEY_FALLBACKS, 1 its key is taken here."
+        "SECRET_KEY_FALLBACKS, 1 its key is taken in the store."
     )
     assert OldSession.objects.count() == 3
     assert SessionStore(moved)["a"] == 2
@@ -295,21 +295,21 @@ def test_a_key_that_no_cookie_holds_here_leaves_the_session_there():
     session._session_key = "no\tkey of ours"
     session.save(must_create=True)
     assert import_sessions() == (
-        "0 sessions moved. Left there: 1 its key is not one that a cookie can hold."
+        "0 sessions moved. Left there: 1 its session key cannot stand in a cookie."
     )
 
 
 @pytest.mark.django_db
 def test_what_another_run_moves_meanwhile_is_not_moved_twice(monkeypatch):
     old_session(a=1)
-    to_row = OldEngine.to_row
+    to_session = OldEngine.to_session
 
     def slow(self, old):
         monkeypatch.undo()
         assert import_sessions() == "1 session moved."
-        return to_row(self, old)
+        return to_session(self, old)
 
-    monkeypatch.setattr(OldEngine, "to_row", slow)
+    monkeypatch.setattr(OldEngine, "to_session", slow)
     assert import_sessions() == "0 sessions moved. Left there: 1 changed meanwhile."
     assert Session.objects.count() == 1
 
@@ -323,7 +323,7 @@ def test_without_such_an_engine_the_command_says_so(db):
         "django.contrib.sessions.backends.file",
         "bff_sessions.engine",
     ):
-        with pytest.raises(CommandError, match="no session engine with a table"):
+        with pytest.raises(CommandError, match="is not a session engine with a table"):
             import_sessions("--from", engine)
 
 
@@ -347,7 +347,7 @@ def test_engine_without_a_table_is_e060(settings, engine):
 def test_old_sessions_in_another_database_are_e062(settings):
     settings.DEBUG = True  # No W002.
     settings.BFF_SESSIONS = {"STORE": MEMORY, "TAKE_OVER": OLD}
-    assert "must have its table in the database of the store" in only_message("E062").msg
+    assert "must use the database of the store" in only_message("E062").msg
 
 
 def test_django_s_own_engine_is_right(taking_over):
@@ -356,7 +356,7 @@ def test_django_s_own_engine_is_right(taking_over):
 
 def test_tables_must_be_in_one_database(settings):
     settings.BFF_SESSIONS = {"STORE": MEMORY}
-    with pytest.raises(ImproperlyConfigured, match="not in the database of the store"):
+    with pytest.raises(ImproperlyConfigured, match="must be in the database of the store"):
         OldEngine(OLD)
     for store in (ORM, CACHED):
         settings.BFF_SESSIONS = {"STORE": store}

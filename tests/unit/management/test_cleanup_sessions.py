@@ -176,7 +176,7 @@ def test_a_session_goes_at_its_moment_in_every_time_zone(settings, use_tz, time_
 
 @pytest.mark.django_db
 def test_nothing_to_do_is_no_fault():
-    assert cleanup() == "0 expired sessions removed.\n"
+    assert cleanup() == "0 expired sessions deleted.\n"
 
 
 @pytest.mark.django_db
@@ -187,7 +187,7 @@ def test_a_partition_can_be_named():
         SessionFactory(expired=True, partition="Shop"),
         SessionFactory(partition="shop"),
     }
-    assert cleanup("--partition", "shop") == "1 expired session removed.\n"
+    assert cleanup("--partition", "shop") == "1 expired session deleted.\n"
     assert set(Session.objects.all()) == stay
 
 
@@ -195,7 +195,7 @@ def test_a_partition_can_be_named():
 def test_a_dry_run_counts_and_removes_nothing():
     SessionFactory.create_batch(3, expired=True)
     SessionFactory()
-    assert cleanup("--dry-run") == "3 expired sessions would be removed.\n"
+    assert cleanup("--dry-run") == "3 expired sessions would be deleted.\n"
     assert Session.objects.count() == 4
 
 
@@ -203,7 +203,7 @@ def test_a_dry_run_counts_and_removes_nothing():
 def test_a_dry_run_counts_one_partition():
     SessionFactory(expired=True, partition="shop")
     SessionFactory(expired=True)
-    assert cleanup("--dry-run", partition="shop") == "1 expired session would be removed.\n"
+    assert cleanup("--dry-run", partition="shop") == "1 expired session would be deleted.\n"
 
 
 def test_another_store_is_cleaned_up(settings):
@@ -211,7 +211,7 @@ def test_another_store_is_cleaned_up(settings):
     get_store().create_user_session(make_session(expires=datetime.now(UTC)))
     live = make_session()
     get_store().create_user_session(live)
-    assert cleanup() == "1 expired session removed.\n"
+    assert cleanup() == "1 expired session deleted.\n"
     assert get_store().get_user_session(live.key) == live
     assert isinstance(get_store(), InMemoryUserSessionStore)
 
@@ -222,7 +222,7 @@ def test_another_store_is_cleaned_up(settings):
 @pytest.mark.django_db
 def test_batches_are_no_larger_than_asked_for(recorded):
     SessionFactory.create_batch(7, expired=True)
-    assert cleanup("--batch-size", "3") == "7 expired sessions removed.\n"
+    assert cleanup("--batch-size", "3") == "7 expired sessions deleted.\n"
     assert recorded.batches == [3, 3, 1]
     assert not Session.objects.exists()
 
@@ -238,14 +238,14 @@ def test_one_batch_is_enough_by_default(recorded):
 def test_batches_of_more_than_one_statement_are_removed_whole(recorded):
     rows = [SessionFactory.build(expired=True) for _ in range(1300)]
     Session.objects.bulk_create(rows)
-    assert cleanup() == "1300 expired sessions removed.\n"
+    assert cleanup() == "1300 expired sessions deleted.\n"
     assert sum(recorded.batches) == 1300
 
 
 @pytest.mark.django_db
 def test_no_time_is_enough_for_nothing(recorded):
     SessionFactory(expired=True)
-    said = "0 expired sessions removed. Stopped by --max-seconds, 1 left.\n"
+    said = "0 expired sessions deleted. Stopped by --max-seconds, 1 left.\n"
     assert cleanup("--max-seconds", "0") == said
     assert recorded.batches == []
     assert Session.objects.count() == 1
@@ -254,11 +254,11 @@ def test_no_time_is_enough_for_nothing(recorded):
 @pytest.mark.django_db
 def test_no_batch_begins_after_the_time_is_over(recorded, monkeypatch):
     clock = Clock()
-    monkeypatch.setattr("bff_sessions.contract.batches.time", clock)
+    monkeypatch.setattr("bff_sessions.contract.pacing.time", clock)
     monkeypatch.setattr(OrmUserSessionStore, "_lock", clock.taking(3, OrmUserSessionStore._lock))
     SessionFactory.create_batch(10, expired=True)
     # At 0, 3, 6 and 9 seconds.
-    assert cleanup("--batch-size", "1", "--max-seconds", "10") == "4 expired sessions removed.\n"
+    assert cleanup("--batch-size", "1", "--max-seconds", "10") == "4 expired sessions deleted.\n"
     assert recorded.batches == [1, 1, 1, 1]
     assert Session.objects.count() == 6
 
@@ -269,7 +269,7 @@ def test_logouts_and_sessions_share_the_time(
     recorded, settings, monkeypatch, limit, logouts_left, sessions_left
 ):
     clock = Clock()
-    for module in ("contract.batches", "management.commands.cleanup_sessions"):
+    for module in ("contract.pacing", "management.commands.cleanup_sessions"):
         monkeypatch.setattr(f"bff_sessions.{module}.time", clock)
     for owner, name in ((OrmUserSessionStore, "_lock"), (LogoutQuerySet, "delete_expired")):
         monkeypatch.setattr(owner, name, clock.taking(3, getattr(owner, name)))
@@ -287,7 +287,7 @@ def test_logouts_and_sessions_share_the_time(
 @pytest.mark.django_db
 def test_no_rest_is_longer_than_the_time_that_is_left(monkeypatch):
     clock = Clock()
-    monkeypatch.setattr("bff_sessions.contract.batches.time", clock)
+    monkeypatch.setattr("bff_sessions.contract.pacing.time", clock)
     SessionFactory.create_batch(3, expired=True)
     cleanup("--batch-size", "1", "--max-seconds", "10", sleep=1000)
     assert 10 <= clock.slept < 11
@@ -324,7 +324,7 @@ def test_without_arguments_the_store_has_its_way(recorded):
 @pytest.mark.django_db
 def test_it_rests_between_batches_for_as_long_as_asked_for(monkeypatch):
     clock = Clock()
-    monkeypatch.setattr("bff_sessions.contract.batches.time", clock)
+    monkeypatch.setattr("bff_sessions.contract.pacing.time", clock)
     SessionFactory.create_batch(3, expired=True)
     cleanup("--batch-size", "1", sleep=5)
     assert clock.slept in (pytest.approx(10), pytest.approx(15))  # After the last one, too, or not.
@@ -333,7 +333,7 @@ def test_it_rests_between_batches_for_as_long_as_asked_for(monkeypatch):
 @pytest.mark.django_db
 def test_it_does_not_rest_if_asked_not_to(monkeypatch):
     clock = Clock()
-    monkeypatch.setattr("bff_sessions.contract.batches.time", clock)
+    monkeypatch.setattr("bff_sessions.contract.pacing.time", clock)
     SessionFactory.create_batch(3, expired=True)
     cleanup("--batch-size", "1", sleep=0)
     assert clock.slept == 0
@@ -342,7 +342,7 @@ def test_it_does_not_rest_if_asked_not_to(monkeypatch):
 @pytest.mark.django_db
 def test_it_rests_in_proportion_to_what_the_batch_took_by_default(monkeypatch):
     clock = Clock()
-    monkeypatch.setattr("bff_sessions.contract.batches.time", clock)
+    monkeypatch.setattr("bff_sessions.contract.pacing.time", clock)
     # Each rest as long as it is on average.
     monkeypatch.setattr("random.uniform", lambda low, high: (low + high) / 2)
     monkeypatch.setattr(OrmUserSessionStore, "_lock", clock.taking(3, OrmUserSessionStore._lock))
@@ -369,7 +369,7 @@ def test_a_batch_takes_few_statements(django_assert_max_num_queries):
 def test_it_says_in_one_line_what_was_done(count):
     SessionFactory.create_batch(count, expired=True)
     noun = "session" if count == 1 else "sessions"
-    assert cleanup() == f"{count} expired {noun} removed.\n"
+    assert cleanup() == f"{count} expired {noun} deleted.\n"
 
 
 @pytest.mark.django_db
@@ -387,7 +387,7 @@ def test_with_verbosity_0_it_says_nothing(stream, dry_run):
 def test_a_terminal_gets_a_progress_bar():
     SessionFactory.create_batch(3, expired=True)
     err = Terminal()
-    assert cleanup("--batch-size", "1", stderr=err) == "3 expired sessions removed.\n"
+    assert cleanup("--batch-size", "1", stderr=err) == "3 expired sessions deleted.\n"
     assert "3/3" in err.getvalue()
     assert "100%" in err.getvalue()
 
@@ -422,7 +422,7 @@ def test_without_tqdm_there_is_no_progress_bar(monkeypatch):
     monkeypatch.setitem(sys.modules, "tqdm", None)
     SessionFactory(expired=True)
     err = Terminal()
-    assert cleanup(stderr=err) == "1 expired session removed.\n"
+    assert cleanup(stderr=err) == "1 expired session deleted.\n"
     assert err.getvalue() == ""
 
 
@@ -446,7 +446,7 @@ class BrokenBar:
 @pytest.mark.django_db
 def test_clean_up_goes_on_when_the_terminal_is_gone():
     SessionFactory.create_batch(3, expired=True)
-    assert cleanup(stderr=GoneTerminal()) == "3 expired sessions removed.\n"
+    assert cleanup(stderr=GoneTerminal()) == "3 expired sessions deleted.\n"
     assert not Session.objects.exists()
 
 
@@ -454,7 +454,7 @@ def test_clean_up_goes_on_when_the_terminal_is_gone():
 def test_clean_up_goes_on_without_a_bar_that_fails(monkeypatch):
     monkeypatch.setattr("tqdm.tqdm", BrokenBar)
     SessionFactory.create_batch(3, expired=True)
-    assert cleanup(stderr=Terminal()) == "3 expired sessions removed.\n"
+    assert cleanup(stderr=Terminal()) == "3 expired sessions deleted.\n"
     assert not Session.objects.exists()
 
 
@@ -617,7 +617,7 @@ def test_a_signal_ends_a_process_at_rest_with_what_was_done(tmp_path, number):
             watchdog.cancel()
             watchdog.join()
     assert err == ""
-    assert out == "1 expired session removed. Stopped by a signal.\n2 left\n"
+    assert out == "1 expired session deleted. Stopped by a signal.\n2 left\n"
     assert process.returncode == 0
 
 
@@ -632,7 +632,7 @@ def test_a_signal_ends_it_after_the_batch(settings, monkeypatch, store, number):
     use(settings, store)
     SessionFactory.create_batch(7, expired=True)
     said = cleanup("--batch-size", "3", sleep=60)
-    assert said == "3 expired sessions removed. Stopped by a signal.\n"
+    assert said == "3 expired sessions deleted. Stopped by a signal.\n"
     assert Session.objects.count() == 4
 
 
@@ -669,7 +669,7 @@ def test_outside_of_the_main_thread_signals_are_left_alone(settings):
     thread = threading.Thread(target=lambda: said.append(cleanup()))
     thread.start()
     thread.join()
-    assert said == ["0 expired sessions removed.\n"]
+    assert said == ["0 expired sessions deleted.\n"]
 
 
 # Django's own command
@@ -734,6 +734,6 @@ def test_a_session_renewed_between_select_and_delete_stays(settings, monkeypatch
     SessionFactory.create_batch(3, expired=True)
     renewed = SessionFactory(expired=True)
     monkeypatch.setattr(RenewedMeanwhileStore, "renewed_key", renewed.key)
-    assert cleanup() == "3 expired sessions removed.\n"
+    assert cleanup() == "3 expired sessions deleted.\n"
     assert Session.objects.get() == renewed
     assert get_store().get_user_session(renewed.key) is not None

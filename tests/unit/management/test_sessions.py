@@ -164,7 +164,7 @@ def test_command_without_a_filter_names_the_options(verb, arguments):
 @pytest.mark.parametrize("blank", ["", " "])
 def test_an_empty_variable_of_a_script_ends_no_more_than_was_meant(option, blank):
     narrowed = ["--user", "7"] if option == "--subject" else ["--subject", "alice"]
-    with pytest.raises(CommandError, match=f"{option} is blank"):
+    with pytest.raises(CommandError, match=f"{option} must not be blank"):
         sessions_command("end", *narrowed, option, blank, "--yes")
     assert len(get_store().get_user_sessions(ALICES)) == 3
 

@@ -1,6 +1,6 @@
 import pytest
 
-from bff_sessions.oidc import reports
+from bff_sessions.oidc import log
 from bff_sessions.oidc.providers import get_provider
 from tests.support.provider import CLIENT_ID, Provider
 
@@ -8,7 +8,7 @@ from tests.support.provider import CLIENT_ID, Provider
 @pytest.fixture(autouse=True)
 def nothing_reported(monkeypatch):
     """No other test has reported a fault."""
-    monkeypatch.setattr(reports, "_reported", {})
+    monkeypatch.setattr(log, "_reported", {})
 
 
 @pytest.fixture

@@ -245,7 +245,7 @@ def test_after_a_failure_to_remember_the_same_token_works(provider, post, sessio
 
     token = provider.token()
     with monkeypatch.context() as patch:
-        patch.setattr("bff_sessions.models.LogoutQuerySet.finish", fail)
+        patch.setattr("bff_sessions.oidc.models.LogoutQuerySet.finish", fail)
         assert post(token).status_code == 500
     assert left(provider) == ["phone", "tablet"]
     assert post(token).status_code == 200
@@ -568,4 +568,4 @@ def test_cleanup_sessions_removes_it(provider, post, capsys):
     assert Logout.objects.count() == 2
     call_command("cleanup_sessions", "--sleep", "0")
     assert Logout.objects.count() == 1
-    assert capsys.readouterr().out.splitlines()[-1] == "0 expired sessions removed."
+    assert capsys.readouterr().out.splitlines()[-1] == "0 expired sessions deleted."

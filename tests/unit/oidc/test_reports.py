@@ -5,8 +5,8 @@ import threading
 
 import pytest
 
-from bff_sessions.oidc import reports
-from bff_sessions.oidc.reports import report_once
+from bff_sessions.oidc import log
+from bff_sessions.oidc.log import log_once
 
 logger = logging.getLogger("bff_sessions.oidc")
 
@@ -14,11 +14,11 @@ logger = logging.getLogger("bff_sessions.oidc")
 @pytest.fixture(autouse=True)
 def nothing_reported(settings):
     settings.BFF_SESSIONS = {}
-    assert reports._reported == {}
+    assert log._reported == {}
 
 
 def report(fault="fault", issuer="https://idp.example"):
-    report_once(logger, logging.ERROR, fault, issuer, "%s is at fault.")
+    log_once(logger, logging.ERROR, fault, issuer, "%s is at fault.")
 
 
 def test_each_fault_of_each_issuer_is_reported_once(caplog):
@@ -36,11 +36,11 @@ def test_each_fault_of_each_issuer_is_reported_once(caplog):
 
 
 def test_memory_is_bounded(caplog):
-    for number in range(reports._MAX + 10):
+    for number in range(log._MAX + 10):
         report(issuer=str(number))
-    assert len(reports._reported) == reports._MAX
-    report(issuer=str(reports._MAX + 9))
-    assert len(caplog.records) == reports._MAX + 10
+    assert len(log._reported) == log._MAX
+    report(issuer=str(log._MAX + 9))
+    assert len(caplog.records) == log._MAX + 10
 
 
 def test_changed_settings_are_reported_again(settings, caplog):
@@ -50,7 +50,7 @@ def test_changed_settings_are_reported_again(settings, caplog):
     assert len(caplog.records) == 2
 
 
-def test_threads_report_once(caplog):
+def test_threads_log_once(caplog):
     threads = [threading.Thread(target=report) for _ in range(8)]
     for thread in threads:
         thread.start()

@@ -309,7 +309,7 @@ def test_a_sign_in_whose_row_is_written_looks_after_the_logout(provider, calls, 
         gate.stop()
         return real(self, *args)
 
-    monkeypatch.setattr("bff_sessions.models.LogoutQuerySet.ends", late)
+    monkeypatch.setattr("bff_sessions.oidc.models.LogoutQuerySet.ends", late)
     with in_a_thread(lambda: sign_in(calls, claims_of(provider))) as sessions:
         gate.wait()
         assert Session.objects.count() == 1

@@ -1226,7 +1226,7 @@ def test_a_fault_of_the_database_is_not_hidden(provider, monkeypatch):
     def fail(*args):
         raise DatabaseError("gone")
 
-    monkeypatch.setattr("bff_sessions.models.TokenRevocationQuerySet.claim", fail)
+    monkeypatch.setattr("bff_sessions.oidc.models.TokenRevocationQuerySet.claim", fail)
     with pytest.raises(DatabaseError):
         command()
 

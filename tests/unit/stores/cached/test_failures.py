@@ -8,8 +8,7 @@ from django.core.cache import caches
 from django.core.cache.backends.db import DatabaseCache
 from django.core.cache.backends.locmem import LocMemCache
 
-from bff_sessions.stores.cached import CachedUserSessionStore
-from bff_sessions.stores.cached import marks as marks_module
+from bff_sessions.stores.cached import CachedUserSessionStore, invalidation
 from bff_sessions.stores.cached.backend import Cache
 from bff_sessions.testing import make_session
 from tests.support.caches import (
@@ -59,7 +58,7 @@ def test_marks_that_the_cache_refuses_are_written_later(ours, theirs, warm, cloc
     ours.update_user_session(warm.key, update_of(session, ticket=b"new"), if_version=1)
     assert ours.get_user_session(warm.key).ticket == b"new"  # Who wrote it knows.
     ours.delete_user_session(warm.key)
-    assert "could not be told" in caplog.text
+    assert "could not be invalidated" in caplog.text
     FakeCache.refuses = False
     clock.seconds = 2
     assert ours.get_user_session("0" * 64) is None  # Any read is an occasion.
@@ -78,7 +77,7 @@ def test_marks_are_not_written_when_it_is_of_no_use_any_more(ours, warm, cache, 
 
 
 def test_what_is_owed_to_the_cache_is_bounded(ours, inner, monkeypatch):
-    monkeypatch.setattr(marks_module, "_MAX_OWED", 3)
+    monkeypatch.setattr(invalidation, "_MAX_OWED", 3)
     sessions = [make_session() for _ in range(5)]
     for session in sessions:
         inner.create_user_session(session)
@@ -201,7 +200,7 @@ def test_dropped_tombstone_is_logged_and_written_later(hiding, inner, clock, cap
     hiding(how)
     end(ours, session.key)
     (error,) = [record for record in caplog.records if record.levelno == logging.ERROR]
-    assert "could not be told of 1 session(s) that ended" in error.getMessage()
+    assert "could not be invalidated for 1 session(s) that ended" in error.getMessage()
     assert ours.get_user_session(session.key) is None
     hiding(None)
     clock.seconds = 2
@@ -215,7 +214,7 @@ def test_dropped_number_of_a_save_is_logged_and_written_later(hiding, inner, clo
     session = warm_session(ours)
     hiding("full")
     ours.update_user_session(session.key, update_of(session, ticket=b"new"), if_version=1)
-    assert "could not be told of a session that changed" in caplog.text
+    assert "could not be invalidated for a session that changed" in caplog.text
     hiding(None)
     clock.seconds = 2
     assert ours.get_user_session(session.key).ticket == b"new"

@@ -8,11 +8,11 @@ from types import SimpleNamespace
 import pytest
 from django.db import connection, connections
 
-from bff_sessions.stores import scopes
 from bff_sessions.stores.cached import CachedUserSessionStore
+from bff_sessions.stores.databases import scopes
+from bff_sessions.stores.databases.scopes import scope_of
 from bff_sessions.stores.memory import InMemoryUserSessionStore
 from bff_sessions.stores.orm import OrmUserSessionStore
-from bff_sessions.stores.scopes import scope_of
 from bff_sessions.testing import make_session
 from tests.support.caches import entries, is_warm, update_of
 from tests.support.processes import ROOT

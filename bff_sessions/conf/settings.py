@@ -1,28 +1,19 @@
-"""The settings in settings.BFF_SESSIONS: one table, from which checks and documentation derive.
-
-Read them late, as ``conf.STORE``: ``override_settings(BFF_SESSIONS=...)`` takes effect at once.
-"""
+"""The settings in settings.BFF_SESSIONS: one table, from which checks and documentation derive."""
 
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
-from django.conf import settings
-from django.core.signals import setting_changed
-
-from bff_sessions.contract import check_text, is_moment
-from bff_sessions.options import Option, declared, option
-from bff_sessions.rules import (
+from bff_sessions.conf.options import Option, declared, option
+from bff_sessions.conf.rules import (
     CALLABLE,
     DICTIONARY,
     POSITIVE_TIMEDELTA,
     Rule,
     checked_elsewhere,
-    import_callable,
     is_list,
     is_number,
     is_text,
@@ -30,7 +21,8 @@ from bff_sessions.rules import (
     or_none,
     some_of,
 )
-from bff_sessions.rules import ENCRYPTION_KEYS as KEYS
+from bff_sessions.conf.rules import ENCRYPTION_KEYS as KEYS
+from bff_sessions.contract import check_text, is_moment
 
 _ENDPOINTS: Final = ("user", "sessions", "login", "logout", "my-sessions")
 
@@ -49,7 +41,7 @@ STORE: str = option(
     check="E005",
     import_check="E004",
     hint="Give the dotted path of a UserSessionStore subclass.",
-    doc="The `UserSessionStore` that keeps the sessions",
+    doc="The `UserSessionStore` that stores the sessions",
 )
 PARTITION: str = option(
     "default",
@@ -57,8 +49,8 @@ PARTITION: str = option(
     check="E007",
     hint="Give the name of the application.",
     doc=(
-        "Name of this application among those that share the store. No other application sees "
-        "its sessions"
+        "Name of this application among those that share the store. Other applications do not "
+        "see its sessions"
     ),
 )
 ENCRYPTION_KEYS: Sequence[str | bytes] | None = option(
@@ -81,7 +73,7 @@ RENEW_AFTER: float | None = option(
     hint="Give the fraction of the lifetime after which to renew, for example 0.5.",
     doc=(
         "Fraction of the lifetime after which a request that only reads renews session and "
-        "cookie; `None`: only a save does, as in Django"
+        "cookie. `None`: only a save renews them, as in Django"
     ),
 )
 ABSOLUTE_LIFETIME: timedelta | None = option(
@@ -89,7 +81,7 @@ ABSOLUTE_LIFETIME: timedelta | None = option(
     or_none(POSITIVE_TIMEDELTA),
     check="E014",
     hint="Give a timedelta, for example timedelta(hours=12), or None.",
-    doc="How long a session lives after sign-in at most, however often it is renewed",
+    doc="The longest time that a session lives after sign-in, however often it is renewed",
 )
 MAX_SESSIONS_PER_SUBJECT: int | None = option(
     None,
@@ -102,8 +94,8 @@ MAX_SESSIONS_PER_SUBJECT: int | None = option(
     check="E015",
     hint="Give a whole number from 1, or None.",
     doc=(
-        "Live sessions of a subject (of one issuer, in this partition); signing in once more "
-        "ends the one that signed in first, by the clocks of your hosts"
+        "The most live sessions of a subject of one issuer in this partition. Another sign-in "
+        "ends the session with the oldest sign-in, by the clocks of your hosts"
     ),
 )
 IDENTITY_RESOLVER: str = option(
@@ -118,7 +110,7 @@ CLAIMS_KEY: str = option(
     checked_elsewhere("a key of session data that nothing else uses"),
     check="E016",
     hint="Name the key of session data that holds iss, sub and sid, for example 'oidc'.",
-    doc="Key of session data of a mapping with `iss`, `sub` and, if the provider gives one, `sid`",
+    doc="Key of session data for a mapping with `iss`, `sub` and, if the provider gives it, `sid`",
 )
 ATOMIC_KEYS: Collection[str] = option(
     [],
@@ -147,7 +139,7 @@ CACHE: str = option(
     checked_elsewhere("an alias in CACHES"),
     check="E011",
     hint="Name a cache that is in CACHES.",
-    doc="The cache in front of it",
+    doc="The cache in front of that store",
 )
 MAX_STALE: float = option(
     30,
@@ -156,8 +148,8 @@ MAX_STALE: float = option(
         lambda value: is_number(value) and 1 <= value < math.inf,
     ),
     check="E012",
-    hint="Give the seconds for which a lost revocation may go unnoticed, 30 for example.",
-    doc="After this time the store is asked again for a cached session",
+    hint="Give the seconds for which a lost revocation may stay unnoticed, for example 30.",
+    doc="Seconds after which a cached session is read from the store again",
 )
 TAKE_OVER: str | None = option(
     None,
@@ -188,7 +180,7 @@ BACKCHANNEL_LOGOUT: dict[str, Any] = option(
     DICTIONARY,
     check="E031",
     hint="Write {'STRICT_TYP': True}, for example.",
-    doc="How they may end sessions",
+    doc="How providers may end sessions",
 )
 TOKENS: str = option(
     "bff_sessions.oidc.tokens.keep_tokens",
@@ -196,7 +188,7 @@ TOKENS: str = option(
     check="E041",
     import_check="E040",
     hint="Give the dotted path of a function like bff_sessions.oidc.tokens.keep_tokens.",
-    doc="A callable that knows where tokens live in session data",
+    doc="A callable that reads and writes the tokens in session data",
 )
 ACCESS_TOKEN_MARGIN: float = option(
     60,
@@ -204,8 +196,8 @@ ACCESS_TOKEN_MARGIN: float = option(
     check="E042",
     hint="Give the seconds for which an access token must still be valid, for example 60.",
     doc=(
-        "An access token that is valid for less is refreshed; a fifth of its lifetime if that "
-        "is less"
+        "An access token is refreshed when it is valid for fewer seconds than this, or for less "
+        "than a fifth of its lifetime if that is shorter"
     ),
 )
 TOKEN_REVOCATION: dict[str, Any] | None = option(
@@ -221,8 +213,8 @@ ENDPOINTS: Collection[str] = option(
     check="E050",
     hint=f"Give some of {', '.join(_ENDPOINTS)}, or an empty list.",
     doc=(
-        "The endpoints that are switched on. All are, where the URLs are included: each "
-        "protects itself"
+        "The endpoints that are switched on. By default, all are, if the URLs are included: each "
+        "endpoint protects itself"
     ),
 )
 DEVICE: dict[str, Any] | None = option(
@@ -230,13 +222,13 @@ DEVICE: dict[str, Any] | None = option(
     or_none(DICTIONARY),
     check="E070",
     hint="Write {'USER_AGENT': True, 'ADDRESS': 'truncated'}, for example.",
-    doc="What is stored of the device that uses a session; `None`: nothing",
+    doc="What to store about the device that uses a session; `None`: nothing",
 )
 ANONYMOUS_STATUS: int = option(
     401,
     one_of(401, 200),
     check="E051",
-    hint="Give 401, or 200 for a null.",
+    hint="Give 401, or 200 to answer null.",
     doc="What `GET user` answers while no user is signed in; with 200 the answer is `null`",
 )
 USER_CLAIMS: str = option(
@@ -251,63 +243,15 @@ LOGIN_URL: str | None = option(
     checked_elsewhere("a URL or the name of one, or None"),
     check="E054",
     hint="Give the URL, or the name of the URL, at which the login library begins.",
-    doc="Where your login library begins; `None` takes Django's `LOGIN_URL`",
+    doc="The URL at which your login library begins; `None` takes Django's `LOGIN_URL`",
 )
 LOGIN_NEXT_PARAMETER: str = option(
     "next",
     Rule("the name of a parameter", is_text),
     check="E053",
-    hint="Give the parameter that the login library takes, 'next' for example.",
-    doc="The parameter that tells it where to lead afterwards",
+    hint="Give the parameter that the login library takes, for example 'next'.",
+    doc="The login library's parameter for the URL to redirect to after sign-in",
 )
 
 SETTINGS: Final[Mapping[str, Option]] = declared(globals())
-"""The table: what is declared of each setting, by its name."""
-
-for _name in SETTINGS:
-    del globals()[_name]  # From now on __getattr__() finds the values.
-
-
-if not TYPE_CHECKING:  # Type checkers know the settings, and refuse other names.
-
-    def __getattr__(name: str) -> Any:
-        try:
-            default = SETTINGS[name].default
-        except KeyError:
-            raise AttributeError(f"BFF_SESSIONS has no setting {name!r}.") from None
-        # Kept as an attribute, because every request reads several.
-        value = globals()[name] = getattr(settings, "BFF_SESSIONS", {}).get(name, default)
-        return value
-
-
-def place_of(name: str) -> str:
-    """Return how texts name the setting `name`."""
-    return f"BFF_SESSIONS[{name!r}]"
-
-
-def check(name: str, value: object) -> None:
-    """Refuse a `value` that the setting `name` must not have.
-
-    Raises:
-        SettingInvalid: naming the setting, and the value unless it is secret.
-    """
-    SETTINGS[name].rule.check(place_of(name), value)
-
-
-def load_callable(name: str) -> Any:
-    """Return the callable whose dotted path is the value of the setting `name`.
-
-    Raises:
-        SettingInvalid: as import_callable().
-    """
-    # By the attribute, which is kept: every save asks for one.
-    return import_callable(getattr(sys.modules[__name__], name), place_of(name))
-
-
-def _forget(*, setting: str, **kwargs: Any) -> None:
-    if setting == "BFF_SESSIONS":
-        for name in SETTINGS:
-            globals().pop(name, None)
-
-
-setting_changed.connect(_forget, dispatch_uid="bff_sessions.conf")
+"""The table: the declaration of each setting, by its name."""

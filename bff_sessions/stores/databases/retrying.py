@@ -1,7 +1,7 @@
-"""Repeats what a transient error of a database has interrupted.
+"""Repeat work that a transient database error interrupted.
 
-Databases end transactions that are in each other's way, and connections break: all of them ask the
-client to try again. `retry()` is the one place that does so.
+Databases abort one of two transactions that block each other, and connections break. The client is
+expected to try again, and only `retry()` does so.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from contextvars import ContextVar
 from typing import Final, TypeVar
 
 from django.db import Error, connections
-from django.db.backends.base.base import BaseDatabaseWrapper
 
-from bff_sessions.database_errors import is_lost, is_rolled_back, without_values
+from bff_sessions._compat.django_db import commits_each_statement
 from bff_sessions.exceptions import SessionChanged, SessionExists, SessionMissing
+from bff_sessions.stores.databases.errors import is_lost, is_rolled_back, without_values
 
 __all__ = ["Doubt", "leave_doubt", "retry"]
 
@@ -25,13 +25,13 @@ _T = TypeVar("_T")
 
 # No try begins later than so many seconds after the first one.
 _MAX_SECONDS: Final = 2.0
-# The longest pauses after each try, in seconds; none after the last one. Pauses are random, so that
-# two that were in each other's way do not meet again.
+# The longest pause after each try, in seconds; None after the last one. Pauses are random, so that
+# two clients that blocked each other do not meet again.
 _PAUSES: Final = (0.02, 0.06, 0.18, 0.54, None)
 
 
 class Doubt:
-    """Around a delete: learns whether the session may have ended by an earlier try, unseen."""
+    """Records, around a delete, whether an earlier try may have ended the session unnoticed."""
 
     def __init__(self) -> None:
         self.is_left = False
@@ -56,15 +56,15 @@ def retry(
 ) -> _T:
     """Call `work`, and again after a transient error: up to 5 times, within 2 seconds.
 
-    Never inside a transaction of the caller, which would have to be repeated as a whole, nor where
-    the caller commits by hand.
+    Inside a transaction of the caller, or if the caller commits by hand, do not repeat `work`. Only
+    the caller could repeat its transaction as a whole.
 
     Args:
         using: alias of the database.
         work: writes in one statement or in one transaction, or only reads.
-        own_result: looks for what an earlier call of `work` has written; returns None if there is
-            nothing. It is called if the connection was lost, and with it the answer to the commit:
-            once after each such call, and again if a repetition is refused.
+        own_result: returns the result of an earlier call of `work` if the database has it, or
+            None. It is called if a lost connection took the answer to the commit with it: once
+            after each such call, and again if a repetition is refused.
         if_in_doubt: replaces the result of a repetition after the connection was lost.
 
     Raises:
@@ -81,7 +81,7 @@ def retry(
             result = work()
             return if_in_doubt(result) if is_in_doubt else result
         except (SessionChanged, SessionExists, SessionMissing):
-            # The server may have gone on with an earlier try for a moment.
+            # The server may have finished an earlier try after the connection was lost.
             found = own_result() if is_in_doubt else None
             if found is None:
                 raise
@@ -90,34 +90,24 @@ def retry(
             was_lost = is_lost(error)
             is_transient = was_lost or is_rolled_back(error)
             failure = without_values(error)
-        connection = connections[using]
         if (
             pause is None
             or not is_transient
-            or not _is_free(connection)
+            or not commits_each_statement(using)
             or time.monotonic() + pause > deadline
         ):
-            # Not in the handler: it would refer to the error that quotes values.
+            # Raised outside the handler: inside, it would refer to the error that quotes values.
             raise failure
         if was_lost:
             is_in_doubt = must_look = True
-            # The next statement connects anew.
+            # The next statement opens a new connection.
             with suppress(Error):
-                connection.close()
+                connections[using].close()
         time.sleep(random.uniform(0, pause))
     raise AssertionError("The last try returns or raises.")
 
 
 def leave_doubt() -> None:
-    """Tell the innermost `Doubt` that nothing says who has ended the session, or if it moved."""
+    """Let the innermost `Doubt` know that the session may have ended or moved unnoticed."""
     if (doubt := _doubt.get()) is not None:
         doubt.is_left = True
-
-
-def _is_free(connection: BaseDatabaseWrapper) -> bool:
-    """Return whether no transaction of the caller is open."""
-    if connection.in_atomic_block:
-        return False
-    if connection.connection is None:
-        return bool(connection.settings_dict["AUTOCOMMIT"])
-    return bool(connection.autocommit)

@@ -1,4 +1,4 @@
-"""The pace of a clean-up, for every store that removes expired sessions in batches."""
+"""The pace of a clean-up, for every store that deletes expired sessions in batches."""
 
 from __future__ import annotations
 
@@ -10,37 +10,37 @@ from dataclasses import dataclass
 
 __all__ = ["EXCLUSIVE", "MAX_BATCH_SIZE", "SHARED", "Pace", "delete_in_batches"]
 
-# Short transactions, and not more parameters in a statement than databases take.
+# Keeps transactions short, and the parameters of a statement within what databases accept.
 MAX_BATCH_SIZE = 10_000
-# The first batch. It grows as long as there is time, and does not shrink below the least: from
-# there on it is as long as a commit, however small it is.
+# The size of the first batch. Later sizes follow from the time that a batch takes.
 _FIRST = 100
+# A smaller batch would not be faster: its commit takes as long as the deletes.
 _LEAST = 50
-# The longest nap between two looks at should_stop(), in seconds.
+# The longest pause between two calls of should_stop(), in seconds.
 _NAP = 0.2
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Pace:
-    """How much room a clean-up leaves to others."""
+    """How much time a clean-up leaves to requests."""
 
     seconds: float
-    """A batch is as large as what is over in that time."""
+    """How long a batch should take. Its size follows from that."""
     rest: float
-    """So many times as long as a batch took is the rest after it, on average."""
+    """The pause after a batch, as a multiple of the time that the batch took."""
 
 
-# Everybody else has to wait for a batch: more than a moment would be noticed.
+# For databases where requests wait for the whole batch: users must not notice it.
 EXCLUSIVE = Pace(seconds=0.03, rest=2)
-# Others share disk and processor with it, no more, and it takes as long as it takes them.
+# For databases where requests share only disk and processor with a batch.
 SHARED = Pace(seconds=0.1, rest=0.5)
 
 
 def _irregular() -> float:
-    """A factor around 1.
+    """Return a random factor around 1.
 
-    Who looks for a lock at regular intervals, as SQLite does each 0.1 s, would otherwise find a
-    batch at each look, for seconds.
+    SQLite tries to get a lock every 0.1 s. Regular batches could hold the lock at each try, for
+    seconds.
     """
     return random.uniform(0.5, 1.5)
 
@@ -54,17 +54,21 @@ def delete_in_batches(
     should_stop: Callable[[], bool] | None,
     pace: Pace = EXCLUSIVE,
 ) -> int:
-    """Call ``delete_batch(size)`` until it removes nothing; return the number removed.
+    """Call ``delete_batch(size)`` until it deletes nothing. Return how many were deleted.
 
     Batches are short in time, so each size follows from how long the last batch took.
 
     Args:
+        delete_batch: deletes up to `size`, and returns how many.
+        batch_size: see `UserSessionStoreCleanup.delete_expired_sessions()`.
+        max_seconds: see there.
+        sleep: see there.
+        should_stop: see there.
         pace: `SHARED` where others can write during a batch.
 
-    The others are those of `UserSessionStoreCleanup.delete_expired_sessions()`.
-
     Raises:
-        ValueError: if batch_size is not 1 to `MAX_BATCH_SIZE`, or a number of seconds negative.
+        ValueError: if `batch_size` is not 1 to `MAX_BATCH_SIZE`, or a number of seconds is
+            negative.
     """
     if not 1 <= batch_size <= MAX_BATCH_SIZE:
         raise ValueError(f"batch_size must be between 1 and {MAX_BATCH_SIZE}.")

@@ -1,10 +1,10 @@
-"""The one door through which sessions of others end: each end is announced once."""
+"""End sessions of others: every revocation uses these functions, and each end is announced once."""
 
 from __future__ import annotations
 
-from bff_sessions import bans
 from bff_sessions.contract import DeletedSession, UserSession, UserSessionsFilter
 from bff_sessions.events import Ending, hook_for
+from bff_sessions.revocation import deletes
 from bff_sessions.secret import hidden_frames
 from bff_sessions.signals import sessions_revoked
 from bff_sessions.stores import get_store
@@ -18,18 +18,18 @@ __all__ = [
     "revoke_sessions",
 ]
 
-# send_robust(): the sessions are ended already, so a receiver's fault must neither look like a
-# failed revocation nor keep the other receivers from hearing of it. Django logs the fault.
+# The functions use send_robust(), because the sessions have already ended. A receiver's fault must
+# not look like a failed revocation, nor stop other receivers. Django logs the fault.
 
 
 @hidden_frames()
 def revoke_sessions(filter: UserSessionsFilter) -> int:
     """End all sessions that match, expired or not, and return their number.
 
-    Sends `bff_sessions.signals.sessions_revoked` if there was one.
+    If any session ended, send `bff_sessions.signals.sessions_revoked`.
     """
     store = get_store()
-    ended = bans.delete_user_sessions(filter, on_ending=hook_for(Ending.REVOKED))
+    ended = _distinct(deletes.delete_user_sessions(filter, on_ending=hook_for(Ending.REVOKED)))
     if ended:
         sessions_revoked.send_robust(type(store), sessions=ended)
     return len(ended)
@@ -39,7 +39,8 @@ def revoke_sessions(filter: UserSessionsFilter) -> int:
 async def arevoke_sessions(filter: UserSessionsFilter) -> int:
     """See revoke_sessions()."""
     store = get_store()
-    ended = await bans.adelete_user_sessions(filter, on_ending=hook_for(Ending.REVOKED))
+    hook = hook_for(Ending.REVOKED)
+    ended = _distinct(await deletes.adelete_user_sessions(filter, on_ending=hook))
     if ended:
         await sessions_revoked.asend_robust(type(store), sessions=ended)
     return len(ended)
@@ -47,14 +48,14 @@ async def arevoke_sessions(filter: UserSessionsFilter) -> int:
 
 @hidden_frames()
 def revoke_session(key: str) -> bool:
-    """End the one session under the store key `key`. Whether there was one, expired or not.
+    """End the session under the store key `key`. Return whether there was one, expired or not.
 
-    For anonymous sessions too, which no filter can name. The signal tells of live ones. Where
-    somebody is signed in, it ends also if it moves to another key meanwhile.
+    This also ends anonymous sessions, which no filter can name. The signal names live sessions
+    only. A session of a signed-in user ends even if it moves to another store key meanwhile.
     """
     store = get_store()
     session = store.get_user_session(key)
-    ended = bans.delete_user_session(key, session, on_ending=hook_for(Ending.REVOKED))
+    ended = deletes.delete_user_session(key, session, on_ending=hook_for(Ending.REVOKED))
     if session is None:
         return ended
     if ended:
@@ -71,7 +72,7 @@ async def arevoke_session(key: str) -> bool:
     """See revoke_session()."""
     store = get_store()
     session = await store.aget_user_session(key)
-    ended = await bans.adelete_user_session(key, session, on_ending=hook_for(Ending.REVOKED))
+    ended = await deletes.adelete_user_session(key, session, on_ending=hook_for(Ending.REVOKED))
     if session is None:
         return ended
     if ended:
@@ -85,13 +86,13 @@ async def arevoke_session(key: str) -> bool:
 
 @hidden_frames()
 def replace_session(session: UserSession) -> bool:
-    """End `session`, as its user has signed in anew to the same session at the provider.
+    """End `session`, because its user has signed in again in the same session at the provider.
 
-    Return whether it was there. Unlike revoke_session() it does not look where the session has
-    moved to: that may be the new one.
+    Return whether the store had it. Unlike revoke_session(), do not look for the session under
+    another store key: the one found there may be the new session.
     """
     hook = hook_for(Ending.REPLACED)
-    ended = bans.delete_user_session(session.key, session, on_ending=hook)
+    ended = deletes.delete_user_session(session.key, session, on_ending=hook)
     if ended:
         sessions_revoked.send_robust(type(get_store()), sessions=[DeletedSession.of(session)])
     return ended
@@ -101,9 +102,14 @@ def replace_session(session: UserSession) -> bool:
 async def areplace_session(session: UserSession) -> bool:
     """See replace_session()."""
     hook = hook_for(Ending.REPLACED)
-    ended = await bans.adelete_user_session(session.key, session, on_ending=hook)
+    ended = await deletes.adelete_user_session(session.key, session, on_ending=hook)
     if ended:
         await sessions_revoked.asend_robust(
             type(get_store()), sessions=[DeletedSession.of(session)]
         )
     return ended
+
+
+def _distinct(ended: list[DeletedSession]) -> list[DeletedSession]:
+    """Return each sign-in once: a session that moves may stand under both keys for a moment."""
+    return list({session.sign_in_id: session for session in ended}.values())

@@ -1,6 +1,6 @@
-"""Which sessions live: the one definition for engine, admin, commands and pages.
+"""The one definition of a live session, for engine, admin, commands and pages.
 
-The absolute lifetime counts also where it was longer when a session was saved.
+The present absolute lifetime counts, also if it was longer when a session was saved.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ __all__ = ["end_of", "is_live", "iterate_live_sessions"]
 
 
 class _Session(Protocol):
-    """A `UserSession`, or a row of the ORM's store."""
+    """A `UserSession`, or a row of the ORM store."""
 
     def is_live(self, now: datetime, *, lifetime: timedelta | None = None) -> bool: ...
 
 
 def is_live(session: _Session, now: datetime | None = None) -> bool:
-    """Return whether `session` lives at the moment `now`; None: at this moment."""
+    """Return whether `session` is live at `now`; None means this moment."""
     now = datetime.now(UTC) if now is None else now
     return session.is_live(now, lifetime=conf.ABSOLUTE_LIFETIME)
 
@@ -36,7 +36,7 @@ def iterate_live_sessions(filter: UserSessionsFilter) -> Iterator[UserSession]:
 
 
 def end_of(session: UserSession) -> datetime | None:
-    """Return when `session` ends unless it is renewed; None: never."""
+    """Return when `session` ends unless it is renewed; None means never."""
     if conf.ABSOLUTE_LIFETIME is None or session.subject_id is None:
         return session.expires
     limit = session.created + conf.ABSOLUTE_LIFETIME

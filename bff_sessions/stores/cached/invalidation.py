@@ -1,4 +1,4 @@
-"""What writers leave in the cache, and what they still owe it."""
+"""The marks by which writers invalidate entries, and those that they could not write yet."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ __all__ = ["Marks", "is_closed"]
 _CLOSED: Final = 0
 """The tombstone. Any other mark is the number of a write."""
 
-# Servers end a request after 30 to 60 seconds, unless told otherwise.
+# Seconds. Servers end a request after 30 to 60 seconds by default.
 _LONGEST_REQUEST = 300
-# Marks that one process remembers to have failed to write.
+# The most marks that a process could not write and remembers, so that its memory is bounded.
 _MAX_OWED = 10_000
 
 
 def is_closed(mark: object) -> bool:
-    """Whether what is there as a mark says so; whatever is no mark at all does, too."""
+    """Return whether `mark` is closed. A value that is not a mark counts as closed."""
     return mark is not None and (type(mark) is not int or mark == _CLOSED)
 
 
@@ -39,6 +39,7 @@ class Marks:
     """The marks of all sessions.
 
     Args:
+        cache: where the marks are written.
         max_stale: seconds for which an entry may be served.
     """
 
@@ -49,15 +50,18 @@ class Marks:
         self._owed: dict[str, float] = {}
 
     def close(self, keys: Collection[str]) -> bool:
-        """Whether that could be written. If not, it is tried again when there is an occasion."""
+        """Close the marks of `keys`. Return whether the cache has them.
+
+        If not, the marks are owed: a later call of any method tries to write them again.
+        """
         return self._mark(keys, _tombstone)
 
     def number(self, key: str) -> bool:
-        """Give the last write its number. Whether it could be written, see close()."""
+        """Set a new number for the last write. Return whether the cache has it, see close()."""
         return self._mark([key], _number)
 
     def is_owed(self, key: str) -> bool:
-        """Whether the cache does not know what this process has written."""
+        """Return whether this process could not write the mark of `key` yet."""
         if not self._owed:
             return False
         if not self._cache.is_away:
@@ -80,7 +84,7 @@ class Marks:
     def _write(self, keys: Collection[str], make: Callable[[], int]) -> bool:
         lifetime = int(self.max_stale) + _LONGEST_REQUEST
         for _ in range(2):
-            # A number anew for each try: what was read beside the first one may have ended since.
+            # Make a new number for each try: entries with the first one may be out of date.
             if self._cache.set({mark_name(key): make() for key in keys}, lifetime):
                 return True
             if self._cache.is_away:
@@ -88,7 +92,7 @@ class Marks:
         return False
 
     def _pay(self) -> None:
-        """Try again to write the marks that could not be written, while that is of use."""
+        """Try again to write the owed marks, until no entry is fresh enough to be served."""
         now = time.monotonic()
         with self._lock:
             self._owed = {key: end for key, end in self._owed.items() if end > now}

@@ -1,4 +1,4 @@
-"""Log lines for faults that would otherwise be repeated by every request."""
+"""Log a fault once that every request would otherwise log again."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from typing import Any, Final
 
 from django.core.signals import setting_changed
 
-__all__ = ["report_once"]
+__all__ = ["log_once"]
 
-# A process meets a handful. The bound is for issuers that are never the same.
+# A process meets few faults. The bound is for issuers that are never the same.
 _MAX: Final = 1000
 _reported: dict[tuple[str, str | None], None] = {}
 _lock = threading.Lock()
 
 
-def report_once(
+def log_once(
     logger: logging.Logger, level: int, fault: str, issuer: str | None, message: str
 ) -> None:
     """Log `message`, unless this process has logged this fault of this issuer.
 
     Args:
-        fault: names the kind of fault.
+        fault: the name of the fault.
         issuer: the provider; None if it is unknown.
-        message: has one ``%s``, for the issuer.
+        message: the text, with one ``%s`` for the issuer.
     """
     with _lock:
         if (fault, issuer) in _reported:
@@ -40,5 +40,5 @@ def _forget(**kwargs: Any) -> None:
         _reported.clear()
 
 
-# Another setting may mend a fault or cause it.
-setting_changed.connect(_forget, dispatch_uid="bff_sessions.oidc.reports")
+# A changed setting may fix a fault or cause it again.
+setting_changed.connect(_forget, dispatch_uid="bff_sessions.oidc.log")

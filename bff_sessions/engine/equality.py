@@ -1,4 +1,4 @@
-"""Whether two values of session data are the same, as a serializer tells them apart."""
+"""Equality of session data as a serializer sees it: type and value, all the way down."""
 
 from __future__ import annotations
 
@@ -6,20 +6,19 @@ from typing import Any
 
 __all__ = ["is_same"]
 
-# Their equality says all, once their types are the same. Not float: a NaN differs from itself,
-# and 0.0 equals -0.0.
+# Types for which == is exact. Not float: a NaN differs from itself, and 0.0 equals -0.0.
 _PLAIN = (str, int, bool, type(None), bytes)
 
 
 def is_same(one: Any, other: Any) -> bool:
     """Return whether `one` and `other` have the same types and values, all the way down.
 
-    To Python 1, 1.0 and True are equal, and two instances of a class are equal only if it says so.
+    In Python 1, 1.0 and True are equal, and instances are equal only if their class says so.
     The order of keys does not count: RFC 8259, 4.
     """
     # A list instead of recursion: data may be deeper than Python's stack.
     pairs = [(one, other)]
-    # Keeps what it has seen alive, or Python might use an id again.
+    # Holds references to the values that it has seen, or Python might reuse an ID.
     seen: dict[tuple[int, int], tuple[Any, Any]] = {}
     while pairs:
         a, b = pair = pairs.pop()
@@ -33,7 +32,7 @@ def is_same(one: Any, other: Any) -> bool:
                 return False
             continue
         if seen.setdefault((id(a), id(b)), pair) is not pair:
-            continue  # What holds itself ends here.
+            continue  # A value that contains itself ends here.
         found = _compare(kind, a, b)
         if found is None:
             return False
@@ -42,7 +41,7 @@ def is_same(one: Any, other: Any) -> bool:
 
 
 def _compare(kind: type, a: Any, b: Any) -> list[tuple[Any, Any]] | None:
-    """Return the pairs that must be the same for `a` and `b` to be; None if they differ anyway."""
+    """Return the pairs on which the equality of `a` and `b` depends; None if they differ."""
     if kind is float or kind is complex:
         return [] if repr(a) == repr(b) else None
     if kind is dict:
@@ -65,7 +64,7 @@ def _compare(kind: type, a: Any, b: Any) -> list[tuple[Any, Any]] | None:
 def _compare_sets(a: Any, b: Any) -> list[tuple[Any, Any]] | None:
     twins = {element: element for element in b}
     pairs = [(element, twins.pop(element)) for element in a if element in twins]
-    # What equals itself only, such as a NaN.
+    # Elements that equal only themselves, such as a NaN.
     alone = list(twins)
     for element in a - b:
         twin = next((n for n, other in enumerate(alone) if is_same(element, other)), None)
@@ -76,8 +75,8 @@ def _compare_sets(a: Any, b: Any) -> list[tuple[Any, Any]] | None:
 
 
 def _parts(value: Any) -> Any:
-    """Return what a copy of `value` would be made of, as pickle has it; None for no copy."""
-    # Of the type, because a class as a value has the method of its instances.
+    """Return the parts from which pickle would rebuild `value`; None if it cannot."""
+    # Call the type's method: a class that is a value has the method of its instances.
     kind: Any = type(value)
     try:
         parts = kind.__reduce_ex__(value, 4)
@@ -85,7 +84,7 @@ def _parts(value: Any) -> Any:
         return None
     if isinstance(parts, str):
         return [parts]
-    # Iterators of the elements of a list or of a dictionary come last.
+    # The last two are iterators of the elements of a list and of a dictionary.
     return [*parts[:3], *(None if part is None else list(part) for part in parts[3:5])]
 
 

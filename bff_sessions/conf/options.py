@@ -9,8 +9,8 @@ from typing import Any, ClassVar, Self
 
 from django.core.checks import CheckMessage
 
-from bff_sessions.faults import Fault, make_message
-from bff_sessions.rules import (
+from bff_sessions.conf.faults import Fault, make_message
+from bff_sessions.conf.rules import (
     BOOLEAN,
     DAY,
     MAX_SECONDS,

@@ -1,4 +1,4 @@
-"""The parts of a signed JSON Web Token: RFC 7515, 7.1, and RFC 7519, 7.2."""
+"""Read signed JSON Web Tokens: RFC 7515, 7.1, and RFC 7519, 7.2."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ __all__ = ["read_jws"]
 def read_jws(token: object) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return header and claims of a signed JSON Web Token, without verifying it.
 
-    Libraries differ in what they accept besides the standard: padding, a byte order mark, UTF-16,
-    a name that is given twice. Two readers could read two tokens, so all of it is refused here.
+    Libraries differ in what they accept beyond the standard: padding, a byte order mark, UTF-16,
+    repeated names. Two readers could read different claims, so this function refuses all of them.
 
     Raises:
-        ValueError: if `token` is anything else. The text does not quote the token.
+        ValueError: if `token` is not one. The text does not quote the token.
     """
     try:
         if not isinstance(token, str):
@@ -26,14 +26,14 @@ def read_jws(token: object) -> tuple[dict[str, Any], dict[str, Any]]:
             raise ValueError
         return _read_part(header), _read_part(claims)
     except (ValueError, RecursionError):
-        pass  # The error of json quotes the document.
-    raise ValueError("it is no signed JSON Web Token")
+        pass  # The text of json's error quotes the document.
+    raise ValueError("it is not a signed JSON Web Token")
 
 
 def _read_part(part: str) -> dict[str, Any]:
     content = b64decode(part + "=" * (-len(part) % 4), b"-_", validate=True)
-    # RFC 7515, 2: base64url without padding. Encoding again also finds bits that are left over and
-    # the letters of plain base64, both of which b64decode() accepts.
+    # RFC 7515, 2: base64url without padding. Encoding again also finds surplus bits and the
+    # letters of plain base64, both of which b64decode() accepts.
     if urlsafe_b64encode(content).decode().rstrip("=") != part:
         raise ValueError
     # RFC 8259, 8.1: UTF-8 without a byte order mark. Given bytes, json.loads() guesses.

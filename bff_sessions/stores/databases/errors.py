@@ -1,7 +1,7 @@
-"""Errors of databases: which are transient, and what their texts may say.
+"""Errors of databases: which are transient, and how to keep values out of their texts.
 
-psycopg, psycopg2, MySQLdb and sqlite3 each tell in their own way what has happened. Their texts
-may quote values: keys, tickets, whole rows.
+psycopg, psycopg2, MySQLdb and sqlite3 each report a fault in their own way. Their texts may quote
+values: store keys, tickets, whole rows.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from django.db import Error, InterfaceError, OperationalError
 
 __all__ = ["is_lost", "is_rolled_back", "without_values"]
 
-# PostgreSQL's documentation, appendix A. Nothing of such a transaction has been committed:
-# serialization_failure, deadlock_detected, lock_not_available.
+# PostgreSQL's documentation, appendix A: serialization_failure, deadlock_detected,
+# lock_not_available. The server has committed nothing of such a transaction.
 _ROLLED_BACK_STATES: Final = frozenset({"40001", "40P01", "55P03"})
-# admin_shutdown, crash_shutdown, cannot_connect_now, statement_completion_unknown. Class 08,
-# connection exceptions, is recognized by its first digits.
+# admin_shutdown, crash_shutdown, cannot_connect_now, statement_completion_unknown. is_lost()
+# recognizes class 08, connection exceptions, by its first digits.
 _LOST_STATES: Final = frozenset({"57P01", "57P02", "57P03", "40003"})
 # MariaDB's error codes: checkread (the snapshot is too old), unknown command (a node of Galera that
 # is not ready), lock wait timeout, deadlock (with Galera, also a certification conflict).
@@ -51,22 +51,22 @@ def is_lost(error: Error) -> bool:
         return False
     if _code_of(cause) is not None:
         return _code_of(cause) in _LOST_CODES
-    # The drivers of PostgreSQL find out by themselves, without a state from the server. Others
-    # call it an InterfaceError to use a connection that is closed.
+    # PostgreSQL's drivers notice a lost connection themselves, without a state from the server.
+    # Other drivers raise InterfaceError for a connection that is closed.
     return cause is not None and isinstance(error, (OperationalError, InterfaceError))
 
 
 def without_values(error: Error) -> Error:
     """Return an error of the same type and code whose text quotes no values of the statement.
 
-    The driver's error, its cause, is replaced by one of its type, too. An error that Django raises
-    by itself is returned as it is.
+    Its cause, the driver's error, is replaced in the same way. An error without a cause, which
+    Django itself has raised, is returned unchanged.
     """
     cause: Any = error.__cause__
     if cause is None:
         return error
     if _code_of(cause) is not None:
-        # Duplicate entry '<key>' for key 'bff_sessions_key'.
+        # For example: Duplicate entry '<store key>' for key 'bff_sessions_key'.
         args = (cause.args[0], *(_before_quote(str(text)) for text in cause.args[1:]))
     else:
         args = (_first_line(cause),)
@@ -74,7 +74,7 @@ def without_values(error: Error) -> Error:
     try:
         clean.__cause__ = type(cause)(*args)
     except Exception:
-        clean.__cause__ = Exception(*args)  # A driver that needs more to make an error.
+        clean.__cause__ = Exception(*args)  # The driver's error needs other arguments.
     for name in ("sqlite_errorcode", "sqlite_errorname"):
         if hasattr(cause, name):
             setattr(clean.__cause__, name, getattr(cause, name))
@@ -82,10 +82,11 @@ def without_values(error: Error) -> Error:
 
 
 def _first_line(cause: Any) -> str:
-    # PostgreSQL adds lines with DETAIL, which quotes rows, and LINE, which quotes the statement.
+    # PostgreSQL adds DETAIL lines, which quote rows, and LINE, which quotes the statement.
     text, _, _ = str(cause).partition("\n")
     state = _state_of(cause)
-    # Data exceptions quote the value in the first line: invalid input syntax for type date: "x".
+    # Class 22, data exceptions, quotes the value in the first line:
+    # invalid input syntax for type date: "x".
     return _before_quote(text) if state is not None and state.startswith("22") else text
 
 
@@ -101,6 +102,6 @@ def _state_of(cause: Any) -> str | None:
 
 
 def _code_of(cause: Any) -> int | None:
-    """Return the error code that a driver of MySQL gives as its first argument."""
+    """Return the error code that MySQL drivers give as the first argument of an error."""
     code = cause.args[0] if cause is not None and cause.args else None
     return code if isinstance(code, int) else None

@@ -1,4 +1,4 @@
-"""Tells apart the places that one database alias stands for."""
+"""The scope of a database connection: which database and schema its alias stands for now."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ def scope_of(using: str) -> str:
     """Return alias, database and schema of the connection `using`, without connecting.
 
     django-tenants and django-tenant-schemas name the current schema in ``schema_name``. Other
-    libraries let one alias lead to another database by a new ``settings_dict["NAME"]``.
+    libraries set ``settings_dict["NAME"]`` to switch an alias to another database.
     """
     connection = connections[using]
     schema = getattr(connection, "schema_name", None) or ""

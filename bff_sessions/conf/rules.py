@@ -1,4 +1,4 @@
-"""What the value of a setting or an option must be."""
+"""Rules for the values of settings and options."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class SettingInvalid(ImproperlyConfigured):
 
 
 class SettingNotImportable(SettingInvalid):
-    """A dotted path leads nowhere."""
+    """The dotted path in a setting cannot be imported."""
 
     def __init__(self, place: str, path: object, error: Exception) -> None:
         super().__init__(place, f"cannot be imported: {path!r:.120} ({error})")
@@ -55,17 +55,17 @@ class SettingNotImportable(SettingInvalid):
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """What a value must be, as text and as a function."""
+    """A rule for a value, as text and as a function."""
 
     must_be: str
     """The rest of the sentence "The setting must be …"."""
     accepts: Callable[[Any], bool] = field(repr=False)
     """Return whether a value keeps the rule."""
     is_secret: bool = False
-    """Whether values must not be shown."""
+    """True if values must not be shown."""
 
     def check(self, place: str, value: object) -> None:
-        """Refuse a `value` that breaks the rule.
+        """Check that `value` keeps the rule.
 
         Raises:
             SettingInvalid: naming `place`, and the value unless it is secret.
@@ -74,7 +74,7 @@ class Rule:
             raise SettingInvalid(place, self.explain(value))
 
     def explain(self, value: object) -> str:
-        """Return what is wrong with `value`, as SettingInvalid takes it."""
+        """Return the fault of `value`, as the argument of SettingInvalid."""
         shown = "" if self.is_secret else f"; it is {value!r:.120}"
         return f"must be {self.must_be}{shown}"
 
@@ -122,7 +122,7 @@ _import = cache(import_string)
 
 
 def is_number(value: object) -> bool:
-    """Return whether `value` is a number, which True and False are not here."""
+    """Return whether `value` is a number. True and False do not count as numbers."""
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
@@ -132,7 +132,7 @@ def is_text(value: object) -> bool:
 
 
 def is_list(value: object) -> bool:
-    """Return whether `value` is a list or another collection that may be written for one."""
+    """Return whether `value` is a list, a tuple or a set."""
     return isinstance(value, (list, tuple, set, frozenset))
 
 

@@ -1,0 +1,210 @@
+"""The rows of logouts, and of refresh tokens that their provider is to revoke."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from datetime import UTC, datetime, timedelta
+
+from django.db import models, router, transaction
+from django.utils.translation import gettext_lazy as _
+
+from bff_sessions._compat.django_db import delete_rows
+from bff_sessions.contract import UserSession
+from bff_sessions.fields import ExactCharField, UTCDateTimeField
+from bff_sessions.stores.databases.retrying import retry
+
+__all__ = ["Logout", "LogoutQuerySet", "TokenRevocation", "TokenRevocationQuerySet"]
+
+
+class LogoutQuerySet(models.QuerySet["Logout"]):
+    """The logouts that providers have requested."""
+
+    def current(self) -> LogoutQuerySet:
+        """Return the rows of the database for writing: a replica may lag behind."""
+        return self.using(router.db_for_write(Logout))
+
+    def begin(
+        self,
+        *,
+        issuer: str,
+        jti: str,
+        session_id: str | None,
+        subject_id: str | None,
+        issued: datetime,
+        expires: datetime,
+    ) -> bool:
+        """Record and commit that a logout token ends a session, or all sessions of a subject.
+
+        Returns:
+            False if the token was used before.
+
+        Raises:
+            RuntimeError: inside a transaction.
+        """
+        now = datetime.now(UTC)
+        values = {
+            "session": session_id and _digest(issuer, session_id),
+            "subject": subject_id and _digest(issuer, subject_id),
+            "issued": issued,
+            "received": now,
+            "expires": expires,
+        }
+
+        def begin() -> bool:
+            with transaction.atomic(using=self.db, durable=True):
+                logout, is_new = self.get_or_create(token=_digest(issuer, jti), defaults=values)
+                # A logout that began before and did not finish begins again.
+                return is_new or bool(self.filter(pk=logout.pk, done=False).update(**values))
+
+        return retry(self.db, begin)
+
+    def finish(self, *, issuer: str, jti: str) -> bool:
+        """Mark the token as used. Return False if it already was.
+
+        If the connection was lost, return True. The earlier try may have marked the token, and
+        its sessions have ended.
+        """
+        begun = self.filter(token=_digest(issuer, jti), done=False)
+        return retry(self.db, lambda: bool(begun.update(done=True)), if_in_doubt=lambda _: True)
+
+    def ends(self, session: UserSession, signed_in: datetime, since: datetime) -> bool:
+        """Return whether a logout that was received after `since` ends `session`.
+
+        Args:
+            session: the session.
+            signed_in: when the user signed in at the provider.
+            since: logouts that were received earlier do not count.
+        """
+        issuer, session_id, subject_id = session.issuer, session.session_id, session.subject_id
+        named = models.Q(session=_digest(issuer, session_id)) | models.Q(
+            subject=_digest(issuer, subject_id), issued__gte=signed_in
+        )
+        return retry(self.db, self.filter(named, received__gt=since).exists)
+
+    def delete_expired(self, size: int) -> int:
+        """Delete up to `size` expired logouts. Return how many."""
+        expired = self.filter(expires__lte=datetime.now(UTC)).order_by("expires")
+
+        def delete() -> int:
+            keys = list(expired.values_list("pk", flat=True)[:size])
+            return delete_rows(self.filter(pk__in=keys)) if keys else 0
+
+        return retry(self.db, delete)
+
+
+class Logout(models.Model):
+    """A logout that a provider has requested, see `bff_sessions.oidc.logout`.
+
+    Session and subject are stored as digests, which suffice to compare them.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    # The digest of issuer and jti: a logout token is used once.
+    token = ExactCharField(max_length=64, editable=False)
+    # The digest of issuer and sid, if the token names a session.
+    session = ExactCharField(max_length=64, null=True, editable=False)
+    # The digest of issuer and sub, if the token ends all sessions of the subject.
+    subject = ExactCharField(max_length=64, null=True, editable=False)
+    # By the provider's clock: it is compared with auth_time.
+    issued = UTCDateTimeField(editable=False)
+    received = UTCDateTimeField(editable=False)
+    # Afterwards the token itself has expired, and no sign-in from before it can complete.
+    expires = UTCDateTimeField(editable=False)
+    # True after the sessions have ended.
+    done = models.BooleanField(default=False, editable=False)
+
+    objects = LogoutQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("logout")
+        verbose_name_plural = _("logouts")
+        constraints = [models.UniqueConstraint(fields=["token"], name="bff_sessions_logout_token")]
+        indexes = [
+            models.Index(fields=["session"], name="bff_sessions_logout_session"),
+            models.Index(fields=["subject"], name="bff_sessions_logout_subject"),
+            models.Index(fields=["expires"], name="bff_sessions_logout_expires"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.received:%Y-%m-%d %H:%M:%S}"
+
+
+class TokenRevocationQuerySet(models.QuerySet["TokenRevocation"]):
+    """The refresh tokens to revoke."""
+
+    def current(self) -> TokenRevocationQuerySet:
+        """Return the rows of the database for writing: a replica may lag behind."""
+        return self.using(router.db_for_write(TokenRevocation))
+
+    def add(self, rows: list[TokenRevocation]) -> None:
+        """Write `rows`, except those that the table has."""
+        # All processes write in one order, so that two of them cannot deadlock.
+        rows = sorted(rows, key=lambda row: row.digest)
+        retry(self.db, lambda: self.bulk_create(rows, batch_size=500, ignore_conflicts=True))
+
+    def due(self) -> TokenRevocationQuerySet:
+        """Return the rows that are due and that no process is sending."""
+        return self.filter(due__lte=datetime.now(UTC))
+
+    def claim(self, row: TokenRevocation, lease: timedelta) -> bool:
+        """Claim `row` for the time `lease`. Return False if another process has claimed it.
+
+        One conditional UPDATE decides: it counts the attempt.
+        """
+        attempts, due = row.attempts + 1, datetime.now(UTC) + lease
+        unclaimed = self.due().filter(pk=row.pk, attempts=row.attempts)
+        row.attempts, row.due = attempts, due
+        own = self.filter(pk=row.pk, attempts=attempts, due=due)
+        return retry(
+            self.db,
+            lambda: bool(unclaimed.update(attempts=attempts, due=due)),
+            own_result=lambda: own.exists() or None,
+        )
+
+    def put_off(self, row: TokenRevocation, due: datetime) -> bool:
+        """Send the claimed `row` again at `due`.
+
+        Returns:
+            False if the lease was lost: another process has claimed or removed the row.
+        """
+        claimed = self.filter(pk=row.pk, attempts=row.attempts)
+        return bool(retry(self.db, lambda: claimed.update(due=due)))
+
+    def remove(self, row: TokenRevocation) -> None:
+        """Delete `row` after it was sent or given up."""
+        retry(self.db, self.filter(pk=row.pk).delete)
+
+
+class TokenRevocation(models.Model):
+    """A refresh token that its provider is to revoke, see `bff_sessions.oidc.outbox`."""
+
+    id = models.BigAutoField(primary_key=True)
+    # The digest of issuer and token: each token has one row.
+    digest = ExactCharField(max_length=64, editable=False)
+    issuer = ExactCharField(_("issuer"), max_length=255)
+    # Encrypted like a ticket.
+    token = models.BinaryField(editable=False)
+    created = UTCDateTimeField(_("created"))
+    # When the token is sent. A process that sends it first moves this into the future: that is its
+    # lease, which expires by itself.
+    due = UTCDateTimeField(_("due"))
+    attempts = models.PositiveIntegerField(_("attempts"), default=0)
+
+    objects = TokenRevocationQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("token revocation")
+        verbose_name_plural = _("token revocations")
+        constraints = [
+            models.UniqueConstraint(fields=["digest"], name="bff_sessions_revocation_digest")
+        ]
+        indexes = [models.Index(fields=["due"], name="bff_sessions_revocation_due")]
+
+    def __str__(self) -> str:
+        return f"{self.issuer} ({self.created:%Y-%m-%d %H:%M:%S})"
+
+
+def _digest(issuer: str | None, value: str | None) -> str:
+    """Return a digest: of fixed length, and compared exactly by every database."""
+    return hashlib.sha256(json.dumps([issuer, value]).encode()).hexdigest()
