@@ -60,7 +60,9 @@ def pytest_collection_modifyitems(items):
         parameters = item.callspec.params if hasattr(item, "callspec") else {}
         store, calls = parameters.get("any_store", ORM), parameters.get("calls", False)
         # Stores do not know who calls the engine: both callers meet the first one only.
-        if store not in (ORM, NATIVE_EXPIRY) or (store == NATIVE_EXPIRY and calls):
+        repeats = store not in (ORM, NATIVE_EXPIRY) or (store == NATIVE_EXPIRY and calls)
+        # The documentation shows its test, which has no marker therefore.
+        if repeats or (case and case.__name__ == "TestFileStore"):
             item.add_marker(pytest.mark.thorough)
         if store in (MEMORY, MINIMAL, NATIVE_EXPIRY):
             continue

@@ -616,7 +616,13 @@ def test_function_shows_no_secret_while_sessions_move(world, reports, kind, debu
 
 
 @each_with(FAULTS)
-@pytest.mark.parametrize("name", ADMIN)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[pytest.mark.thorough] * (name not in ("changelist", "delete")))
+        for name in ADMIN
+    ],
+)
 def test_admin_shows_no_secret(world, reports, kind, debug, faults, name):
     def action():
         client = Client(raise_request_exception=False)

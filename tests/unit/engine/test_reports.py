@@ -338,7 +338,7 @@ def reporting_store(settings, transactional_db):
     ("is_async", "is_loaded"),
     [
         pytest.param(False, True, id="sync-loaded"),
-        pytest.param(True, False, id="async-new"),
+        pytest.param(True, False, id="async-new", marks=pytest.mark.thorough),
         pytest.param(False, False, id="sync-new", marks=pytest.mark.thorough),
         pytest.param(True, True, id="async-loaded", marks=pytest.mark.thorough),
     ],

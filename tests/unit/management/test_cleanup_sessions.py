@@ -15,7 +15,8 @@ from django.db import DatabaseError, connection, connections
 
 from bff_sessions.contract import ANY, UserSessionStore
 from bff_sessions.engine import SessionStore
-from bff_sessions.models import Logout, LogoutQuerySet, Session
+from bff_sessions.models import Logout, Session
+from bff_sessions.oidc.models import LogoutQuerySet
 from bff_sessions.stores import get_store
 from bff_sessions.stores.memory import InMemoryUserSessionStore
 from bff_sessions.stores.orm import OrmUserSessionStore

@@ -66,7 +66,7 @@ def test_the_secret_is_not_shown(configure):
 def test_endpoints_are_those_that_the_provider_tells(provider, configure):
     ask = configure().find_endpoint
     assert ask("token_endpoint") == f"{provider.issuer}/token"
-    assert ask("revocation_endpoint") == f"{provider.issuer}/revoke"
+    assert ask("revocation_endpoint") == f"{provider.issuer}/revocation"
     assert provider.requests == [CONFIGURATION]
 
 
@@ -237,6 +237,7 @@ def test_endpoint_that_cannot_be_trusted_makes_the_provider_unavailable(provider
 @pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
 def test_provider_may_have_no_endpoint(provider, configure, url, is_async):
     provider.configuration["end_session_endpoint"] = url
+    del provider.configuration["userinfo_endpoint"]
     configured = configure()
     find = async_to_sync(configured.afind_endpoint) if is_async else configured.find_endpoint
     assert find("end_session_endpoint") is find("userinfo_endpoint") is None

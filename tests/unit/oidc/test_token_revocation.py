@@ -33,8 +33,9 @@ from bff_sessions.engine import SessionStore
 from bff_sessions.events import Ending, hook_for
 from bff_sessions.exceptions import TicketUnreadable
 from bff_sessions.management.commands import revoke_tokens
-from bff_sessions.models import Session, TokenRevocation, TokenRevocationQuerySet
+from bff_sessions.models import Session, TokenRevocation
 from bff_sessions.oidc import outbox, sending
+from bff_sessions.oidc.models import TokenRevocationQuerySet
 from bff_sessions.oidc.outbox import hand_over
 from bff_sessions.oidc.sealing import open_token
 from bff_sessions.oidc.sending import Outcome, send
