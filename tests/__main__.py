@@ -2,12 +2,13 @@
 
     python -m tests [--all] [--servers] [-n WORKERS] [arguments of pytest]
 
-Without --all, tests that race, start processes or take thousands of steps are left out, and no
-coverage is measured. The last lines say what was left out and how to run it. TEST_POSTGRESQL_URL
-and TEST_MARIADB_URL name the servers, for example postgres://postgres@127.0.0.1:5432/bff_sessions,
-and TEST_REDIS_URL a cache, redis://127.0.0.1:6379/9; each worker takes the next number. A server
-that is named and cannot be reached is a failure. With --servers, SQLite is left out, and the
-environment must name all three.
+Without --all, tests that race, start processes, take thousands of steps, or repeat others with one
+more store, caller or fault are left out, and no coverage is measured. The last lines say what was
+left out and how to run it. TEST_POSTGRESQL_URL and TEST_MARIADB_URL name the servers, for example
+postgres://postgres@127.0.0.1:5432/bff_sessions, and TEST_REDIS_URL a cache,
+redis://127.0.0.1:6379/9; each worker takes the next number. A server that is named and cannot
+be reached is a failure. With --servers, SQLite is left out, and the environment must name all
+three.
 
 On a server, only tests that use the database run (the marker `database`): all others do the same
 there as on SQLite.

@@ -3,19 +3,15 @@ import os
 from functools import cache
 
 import pytest
-from asgiref.sync import async_to_sync
 from django.core.management.color import no_style
 from django.db import DatabaseError, connection, connections
 from django.test import TransactionTestCase
 from hypothesis import settings as hypothesis_settings
 
 from bff_sessions.engine import SessionStore
-
-ORM = "bff_sessions.stores.orm.OrmUserSessionStore"
-MEMORY = "bff_sessions.stores.memory.InMemoryUserSessionStore"
-CACHED = "bff_sessions.stores.cached.CachedUserSessionStore"
-MINIMAL = "tests.stores.test_minimal.MinimalStore"
-NATIVE_EXPIRY = "tests.stores.native_expiry.NativeExpiryStore"
+from tests.support.calls import Calls
+from tests.support.middleware import DJANGOS, OURS
+from tests.support.stores import CACHED, MEMORY, MINIMAL, NATIVE_EXPIRY, ORM
 
 # In development mode asyncio warns of steps that took longer than 0.1 s, as they do on a slow
 # machine; that is no record of ours.
@@ -55,14 +51,20 @@ TransactionTestCase._fixture_teardown = empty_tables
 
 
 def pytest_collection_modifyitems(items):
-    """Mark the tests that use the database.
+    """Mark the tests that use the database, and those that repeat others on one more store.
 
     Not those of `any_store` that keep sessions in memory: no database changes what they do.
     """
     for item in items:
         case = getattr(item, "cls", None)
         parameters = item.callspec.params if hasattr(item, "callspec") else {}
-        if parameters.get("any_store") in (MEMORY, MINIMAL):
+        store, calls = parameters.get("any_store", ORM), parameters.get("calls", False)
+        # Stores do not know who calls the engine: both callers meet the first one only.
+        repeats = store not in (ORM, NATIVE_EXPIRY) or (store == NATIVE_EXPIRY and calls)
+        # The documentation shows its test, which has no marker therefore.
+        if repeats or (case and case.__name__ == "TestFileStore"):
+            item.add_marker(pytest.mark.thorough)
+        if store in (MEMORY, MINIMAL, NATIVE_EXPIRY):
             continue
         if (
             "_django_db_helper" in item.fixturenames
@@ -84,47 +86,10 @@ def django_db_modify_db_settings(django_db_modify_db_settings, django_db_blocker
         pytest.exit(f"The database of the tests cannot be reached: {error}", returncode=1)
 
 
-OURS = "bff_sessions.middleware.SessionMiddleware"
-DJANGOS = "django.contrib.sessions.middleware.SessionMiddleware"
-
-
 @pytest.fixture
 def djangos_middleware(settings):
     """Django's own session middleware, in the place of that of this package."""
     settings.MIDDLEWARE = [DJANGOS if name == OURS else name for name in settings.MIDDLEWARE]
-
-
-class Calls:
-    """Calls a session's methods, or their asynchronous twins."""
-
-    def __init__(self, is_async):
-        self.is_async = is_async
-
-    def __getattr__(self, name):
-        def call(session, *args, **kwargs):
-            if not self.is_async:
-                return getattr(session, name)(*args, **kwargs)
-            return async_to_sync(getattr(session, f"a{name}"))(*args, **kwargs)
-
-        return call
-
-    def set(self, session, name, value):
-        """Set a key of the session."""
-        if self.is_async:
-            async_to_sync(session.aset)(name, value)
-        else:
-            session[name] = value
-
-    def change(self, session_key, **values):
-        """What a request does that sets some keys of the session."""
-        session = SessionStore(session_key)
-        self.update(session, values)
-        self.save(session)
-        return session
-
-    def start(self, **values):
-        """Save a new session; the instance that a next request would have."""
-        return SessionStore(self.change(None, **values).session_key)
 
 
 @pytest.fixture(params=[False, True], ids=["sync", "async"])

@@ -19,7 +19,7 @@ __all__ = [
     "SessionTests",
 ]
 
-NATIVE_EXPIRY = "tests.stores.native_expiry.NativeExpiryStore"
+NATIVE_EXPIRY = "tests.support.native_expiry.NativeExpiryStore"
 
 
 class SessionTests(django_tests.SessionTestsMixin, TestCase):

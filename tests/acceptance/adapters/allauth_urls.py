@@ -1,0 +1,5 @@
+from django.urls import include, path
+
+from tests.acceptance.adapters import urls
+
+urlpatterns = [*urls.urlpatterns, path("accounts/", include("allauth.urls"))]

@@ -1,0 +1,18 @@
+import pytest
+
+from tests.support.provider import Provider
+
+
+@pytest.fixture(scope="session")
+def provider():
+    with Provider() as provider:
+        methods = ["client_secret_post"]
+        provider.configuration["token_endpoint_auth_methods_supported"] = methods
+        yield provider
+
+
+@pytest.fixture
+def project(settings, provider):
+    """The settings of a project whose provider is `provider`."""
+    settings.BFF_SESSIONS = {"PROVIDERS": {provider.issuer: {}}}
+    return settings

@@ -1,5 +1,0 @@
-from django.urls import include, path
-
-from tests.adapters import urls
-
-urlpatterns = [*urls.urlpatterns, path("", include("social_django.urls"))]

@@ -1,9 +1,0 @@
-from unittest import TestCase
-
-from bff_sessions.testing import UserSessionStoreTests
-from tests.stores.native_expiry import NativeExpiryStore
-
-
-class TestNativeExpiryStore(UserSessionStoreTests, TestCase):
-    def make_store(self):
-        return NativeExpiryStore()

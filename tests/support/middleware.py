@@ -1,0 +1,6 @@
+"""The names of the two session middlewares."""
+
+OURS = "bff_sessions.middleware.SessionMiddleware"
+
+
+DJANGOS = "django.contrib.sessions.middleware.SessionMiddleware"

@@ -1,0 +1,206 @@
+"""System checks that ask the database of sessions."""
+
+import io
+
+import pytest
+from django.core.checks import run_checks
+from django.core.management import call_command
+from django.db import connection
+from django.db.utils import OperationalError
+
+from bff_sessions.checks import check_databases
+from bff_sessions.checks import databases as database_checks
+from bff_sessions.stores.orm import OrmUserSessionStore
+from tests.support.stores import CACHED, MEMORY
+
+LEVELS = ["repeatable read", "serializable"]
+only_on = {
+    vendor: pytest.mark.skipif(connection.vendor != vendor, reason=f"for {vendor}")
+    for vendor in ("sqlite", "postgresql", "mysql")
+}
+
+
+@pytest.fixture
+def connect(transactional_db, monkeypatch):
+    """Connects to the database of the tests with other settings."""
+
+    def connect(**changes):
+        connection.close()
+        for name, value in changes.items():
+            monkeypatch.setitem(connection.settings_dict, name, value)
+
+    yield connect
+    monkeypatch.undo()
+    connection.close()
+
+
+def with_options(**options):
+    return {"OPTIONS": {**connection.settings_dict["OPTIONS"], **options}}
+
+
+def found(databases=("default",)):
+    """The ids of what the checks of this package say."""
+    return [m.id.removeprefix("bff_sessions.") for m in run_checks(databases=databases)]
+
+
+def test_database_as_django_sets_it_up_is_right(connect):
+    connect()
+    assert found() == []
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """The databases that are asked."""
+    asked = []
+
+    def ask(alias):
+        asked.append(alias)
+        return True, None
+
+    monkeypatch.setattr(database_checks, "_ask_database", ask)
+    return asked
+
+
+def ask(databases):
+    assert list(check_databases(databases=databases)) == []
+
+
+def test_database_is_not_asked_unless_it_is_named(asked):
+    for databases in (None, [], ["other"]):
+        ask(databases)
+    assert asked == []
+
+
+def test_only_the_database_of_sessions_is_asked(asked, settings):
+    ask(["default", "other"])
+    for store in ("tests.unit.checks.test_databases.ElsewhereStore", CACHED, MEMORY):
+        settings.BFF_SESSIONS = {"STORE": store}
+        ask(["default", "other"])
+    assert asked == ["default", "other", "default"]
+
+
+@pytest.mark.parametrize("given", [7, {"STORE": "no.such.store"}])
+def test_database_is_not_asked_where_the_settings_are_wrong(asked, settings, given):
+    settings.BFF_SESSIONS = given
+    ask(["default"])
+    assert asked == []
+
+
+@only_on["mysql"]
+@pytest.mark.parametrize("level", LEVELS)
+def test_isolation_level_of_options_is_w004_on_mysql(connect, level):
+    connect(**with_options(isolation_level=level))
+    (message,) = run_checks(databases=["default"])
+    assert message.id == "bff_sessions.W004"
+    assert f"'default' are {level}" in message.msg
+    assert message.hint
+
+
+@only_on["mysql"]
+def test_default_of_the_server_is_w004_on_mysql(connect):
+    """It is REPEATABLE READ, unless it is set up otherwise."""
+    connect(**with_options(isolation_level=None))
+    assert found() == ["W004"]
+
+
+@only_on["mysql"]
+def test_init_command_is_w004_on_mysql(connect):
+    command = "SET SESSION TRANSACTION ISOLATION LEVEL {}"
+    connect(**with_options(isolation_level=None, init_command=command.format("SERIALIZABLE")))
+    assert found() == ["W004"]
+    connect(**with_options(isolation_level=None, init_command=command.format("READ COMMITTED")))
+    assert found() == []
+
+
+@only_on["postgresql"]
+def test_isolation_level_of_options_is_w004_on_postgresql(connect):
+    from django.db.backends.postgresql.psycopg_any import IsolationLevel
+
+    for level in (IsolationLevel.REPEATABLE_READ, IsolationLevel.SERIALIZABLE):
+        connect(**with_options(isolation_level=level))
+        assert found() == ["W004"]
+    connect(**with_options(isolation_level=IsolationLevel.READ_COMMITTED))
+    assert found() == []
+
+
+@only_on["postgresql"]
+@pytest.mark.parametrize("level", LEVELS)
+def test_default_of_the_connection_is_w004_on_postgresql(connect, level):
+    setting = f"-c default_transaction_isolation={level}".replace(" read", "\\ read")
+    connect(**with_options(options=setting))
+    (message,) = run_checks(databases=["default"])
+    assert message.id == "bff_sessions.W004"
+    assert f"'default' are {level}" in message.msg
+
+
+@only_on["postgresql"]
+@pytest.mark.parametrize("owner", ["DATABASE", "ROLE"])
+def test_default_of_database_or_role_is_w004_on_postgresql(connect, owner):
+    quote = connection.ops.quote_name
+    role = "bff_sessions_check"
+    with connection.cursor() as cursor:
+        cursor.execute(f"CREATE ROLE {role} SUPERUSER LOGIN")
+        name = quote(connection.settings_dict["NAME"]) if owner == "DATABASE" else role
+        altered = f"ALTER {owner} {name}"
+        cursor.execute(f"{altered} SET default_transaction_isolation = 'repeatable read'")
+    try:
+        connect(USER=role)
+        assert found() == ["W004"]
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute(f"{altered} RESET default_transaction_isolation")
+        connect(USER="postgres")
+        with connection.cursor() as cursor:
+            cursor.execute(f"DROP ROLE {role}")
+
+
+def test_database_that_does_not_commit_by_itself_is_w007(connect):
+    connect(AUTOCOMMIT=False)
+    assert found() == ["W007"]
+    connection.rollback()
+
+
+@only_on["mysql"]
+def test_server_that_does_not_commit_by_itself_is_told_to(connect):
+    connect(**with_options(init_command="SET autocommit = 0"))
+    assert found() == []
+
+
+def test_transaction_is_not_taken_for_a_lack_of_commits(db):
+    assert found() == []
+
+
+@only_on["sqlite"]
+def test_isolation_of_sqlite_is_right(connect):
+    for mode in (None, "DEFERRED", "IMMEDIATE", "EXCLUSIVE"):
+        connect(**with_options(transaction_mode=mode))
+        assert found() == []
+
+
+def test_database_that_is_down_is_not_reported(connect, monkeypatch):
+    def refuse(*args, **kwargs):
+        raise OperationalError("no connection")
+
+    connect()
+    monkeypatch.setattr(connection, "ensure_connection", refuse)
+    monkeypatch.setattr(connection, "connect", refuse)
+    monkeypatch.setattr(
+        "django.db.backends.mysql.validation.DatabaseValidation.check", lambda *a, **k: []
+    )
+    assert found() == []
+
+
+class ElsewhereStore(OrmUserSessionStore):
+    using = "other"
+
+
+@pytest.mark.parametrize(
+    ("command", "options"),
+    [("check", {"databases": ["default"]}), ("migrate", {"plan": True, "skip_checks": False})],
+)
+def test_command_asks_the_database(connect, command, options):
+    connect(AUTOCOMMIT=False)
+    err = io.StringIO()
+    call_command(command, stdout=io.StringIO(), stderr=err, **options)
+    assert "bff_sessions.W007" in err.getvalue()
+    connection.rollback()

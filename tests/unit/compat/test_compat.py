@@ -1,0 +1,172 @@
+"""Each use of private API: fails when the dependency changes, before a user finds out."""
+
+import inspect
+import io
+import re
+from dataclasses import fields, replace
+
+import pytest
+from django.contrib.sessions.backends.base import SessionBase
+from django.core.cache import caches
+from django.core.cache.backends.redis import RedisCache, RedisCacheClient
+from django.core.management.base import OutputWrapper
+from django.db import connection, models, transaction
+from django.db.models.signals import pre_delete
+from django.db.models.sql import InsertQuery, Query, UpdateQuery
+from django.db.models.sql.compiler import SQLCompiler
+
+from bff_sessions._compat import statements
+from bff_sessions._compat.django_commands import stream_of
+from bff_sessions._compat.django_db import (
+    close_unusable_connection,
+    commits_each_statement,
+    delete_rows,
+    in_atomic_block,
+    is_in_transaction,
+)
+from bff_sessions._compat.django_redis_cache import get_many, keeps_one_pool
+from bff_sessions.contract import UPDATED, UserSession
+from bff_sessions.engine import SessionStore
+from bff_sessions.models import Session
+from bff_sessions.stores.orm.statements import CREATE, DELETE, DELETE_ROW, GET, update
+from bff_sessions.testing import make_session
+from tests.support.factories import SessionFactory
+
+
+def parameters(function):
+    return list(inspect.signature(function).parameters)
+
+
+def values_of(session):
+    return {field.name: getattr(session, field.name) for field in fields(UserSession)}
+
+
+@pytest.mark.django_db
+def test_compiled_statements_do_what_plain_ones_do(monkeypatch):
+    results = []
+    session, new = make_session(), make_session(expires=None)
+    for is_plain in (False, True):
+        monkeypatch.setattr(statements, "IS_PLAIN", is_plain)
+        steps = [CREATE.execute("default", **values_of(session))]
+        row = GET.fetch("default", key=session.key)
+        steps.append({name: bytes(v) if name == "ticket" else v for name, v in row.items()})
+        written = {name: getattr(new, name) for name in UPDATED} | {"version": 2}
+        at = {"key": session.key, "if_version": 1}
+        unchanged = frozenset({"issuer", "expires"})
+        steps.append(update(unchanged).execute("default", **at, **written))
+        steps.append(update().execute("default", **at, **written))
+        at["if_version"] = 2
+        moved = written | {"new_key": new.key, "version": 3}
+        steps.append(update(move=True).execute("default", **at, **moved))
+        left = GET.fetch("default", key=new.key)
+        steps.append({name: bytes(v) if name == "ticket" else v for name, v in left.items()})
+        steps += [DELETE.execute("default", key=key) for key in (session.key, new.key, "\0")]
+        SessionFactory(key=session.key)
+        number = Session.objects.get(key=session.key).pk
+        steps += [DELETE_ROW.execute("default", id=number) for _ in "12"]
+        steps.append(GET.fetch("default", key="\0"))
+        results.append(steps)
+    assert results[0] == results[1]
+    expected = replace(new, key=new.key, version=3)
+    assert results[0][5] == values_of(expected)
+
+
+def test_compiler_of_django_is_as_it_was_read():
+    assert parameters(Query.get_compiler)[:3] == ["self", "using", "connection"]
+    assert parameters(Query.chain) == ["self", "klass"]
+    assert parameters(SQLCompiler.get_converters) == ["self", "expressions"]
+    assert parameters(InsertQuery.insert_values) == ["self", "fields", "objs", "raw"]
+    assert parameters(UpdateQuery.add_update_values) == ["self", "values"]
+
+
+@pytest.mark.django_db
+def test_rows_are_deleted_in_one_statement_whoever_listens(django_assert_num_queries):
+    SessionFactory.create_batch(3)
+
+    def listen(**kwargs):
+        raise AssertionError("No row is read to tell a receiver of it.")
+
+    pre_delete.connect(listen)
+    try:
+        with django_assert_num_queries(1):
+            assert delete_rows(Session.objects.all()) == 3
+    finally:
+        pre_delete.disconnect(listen)
+    assert parameters(models.QuerySet._raw_delete) == ["self", "using"]
+
+
+@pytest.mark.django_db
+def test_transaction_of_a_test_case_is_not_the_callers():
+    assert connection.in_atomic_block
+    assert not is_in_transaction(connection)
+    with transaction.atomic():
+        assert is_in_transaction(connection)
+        with pytest.raises(RuntimeError), transaction.atomic(durable=True):
+            pass
+    with transaction.atomic(durable=True):
+        pass
+
+
+@pytest.mark.django_db(transaction=True)
+def test_connections_of_django_are_as_they_were_read():
+    using = connection.alias
+    assert not in_atomic_block(using)
+    assert commits_each_statement(using)
+    with transaction.atomic():
+        assert in_atomic_block(using)
+        assert not commits_each_statement(using)
+    connection.ensure_connection()
+    transaction.set_autocommit(False)
+    try:
+        assert not commits_each_statement(using)
+    finally:
+        transaction.set_autocommit(True)
+    connection.errors_occurred = True
+    close_unusable_connection(using)
+    assert not connection.errors_occurred
+    connection.close()
+    # Without connecting.
+    assert commits_each_statement(using)
+    if connection.vendor != "sqlite":
+        assert connection.connection is None
+
+
+def test_output_of_commands_is_as_it_was_read():
+    stream = io.StringIO()
+    assert stream_of(OutputWrapper(stream)) is stream
+
+
+def test_session_base_of_django_is_as_it_was_read():
+    ours, theirs = set(vars(SessionStore)), set(dir(SessionBase))
+    private = {name for name in ours & theirs if re.match("_[^_]", name)}
+    assert private == {"_aget_session", "_get_session", "_session", "_session_key"}
+    assert parameters(SessionBase._get_session) == ["self", "no_load"]
+    assert parameters(SessionBase._aget_session) == ["self", "no_load"]
+    # Attributes that it sets, and a property here.
+    source = inspect.getsource(SessionBase)
+    assert "self._session_key = session_key" in source
+    assert "self._session_cache = " in source
+
+
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="about PostgreSQL")
+def test_cursors_of_postgresql_are_as_they_were_read():
+    from django.db.backends.postgresql import base
+
+    assert base.is_psycopg3
+    assert issubclass(base.ServerBindingCursor, base.CursorMixin)
+    assert base.Format.BINARY == 1
+
+
+def test_redis_cache_of_django_is_as_it_was_read():
+    cache = RedisCache("redis://127.0.0.1:1,redis://127.0.0.1:2", {})
+    assert not keeps_one_pool(cache)
+    one = RedisCache("redis://127.0.0.1:1", {})
+    assert keeps_one_pool(one)
+    assert type(one._cache) is RedisCacheClient
+    assert parameters(one._cache.get_client) == ["key", "write"]
+    assert callable(one._cache._serializer.loads)
+
+
+def test_other_caches_are_asked_in_the_usual_way():
+    caches["default"].set("compat", 1)
+    assert get_many(caches["default"], ["compat", "other"]) == {"compat": 1}

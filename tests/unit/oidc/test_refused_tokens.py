@@ -1,0 +1,574 @@
+"""One test for each way in which a logout token can be wrong."""
+
+import json
+import logging
+import time
+from functools import partial
+from urllib.parse import urlencode
+
+import jwt
+import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from django.urls import reverse
+
+from bff_sessions.models import Logout, Session
+from bff_sessions.oidc.logout_tokens import LogoutTokenInvalid, Reason, verify_logout_token
+from bff_sessions.oidc.providers import get_providers
+from tests.support.factories import SessionFactory
+from tests.support.provider import CLIENT_ID, EVENT, KEYS, encode, public_jwk
+
+pytestmark = pytest.mark.django_db
+
+FORGED = rsa.generate_private_key(65537, 2048)
+OTHER_EVENT = "https://schemas.openid.net/secevent/caep/event-type/session-revoked"
+
+
+def now():
+    return int(time.time())
+
+
+def pem(key):
+    return key.public_key().public_bytes(
+        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
+
+
+def hmac(provider, secret, algorithm="HS256", **header):
+    """Signed with a shared secret; by hand, as PyJWT refuses to sign with a public key."""
+    text = f"{encode({'alg': algorithm, **header})}.{encode(provider.claims())}"
+    signer = jwt.get_algorithm_by_name(algorithm)
+    return f"{text}.{encode(signer.sign(text.encode(), secret))}"
+
+
+def changed(token, segment, change):
+    """`token` with another content of one segment, under the same signature."""
+    segments = token.split(".")
+    content = jwt.utils.base64url_decode(segments[segment])
+    segments[segment] = encode(change(json.loads(content)))
+    return ".".join(segments)
+
+
+def signature_of(token):
+    return jwt.utils.base64url_decode(token.rpartition(".")[2])
+
+
+def signed(token, change):
+    """`token` with another signature."""
+    return f"{token.rpartition('.')[0]}.{encode(change(signature_of(token)))}"
+
+
+def raw(provider, header, payload):
+    """Whatever it is, well signed."""
+    return sign(f"{encode(header)}.{encode(payload)}")
+
+
+def sign(text):
+    signature = jwt.get_algorithm_by_name("RS256").sign(text.encode(), KEYS["RS256"])
+    return f"{text}.{encode(signature)}"
+
+
+HEADER = {"alg": "RS256", "kid": "RS256"}
+
+
+def padded(content):
+    """A segment of JSON with two characters of padding."""
+    text = json.dumps(content)
+    return f"{encode(text.encode() + b' ' * ((1 - len(text)) % 3))}=="
+
+
+def twice(content, name):
+    """An object that names a member twice, with the same value."""
+    return f'{{"{name}": {json.dumps(content[name])}, {json.dumps(content)[1:]}'.encode()
+
+
+# What PyJWT reads although the specifications do not allow it, in header or payload.
+LOOSE = {
+    "padded": padded,
+    **{
+        encoding: lambda content, e=encoding: encode(json.dumps(content).encode(e))
+        for encoding in ("utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-be")
+    },
+}
+
+# Not a token
+MALFORMED = {
+    "empty": lambda p: "",
+    "a word": lambda p: "hello",
+    "one segment short": lambda p: p.token().rpartition(".")[0],
+    "one segment more": lambda p: p.token() + ".e30",
+    "encrypted (five segments)": lambda p: p.token() + ".e30.e30",
+    "characters outside of base64url": lambda p: p.token().replace(".", ".!", 1),
+    "not ASCII": lambda p: p.token() + "ü",
+    "signature with a bit too much": lambda p: p.token()[:-1] + "_",
+    "header is no JSON": lambda p: raw(p, b"{", p.claims()),
+    "header is a list": lambda p: raw(p, [], p.claims()),
+    "header of deep lists": lambda p: raw(p, b"[" * 9_000, p.claims()),
+    "payload is no JSON": lambda p: raw(p, HEADER, b"{"),
+    "payload is a list": lambda p: raw(p, HEADER, []),
+    "payload of deep lists": lambda p: raw(p, HEADER, b"[" * 9_000),
+    "payload is no UTF-8": lambda p: raw(p, HEADER, b"\xff"),
+    "payload of a number with 5,000 digits": lambda p: raw(p, HEADER, b"1" * 5_000),
+    "kid is a number": lambda p: p.token(headers={"kid": 1}),
+    "kid is null": lambda p: p.token(headers={"kid": None}),
+    "a critical extension": lambda p: p.token(headers={"crit": ["exp"], "exp": 1}),
+    "an empty crit": lambda p: p.token(headers={"crit": []}),
+    **{
+        f"header is {name}": lambda p, f=spoil: sign(f"{f(HEADER)}.{encode(p.claims())}")
+        for name, spoil in LOOSE.items()
+    },
+    **{
+        f"payload is {name}": lambda p, f=spoil: sign(f"{encode(HEADER)}.{f(p.claims())}")
+        for name, spoil in LOOSE.items()
+    },
+    "padded signature": lambda p: p.token() + "==",
+    "plain base64": lambda p: sign(
+        f"{encode(HEADER)}.{encode(p.claims(sub='>>>???')).translate({45: 43, 95: 47})}"
+    ),
+    "header names alg twice": lambda p: raw(p, twice(HEADER, "alg"), p.claims()),
+    "payload names sub twice": lambda p: raw(p, HEADER, twice(p.claims(), "sub")),
+    "payload is not encoded (b64)": lambda p: p.token(headers={"b64": False, "crit": ["b64"]}),
+}
+ALGORITHM = {
+    "none": lambda p: f"{encode({'alg': 'none'})}.{encode(p.claims())}.",
+    "NONE": lambda p: f"{encode({'alg': 'NONE'})}.{encode(p.claims())}.",
+    "none, with a signature": lambda p: p.token(headers={"alg": "none"}),
+    "no alg": lambda p: p.token(headers={"alg": ...}),
+    "alg is null": lambda p: p.token(headers={"alg": None}),
+    "alg is a list": lambda p: p.token(headers={"alg": ["RS256"]}),
+    "alg in small letters": lambda p: p.token(headers={"alg": "rs256"}),
+    "HMAC with the public key": lambda p: hmac(p, pem(KEYS["RS256"]), kid="RS256"),
+    "HMAC with the client secret": lambda p: hmac(p, b"s" * 64),
+    "HMAC with the client id": lambda p: hmac(p, CLIENT_ID.encode(), "HS512"),
+    "HMAC with nothing": lambda p: hmac(p, b""),
+    "an unknown one": lambda p: p.token(headers={"alg": "XS256"}),
+    "one that is not in use (ES256K)": lambda p: p.token(headers={"alg": "ES256K"}),
+}
+TYPE = {
+    "of an access token": lambda p: p.token(headers={"typ": "at+jwt"}),
+    "of a security event": lambda p: p.token(headers={"typ": "secevent+jwt"}),
+    "of a request object": lambda p: p.token(headers={"typ": "oauth-authz-req+jwt"}),
+    "of another media type": lambda p: p.token(headers={"typ": "text/logout+jwt"}),
+    "typ is empty": lambda p: p.token(headers={"typ": ""}),
+    "typ is null": lambda p: p.token(headers={"typ": None}),
+    "typ is a number": lambda p: p.token(headers={"typ": 1}),
+    "typ is a list": lambda p: p.token(headers={"typ": ["logout+jwt"]}),
+}
+ISSUER = {
+    "absent": lambda p: p.token(without=["iss"]),
+    "null": lambda p: p.token(iss=None),
+    "empty": lambda p: p.token(iss=""),
+    "a list": lambda p: p.token(iss=[p.issuer]),
+    "a number": lambda p: p.token(iss=1),
+    "somebody else": lambda p: p.token(iss="https://idp.example"),
+    "with a slash more": lambda p: p.token(iss=p.issuer + "/"),
+    "in capitals": lambda p: p.token(iss=p.issuer.upper()),
+    "with a blank more": lambda p: p.token(iss=p.issuer + " "),
+}
+KEY = {
+    "unknown kid": lambda p: p.token(headers={"kid": "unknown"}),
+    "empty kid": lambda p: p.token(headers={"kid": ""}),
+    "kid of a key for another algorithm": lambda p: p.token(headers={"kid": "ES256"}),
+    "RSA key that is for PS256 only": lambda p: p.token(
+        key=KEYS["PS256"], headers={"kid": "PS256"}
+    ),
+    "no kid, and several keys": lambda p: p.token(headers={"kid": ...}),
+    "no kid, and no key for the algorithm": lambda p: p.token(
+        algorithm="RS512", key=FORGED, headers={"kid": ...}
+    ),
+    "a key of the token's own (jwk)": lambda p: p.token(
+        key=FORGED, headers={"kid": "forged", "jwk": public_jwk(FORGED, "RS256")}
+    ),
+    "a key set of the token's own (jku)": lambda p: p.token(
+        key=FORGED, headers={"kid": "forged", "jku": "https://forged.example/keys"}
+    ),
+}
+SIGNATURE = {
+    "by another RSA key": lambda p: p.token(key=FORGED),
+    "by another EC key": lambda p: p.token(
+        algorithm="ES256", key=ec.generate_private_key(ec.SECP256R1())
+    ),
+    "absent": lambda p: p.token().rpartition(".")[0] + ".",
+    "of another token": lambda p: signed(p.token(), lambda _: signature_of(p.token())),
+    "cut off": lambda p: signed(p.token(), lambda signature: signature[:-1]),
+    "sub changed": lambda p: changed(p.token(sub="bob"), 1, lambda c: c | {"sub": "alice"}),
+    "header changed": lambda p: changed(p.token(), 0, lambda h: h | {"typ": "JWT"}),
+    # Kid and key of the algorithm that it pretends: what remains is the signature.
+    "PS256 told to be RS256": lambda p: p.token(
+        algorithm="PS256", key=KEYS["RS256"], headers={"alg": "RS256", "kid": "RS256"}
+    ),
+    "ES256 with r and s of zero": lambda p: signed(p.token(algorithm="ES256"), lambda _: bytes(64)),
+}
+AUDIENCE = {
+    "absent": lambda p: p.token(without=["aud"]),
+    "null": lambda p: p.token(aud=None),
+    "empty": lambda p: p.token(aud=""),
+    "an empty list": lambda p: p.token(aud=[]),
+    "somebody else": lambda p: p.token(aud="another"),
+    "a list of others": lambda p: p.token(aud=["another", "a third"]),
+    "in capitals": lambda p: p.token(aud="SHOP"),
+    "a longer one": lambda p: p.token(aud="shop-2"),
+    "several in a text": lambda p: p.token(aud="shop another"),
+    "a list in a list": lambda p: p.token(aud=[[CLIENT_ID]]),
+    "an object": lambda p: p.token(aud={CLIENT_ID: True}),
+    "the issuer": lambda p: p.token(aud=p.issuer),
+}
+NO_NUMBERS = {
+    "absent": ...,
+    "null": None,
+    "a text": "1999999999",
+    "true": True,
+    "a list": [1999999999],
+    "NaN": float("nan"),
+    "infinity": float("inf"),
+    "negative": -1,
+    "in milliseconds": 1_999_999_999_000,
+}
+EXPIRES = {name: lambda p, v=value: claim(p, "exp", v) for name, value in NO_NUMBERS.items()}
+ISSUED = {name: lambda p, v=value: claim(p, "iat", v) for name, value in NO_NUMBERS.items()}
+EXPIRED = {
+    "an hour ago": lambda p: p.token(exp=now() - 3600),
+    "before the leeway": lambda p: p.token(exp=now() - 61),
+    "in 1970": lambda p: p.token(exp=0),
+}
+PREMATURE = {
+    "in an hour": lambda p: p.token(iat=now() + 3600, exp=now() + 7200),
+    "after the leeway": lambda p: p.token(iat=now() + 65),
+}
+OUTDATED = {
+    "an hour ago": lambda p: p.token(iat=now() - 3600),
+    "before age and leeway": lambda p: p.token(iat=now() - 661),
+    "in 1970": lambda p: p.token(iat=0),
+}
+ID = {
+    "absent": lambda p: p.token(without=["jti"]),
+    "null": lambda p: p.token(jti=None),
+    "empty": lambda p: p.token(jti=""),
+    "a number": lambda p: p.token(jti=1),
+    "a list": lambda p: p.token(jti=["1"]),
+}
+EVENTS = {
+    "absent": lambda p: p.token(without=["events"]),
+    "null": lambda p: p.token(events=None),
+    "empty": lambda p: p.token(events={}),
+    "a text": lambda p: p.token(events=EVENT),
+    "a list": lambda p: p.token(events=[EVENT]),
+    "another event": lambda p: p.token(events={OTHER_EVENT: {}}),
+    "member is null": lambda p: p.token(events={EVENT: None}),
+    "member is true": lambda p: p.token(events={EVENT: True}),
+    "member is a text": lambda p: p.token(events={EVENT: "{}"}),
+    "member is a list": lambda p: p.token(events={EVENT: []}),
+    "member with https": lambda p: p.token(events={EVENT.replace("http:", "https:"): {}}),
+    "member with a slash more": lambda p: p.token(events={EVENT + "/": {}}),
+}
+NONCE = {
+    "a text": lambda p: p.token(nonce="n-0S6_WzA2Mj"),
+    "empty": lambda p: p.token(nonce=""),
+    "null": lambda p: p.token(nonce=None),
+    "false": lambda p: p.token(nonce=False),
+}
+NO_TEXTS = {
+    "null": None,
+    "empty": "",
+    "blank": " \t",
+    "a number": 42,
+    "true": True,
+    "a list": ["alice"],
+    "an object": {"alice": 1},
+    "256 characters": "a" * 256,
+    "a NUL": "alice\0",
+    "half a character": "alice\ud800",
+}
+SUBJECT = {name: lambda p, v=value: p.token(sub=v) for name, value in NO_TEXTS.items()}
+SUBJECT["null, without sid"] = lambda p: p.token(sub=None, without=["sid"])
+SESSION = {name: lambda p, v=value: p.token(sid=v) for name, value in NO_TEXTS.items()}
+SESSION["null, without sub"] = lambda p: p.token(sid=None, without=["sub"])
+NOBODY = {"neither sub nor sid": lambda p: p.token(without=["sub", "sid"])}
+
+REFUSED = {
+    Reason.MALFORMED: MALFORMED,
+    Reason.ALGORITHM: ALGORITHM,
+    Reason.TYPE: TYPE,
+    Reason.ISSUER: ISSUER,
+    Reason.KEY: KEY,
+    Reason.SIGNATURE: SIGNATURE,
+    Reason.AUDIENCE: AUDIENCE,
+    Reason.EXPIRES: EXPIRES,
+    Reason.EXPIRED: EXPIRED,
+    Reason.ISSUED: ISSUED,
+    Reason.PREMATURE: PREMATURE,
+    Reason.OUTDATED: OUTDATED,
+    Reason.ID: ID,
+    Reason.EVENT: EVENTS,
+    Reason.NONCE: NONCE,
+    Reason.SUBJECT: SUBJECT,
+    Reason.SESSION: SESSION,
+    Reason.NOBODY: NOBODY,
+}
+# What is told before the provider is asked for its keys.
+BEFORE_ANY_FETCH = (Reason.MALFORMED, Reason.ALGORITHM, Reason.TYPE, Reason.ISSUER)
+
+
+def claim(provider, name, value):
+    if value is ...:
+        return provider.token(without=[name])
+    return provider.token(**{name: value})
+
+
+@pytest.fixture
+def post(client):
+    def post(token):
+        return client.post(reverse("bff_sessions:backchannel-logout"), *form(logout_token=token))
+
+    return post
+
+
+def form(**fields):
+    return urlencode(fields), "application/x-www-form-urlencoded"
+
+
+@pytest.mark.parametrize(
+    ("reason", "make"),
+    [
+        pytest.param(reason, make, id=f"{reason.name}: {name}")
+        for reason, tokens in REFUSED.items()
+        for name, make in tokens.items()
+    ],
+)
+def test_it_is_refused_for_its_reason_and_ends_nothing(provider, post, caplog, reason, make):
+    caplog.set_level(logging.DEBUG)
+    SessionFactory(issuer=provider.issuer, subject_id="alice", session_id="laptop")
+    SessionFactory(issuer=provider.issuer, subject_id="alice", session_id="phone")
+    token = make(provider)
+    with pytest.raises(LogoutTokenInvalid) as caught:
+        verify_logout_token(token)
+    assert caught.value.reason is reason
+    get_providers.cache_clear()  # Who has just looked for a key does not look again at once.
+    response = post(token)
+    assert response.status_code == 400
+    assert response.json() == {"error": "invalid_request", "error_description": reason.value}
+    assert response["Cache-Control"] == "no-store"
+    assert Session.objects.count() == 2
+    assert not Logout.objects.exists()
+    if reason in BEFORE_ANY_FETCH:
+        assert provider.requests == []
+    said = "".join(record.getMessage() for record in caplog.records)
+    for part in [*token.split("."), "alice", "laptop"]:
+        assert len(part) < 4 or part not in said
+
+
+def test_every_reason_but_replay_is_tried():
+    # Without a key set no token reaches the other checks: see test_backchannel_logout.py.
+    assert {*Reason} - {*REFUSED} == {Reason.REPLAYED, Reason.NO_KEYS}
+    assert sum(map(len, REFUSED.values())) > 100
+
+
+def test_every_reason_is_a_description_of_oauth():
+    # RFC 6749, 5.2.
+    for reason in Reason:
+        assert all(" " <= character <= "~" and character not in '"\\' for character in reason.value)
+
+
+# What is refused because of a setting
+
+
+@pytest.mark.parametrize("typ", [..., "JWT", "jwt", "application/jwt"])
+def test_with_strict_typ_only_its_own_is_taken(provider, configure, post, typ):
+    configure({"BACKCHANNEL_LOGOUT": {"STRICT_TYP": True}})
+    assert post(provider.token(headers={"typ": typ})).status_code == 400
+    with pytest.raises(LogoutTokenInvalid) as caught:
+        verify_logout_token(provider.token(headers={"typ": typ}))
+    assert caught.value.reason is Reason.TYPE
+
+
+@pytest.mark.parametrize("typ", ["logout+jwt", "LOGOUT+JWT", "application/logout+jwt"])
+@pytest.mark.parametrize("strict", [False, True])
+def test_its_own_typ_is_always_taken(provider, configure, post, typ, strict):
+    configure({"BACKCHANNEL_LOGOUT": {"STRICT_TYP": strict}})
+    assert post(provider.token(headers={"typ": typ})).status_code == 200
+
+
+def test_only_the_algorithms_of_the_provider_are_taken(provider, configure, post):
+    configure(ALGORITHMS=["ES256"])
+    assert post(provider.token(algorithm="ES256")).status_code == 200
+    with pytest.raises(LogoutTokenInvalid) as caught:
+        verify_logout_token(provider.token(algorithm="RS256"))
+    assert caught.value.reason is Reason.ALGORITHM
+
+
+@pytest.mark.parametrize("make", [EXPIRES[name] for name in EXPIRES if name != "absent"])
+def test_exp_must_be_right_also_where_it_may_be_missing(provider, configure, make):
+    configure(ALLOW_MISSING_EXP=True)
+    with pytest.raises(LogoutTokenInvalid) as caught:
+        verify_logout_token(make(provider))
+    assert caught.value.reason is Reason.EXPIRES
+    with pytest.raises(LogoutTokenInvalid) as caught:
+        verify_logout_token(provider.token(exp=now() - 61))
+    assert caught.value.reason is Reason.EXPIRED
+
+
+@pytest.mark.parametrize(
+    ("reason", "issued"),
+    [
+        (Reason.OUTDATED, lambda: now() - 661),
+        (Reason.PREMATURE, lambda: now() + 3600),
+        (Reason.ISSUED, lambda: None),
+        (Reason.ISSUED, lambda: "1999999999"),
+    ],
+)
+def test_without_exp_iat_must_be_right(provider, configure, reason, issued):
+    configure(ALLOW_MISSING_EXP=True)
+    verify_logout_token(provider.token(without=["exp"]))
+    with pytest.raises(LogoutTokenInvalid) as caught:
+        verify_logout_token(provider.token(without=["exp"], iat=issued()))
+    assert caught.value.reason is reason
+
+
+def test_exp_may_be_missing_at_the_configured_provider_only(provider, another_provider, settings):
+    providers = settings.BFF_SESSIONS["PROVIDERS"]
+    providers[another_provider.issuer]["ALLOW_MISSING_EXP"] = True
+    settings.BFF_SESSIONS = {"PROVIDERS": providers}
+    verify_logout_token(another_provider.token(without=["exp"], aud="shop-2"))
+    with pytest.raises(LogoutTokenInvalid) as caught:
+        verify_logout_token(provider.token(without=["exp"]))
+    assert caught.value.reason is Reason.EXPIRES
+
+
+def test_age_and_leeway_can_be_set(provider, configure):
+    configure({"BACKCHANNEL_LOGOUT": {"MAX_AGE": 10, "LEEWAY": 0}})
+    verify_logout_token(provider.token(iat=now() - 5))
+    for reason, claims in [
+        (Reason.OUTDATED, {"iat": now() - 12}),
+        (Reason.PREMATURE, {"iat": now() + 5}),
+        (Reason.EXPIRED, {"exp": now() - 1}),
+    ]:
+        with pytest.raises(LogoutTokenInvalid) as caught:
+            verify_logout_token(provider.token(**claims))
+        assert caught.value.reason is reason
+
+
+def test_a_key_that_is_too_short_is_none(provider, post):
+    short = rsa.generate_private_key(65537, 1024)
+    provider.keys = [public_jwk(short, "RS256", kid="RS256", alg="RS256")]
+    with pytest.raises(LogoutTokenInvalid) as caught:
+        verify_logout_token(provider.token(key=short))
+    assert caught.value.reason is Reason.KEY
+
+
+def test_a_key_for_encryption_does_not_sign(provider):
+    provider.keys = [public_jwk(KEYS["RS256"], "RS256", kid="RS256", use="enc", alg="RS256")]
+    with pytest.raises(LogoutTokenInvalid) as caught:
+        verify_logout_token(provider.token())
+    assert caught.value.reason is Reason.KEY
+
+
+def test_a_shared_secret_among_the_keys_does_not_sign(provider):
+    secret = encode(b"s" * 64)
+    provider.keys.append({"kty": "oct", "kid": "secret", "k": secret, "alg": "HS256"})
+    for token in (
+        hmac(provider, b"s" * 64, kid="secret"),
+        provider.token(headers={"kid": "secret"}),
+    ):
+        with pytest.raises(LogoutTokenInvalid):
+            verify_logout_token(token)
+
+
+# Several providers
+
+
+def test_no_provider_speaks_for_another(provider, another_provider, post):
+    another_provider.keys = [public_jwk(FORGED, "RS256", kid="own", alg="RS256")]
+    SessionFactory(issuer=provider.issuer)
+    for make, reason in [
+        (another_provider.token(key=FORGED, headers={"kid": "own"}), Reason.AUDIENCE),
+        (
+            another_provider.token(key=FORGED, headers={"kid": "own"}, iss=provider.issuer),
+            Reason.KEY,
+        ),
+        (another_provider.token(key=FORGED, iss=provider.issuer), Reason.SIGNATURE),
+    ]:
+        with pytest.raises(LogoutTokenInvalid) as caught:
+            verify_logout_token(make)
+        assert caught.value.reason is reason
+    assert Session.objects.count() == 1
+
+
+def test_a_token_that_is_nested_too_deeply_is_refused(provider, monkeypatch):
+    def decode(*args, **kwargs):
+        raise RecursionError  # PyJWT 2.14, of such a payload.
+
+    monkeypatch.setattr(jwt, "decode_complete", decode)
+    with pytest.raises(LogoutTokenInvalid, match=Reason.MALFORMED.value):
+        verify_logout_token(provider.token())
+
+
+# What is refused at one provider only
+
+
+@pytest.fixture
+def differ(provider, another_provider, settings):
+    """Gives the other provider options of its own; returns tokens of both."""
+
+    def differ(own, **for_all):
+        providers = settings.BFF_SESSIONS["PROVIDERS"]
+        providers[another_provider.issuer] |= own
+        settings.BFF_SESSIONS = {"PROVIDERS": providers, "BACKCHANNEL_LOGOUT": for_all}
+        return provider.token, partial(another_provider.token, aud="shop-2")
+
+    return differ
+
+
+def refused(token):
+    with pytest.raises(LogoutTokenInvalid) as caught:
+        verify_logout_token(token)
+    return caught.value.reason
+
+
+@pytest.mark.parametrize("strict", [True, False])
+def test_strict_typ_of_a_provider_is_for_its_tokens_only(differ, strict):
+    first, second = differ({"STRICT_TYP": strict}, STRICT_TYP=not strict)
+    strict_token, sloppy_token = (second, first) if strict else (first, second)
+    assert refused(strict_token(headers={"typ": "JWT"})) is Reason.TYPE
+    verify_logout_token(strict_token())
+    verify_logout_token(sloppy_token(headers={"typ": "JWT"}))
+
+
+@pytest.mark.parametrize("own", [10, 900])
+def test_max_age_of_a_provider_is_for_its_tokens_only(differ, own):
+    first, second = differ({"MAX_AGE": own}, MAX_AGE=300, LEEWAY=0)
+    strict, sloppy = (second, first) if own < 300 else (first, second)
+    issued = now() - (100 if own < 300 else 600)
+    assert refused(strict(iat=issued)) is Reason.OUTDATED
+    verify_logout_token(sloppy(iat=issued))
+
+
+@pytest.mark.parametrize("own", [0, 120])
+@pytest.mark.parametrize(
+    ("reason", "claims"),
+    [
+        (Reason.EXPIRED, lambda: {"exp": now() - 30}),
+        (Reason.PREMATURE, lambda: {"iat": now() + 30}),
+    ],
+)
+def test_leeway_of_a_provider_is_for_its_tokens_only(differ, own, reason, claims):
+    first, second = differ({"LEEWAY": own}, LEEWAY=120 - own)
+    strict, sloppy = (second, first) if own == 0 else (first, second)
+    assert refused(strict(**claims())) is reason
+    verify_logout_token(sloppy(**claims()))
+
+
+def test_token_is_remembered_by_the_times_of_its_provider(differ):
+    own = {"ALLOW_MISSING_EXP": True, "MAX_AGE": 7000, "LEEWAY": 500}
+    first, second = differ(own, MAX_AGE=1, LEEWAY=2)
+    issued = now()
+    verified = verify_logout_token(second(without=["exp"], iat=issued))
+    assert verified.expires_at.timestamp() == issued + 7500
+    verified = verify_logout_token(first(exp=issued + 60))
+    assert verified.expires_at.timestamp() == issued + 62
+
+
+def test_provider_without_options_of_its_own_has_those_for_all(differ):
+    _, second = differ({}, STRICT_TYP=True, MAX_AGE=10, LEEWAY=0)
+    assert refused(second(headers={"typ": "JWT"})) is Reason.TYPE
+    assert refused(second(iat=now() - 12)) is Reason.OUTDATED
+    assert refused(second(iat=now() + 5)) is Reason.PREMATURE
