@@ -107,6 +107,7 @@ def test_there_is_no_migration_to_make(capsys):
 
 
 @pytest.mark.django_db
+@pytest.mark.django_db(transaction=True)
 def test_migration_of_verbose_names_has_no_sql(capsys):
     call_command("sqlmigrate", "bff_sessions", "0009")
     statements = [
