@@ -157,7 +157,10 @@ def test_cursors_of_postgresql_are_as_they_were_read():
     assert base.Format.BINARY == 1
 
 
+# Among the tests of the servers, whose environment has the driver.
+@pytest.mark.database
 def test_redis_cache_of_django_is_as_it_was_read():
+    pytest.importorskip("redis")
     cache = RedisCache("redis://127.0.0.1:1,redis://127.0.0.1:2", {})
     assert not keeps_one_pool(cache)
     one = RedisCache("redis://127.0.0.1:1", {})
