@@ -148,6 +148,7 @@ def test_session_base_of_django_is_as_it_was_read():
     assert "self._session_cache = " in source
 
 
+@pytest.mark.database
 @pytest.mark.skipif(connection.vendor != "postgresql", reason="about PostgreSQL")
 def test_cursors_of_postgresql_are_as_they_were_read():
     from django.db.backends.postgresql import base

@@ -9,7 +9,11 @@ from django.core.cache.backends.redis import RedisCache, RedisCacheClient
 
 from bff_sessions.stores.cached.backend import Cache
 
-pytestmark = pytest.mark.skipif("TEST_REDIS_URL" not in os.environ, reason="names no server")
+pytestmark = [
+    # Runs where the servers are named.
+    pytest.mark.database,
+    pytest.mark.skipif("TEST_REDIS_URL" not in os.environ, reason="names no server"),
+]
 BACKEND = "django.core.cache.backends.redis.RedisCache"
 
 
