@@ -26,7 +26,6 @@ from tests.support.native_expiry import NativeExpiryStore
 REDIS = os.environ.get("TEST_REDIS_URL")
 
 
-@pytest.mark.thorough
 class TestAroundMemory(
     UserSessionStoreTests,
     UserSessionStoreCleanupTests,
@@ -38,6 +37,7 @@ class TestAroundMemory(
         return CachedUserSessionStore(InMemoryUserSessionStore())
 
 
+@pytest.mark.thorough
 class TestAroundOrm(
     UserSessionStoreTests,
     UserSessionStoreCleanupTests,
