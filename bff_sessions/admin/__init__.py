@@ -1,5 +1,7 @@
 """The admin of sessions: operators find and end sessions, and never read or change their data.
 
+The columns are here, in `SessionAdmin.list_display`.
+
 - `filters`: the filters of the list, and its search
 - `changelist`: one page of the list, in the order of an index
 - `users`: links from sessions to their users

@@ -1,4 +1,4 @@
-"""The texts of system checks, each declared once."""
+"""How a fault that a system check reports is declared: the texts are beside the checks."""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import cache
 from typing import Any, Final
@@ -63,6 +63,8 @@ class Rule:
     """Return whether a value keeps the rule."""
     is_secret: bool = False
     """True if values must not be shown."""
+    may_be_none: bool = False
+    """True if None keeps the rule, too."""
 
     def check(self, place: str, value: object) -> None:
         """Check that `value` keeps the rule.
@@ -70,6 +72,11 @@ class Rule:
         Raises:
             SettingInvalid: naming `place`, and the value unless it is secret.
         """
+        if value is not None or not self.may_be_none:
+            self.check_value(place, value)
+
+    def check_value(self, place: str, value: object) -> None:
+        """Check a value that is not None, or that must not be None. See check()."""
         if not self.accepts(value):
             raise SettingInvalid(place, self.explain(value))
 
@@ -80,14 +87,12 @@ class Rule:
 
 
 class _CallableRule(Rule):
-    def check(self, place: str, value: object) -> None:
+    def check_value(self, place: str, value: object) -> None:
         import_callable(value, place)
 
 
 class _EncryptionKeysRule(Rule):
-    def check(self, place: str, value: object) -> None:
-        if value is None:
-            return
+    def check_value(self, place: str, value: object) -> None:
         if not isinstance(value, (list, tuple)) or not value:
             fault = "must be a list with at least one key"
         elif not all(isinstance(key, (str, bytes)) for key in value):
@@ -138,11 +143,7 @@ def is_list(value: object) -> bool:
 
 def or_none(rule: Rule) -> Rule:
     """Return a rule that accepts None, too."""
-    return Rule(
-        f"{rule.must_be}, or None",
-        lambda value: value is None or rule.accepts(value),
-        rule.is_secret,
-    )
+    return replace(rule, must_be=f"{rule.must_be}, or None", may_be_none=True)
 
 
 def checked_elsewhere(must_be: str) -> Rule:
@@ -182,5 +183,5 @@ DAY: Final = Rule(
 )
 CALLABLE: Final = _CallableRule("the dotted path of a callable", callable)
 ENCRYPTION_KEYS: Final = _EncryptionKeysRule(
-    "a list of different texts or bytes of 32 characters or more, or None", bool, True
+    "a list of different texts or bytes of 32 characters or more, or None", bool, True, True
 )

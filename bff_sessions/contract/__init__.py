@@ -1,9 +1,11 @@
 """The contract between the session engine and the place where sessions are stored.
 
-A store is a subclass of `UserSessionStore`. A store that can delete expired sessions inherits
-`UserSessionStoreCleanup`, too. The two are the counterparts of ``IUserSessionStore`` and
-``IUserSessionStoreCleanup``. Nothing here knows Django, the ORM or the settings.
-`bff_sessions.testing.UserSessionStoreTests` checks a store against this page.
+A store is a subclass of `UserSessionStore`. If it has more abilities, it inherits their classes,
+too: `UserSessionStoreCleanup`, `UserSessionStoreLeases`, `UserSessionStoreDevices` and
+`UserSessionStoreTransactions`. The first two names are those of ``IUserSessionStore`` and
+``IUserSessionStoreCleanup`` in Duende's BFF for .NET.
+
+Nothing here knows Django, the ORM or the settings. `bff_sessions.testing.UserSessionStoreTests` checks a store against this page.
 """
 
 from bff_sessions.contract.abilities import (

@@ -31,7 +31,7 @@ __all__ = [
 MOVED: Final = b"\0moved\0"
 """Begins the ticket of a session that is moving to another key. No encrypted ticket has it."""
 # A move takes a few statements. If its process dies, the old session expires after this time.
-_MOVE: Final = timedelta(seconds=60)
+_MOVE_TIMEOUT: Final = timedelta(seconds=60)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -125,7 +125,7 @@ class UserSession(_SavedFields):
 
     def moving(self, now: datetime) -> UserSession:
         """Return the session to store under either key while it moves from one to the other."""
-        return replace(self, ticket=MOVED + self.ticket, expires=now + _MOVE)
+        return replace(self, ticket=MOVED + self.ticket, expires=now + _MOVE_TIMEOUT)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -3,9 +3,9 @@
 `session` is Django's session API, each method beside its asynchronous twin. It stands on
 `lifecycle`, where load, save, create, cycle_key, delete and flush are plain steps. These use:
 
-- `state`: what a request knows of its session, by name, and all transitions;
+- `state`: what a request knows of its session, by name, and the transitions between these states;
 - `data`: the session data, and what the request has changed in them;
-- `saving`: how a session is written, and how concurrent saves merge (`merging`);
+- `saving`: how a session is written, and how concurrent saves merge (`merging`, `equality`);
 - `moves`: where a session is that another request has moved to a new key;
 - `signing_in`: what a sign-in does to other sessions;
 - `exclusive`: a session that one request has to itself;

@@ -68,7 +68,7 @@ class _Lease:
     def leave(self) -> Steps[None]:
         """Save what has changed, and release the lease."""
         try:
-            yield from finally_take(lambda: insist(self._release), after=insist(self._save_changes))
+            yield from finally_take(insist(self._save_changes), then=lambda: insist(self._release))
         except UpdateError:
             raise SessionInterrupted(_HAS_ENDED) from None
 

@@ -1,4 +1,4 @@
-"""What a session does from the first load to the end, in steps.
+"""What a session does from the first load to the end, in steps (see `sansio`).
 
 Nothing here knows Django's ``SessionBase``.
 """
@@ -38,13 +38,13 @@ class StoredSession:
     def load(self) -> Steps[dict[str, Any]]:
         """Return the data in the store; {} if there is no such session."""
         state, data = self.state, self.state.data
-        is_look = data.is_loaded
+        was_loaded = data.is_loaded
         row = yield from moves.read(state)
         if row is not None and not is_live(row):
             row = None
         opened = None if row is None else data.open(row)
         found = {} if opened is None else opened[1]
-        if is_look:
+        if was_loaded:
             return found  # The data at hand, and what is known of the session, stay.
         # Another task of the same request may have loaded it since: then that one counts.
         if not data.is_loaded:

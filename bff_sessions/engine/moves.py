@@ -88,7 +88,7 @@ def _read_after_step(state: SessionState, session_key: str) -> Steps[UserSession
     for next_key in next_session_keys(session_key):
         row = yield from verbs.get_user_session(store_key(conf.PARTITION, next_key))
         if row is not None:
-            state.session_key, state.cookie = next_key, Cookie.RENEWED
+            state.session_key, state.cookie = next_key, Cookie.NEW_KEY
             return row
     return None
 

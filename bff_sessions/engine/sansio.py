@@ -72,16 +72,16 @@ def shield(steps: Steps[_T]) -> Steps[_T]:
     return result
 
 
-def finally_take(last: Callable[[], Steps[None]], *, after: Steps[_T]) -> Steps[_T]:
-    """Take the steps `after`, and then those of `last`, whether or not the first ones failed."""
+def finally_take(first: Steps[_T], *, then: Callable[[], Steps[None]]) -> Steps[_T]:
+    """Take the steps of `first`, and then those of `then`, whether or not the first ones failed."""
     try:
-        result = yield from after
+        result = yield from first
     except GeneratorExit:  # The caller is closed, and cannot take steps.
         raise
     except BaseException:
-        yield from last()
+        yield from then()
         raise
-    yield from last()
+    yield from then()
     return result
 
 

@@ -38,7 +38,7 @@ _MAX_TRIES = 64
 
 
 def new_session_key() -> str:
-    """Return a session key of 160 bits; whether it is taken is for the INSERT to say."""
+    """Return a session key of 160 bits. The store decides whether it is taken."""
     # Not get_random_string(), which asks the system for each character.
     return secrets.token_hex(20)
 
@@ -58,14 +58,14 @@ def insert(state: SessionState, session_key: str) -> Steps[None]:
         CreateError: if the key is taken.
     """
     new, identity = _compose(state, session_key, store_key(conf.PARTITION, session_key), None)
-    yield from _before(state, identity, new.row, None)
+    yield from _end_replaced(state, identity, new.row, None)
     try:
         yield from verbs.create_user_session(new.row)
     except SessionExists:
         raise CreateError("The session key is taken.") from None
     state.restart()
     state.session_key = session_key
-    yield from _after(state, identity, new, None)
+    yield from _note_and_announce(state, identity, new, None)
 
 
 def update(state: SessionState, *, move: bool) -> Steps[bool]:
@@ -102,7 +102,7 @@ def update(state: SessionState, *, move: bool) -> Steps[bool]:
             session_key = step_keys[0] if move and step_keys else new_session_key()
             key = store_key(conf.PARTITION, session_key)
         new, identity = _compose(state, session_key, key, old, identity)
-        yield from _before(state, identity, new.row, old)
+        yield from _end_replaced(state, identity, new.row, old)
         try:
             version = yield from verbs.overwrite_user_session(old, new.row)
         except SessionMissing:
@@ -120,7 +120,7 @@ def update(state: SessionState, *, move: bool) -> Steps[bool]:
         state.data.replaces = False
         if version != new.row.version:  # A store may count as it likes.
             new.row = replace(new.row, version=version)
-        yield from _after(state, identity, new, old)
+        yield from _note_and_announce(state, identity, new, old)
         return True
     raise SessionConflict("The session kept changing while it was being saved.")
 
@@ -150,25 +150,25 @@ def catch_up(state: SessionState, step_keys: Sequence[str] = ()) -> Steps[bool]:
     Raises:
         SessionMissing, SessionConflict: as update().
     """
-    saved, unsaved = state.committed, state.uncommitted
+    committed, uncommitted = state.committed, state.uncommitted
     row, has_moved = (yield from moves.read(state)), False
-    if row is None and unsaved is None:
+    if row is None and uncommitted is None:
         row = yield from moves.follow(state, step_keys)
         has_moved = row is not None
-    if unsaved is not None:
-        if saved is not None and saved.session_key != unsaved.session_key:
+    if uncommitted is not None:
+        if committed is not None and committed.session_key != uncommitted.session_key:
             if row is None:
                 # The transaction that moved it was rolled back.
-                state.session_key = saved.session_key
+                state.session_key = committed.session_key
                 row = yield from moves.read(state)
         elif row is None:
-            return False  # Expired or rolled back: the conditional write will tell.
-        if row is not None and row.ticket == unsaved.row.ticket:
+            return False  # Expired or rolled back: the conditional write decides.
+        if row is not None and row.ticket == uncommitted.row.ticket:
             return False  # Still ours.
     if row is None or state.session_key is None:
         raise SessionMissing
     # An uncommitted save that is not there any more was rolled back, so it is no base.
-    base = saved or unsaved
+    base = committed or uncommitted
     opened = state.data.open(row)
     if opened is None:
         if base is None:
@@ -209,20 +209,20 @@ def _compose(
     return Snapshot(session_key, row, plain), identity
 
 
-def _before(
+def _end_replaced(
     state: SessionState, identity: Identity, row: UserSession, old: UserSession | None
 ) -> Steps[None]:
-    """Do what comes before `row` is written over `old`."""
+    """End the sessions that `row` replaces, before it is written over `old`."""
     # A session ID of our own making has no other sessions.
     if identity.session_id is not None and signing_in.signs_in(row, old):
         yield from signing_in.replace_others(row, old, state.data.open)
 
 
-def _after(
+def _note_and_announce(
     state: SessionState, identity: Identity, new: Snapshot, old: UserSession | None
 ) -> Steps[None]:
-    """Do what comes after `new` was written over `old`."""
-    # Committed as soon as it is.
+    """Note that `new` was written over `old`, and announce a sign-in."""
+    # LOADED only once the transaction commits.
     state.save(new)
     yield from verbs.on_commit(partial(state.commit, new))
     if signing_in.signs_in(new.row, old):

@@ -237,7 +237,7 @@ class SessionStore(SessionBase):
     def modified(self) -> bool:
         """Whether the middleware has to save the session: it changed, or is due for renewal."""
         # Not a flag that load() sets: pop() as the first access takes it back.
-        if self._state.is_modified or self._state.cookie is Cookie.RENEWED:
+        if self._state.is_modified or self._state.cookie is Cookie.NEW_KEY:
             return True
         return self.slide and conf.RENEW_AFTER is not None and guarded(self._stored.is_due)
 

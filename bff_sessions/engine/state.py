@@ -1,4 +1,4 @@
-"""What a request knows of its session in the store, and the only place that changes it."""
+"""What a request knows of its session in the store, and the only place that changes its `State`."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Cookie(enum.Enum):
     """What the answer does about the session cookie."""
 
     AS_DJANGO = "Django's middleware decides"
-    RENEWED = "the browser gets a new key though nothing has changed"
+    NEW_KEY = "the browser gets a new key though nothing has changed"
     OF_OTHERS = "the browser has a good cookie, or another request sends it one"
 
 

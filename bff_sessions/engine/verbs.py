@@ -100,6 +100,14 @@ def on_commit(callback: Callable[[], None]) -> Steps[None]:
     return call(store.on_commit, store.aon_commit, callback)
 
 
+# A session of the former engine
+
+
+def move_here(session_key: str) -> Steps[None]:
+    """Take the session over from the engine that was used before, if that has it."""
+    return call(take_over.take_over, take_over.atake_over, session_key)
+
+
 # The end of this session
 
 
@@ -124,8 +132,3 @@ def replace_session(session: UserSession) -> Steps[bool]:
 
 def ban(filter: UserSessionsFilter) -> Steps[None]:
     return call(bans.ban, bans.aban, filter)
-
-
-def move_here(session_key: str) -> Steps[None]:
-    """Take the session over from the engine that was used before, if that has it."""
-    return call(take_over.take_over, take_over.atake_over, session_key)

@@ -107,7 +107,7 @@ class _Access:
     def _refresh_in(self, block: Block) -> Steps[str]:
         """Refresh in `block`, which has been entered, and leave it."""
         try:
-            return (yield from finally_take(block.leave, after=self._refresh()))
+            return (yield from finally_take(self._refresh(), then=block.leave))
         except SessionInterrupted as error:
             # The other request ended the session without the token that was just issued.
             if not isinstance(error, SessionConflict) and self._new.refresh_token is not None:

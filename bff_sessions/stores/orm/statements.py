@@ -1,4 +1,4 @@
-"""The statements of every request."""
+"""The statements of every request: a load runs `GET`."""
 
 from __future__ import annotations
 
