@@ -5,7 +5,8 @@ too: `UserSessionStoreCleanup`, `UserSessionStoreLeases`, `UserSessionStoreDevic
 `UserSessionStoreTransactions`. The first two names are those of ``IUserSessionStore`` and
 ``IUserSessionStoreCleanup`` in Duende's BFF for .NET.
 
-Nothing here knows Django, the ORM or the settings. `bff_sessions.testing.UserSessionStoreTests` checks a store against this page.
+Nothing here knows Django, the ORM or the settings. `bff_sessions.testing.UserSessionStoreTests`
+checks a store against this page.
 """
 
 from bff_sessions.contract.abilities import (

@@ -288,7 +288,7 @@ LIBRARIES = {
     "W031": "allauth.socialaccount.providers.openid_connect",
     "W032": "social_django",
 }
-RESOLVER = {"IDENTITY_RESOLVER": "tests.unit.test_identity.resolve_tenant"}
+RESOLVER = {"IDENTITY_RESOLVER": "tests.unit.identity.test_identity.resolve_tenant"}
 
 
 @pytest.fixture
