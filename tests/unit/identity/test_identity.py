@@ -613,7 +613,7 @@ def test_a_claim_too_long_to_be_kept_saves_nothing():
 
 @pytest.mark.django_db
 def test_an_own_resolver_decides(settings):
-    settings.BFF_SESSIONS = {"IDENTITY_RESOLVER": "tests.unit.identity.test_identity.resolve_tenant"}
+    settings.BFF_SESSIONS = {"IDENTITY_RESOLVER": f"{__name__}.resolve_tenant"}
     session = SessionStore()
     session["oidc"] = CLAIMS
     session.save()
@@ -627,7 +627,7 @@ def test_an_own_resolver_decides(settings):
 @pytest.mark.django_db
 @pytest.mark.parametrize("name", ["resolve_to_dict", "resolve_to_nothing"])
 def test_a_resolver_that_returns_something_else_is_misconfigured(settings, name):
-    settings.BFF_SESSIONS = {"IDENTITY_RESOLVER": f"tests.unit.identity.test_identity.{name}"}
+    settings.BFF_SESSIONS = {"IDENTITY_RESOLVER": f"{__name__}.{name}"}
     session = SessionStore()
     session["cart"] = "do not show me"
     with pytest.raises(ImproperlyConfigured, match="IDENTITY_RESOLVER") as caught:
