@@ -10,7 +10,7 @@ from __future__ import annotations
 import inspect
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import wraps
 from typing import Any, Generic, ParamSpec, TypeVar, cast
 
@@ -79,15 +79,11 @@ def hide_frames(error: BaseException, *, handled: BaseException | None = None) -
     line and function, without variables.
 
     Args:
-        handled: an error that was already being handled before that code ran. It stays as it is.
+        handled: an error that was already being handled before that code ran. It and what led to
+            it stay as they are, unless that code raised the same error again.
     """
-    seen: set[int] = set() if handled is None else {id(handled)}
-    waiting: list[BaseException | None] = [error]
-    while waiting:
-        current = waiting.pop()
-        if current is None or id(current) in seen:
-            continue
-        seen.add(id(current))
+    kept = () if handled is None or handled is error else _chain(handled, set())
+    for current in list(_chain(error, {id(each) for each in kept})):
         lines = [
             f"{frame.f_code.co_filename}:{line} in {frame.f_code.co_qualname}"
             for frame, line in traceback.walk_tb(current.__traceback__)
@@ -95,6 +91,17 @@ def hide_frames(error: BaseException, *, handled: BaseException | None = None) -
         current.__traceback__ = None
         if lines:
             current.add_note("Hidden frames, most recent call last:\n" + "\n".join(lines))
+
+
+def _chain(error: BaseException, seen: set[int]) -> Iterator[BaseException]:
+    """Yield `error` and the errors that led to it, without those in `seen`."""
+    waiting: list[BaseException | None] = [error]
+    while waiting:
+        current = waiting.pop()
+        if current is None or id(current) in seen:
+            continue
+        seen.add(id(current))
+        yield current
         waiting += [current.__cause__, current.__context__]
         if isinstance(current, BaseExceptionGroup):
             waiting += current.exceptions

@@ -35,7 +35,11 @@ FILLED_BY_MIGRATIONS = {"django_content_type", "auth_permission"}
 def statements_that_empty(alias):
     connection = connections[alias]
     tables = set(connection.introspection.django_table_names(include_views=False))
-    return connection.ops.sql_flush(no_style(), sorted(tables - FILLED_BY_MIGRATIONS))
+    tables = sorted(tables - FILLED_BY_MIGRATIONS)
+    if connection.vendor == "postgresql":
+        # Far quicker than TRUNCATE for a few rows. Foreign keys are checked at the commit.
+        return [f"DELETE FROM {connection.ops.quote_name(table)}" for table in tables]
+    return connection.ops.sql_flush(no_style(), tables)
 
 
 def empty_tables(test_case):

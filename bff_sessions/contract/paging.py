@@ -47,19 +47,26 @@ class Paging:
         """How many sessions to read. One more than the page shows: it says if a page follows."""
         return self._limit + 1
 
-    def page(self, found: Iterable[tuple[Position, UserSession]]) -> UserSessionsPage:
-        """Return the newest of `found` that follow the cursor, in order and without tickets."""
+    def page(self, found: Iterable[tuple[Position, UserSession | None]]) -> UserSessionsPage:
+        """Return the newest of `found` that follow the cursor, in order and without tickets.
+
+        Args:
+            found: the sessions with their positions; None for one that cannot be read. It takes
+                its place on the page, and is not shown.
+        """
         following = (one for one in found if self.after is None or one[0] < self.after)
         newest = heapq.nlargest(self.rows, following, key=lambda one: one[0])
         shown = newest[: self._limit]
         has_more = len(newest) > len(shown)
         return UserSessionsPage(
-            sessions=[replace(session, ticket=b"") for _, session in shown],
+            sessions=[replace(session, ticket=b"") for _, session in shown if session is not None],
             next_cursor=write_cursor(self._store, shown[-1][0]) if has_more else None,
         )
 
 
-def with_positions(sessions: Iterable[UserSession]) -> Iterator[tuple[Position, UserSession]]:
+def with_positions(
+    sessions: Iterable[UserSession],
+) -> Iterator[tuple[Position, UserSession | None]]:
     """Yield each session with its position, for a store that does not number its sessions.
 
     Sessions that have moved are left out: they are listed under their other key.

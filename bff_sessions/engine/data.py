@@ -34,12 +34,17 @@ class Policy(Protocol):
 
 
 class SessionData:
-    __slots__ = ("_found", "_policy", "_replaced", "_written", "is_loaded", "replaces", "values")
+    __slots__ = ("_found", "_replaced", "_written", "is_loaded", "policy", "replaces", "values")
 
     def __init__(self, policy: Policy) -> None:
-        self._policy = policy
+        self.policy = policy
         self.values: dict[str, Any] = {}
         self.is_loaded = False
+
+    def __getstate__(self) -> tuple[None, dict[str, Any]]:
+        # Without the policy, which is the SessionStore and sets itself.
+        names = (name for name in self.__slots__ if name != "policy")
+        return None, {name: getattr(self, name) for name in names}
 
     def restart(self) -> None:
         """Forget what the session was, and keep its values."""
@@ -103,22 +108,22 @@ class SessionData:
 
     def get_expiry(self, now: datetime, limit: datetime | None) -> datetime:
         """Return when the session expires if it is saved at the moment `now`."""
-        expiry, get_age = self.values.get("_session_expiry"), self._policy.get_session_cookie_age
+        expiry, get_age = self.values.get("_session_expiry"), self.policy.get_session_cookie_age
         return lifetimes.expiry_of(expiry, get_age, now, limit)
 
     # Serialized
 
     def dumps(self, values: Mapping[str, Any] | None = None) -> bytes:
         """Return `values` serialized; by default those of the session."""
-        return self._policy.serializer().dumps(self.values if values is None else values)
+        return self.policy.serializer().dumps(self.values if values is None else values)
 
     def is_held_by(self, plain: bytes) -> bool:
         """Return whether the serialized dictionary `plain` holds the same."""
-        return is_same_data(self.dumps(), plain, self._policy.serializer())
+        return is_same_data(self.dumps(), plain, self.policy.serializer())
 
     def open(self, row: UserSession) -> tuple[bytes, dict[str, Any]] | None:
         """Return the data of `row`, see open_ticket()."""
-        return open_ticket(row, self._policy.serializer())
+        return open_ticket(row, self.policy.serializer())
 
     # Merged
 
@@ -126,22 +131,22 @@ class SessionData:
         """Apply what changed here since `base` onto `current`."""
         if self.replaces:
             return
-        mine, serializer = self.values.copy(), self._policy.serializer()
+        mine, serializer = self.values.copy(), self.policy.serializer()
         self.set_values(merge(base, mine, current, serializer))
         self._replaced += _Replaced.find(mine, current, self.values, serializer)
 
     def keep_changes(self, base: bytes) -> None:
         """Drop what is as it was in `base`."""
-        self.set_values(merge(base, self.values, {}, self._policy.serializer()))
+        self.set_values(merge(base, self.values, {}, self.policy.serializer()))
 
     def follow(self) -> None:
         """Apply what this request has changed in parts that merges have replaced."""
         for replaced in self._replaced:
-            replaced.follow(self._policy.serializer())
+            replaced.follow(self.policy.serializer())
 
     def _forget_older_claims(self, changes: dict[str, Any]) -> bool:
         """Remove claims that `changes` make older. Return whether there were any."""
-        serializer = self._policy.serializer()
+        serializer = self.policy.serializer()
         before = {} if self._found is None else serializer.loads(self._found)
         after = serializer.loads(serializer.dumps({**self.values, **changes}))
         older = older_claims(after, before, self._written)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
 from functools import cache
-from typing import Any
+from typing import Any, Final
 
 from django.conf import settings
 from django.contrib.auth import HASH_SESSION_KEY
@@ -15,7 +16,7 @@ from bff_sessions import conf
 from bff_sessions.contract import UserSession, UserSessionsFilter
 from bff_sessions.engine import verbs
 from bff_sessions.engine.auth import HashState, acheck_hash, check_hash, has_hash, has_same_hash
-from bff_sessions.engine.sansio import Steps, call
+from bff_sessions.engine.sansio import Steps, call, pause
 from bff_sessions.engine.state import Cookie, SessionState
 from bff_sessions.exceptions import SessionMissing
 from bff_sessions.protection import next_session_keys, store_key
@@ -29,6 +30,9 @@ __all__ = [
     "read",
     "was_taken_along",
 ]
+
+# The longest pauses while another request moves the session, in seconds. They are random.
+_MOVE_PAUSES: Final = (0.01, 0.02, 0.05, 0.1, 0.2, 0.4)
 
 
 @cache
@@ -113,15 +117,26 @@ def follow(state: SessionState, step_keys: Sequence[str] = ()) -> Steps[UserSess
 
 
 def find_moved(state: SessionState) -> Steps[UserSession | None]:
-    """Return the session of the same sign-in, if another request has moved it."""
+    """Return the session of the same sign-in, if another request has moved it.
+
+    Wait if that request is just moving it: the default of a store takes four steps.
+    """
     known = state.known
     # No filter names an anonymous session.
     if known is None or known.row.session_id is None:
         return None
-    found = yield from verbs.get_user_sessions(UserSessionsFilter.of_session(known.row))
-    # Also the same subject and session ID at the provider may have signed in anew.
-    same = (row for row in found if row.sign_in_id == known.row.sign_in_id)
-    return next((row for row in same if state.data.open(row) is not None), None)
+    filter = UserSessionsFilter.of_session(known.row)
+    for longest in _MOVE_PAUSES:
+        found = yield from verbs.get_user_sessions(filter)
+        # Also the same subject and session ID at the provider may have signed in anew.
+        same = [row for row in found if row.sign_in_id == known.row.sign_in_id]
+        for row in same:
+            if not row.is_moved and state.data.open(row) is not None:
+                return row
+        if not any(row.is_moved for row in same):
+            break
+        yield from pause(random.uniform(0, longest))
+    return None
 
 
 def has_old_password(state: SessionState) -> Steps[bool]:

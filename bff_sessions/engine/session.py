@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import weakref
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -54,6 +55,14 @@ class SessionStore(SessionBase):
         super().__init__(session_key)
         # Another person may know this key, so that nobody is to be signed in under it.
         self._state.arrived_key = self._state.session_key
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        # A copy, or unpickled: it knows the same, and from now on for itself.
+        self.__dict__.update(state)
+        self._stored, self._state = copy.copy(self._stored), copy.copy(self._state)
+        self._data = copy.copy(self._data)
+        self._stored.state, self._state.data = self._state, self._data
+        self._data.policy = weakref.proxy(self)
 
     # Load, save and delete
 
@@ -221,15 +230,20 @@ class SessionStore(SessionBase):
         """Return the data, which the first access loads."""
         self.accessed = True
         if not (self._data.is_loaded or self._stored.begin(no_load=no_load)):
-            run(self._stored.load())
+            self._keep(self.load())
         return self._data.values
 
     async def _aget_session(self, no_load: bool = False) -> dict[str, Any]:
         """See _get_session()."""
         self.accessed = True
         if not (self._data.is_loaded or self._stored.begin(no_load=no_load)):
-            await arun(self._stored.load())
+            self._keep(await self.aload())
         return self._data.values
+
+    def _keep(self, loaded: dict[str, Any]) -> None:
+        # A subclass may return other data than those of the store.
+        if loaded is not self._data.values:
+            self._data.values, self._data.is_loaded = loaded, True
 
     _session = property(_get_session)
 

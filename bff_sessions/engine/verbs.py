@@ -1,6 +1,7 @@
 """What the steps of the engine ask of the configured store, and of who ends sessions.
 
-A moved session is absent here. It leaves a mark under its old key for a minute at most.
+get_user_session() takes a session that is moving for absent. It leaves a mark under its old key for
+a minute at most.
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ from bff_sessions.engine import take_over
 from bff_sessions.engine.sansio import Steps, call
 from bff_sessions.revocation import bans, deletes
 from bff_sessions.stores import get_store
-from bff_sessions.stores.live import is_live
 
 __all__ = [
     "acquire_lease",
@@ -45,8 +45,7 @@ def get_user_session(key: str) -> Steps[UserSession | None]:
 
 def get_user_sessions(filter: UserSessionsFilter) -> Steps[list[UserSession]]:
     store = get_store()
-    rows = yield from call(store.get_user_sessions, store.aget_user_sessions, filter)
-    return [row for row in rows if not row.is_moved]
+    return call(store.get_user_sessions, store.aget_user_sessions, filter)
 
 
 def list_ages(filter: UserSessionsFilter) -> Steps[list[tuple[datetime, str]]]:
@@ -62,7 +61,7 @@ def list_ages(filter: UserSessionsFilter) -> Steps[list[tuple[datetime, str]]]:
             cursor=cursor,
             limit=500,
         )
-        ages += [(one.created, one.key) for one in page.sessions if is_live(one)]
+        ages += [(one.created, one.key) for one in page.sessions]
         cursor = page.next_cursor
         if cursor is None:
             return ages

@@ -29,7 +29,11 @@ class Identity:
 
     def __post_init__(self) -> None:
         for name in ("issuer", "subject_id", "session_id", "user_id"):
-            check_text(name, getattr(self, name))
+            value = getattr(self, name)
+            check_text(name, value)
+            if value is not None and type(value) is not str:
+                # A subclass, such as a member of TextChoices: the store returns a plain text.
+                object.__setattr__(self, name, str.__str__(value))
         if self.subject_id is None and (self.issuer, self.session_id, self.user_id) != (None,) * 3:
             raise ValueError(
                 "subject_id must be set if issuer, session_id or user_id is; it is None."

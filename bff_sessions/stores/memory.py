@@ -52,7 +52,7 @@ class InMemoryUserSessionStore(
 
     def get_user_session(self, key: str) -> UserSession | None:
         session = self._sessions.get(key)
-        return session if session is not None and session.is_live(datetime.now(UTC)) else None
+        return None if session is None or session.has_expired(datetime.now(UTC)) else session
 
     def create_user_session(self, session: UserSession) -> None:
         with self._lock:
@@ -132,7 +132,7 @@ class InMemoryUserSessionStore(
     def get_user_sessions(self, filter: UserSessionsFilter) -> list[UserSession]:
         now = datetime.now(UTC)
         with self._lock:
-            found = [s for s in self._sessions.values() if s.is_live(now) and filter.matches(s)]
+            found = [s for s in self._sessions.values() if not s.has_expired(now) and filter.matches(s)]
         return sorted(found, key=lambda session: session.renewed, reverse=True)
 
     def query_user_sessions(

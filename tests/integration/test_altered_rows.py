@@ -96,3 +96,21 @@ def test_device_and_lease_are_no_part_of_the_ticket(key):
     if connection.vendor == "sqlite":
         Session.objects.update(version=F("version") + 1)
         assert data_of(key) == DATA
+
+
+def test_page_with_an_altered_row_leads_on_to_the_next():
+    for number in range(5):
+        session = SessionStore()
+        session["oidc"] = {"iss": "https://idp.example", "sub": "alice", "sid": f"s{number}"}
+        session.save()
+    Session.objects.filter(session_id="s4").update(sign_in_id="")
+    found, cursor = [], None
+    while True:
+        page = get_store().query_user_sessions(
+            UserSessionsFilter(subject_id="alice"), cursor=cursor, limit=2
+        )
+        found += [session.session_id for session in page.sessions]
+        cursor = page.next_cursor
+        if cursor is None:
+            break
+    assert sorted(found) == ["s0", "s1", "s2", "s3"]

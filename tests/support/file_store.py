@@ -18,7 +18,7 @@ class FileStore(UserSessionStore):
 
     def get_user_session(self, key):
         session = self._read(self._path(key))
-        return session if session and session.is_live(datetime.now(UTC)) else None
+        return None if session is None or session.has_expired(datetime.now(UTC)) else session
 
     def create_user_session(self, session):
         with self._lock():
@@ -45,7 +45,7 @@ class FileStore(UserSessionStore):
 
     def get_user_sessions(self, filter):
         now = datetime.now(UTC)
-        found = [s for s in self._all() if filter.matches(s) and s.is_live(now)]
+        found = [s for s in self._all() if filter.matches(s) and not s.has_expired(now)]
         return sorted(found, key=lambda session: session.renewed, reverse=True)
 
     def delete_user_sessions(self, filter, *, on_ending=None):

@@ -190,3 +190,42 @@ def test_errors_in_a_group_are_hidden():
     (inner,) = caught.value.exceptions
     assert inner.__traceback__ is None
     assert named(inner)[-1] == "fail"
+
+
+def test_same_error_raised_again_hides_its_frames():
+    shared = ValueError("shared")
+
+    def raise_again(secret):
+        value = secret.reveal()
+        if value:
+            raise shared
+
+    @hidden_frames()
+    def door_of_it(secret):
+        raise_again(secret)
+
+    with pytest.raises(ValueError, match="shared") as caught:
+        try:
+            raise shared
+        except ValueError:
+            door_of_it(Secret(SEEDED))
+    assert "raise_again" not in frames_of(caught.value)
+
+
+def test_cause_of_an_error_that_was_handled_before_keeps_its_frames():
+    def project():
+        raise LookupError
+
+    @hidden_frames()
+    def door_of_it(secret, cause):
+        raise KeyError("again") from cause
+
+    with pytest.raises(KeyError) as caught:
+        try:
+            try:
+                project()
+            except LookupError as cause:
+                raise ValueError("project") from cause
+        except ValueError as handled:
+            door_of_it(Secret(SEEDED), handled.__cause__)
+    assert "project" in frames_of(caught.value.__cause__)

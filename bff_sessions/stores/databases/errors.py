@@ -71,13 +71,18 @@ def without_values(error: Error) -> Error:
     else:
         args = (_first_line(cause),)
     clean = type(error)(*args)
+    new_cause: Any
     try:
-        clean.__cause__ = type(cause)(*args)
+        new_cause = type(cause)(*args)
     except Exception:
-        clean.__cause__ = Exception(*args)  # The driver's error needs other arguments.
+        new_cause = Exception(*args)  # The driver's error needs other arguments.
+    # An outer retry() decides by it, and psycopg2 keeps it in an attribute that cannot be set.
+    if (state := _state_of(cause)) is not None and _state_of(new_cause) is None:
+        new_cause.sqlstate = state
     for name in ("sqlite_errorcode", "sqlite_errorname"):
         if hasattr(cause, name):
-            setattr(clean.__cause__, name, getattr(cause, name))
+            setattr(new_cause, name, getattr(cause, name))
+    clean.__cause__ = new_cause
     return clean
 
 

@@ -11,13 +11,29 @@ from bff_sessions import conf
 from bff_sessions.contract import is_within_lifetime
 from bff_sessions.fields import ExactCharField, UTCDateTimeField
 
-__all__ = ["Session", "SessionQuerySet", "expired_sessions", "live_sessions", "young_sessions"]
+__all__ = [
+    "Session",
+    "SessionQuerySet",
+    "expired_sessions",
+    "live_sessions",
+    "unexpired_sessions",
+    "young_sessions",
+]
 
 
 def live_sessions(now: datetime | None = None) -> models.Q:
     """Return the condition for rows that are live by `bff_sessions.stores.live.is_live()`."""
     now = datetime.now(UTC) if now is None else now
-    return (models.Q(expires=None) | models.Q(expires__gt=now)) & young_sessions(now)
+    return unexpired_sessions(now) & young_sessions(now)
+
+
+def unexpired_sessions(now: datetime) -> models.Q:
+    """Return the condition for rows that have not expired, whatever the absolute lifetime is.
+
+    A store lists these: a shorter ABSOLUTE_LIFETIME must not keep them from a sign-in that replaces
+    them, or from a logout.
+    """
+    return models.Q(expires=None) | models.Q(expires__gt=now)
 
 
 def young_sessions(now: datetime) -> models.Q:

@@ -37,7 +37,7 @@ from bff_sessions.exceptions import SessionChanged, SessionExists, SessionMissin
 from bff_sessions.stores.databases.retrying import leave_doubt, retry
 from bff_sessions.stores.databases.scopes import scope_of
 from bff_sessions.stores.orm.expired import ExpiredRows, are_left, locks_indexes
-from bff_sessions.stores.orm.models import Session, live_sessions
+from bff_sessions.stores.orm.models import Session, live_sessions, unexpired_sessions
 from bff_sessions.stores.orm.rows import (
     LISTED,
     matching,
@@ -222,7 +222,7 @@ class OrmUserSessionStore(
         )
 
     def get_user_sessions(self, filter: UserSessionsFilter) -> list[UserSession]:
-        rows = self._rows().filter(live_sessions(), matching(filter)).order_by("-renewed", "-id")
+        rows = self._matching(filter).order_by("-renewed", "-id")
         found = map(to_session, retry(rows.db, lambda: list(rows.values(*SESSION))))
         return [session for session in found if session is not None]
 
@@ -230,16 +230,17 @@ class OrmUserSessionStore(
         self, filter: UserSessionsFilter, *, cursor: str | None = None, limit: int = 100
     ) -> UserSessionsPage:
         paging = Paging(f"orm:{self.using}", cursor, limit)
-        rows = (
-            self._rows().filter(live_sessions(), matching(filter)).order_by(*newest_first(filter))
-        )
+        rows = self._matching(filter).order_by(*newest_first(filter))
         if (after := paging.after) is not None:
             is_older = Q(created__lt=after.created) | Q(id__lt=int.from_bytes(after.tie))
             rows = rows.filter(is_older, created__lte=after.created)
         page = rows.values("id", *LISTED)[: paging.rows]
         found = retry(rows.db, lambda: list(page))
         listed = ((position_of(row), to_listed(row)) for row in found)
-        return paging.page((place, session) for place, session in listed if session is not None)
+        return paging.page(listed)
+
+    def _matching(self, filter: UserSessionsFilter) -> QuerySet[Session]:
+        return self._rows().filter(unexpired_sessions(datetime.now(UTC)), matching(filter))
 
     def delete_user_sessions(
         self, filter: UserSessionsFilter, *, on_ending: OnEnding | None = None

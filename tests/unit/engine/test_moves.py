@@ -31,6 +31,8 @@ from bff_sessions.revocation import revoke_sessions
 from bff_sessions.stores import get_store
 from tests.support.factories import UserFactory
 from tests.support.middleware import DJANGOS, OURS
+from tests.support.minimal import MinimalStore
+from tests.support.stores import MINIMAL
 
 ALICE = {"oidc": {"iss": "https://idp.example", "sub": "alice", "sid": "s1"}}
 
@@ -523,3 +525,52 @@ def test_middleware_that_is_no_class_cannot_follow(settings):
     assert not can_follow()
     settings.MIDDLEWARE = [OURS]
     assert can_follow()
+
+
+@pytest.mark.parametrize("verb", ["create_user_session", "delete_user_session"])
+def test_save_waits_for_a_move_that_is_under_way(settings, monkeypatch, verb):
+    settings.BFF_SESSIONS = {"STORE": MINIMAL}
+    session = SessionStore()
+    session.update(ALICE)
+    session.save()
+    mover, follower = loaded(session.session_key), loaded(session.session_key)
+    follower["follower"] = 1
+    original, reached, go_on = getattr(MinimalStore, verb), threading.Event(), threading.Event()
+
+    def wait(self, *args, **kwargs):
+        if threading.current_thread() is thread:
+            reached.set()
+            assert go_on.wait(10)
+        return original(self, *args, **kwargs)
+
+    monkeypatch.setattr(MinimalStore, verb, wait)
+    thread = threading.Thread(target=mover.cycle_key)
+    thread.start()
+    assert reached.wait(10)
+    pauses = []
+
+    def rest(seconds):
+        pauses.append(seconds)
+        go_on.set()
+        thread.join(10)
+
+    monkeypatch.setattr("bff_sessions.engine.sansio.time.sleep", rest)
+    follower.save()
+    assert len(pauses) == 1
+    assert current()["follower"] == 1
+
+
+def test_save_gives_up_on_a_move_that_never_ends(settings, monkeypatch):
+    settings.BFF_SESSIONS = {"STORE": MINIMAL}
+    session = SessionStore()
+    session.update(ALICE)
+    session.save()
+    follower = loaded(session.session_key)
+    follower["follower"] = 1
+    row, store = session.get_user_session(), get_store()
+    store.update_user_session(row.key, UserSessionUpdate.of(row.moving(row.renewed)))
+    pauses = []
+    monkeypatch.setattr("bff_sessions.engine.sansio.time.sleep", pauses.append)
+    with pytest.raises(UpdateError):
+        follower.save()
+    assert 0 < sum(pauses) < 1

@@ -1,4 +1,5 @@
 import asyncio
+import copy
 import gc
 import logging
 import pickle
@@ -1199,3 +1200,56 @@ def test_session_is_freed_without_the_garbage_collector(calls):
         assert [ref() for ref in held] == [None, None]
     finally:
         gc.enable()
+
+
+# Copies
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    "duplicate",
+    [copy.copy, copy.deepcopy, lambda session: pickle.loads(pickle.dumps(session))],
+    ids=["copy", "deepcopy", "pickle"],
+)
+@pytest.mark.parametrize("is_loaded", [False, True])
+def test_copy_of_a_session_outlives_it(duplicate, is_loaded):
+    key = SessionStore()
+    key["a"] = 1
+    key.save()
+    session = SessionStore(key.session_key)
+    if is_loaded:
+        session.get("a")
+    copied = duplicate(session)
+    del session
+    assert copied["a"] == 1
+    copied["b"] = 2
+    copied.save()
+    assert dict(SessionStore(key.session_key).items()) == {"a": 1, "b": 2}
+
+
+@pytest.mark.django_db
+def test_flush_of_a_copy_leaves_the_original_its_data():
+    session = SessionStore()
+    session["a"] = 1
+    session.save()
+    copy.copy(session).flush()
+    assert session["a"] == 1
+
+
+# Subclasses
+
+
+class ReadingStore(SessionStore):
+    def load(self):
+        return {**super().load(), "loaded": True}
+
+    async def aload(self):
+        return {**await super().aload(), "loaded": True}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_first_access_calls_load_of_a_subclass(calls):
+    session = SessionStore()
+    session["a"] = 1
+    session.save()
+    assert calls.get(ReadingStore(session.session_key), "loaded") is True

@@ -7,6 +7,8 @@ import pytest
 from asgiref.sync import async_to_sync
 from django.contrib.auth import alogin, login, logout
 from django.core.exceptions import ImproperlyConfigured
+from django.db import models
+from django.utils.safestring import mark_safe
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -773,3 +775,22 @@ def test_created_of_an_anonymous_session_stays():
     session["cart"] = 2
     session.save()
     assert row_of(session).created == moment
+
+
+class Provider(models.TextChoices):
+    MAIN = "https://idp.example", "Main"
+
+
+def resolve_members(data):
+    return Identity(issuer=Provider.MAIN, subject_id=mark_safe("alice"))
+
+
+@pytest.mark.django_db
+def test_texts_of_other_types_become_plain(settings):
+    settings.BFF_SESSIONS = {"IDENTITY_RESOLVER": f"{__name__}.resolve_members"}
+    session = SessionStore()
+    session["a"] = 1
+    session.save()
+    assert dict(SessionStore(session.session_key).items()) == {"a": 1}
+    identity = resolve_members({})
+    assert (type(identity.issuer), identity.issuer) == (str, "https://idp.example")

@@ -122,3 +122,20 @@ def test_database_and_python_agree_which_sessions_live(settings):
         assert set(Session.objects.live(now)) == {
             row for row in Session.objects.all() if is_live(row, now)
         }
+
+
+def test_sign_in_replaces_a_session_over_its_absolute_lifetime(any_store, configure):
+    session = SessionStore()
+    session.update({"oidc": ALICE["oidc"] | {"sid": "s1"}})
+    session.save()
+    store, read = get_store(), session.get_user_session()
+    store.delete_user_session(read.key)
+    store.create_user_session(altered(read, created=ago(hours=3), expires=ago(hours=-9)))
+    configure(ABSOLUTE_LIFETIME=timedelta(hours=2))
+    anew = SessionStore()
+    anew.update({"oidc": ALICE["oidc"] | {"sid": "s1"}})
+    anew.save()
+    # A longer lifetime must not bring the old session back.
+    configure(ABSOLUTE_LIFETIME=timedelta(hours=9))
+    assert dict(SessionStore(session.session_key).items()) == {}
+    assert dict(SessionStore(anew.session_key).items()) != {}

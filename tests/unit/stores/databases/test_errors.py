@@ -3,7 +3,14 @@
 import traceback
 
 import pytest
-from django.db import DataError, Error, IntegrityError, connection, transaction
+from django.db import (
+    DataError,
+    Error,
+    IntegrityError,
+    OperationalError,
+    connection,
+    transaction,
+)
 
 from bff_sessions.contract import UserSession
 from bff_sessions.exceptions import SessionExists
@@ -116,3 +123,21 @@ def test_error_inside_a_transaction_of_the_caller_is_cleaned_too():
     with pytest.raises(SessionExists), transaction.atomic():
         store.create_user_session(session)
     assert isinstance(store.get_user_session(session.key), UserSession)
+
+
+class DriversError(Exception):
+    """As of psycopg2: its code is in an attribute that only the driver sets."""
+
+    @property
+    def pgcode(self):
+        return getattr(self, "_code", None)
+
+
+def test_code_of_the_database_outlives_a_second_look():
+    cause = DriversError("deadlock detected")
+    cause._code = "40P01"
+    error = OperationalError("deadlock detected")
+    error.__cause__ = cause
+    for _ in range(2):
+        error = without_values(error)
+        assert getattr(error.__cause__, "sqlstate", None) == "40P01"
