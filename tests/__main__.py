@@ -7,8 +7,8 @@ more store, caller or fault are left out, and no coverage is measured. The last 
 left out and how to run it. TEST_POSTGRESQL_URL and TEST_MARIADB_URL name the servers, for example
 postgres://postgres@127.0.0.1:5432/bff_sessions, and TEST_REDIS_URL a cache,
 redis://127.0.0.1:6379/9; each worker takes the next number. A server that is named and cannot
-be reached is a failure. With --servers, SQLite is left out, and the environment must name all
-three.
+be reached is a failure. With --servers, SQLite is left out, the environment must name all three,
+and both databases are tested at the same time: most of the time, tests wait for them.
 
 On a server, only tests that use the database run (the marker `database`): all others do the same
 there as on SQLite.
@@ -18,6 +18,7 @@ import argparse
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 SERVERS = {"PostgreSQL": "TEST_POSTGRESQL_URL", "MariaDB": "TEST_MARIADB_URL"}
@@ -32,10 +33,36 @@ def run(*command: str, **environment: str) -> int:
     return subprocess.run(command, env=os.environ | environment).returncode
 
 
-def number_of_workers() -> int:
+def run_at_once(
+    commands: dict[str, tuple[str, ...]], urls: dict[str, str], workers: int
+) -> list[str]:
+    """Run a command for each database, show the output of each as a whole, and return failures."""
+
+    def run_quietly(name: str) -> int:
+        environment = os.environ | {"TEST_DATABASE_URL": urls[name]}
+        # Tests empty the cache, so that no two workers may have the same number.
+        redis, _, number = environment["TEST_REDIS_URL"].rpartition("/")
+        number = int(number) + workers * list(commands).index(name)
+        environment["TEST_REDIS_URL"] = f"{redis}/{number}"
+        done = subprocess.run(
+            (sys.executable, "-m", *commands[name]),
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        print(f"== {name}\n{done.stdout}", flush=True)
+        return done.returncode
+
+    with ThreadPoolExecutor() as pool:
+        codes = dict(zip(commands, pool.map(run_quietly, commands), strict=True))
+    return [name for name, code in codes.items() if code]
+
+
+def number_of_workers(databases: int) -> int:
     workers = os.cpu_count() or 1
     if url := os.environ.get("TEST_REDIS_URL"):
-        workers = min(workers, REDIS_NUMBERS - int(url.rpartition("/")[2]))
+        workers = min(workers, (REDIS_NUMBERS - int(url.rpartition("/")[2])) // databases)
     return workers
 
 
@@ -43,7 +70,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests", allow_abbrev=False)
     parser.add_argument("--all", action="store_true", dest="everything")
     parser.add_argument("--servers", action="store_true")
-    parser.add_argument("-n", type=int, default=number_of_workers(), dest="workers")
+    parser.add_argument("-n", type=int, dest="workers")
     options, arguments = parser.parse_known_args()
 
     environment = SERVERS | CACHES
@@ -57,21 +84,32 @@ def main() -> int:
     # Part of the suite covers part of the package, and measuring takes almost as long as testing.
     measures = options.everything and not (options.servers or arguments)
 
-    command = ["pytest", "-q", "-n", str(options.workers), "--dist", "worksteal", *arguments]
+    workers = options.workers
+    if workers is None:
+        workers = number_of_workers(len(databases) if options.servers else 1)
+
+    command = ["pytest", "-q", "-n", str(workers), "--dist", "worksteal", *arguments]
     if measures:
         command = ["coverage", "run", "-m", *command]
         for old in Path().glob(".coverage*"):
             old.unlink()
     if not options.everything:
         command += ["--hypothesis-profile", "quick"]
-    failed = []
-    for name, url in databases.items():
-        print(f"Testing on {name}.", flush=True)
+    commands = {}
+    for name in databases:
         markers = [] if options.everything else [f"not {marker}" for marker in SLOW]
         if name in SERVERS:
             markers.append("database")
-        if run(*command, "-m", " and ".join(markers), TEST_DATABASE_URL=url):
-            failed.append(name)
+        commands[name] = (*command, "-m", " and ".join(markers))
+    if options.servers:
+        print(f"Testing on {' and '.join(databases)}.", flush=True)
+        failed = run_at_once(commands, databases, workers)
+    else:
+        failed = []
+        for name, url in databases.items():
+            print(f"Testing on {name}.", flush=True)
+            if run(*commands[name], TEST_DATABASE_URL=url):
+                failed.append(name)
     if measures and (run("coverage", "combine", "--quiet") or run("coverage", "report")):
         failed.append("coverage")
 
