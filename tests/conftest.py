@@ -68,7 +68,7 @@ def pytest_collection_modifyitems(items):
         # The documentation shows its test, which has no marker therefore.
         if repeats or (case and case.__name__ == "TestFileStore"):
             item.add_marker(pytest.mark.thorough)
-        if store in (MEMORY, MINIMAL, NATIVE_EXPIRY):
+        if store in (MEMORY, MINIMAL, NATIVE_EXPIRY) or item.get_closest_marker("any_database"):
             continue
         if (
             "_django_db_helper" in item.fixturenames

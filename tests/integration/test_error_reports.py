@@ -39,7 +39,8 @@ from tests.support.provider import CLIENT_ID, Provider
 from tests.support.stores import CACHED
 from tests.urls import urlpatterns as others
 
-pytestmark = pytest.mark.django_db(transaction=True)
+# Faults are injected above the driver, so that servers have nothing to add.
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.any_database]
 
 
 # The project

@@ -586,7 +586,7 @@ settings.BFF_SESSIONS = json.loads(sys.stdin.readline())
 import django; django.setup()
 from bff_sessions import revocation
 from bff_sessions.contract import UserSessionsFilter
-from bff_sessions.models import TokenRevocationQuerySet
+from bff_sessions.oidc.models import TokenRevocationQuerySet
 add = TokenRevocationQuerySet.add
 def die(*args, **kwargs):
     os.kill(os.getpid(), signal.SIGKILL)
