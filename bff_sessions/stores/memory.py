@@ -132,7 +132,8 @@ class InMemoryUserSessionStore(
     def get_user_sessions(self, filter: UserSessionsFilter) -> list[UserSession]:
         now = datetime.now(UTC)
         with self._lock:
-            found = [s for s in self._sessions.values() if not s.has_expired(now) and filter.matches(s)]
+            matching = [each for each in self._sessions.values() if filter.matches(each)]
+        found = [each for each in matching if not each.has_expired(now)]
         return sorted(found, key=lambda session: session.renewed, reverse=True)
 
     def query_user_sessions(
