@@ -37,17 +37,20 @@ class TestAroundMemory(
         return CachedUserSessionStore(InMemoryUserSessionStore())
 
 
-@pytest.mark.thorough
-class TestAroundOrm(
+class AroundOrm(
     UserSessionStoreTests,
     UserSessionStoreCleanupTests,
     UserSessionStoreDevicesTests,
     UserSessionStoreLeasesTests,
     UserSessionStoreTransactionsTests,
-    TransactionTestCase,
 ):
     def make_store(self):
         return CachedUserSessionStore(OrmUserSessionStore())
+
+
+@pytest.mark.thorough
+class TestAroundOrm(AroundOrm, TransactionTestCase):
+    pass
 
 
 @pytest.mark.thorough
@@ -68,7 +71,7 @@ class TestAroundAStoreWithNativeExpiry(UserSessionStoreTests, TestCase):
         "default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS}
     }
 )
-class TestWithRedis(TestAroundOrm):
+class TestWithRedis(AroundOrm, TransactionTestCase):
     def make_store(self):
         self.addCleanup(caches["default"].close)
         return super().make_store()
