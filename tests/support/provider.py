@@ -13,8 +13,6 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from jwt.algorithms import get_default_algorithms
 
-from bff_sessions.oidc import sign_in
-
 __all__ = [
     "CLIENT_ID",
     "CLIENT_SECRET",
@@ -289,6 +287,6 @@ class Provider:
 @contextmanager
 def serve(monkeypatch):
     """Serve a provider whose keys no thread fetches after a sign-in."""
-    monkeypatch.setattr(sign_in, "_prefetch_keys", lambda issuer: None)
+    monkeypatch.setattr("bff_sessions.oidc.sign_in._prefetch_keys", lambda issuer: None)
     with Provider() as provider:
         yield provider
