@@ -7,6 +7,7 @@ import logging
 import re
 import sys
 import traceback
+import warnings
 from collections.abc import Mapping, Sequence, Set
 from contextlib import ExitStack, contextmanager
 from secrets import token_hex
@@ -197,7 +198,10 @@ def _mail_to_admins():
     logger = logging.getLogger("django.request")
     logger.addHandler(handler)
     try:
-        with override_settings(ADMINS=_ADMINS):
+        with override_settings(ADMINS=_ADMINS), warnings.catch_warnings():
+            # Django 6.1 wants MAILERS, which earlier releases do not know.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            warnings.simplefilter("ignore", PendingDeprecationWarning)
             yield
     finally:
         logger.removeHandler(handler)
