@@ -1,6 +1,5 @@
 """The examples of docs/ do what their pages say; test_examples.py checks each by its kind."""
 
-import inspect
 import json
 import re
 import time
@@ -15,21 +14,24 @@ from django.contrib.auth.models import User
 from django.core.checks import run_checks
 from django.core.management import call_command
 from django.http import JsonResponse
+from django.test import Client
 from django.urls import resolve, reverse
 
-from bff_sessions import conf, contract
+from bff_sessions import conf, exceptions, urls
 from bff_sessions.contract import UserSessionsFilter
 from bff_sessions.engine import SessionStore
 from bff_sessions.oidc import sending
 from bff_sessions.oidc.providers import get_provider
 from bff_sessions.oidc.tokens import Tokens
 from bff_sessions.revocation import revoke_sessions
+from bff_sessions.signals import sessions_revoked
 from bff_sessions.stores import get_store
 from bff_sessions.stores.cached import CachedUserSessionStore
 from bff_sessions.testing import UserSessionStoreTests, make_session
 from bff_sessions.views.endpoint import HEADER
 from tests.support.examples import ROOT, example, examples, sign_in
 from tests.support.minimal import MinimalStore
+from tests.support.reference import reference
 
 
 def text_of(page):
@@ -111,8 +113,8 @@ def test_example_of_a_cache_takes_effect(settings):
 
 
 def test_example_of_a_provider_is_valid(settings):
-    found = example("how-to/providers/index", "python", '"CLIENT_ID": "shop"')
-    settings.BFF_SESSIONS = found.run(env=lambda name: "a secret")["BFF_SESSIONS"]
+    found = example("how-to/back-channel-logout", "python", "# settings.py")
+    settings.BFF_SESSIONS = found.run()["BFF_SESSIONS"]
     assert get_provider("https://idp.example").client_id == "shop"
 
 
@@ -187,21 +189,8 @@ def test_examples_of_sessions_find_and_end():
         call_command(*line.split())
 
 
-def test_every_verb_is_in_the_table():
-    abilities = ("", "Cleanup", "Devices", "Leases", "Transactions")
-    owners = [getattr(contract, f"UserSessionStore{ability}") for ability in abilities]
-    named = {name: verb for owner in owners for name, verb in vars(owner).items()}
-    verbs = {
-        name
-        for name, verb in named.items()
-        if inspect.isfunction(verb) and name[0] != "_" and not name.endswith("_ability")
-    }
-    verbs -= {f"a{name}" for name in verbs}
-    assert set(re.findall(r"^\| `(\w+)\(", text_of("reference/contract"), re.MULTILINE)) == verbs
-
-
 def test_suite_for_a_store_of_your_own():
-    namespace = example("reference/contract", "python", "make_store").run(MyStore=MinimalStore)
+    namespace = example("reference/testing", "python", "make_store").run(MyStore=MinimalStore)
     suite = namespace["TestMyStore"]
     assert issubclass(suite, UserSessionStoreTests)
     assert isinstance(suite("test_an_unknown_key_is_none").make_store(), MinimalStore)
@@ -248,3 +237,81 @@ def test_cookies_satisfy_the_checks(settings):
             setattr(settings, name, value)
     settings.MIDDLEWARE = [*settings.MIDDLEWARE, "django.middleware.csrf.CsrfViewMiddleware"]
     assert our_messages(include_deployment_checks=True) == []
+
+
+@pytest.mark.django_db
+def test_blocked_user_is_signed_out():
+    user = User.objects.create(username="alice")
+    client = Client()
+    client.force_login(user)
+    example("how-to/revoke", "python", "def block").run(
+        revoke_sessions=revoke_sessions, UserSessionsFilter=UserSessionsFilter
+    )["block"](user)
+    assert not user.is_active
+    assert "_auth_user_id" not in client.session
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("page", "part"), [("how-to/revoke", "log_ends"), ("reference/signals", "mail_users")]
+)
+def test_receivers_get_each_session_that_ends(page, part):
+    users, logger = [], SimpleNamespace(info=lambda text, user_id: users.append(user_id))
+    receiver = example(page, "python", part).run(
+        logger=logger, send_mail_later=lambda user_id, text: users.append(user_id)
+    )[part]
+    store = get_store()
+    session = make_session(user_id="42")
+    store.create_user_session(session)
+    try:
+        revoke_sessions(UserSessionsFilter.of_session(session))
+    finally:
+        sessions_revoked.disconnect(receiver)
+    assert users == ["42"]
+
+
+def test_reference_lists_every_command():
+    text = text_of("reference/commands")
+    names = {path.stem for path in (ROOT / "bff_sessions/management/commands").glob("[a-z]*.py")}
+    assert set(re.findall(r"^```\{command-help\} (\w+)", text, re.M)) == names
+
+
+def test_reference_finds_every_logger_and_log_line():
+    """A logger, or a call that logs, in a form that the reference does not find."""
+    names = reference.logger_names()
+    source = [path.read_text() for path in (ROOT / "bff_sessions").rglob("*.py")]
+    assert len(re.findall(r"getLogger\(", "".join(source))) == len(
+        re.findall(r"^logger = logging\.getLogger\(\"[\w.]+\"\)$", "".join(source), re.M)
+    )
+    lines = reference.log_lines()
+    assert {line.logger for line in lines} == names
+    assert all(line.message.strip("…. ") and line.levels for line in lines)
+
+
+def test_reference_lists_every_url_with_its_methods():
+    rows = {name: methods for _, methods, name, _ in reference.url_rows()}
+    assert rows.keys() == {pattern.name for pattern in urls.urlpatterns}
+    assert rows["end-my-session"] == "GET, POST"
+    assert rows["backchannel-logout"] == "POST"
+
+
+def test_reference_describes_every_setting_and_option():
+    text = "".join(reference.describe(setting) for setting in (None, *reference.OPTIONS))
+    for name in conf.SETTINGS:
+        assert f"````{{setting}} {name}\n" in text
+    for setting, (options, _) in reference.OPTIONS.items():
+        for name in options.table():
+            assert f"````{{setting}} {setting}.{name}\n" in text
+
+
+def test_reference_lists_every_exception():
+    found = {
+        name
+        for path in (ROOT / "bff_sessions").rglob("*.py")
+        for name in re.findall(
+            r"^class ([A-Z]\w+)\(.*(?:Error|Exception)\b", path.read_text(), re.M
+        )
+    }
+    # Raised and caught inside the package, or Django's ImproperlyConfigured in disguise.
+    internal = {"RefreshRefused", "OtherSubject", "LogoutTokenInvalid", "KeySetMissing", "NotMoved"}
+    assert found - internal <= {*exceptions.__all__}

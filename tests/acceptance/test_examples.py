@@ -27,7 +27,7 @@ from tests.support.examples import PAGES, ROOT, examples, name_of
 from tests.support.reference import reference
 
 EXAMPLES = [example for page in PAGES for example in examples(page)]
-LANGUAGES = {"console", "python", "pycon", "html+django", "js", "json", "toml", "ini", "text"}
+LANGUAGES = {"", "console", "python", "pycon", "html+django", "js", "json", "toml", "ini", "text"}
 LANGUAGES |= {"yaml", "nginx", "dockerfile", "apache", "caddy", "http", "diff", "sql", "html"}
 SAMPLE = ROOT / "sample_project" / "management" / "commands"
 EXTRAS = set(re.findall(r"(?m)^(\w+) =$", (ROOT / "setup.cfg").read_text()))

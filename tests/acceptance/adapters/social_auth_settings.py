@@ -12,4 +12,4 @@ AUTHENTICATION_BACKENDS = [
 LOGIN_URL = LOGIN_REDIRECT_URL = "/"
 SOCIAL_AUTH_OIDC_KEY, SOCIAL_AUTH_OIDC_SECRET = CLIENT_ID, CLIENT_SECRET
 
-globals().update(recipe("how-to/login-libraries", "SOCIAL_AUTH_PIPELINE"))
+globals().update(recipe("how-to/social-auth", "SOCIAL_AUTH_PIPELINE"))
