@@ -79,7 +79,7 @@ class UserSessionStoreDevices(ABC):
             device: the browser; None leaves the recorded one.
 
         Returns:
-            Whether it was recorded: False if the session is not live or `if_seen` differs.
+            True if it was recorded; False if the session is not live or `if_seen` differs.
         """
 
     async def anote_device(

@@ -1,16 +1,11 @@
-"""The recipes of the README, which the settings of these tests are made of."""
+"""The settings that the documentation asks for, which the settings of these tests are made of."""
 
-import re
-from pathlib import Path
-
-README = (Path(__file__).parents[2] / "README.md").read_text()
+from tests.support.examples import example
 
 
-def recipe(part):
-    """What the block of the README that contains `part` defines."""
-    blocks = re.findall(r"^```python\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
-    (block,) = [block for block in blocks if part in block]
-    assert block.count("\n") <= 20
-    namespace = {}
-    exec(block.replace("...,", ""), namespace)
-    return {name: value for name, value in namespace.items() if name.isupper()}
+def recipe(page: str, part: str) -> dict[str, object]:
+    """Return the settings that the example of `page` which contains `part` defines."""
+    found = example(page, "python", part)
+    assert found.text.count("\n") <= 20
+    defined = found.run()
+    return {name: value for name, value in defined.items() if name.isupper()}

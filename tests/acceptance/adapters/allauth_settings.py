@@ -8,7 +8,7 @@ INSTALLED_APPS = [
     "allauth",
     "allauth.account",
     "allauth.socialaccount",
-    *recipe("AllauthAdapter")["INSTALLED_APPS"],
+    *recipe("how-to/django-allauth", "AllauthAdapter")["INSTALLED_APPS"],
 ]
 MIDDLEWARE = [*MIDDLEWARE, "allauth.account.middleware.AccountMiddleware"]
 AUTHENTICATION_BACKENDS = [

@@ -15,4 +15,4 @@ OIDC_RP_SIGN_ALGO = "RS256"
 # Set by the tests, which know the provider's port.
 OIDC_OP_AUTHORIZATION_ENDPOINT = OIDC_OP_TOKEN_ENDPOINT = OIDC_OP_USER_ENDPOINT = ""
 
-globals().update(recipe("OIDC_STORE_ID_TOKEN"))
+globals().update(recipe("how-to/mozilla-django-oidc", "OIDC_STORE_ID_TOKEN"))
