@@ -18,7 +18,7 @@ from bff_sessions.engine import SessionStore
 from bff_sessions.engine.moves import can_follow
 from bff_sessions.middleware import SessionMiddleware
 
-__all__ = ["check_engine", "check_middleware", "find_middleware"]
+__all__ = ["check_engine", "check_middleware", "find_middleware", "is_ours"]
 
 _ENGINE: Final = "bff_sessions.engine"
 
@@ -46,12 +46,12 @@ _BELOW = Fault(
 
 
 def check_engine() -> Iterator[CheckMessage]:
-    if not _is_ours(settings.SESSION_ENGINE):
+    if not is_ours(settings.SESSION_ENGINE):
         yield _OTHER_ENGINE(engine=settings.SESSION_ENGINE)
 
 
 def check_middleware() -> Iterator[CheckMessage]:
-    if not _is_ours(settings.SESSION_ENGINE):
+    if not is_ours(settings.SESSION_ENGINE):
         return
     if not can_follow():
         yield _CANNOT_FOLLOW()
@@ -79,7 +79,8 @@ def find_middleware(kind: type) -> list[tuple[int, str]]:
     return found
 
 
-def _is_ours(path: str) -> bool:
+def is_ours(path: str) -> bool:
+    """Return whether `path` is this session engine, or one that derives from it."""
     if path == _ENGINE:
         return True
     try:
