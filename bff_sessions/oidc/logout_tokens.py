@@ -149,7 +149,9 @@ def _check_header(header: dict[str, Any], provider: Provider, options: LogoutOpt
     # The options list the algorithms: the token must not choose none, or HMAC with a public key.
     if header.get("alg") not in provider.options.algorithms:
         allowed = ", ".join(provider.options.algorithms)
-        detail = f"It is {_shown(header.get('alg'))}; ALGORITHMS of {provider.issuer} are {allowed}."
+        detail = (
+            f"It is {_shown(header.get('alg'))}; ALGORITHMS of {provider.issuer} are {allowed}."
+        )
         raise LogoutTokenInvalid(Reason.ALGORITHM, detail)
 
 
