@@ -105,10 +105,10 @@ def _check_metadata(provider: Provider) -> Generator[Finding, None, dict[str, An
     yield _ok("metadata", _shown_url(url))
     issuer = metadata.get("issuer")
     if issuer != provider.issuer:
-        text = f"The metadata name {issuer!a:.120}, and BFF_SESSIONS['PROVIDERS']"
-        yield _fault("issuer", f"{text} {provider.issuer!a:.120}. Write it as in the metadata.")
+        text = f"BFF_SESSIONS['PROVIDERS'] has {provider.issuer!a:.120}, and the metadata name"
+        yield _fault("issuer", f"{text} {issuer!a:.120}. Write the issuer that they name.")
         return None
-    yield _ok("issuer", "The metadata name the same.")
+    yield _ok("issuer", "The metadata name the same one.")
     yield _check_clock(provider, response)
     return metadata
 
@@ -118,7 +118,7 @@ def _check_clock(provider: Provider, response: Response) -> Finding:
         return _warning("clock", "Unknown, because the answer has no valid Date.")
     ahead, leeway = response.time - time.time(), provider.logout_options.leeway
     side = "ahead of" if ahead > 0 else "behind"
-    text = f"The provider is {abs(ahead):.0f} seconds {side} this host; LEEWAY is {leeway}."
+    text = f"The provider's is {abs(ahead):.0f} s {side} that of this host; LEEWAY is {leeway:g} s."
     if abs(ahead) <= _CLOCKS_AGREE:
         return _ok("clock", text)
     if abs(ahead) <= leeway:
@@ -155,8 +155,10 @@ def _check_endpoint(provider: Provider, name: str, loss: str) -> Finding:
         status = knock(url)
     except ProviderUnavailable as error:
         return _fault(name, f"{_shown_url(url)}: {error}")
-    text = f"{_shown_url(url)} (status {status} to a request without parameters)"
-    return _warning(name, text) if status >= 500 else _ok(name, text)
+    if status >= 500:
+        return _warning(name, f"{_shown_url(url)}: The status is {status}.")
+    # A refusal is right, because the request has no parameters.
+    return _ok(name, _shown_url(url))
 
 
 def _check_client(provider: Provider) -> Finding:
