@@ -33,6 +33,12 @@ _CANNOT_FOLLOW = Fault(
     "Replace Django's session middleware in MIDDLEWARE with "
     "'bff_sessions.middleware.SessionMiddleware'.",
 )
+_MISSING = Fault(
+    "W014",
+    "MIDDLEWARE has no session middleware: requests have no session.",
+    "Add 'bff_sessions.middleware.SessionMiddleware', above "
+    "'django.contrib.auth.middleware.AuthenticationMiddleware'.",
+)
 _SEVERAL = Fault(
     "W009",
     "MIDDLEWARE has more than one session middleware: each of them loads and saves the session.",
@@ -54,7 +60,7 @@ def check_middleware() -> Iterator[CheckMessage]:
     if not is_ours(settings.SESSION_ENGINE):
         return
     if not can_follow():
-        yield _CANNOT_FOLLOW()
+        yield _CANNOT_FOLLOW() if find_middleware(DjangosMiddleware) else _MISSING()
     ours = find_middleware(SessionMiddleware)
     if ours and len(find_middleware(DjangosMiddleware)) > 1:
         yield _SEVERAL(ours=ours[0][1])

@@ -31,8 +31,8 @@ _ELSEWHERE = Fault(
 _DJANGOS_TABLE: Final = "django_session"
 _LEFT_BEHIND = Fault(
     "W060",
-    f"The table {_DJANGOS_TABLE!r} in the database {{alias!r}} has {{number}} live sessions that "
-    "this engine does not read: their users are signed out.",
+    f"The table {_DJANGOS_TABLE!r} in the database {{alias!r}} has live sessions ({{number}}), "
+    "which this engine does not read: their users are signed out.",
     "Set BFF_SESSIONS['TAKE_OVER'] = 'django.contrib.sessions.backends.db', and keep "
     "'django.contrib.sessions' in INSTALLED_APPS. If they may be signed out, empty the table or "
     "silence this check.",

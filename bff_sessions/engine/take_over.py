@@ -73,9 +73,14 @@ class OldEngine:
                 f"The app of the engine {path!r} is not installed: keep it in INSTALLED_APPS until "
                 "its sessions have moved."
             ) from None
-        except Exception as error:
+        except ImportError as error:
             raise ImproperlyConfigured(
-                f"{path!r} is not a session engine with a table: {type(error).__name__}."
+                f"The engine {path!r} cannot be imported ({error})."
+            ) from None
+        except Exception:
+            raise ImproperlyConfigured(
+                f"{path!r} is not a session engine with a table, and only sessions in a table can "
+                "move."
             ) from None
         if database_of_store() != self.using:
             raise ImproperlyConfigured(

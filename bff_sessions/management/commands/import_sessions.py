@@ -83,7 +83,8 @@ def _advise(options: dict[str, Any], *, moved: int, is_empty: bool) -> str:
     """Return what to do next."""
     engine = options["engine"]
     if is_empty:
-        return f"The table of {engine!r} is empty. Name another engine with --from."
+        text = f"The table of {engine!r} is empty."
+        return f"{text} If you used another engine before, name it with --from."
     if not moved:
         return f"No other session in the table of {engine!r} can move."
     if options["dry_run"]:

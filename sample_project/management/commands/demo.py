@@ -39,7 +39,8 @@ def check_free(addrport):
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         socket.create_server((host, number), family=family).close()
     except (OSError, OverflowError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
+        # The error's own text repeats the address.
+        reason = os.strerror(error.errno) if getattr(error, "errno", None) else error
         raise CommandError(
             f"The sample cannot listen at {addrport} ({reason}). Give it another port: "
             "manage.py demo 8001."

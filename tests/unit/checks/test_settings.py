@@ -87,6 +87,12 @@ def test_middleware_that_refuses_requests_in_flight_is_w008(settings, djangos_mi
 AUTHENTICATION = "django.contrib.auth.middleware.AuthenticationMiddleware"
 
 
+def test_missing_session_middleware_is_w014(settings):
+    for middleware in ([], [AUTHENTICATION], ["shop.middleware.nope"]):
+        settings.MIDDLEWARE = middleware
+        assert f"above {AUTHENTICATION!r}" in only_message("W014").hint
+
+
 class OurMiddleware(SessionMiddleware):
     """What a project may make of it."""
 

@@ -326,7 +326,9 @@ def next_step(*arguments):
 
 @pytest.mark.django_db
 def test_import_of_an_empty_table_asks_for_the_engine():
-    assert next_step() == f"The table of {OLD!r} is empty. Name another engine with --from."
+    assert next_step() == (
+        f"The table of {OLD!r} is empty. If you used another engine before, name it with --from."
+    )
 
 
 @pytest.mark.django_db
@@ -379,13 +381,11 @@ def test_engine_without_its_table_is_named(db, monkeypatch):
 
 
 def test_without_such_an_engine_the_command_says_so(db):
-    for engine in (
-        "no.such.engine",
-        "django.contrib.sessions.backends.file",
-        "bff_sessions.engine",
-    ):
+    for engine in ("django.contrib.sessions.backends.file", "bff_sessions.engine", "json"):
         with pytest.raises(CommandError, match="is not a session engine with a table"):
             import_sessions("--from", engine)
+    with pytest.raises(CommandError, match=r"'no\.such\.engine' cannot be imported"):
+        import_sessions("--from", "no.such.engine")
 
 
 @pytest.mark.parametrize("engine", ["no.such.engine", "django.contrib.session.backends.db", 7])

@@ -19,7 +19,8 @@ from bff_sessions.oidc import logout as logout_module
 from bff_sessions.oidc.providers import get_provider
 from bff_sessions.signals import sessions_revoked
 from tests.support.calls import Calls
-from tests.support.factories import ago
+from tests.support.factories import UserFactory, ago
+from tests.support.old_sessions import sign_in_data
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -202,6 +203,15 @@ def test_sign_in_is_not_logged_without_providers(settings, calls, caplog, claims
     settings.BFF_SESSIONS = {}
     sign_in(calls, claims)
     assert caplog.records == []
+
+
+def test_user_without_a_provider_is_logged_with_where_claims_belong(provider, calls, caplog):
+    user = UserFactory()
+    calls.save(calls.update(session := SessionStore(), sign_in_data(user)) or session)
+    (record,) = caplog.records
+    text = record.getMessage()
+    assert text.startswith(f"User {user.pk} signed in without the identity of a provider")
+    assert "store iss, sub and sid under 'oidc' in the session, or call bind_identity()." in text
 
 
 def test_issuer_in_the_log_is_short_and_ascii(provider, caplog):
