@@ -28,7 +28,7 @@ def explain_issuer(issuer: str) -> str:
     nearest = closest(issuer, conf.PROVIDERS, likeness=0)
     if nearest is None:
         return "BFF_SESSIONS['PROVIDERS'] has no issuer."
-    text = f"The nearest issuer there is {nearest!a:.120}"
+    text = f"The nearest configured issuer is {nearest!a:.120}"
     if nearest.rstrip("/") == issuer.rstrip("/"):
         return f"{text}: only the final slash differs."
     return f"{text}."

@@ -75,7 +75,7 @@ def test_issuer_that_is_not_configured_is_answered_with_the_nearest(provider):
     with pytest.raises(CommandError) as caught:
         check_provider(f"{provider.issuer}/")
     assert str(caught.value) == (
-        f"BFF_SESSIONS['PROVIDERS'] has no '{provider.issuer}/'. The nearest issuer there is "
+        f"BFF_SESSIONS['PROVIDERS'] has no '{provider.issuer}/'. The nearest configured issuer is "
         f"'{provider.issuer}': only the final slash differs."
     )
 

@@ -366,12 +366,12 @@ def test_it_is_refused_for_its_reason_and_ends_nothing(provider, post, caplog, r
     [
         (
             lambda p: p.token(iss=p.issuer + "/"),
-            "It is '{issuer}/'. The nearest issuer there is '{issuer}': only the final slash "
+            "It is '{issuer}/'. The nearest configured issuer is '{issuer}': only the final slash "
             "differs.",
         ),
         (
             lambda p: p.token(iss="https://idp.example"),
-            "It is 'https://idp.example'. The nearest issuer there is '{issuer}'.",
+            "It is 'https://idp.example'. The nearest configured issuer is '{issuer}'.",
         ),
         (lambda p: p.token(iss=["a"]), "It is ['a']."),
         (lambda p: p.token(aud="another"), "It is 'another'; CLIENT_ID is 'shop'."),

@@ -185,11 +185,11 @@ def test_sign_in_at_an_unknown_issuer_is_logged_once(provider, calls, caplog):
     assert record.getMessage() == (
         f"A user signed in at '{provider.issuer}/', which BFF_SESSIONS['PROVIDERS'] does not have: "
         "sign-out does not reach the provider, it cannot end its sessions, and tokens are not "
-        f"refreshed. The nearest issuer there is '{provider.issuer}': only the final slash differs."
+        f"refreshed. The nearest configured issuer is '{provider.issuer}': only the final slash differs."
     )
     sign_in(calls, claims_of(provider, iss="https://idp.example", sid="tablet"))
     assert caplog.text.count("https://idp.example") == 1
-    assert caplog.text.endswith(f"The nearest issuer there is '{provider.issuer}'.\n")
+    assert caplog.text.endswith(f"The nearest configured issuer is '{provider.issuer}'.\n")
 
 
 def test_configured_slash_is_compared_with_an_issuer_without_it(provider, settings, calls, caplog):
@@ -206,8 +206,9 @@ def test_sign_in_is_not_logged_without_providers(settings, calls, caplog, claims
 
 
 def test_user_without_a_provider_is_logged_with_where_claims_belong(provider, calls, caplog):
-    user = UserFactory()
-    calls.save(calls.update(session := SessionStore(), sign_in_data(user)) or session)
+    user, session = UserFactory(), SessionStore()
+    calls.update(session, sign_in_data(user))
+    calls.save(session)
     (record,) = caplog.records
     text = record.getMessage()
     assert text.startswith(f"User {user.pk} signed in without the identity of a provider")
