@@ -12,6 +12,7 @@ from django.db import connections, router, transaction
 
 from bff_sessions import conf
 from bff_sessions.checks.settings import is_dictionary
+from bff_sessions.checks.take_over import check_left_behind
 from bff_sessions.conf.faults import Fault
 from bff_sessions.oidc.models import TokenRevocation
 from bff_sessions.stores import database_of_store
@@ -51,7 +52,7 @@ _TWO_DATABASES = Fault(
 
 
 def check_database(databases: Sequence[str]) -> Iterator[CheckMessage]:
-    """Ask the database of sessions for autocommit and isolation level.
+    """Ask the database of sessions for autocommit, isolation level and sessions left behind.
 
     Settings are not enough: a server, a role or a database may have other defaults.
     """
@@ -60,12 +61,14 @@ def check_database(databases: Sequence[str]) -> Iterator[CheckMessage]:
         return
     try:
         commits, level = _ask_database(alias)
+        left_behind = list(check_left_behind(alias))
     except (DatabaseProblem, ImproperlyConfigured):
         return  # Every other use of the database reports that it cannot be reached.
     if not commits:
         yield _NO_AUTOCOMMIT(alias=alias)
     if level in ("repeatable read", "serializable"):
         yield _ISOLATED(alias=alias, level=level)
+    yield from left_behind
 
 
 def check_outbox() -> Iterator[CheckMessage]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from inspect import unwrap
-from typing import Any
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 from django.conf import settings
@@ -38,6 +38,13 @@ _NOT_INCLUDED = Fault(
     "BFF_SESSIONS['PROVIDERS'] cannot end sessions: bff_sessions.urls is not included.",
     'Add path("bff/", include("bff_sessions.urls")) to the URLs.',
 )
+_NO_ENDPOINTS = Fault(
+    "W054",
+    "{place} has no effect: bff_sessions.urls is not included.",
+    'Add path("bff/", include("bff_sessions.urls")) to the URLs, or leave the setting out.',
+)
+# LOGIN_URL is not among them, because the middleware redirects to it, too.
+_OF_ENDPOINTS: Final = ("ENDPOINTS", "ANONYMOUS_STATUS", "USER_CLAIMS")
 
 
 def check_endpoints() -> Iterator[CheckMessage]:
@@ -47,6 +54,10 @@ def check_endpoints() -> Iterator[CheckMessage]:
         return  # Django reports URLs that cannot be imported.
     if unwrap(login) in views:
         yield from _check_login_url()
+    if not any(view.__module__.startswith("bff_sessions.") for view in views):
+        for name in _OF_ENDPOINTS:
+            if name in getattr(settings, "BFF_SESSIONS", {}):
+                yield _NO_ENDPOINTS(place=conf.place_of(name))
     if conf.PROVIDERS and unwrap(backchannel_logout) not in views:
         yield _NOT_INCLUDED()
 

@@ -18,7 +18,7 @@ from bff_sessions.engine import SessionStore
 from bff_sessions.engine.moves import can_follow
 from bff_sessions.middleware import SessionMiddleware
 
-__all__ = ["check_engine", "check_middleware", "find_middleware"]
+__all__ = ["check_engine", "check_middleware", "find_middleware", "is_ours"]
 
 _ENGINE: Final = "bff_sessions.engine"
 
@@ -33,6 +33,12 @@ _CANNOT_FOLLOW = Fault(
     "Replace Django's session middleware in MIDDLEWARE with "
     "'bff_sessions.middleware.SessionMiddleware'.",
 )
+_MISSING = Fault(
+    "W014",
+    "MIDDLEWARE has no session middleware: requests have no session.",
+    "Add 'bff_sessions.middleware.SessionMiddleware', above "
+    "'django.contrib.auth.middleware.AuthenticationMiddleware'.",
+)
 _SEVERAL = Fault(
     "W009",
     "MIDDLEWARE has more than one session middleware: each of them loads and saves the session.",
@@ -46,15 +52,15 @@ _BELOW = Fault(
 
 
 def check_engine() -> Iterator[CheckMessage]:
-    if not _is_ours(settings.SESSION_ENGINE):
+    if not is_ours(settings.SESSION_ENGINE):
         yield _OTHER_ENGINE(engine=settings.SESSION_ENGINE)
 
 
 def check_middleware() -> Iterator[CheckMessage]:
-    if not _is_ours(settings.SESSION_ENGINE):
+    if not is_ours(settings.SESSION_ENGINE):
         return
     if not can_follow():
-        yield _CANNOT_FOLLOW()
+        yield _CANNOT_FOLLOW() if find_middleware(DjangosMiddleware) else _MISSING()
     ours = find_middleware(SessionMiddleware)
     if ours and len(find_middleware(DjangosMiddleware)) > 1:
         yield _SEVERAL(ours=ours[0][1])
@@ -79,7 +85,8 @@ def find_middleware(kind: type) -> list[tuple[int, str]]:
     return found
 
 
-def _is_ours(path: str) -> bool:
+def is_ours(path: str) -> bool:
+    """Return whether `path` is this session engine, or one that derives from it."""
     if path == _ENGINE:
         return True
     try:

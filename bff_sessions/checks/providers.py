@@ -19,6 +19,11 @@ _NO_EXTRA = Fault(
     "BFF_SESSIONS['PROVIDERS'] needs PyJWT and requests, which are not installed.",
     "Run pip install 'django-bff-sessions[oidc]'.",
 )
+_TWO_SPELLINGS = Fault(
+    "W021",
+    "BFF_SESSIONS['PROVIDERS'] has both {issuer!r:.120} and {other!r:.120}.",
+    "Keep the issuer that the provider sends; 'manage.py check_provider' compares it.",
+)
 
 
 def check_providers() -> Iterator[CheckMessage]:
@@ -28,6 +33,8 @@ def check_providers() -> Iterator[CheckMessage]:
         yield _NO_EXTRA()
     for issuer, options in conf.PROVIDERS.items():
         yield from ProviderOptions.find_faults_of(issuer, options)
+        if f"{issuer}/" in conf.PROVIDERS:
+            yield _TWO_SPELLINGS(issuer=issuer, other=f"{issuer}/")
 
 
 def check_logout() -> Iterator[CheckMessage]:

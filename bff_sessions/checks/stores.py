@@ -25,6 +25,12 @@ __all__ = ["CACHE_SETTINGS", "check_stores"]
 CACHE_SETTINGS: Final = ("CACHED_STORE", "CACHE", "MAX_STALE")
 """Settings that only the cached store reads."""
 
+_NO_CACHE = Fault(
+    "W013",
+    "{place} has no effect: no cache is in front of the store {store!r:.120}.",
+    "Set BFF_SESSIONS['STORE'] = 'bff_sessions.stores.cached.CachedUserSessionStore', or leave "
+    "the setting out.",
+)
 _MEMORY = Fault(
     "W002",
     "{place} keeps sessions in memory: each process has its own, and a restart signs all users "
@@ -52,6 +58,10 @@ def check_stores() -> Iterator[CheckMessage]:
             conf.place_of("MAX_STALE"), conf.MAX_STALE
         )
         yield from _check_cache(conf.CACHE)
+    elif store_class is not None:
+        for name in CACHE_SETTINGS:
+            if name in getattr(settings, "BFF_SESSIONS", {}):
+                yield _NO_CACHE(place=conf.place_of(name), store=conf.STORE)
 
 
 def _load(

@@ -6,6 +6,7 @@ Read them late, as ``conf.STORE``: ``override_settings(BFF_SESSIONS=...)`` takes
 - `options`: how a setting is declared, and an option in its dictionary
 - `rules`: what a value must be
 - `faults`: the texts of system checks
+- `guesses`: what a misspelt name was meant to be
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Self
 from django.core.checks import CheckMessage
 
 from bff_sessions.conf.faults import Fault, make_message
+from bff_sessions.conf.guesses import with_guess
 from bff_sessions.conf.rules import (
     BOOLEAN,
     DAY,
@@ -43,7 +44,7 @@ class Option:
         try:
             self.rule.check(place, value)
         except SettingInvalid as error:
-            yield self.to_message(error)
+            yield with_guess(self.to_message(error), value, self.rule.choices)
 
     def to_message(self, error: SettingInvalid) -> CheckMessage:
         """Return the message of the system check that reports `error`."""
@@ -126,7 +127,8 @@ class Options:
             if name in table:
                 yield from table[name].find_faults(f"{place}[{name!r}]", value)
             else:
-                yield cls.unknown(place=place, name=name, names=", ".join(table))
+                message = cls.unknown(place=place, name=name, names=", ".join(table))
+                yield with_guess(message, name, table)
 
     @classmethod
     def of(cls, given: Mapping[str, Any]) -> Self:

@@ -65,6 +65,8 @@ class Rule:
     """True if values must not be shown."""
     may_be_none: bool = False
     """True if None keeps the rule, too."""
+    choices: tuple[object, ...] = ()
+    """The values that keep the rule, if they are few."""
 
     def check(self, place: str, value: object) -> None:
         """Check that `value` keeps the rule.
@@ -154,7 +156,7 @@ def checked_elsewhere(must_be: str) -> Rule:
 def one_of(*choices: object) -> Rule:
     """Return a rule that accepts each of `choices` only."""
     *names, last = map(repr, choices)
-    return Rule(f"{', '.join(names)} or {last}", choices.__contains__)
+    return Rule(f"{', '.join(names)} or {last}", choices.__contains__, choices=choices)
 
 
 def some_of(choices: tuple[str, ...], must_be: str, *, may_be_empty: bool) -> Rule:
@@ -167,7 +169,7 @@ def some_of(choices: tuple[str, ...], must_be: str, *, may_be_empty: bool) -> Ru
             and all(each in choices for each in value)
         )
 
-    return Rule(must_be, accepts)
+    return Rule(must_be, accepts, choices=choices)
 
 
 MAX_SECONDS: Final = 24 * 60 * 60

@@ -20,10 +20,12 @@ Nothing here knows `oidc` or `device`: they subscribe to `bff_sessions.events`.
 from django.apps import apps
 from django.core.exceptions import ImproperlyConfigured
 
-if apps.ready and not apps.is_installed("bff_sessions"):
+# Without the app no system check of this package runs, so the first import reports it. Models of
+# the project may import the engine while Django still loads the apps.
+if apps.apps_ready and not apps.is_installed("bff_sessions"):
     raise ImproperlyConfigured(
-        "SESSION_ENGINE is 'bff_sessions.engine', but the app is not installed: "
-        "add 'bff_sessions' to INSTALLED_APPS."
+        "The session engine 'bff_sessions.engine' needs its app, which is not installed: "
+        "add 'bff_sessions' to INSTALLED_APPS, and run 'manage.py migrate'."
     )
 
 from bff_sessions.engine.session import SessionStore

@@ -89,9 +89,12 @@ def _warn_without_provider(row: UserSession) -> None:
     """
     if conf.PROVIDERS and row.user_id is not None and row.issuer is None:
         logger.warning(
-            "User %s signed in without the identity of a provider, in session %s.",
+            "User %s signed in without the identity of a provider, in session %s, so that no "
+            "provider can end it. Unless the user is a local one, store iss, sub and sid under %r "
+            "in the session, or call bind_identity().",
             row.user_id,
             row.public_id,
+            conf.CLAIMS_KEY,
         )
 
 

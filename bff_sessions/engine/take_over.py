@@ -67,9 +67,20 @@ class OldEngine:
             self._store_class: type[SessionBase] = import_module(path or "").SessionStore
             self.model: type[AbstractBaseSession] = self._store_class.get_model_class()
             self.using: str = router.db_for_write(self.model)
-        except Exception as error:
+        except RuntimeError:
+            # Django refuses to define a model whose app is not in INSTALLED_APPS.
             raise ImproperlyConfigured(
-                f"{path!r} is not a session engine with a table: {type(error).__name__}."
+                f"The app of the engine {path!r} is not installed: keep it in INSTALLED_APPS until "
+                "its sessions have moved."
+            ) from None
+        except ImportError as error:
+            raise ImproperlyConfigured(
+                f"The engine {path!r} cannot be imported ({error})."
+            ) from None
+        except Exception:
+            raise ImproperlyConfigured(
+                f"{path!r} is not a session engine with a table, and only sessions in a table can "
+                "move."
             ) from None
         if database_of_store() != self.using:
             raise ImproperlyConfigured(

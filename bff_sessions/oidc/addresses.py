@@ -1,11 +1,14 @@
-"""Decide which URLs of a provider are accepted. Imports no optional dependency."""
+"""Decide which URLs and issuers are accepted. Imports no optional dependency."""
 
 from __future__ import annotations
 
 from ipaddress import ip_address
 from urllib.parse import SplitResult, urlsplit
 
-__all__ = ["is_secure", "is_url"]
+from bff_sessions import conf
+from bff_sessions.conf.guesses import closest
+
+__all__ = ["explain_issuer", "is_secure", "is_url"]
 
 
 def is_url(value: object) -> bool:
@@ -18,6 +21,17 @@ def is_secure(value: str) -> bool:
     """Return whether the URL `value` is https or on this machine, so that it cannot be tapped."""
     url = _split(value)
     return url is not None and (url.scheme == "https" or _is_loopback(url.hostname or ""))
+
+
+def explain_issuer(issuer: str) -> str:
+    """Return the difference between `issuer` and the configured one that is most like it."""
+    nearest = closest(issuer, conf.PROVIDERS, likeness=0)
+    if nearest is None:
+        return "BFF_SESSIONS['PROVIDERS'] has no issuer."
+    text = f"The nearest configured issuer is {nearest!a:.120}"
+    if nearest.rstrip("/") == issuer.rstrip("/"):
+        return f"{text}: only the final slash differs."
+    return f"{text}."
 
 
 def _split(value: object) -> SplitResult | None:

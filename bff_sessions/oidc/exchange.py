@@ -15,6 +15,7 @@ from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
 from requests.adapters import HTTPAdapter
+from requests.exceptions import SSLError
 
 from bff_sessions.exceptions import ProviderUnavailable
 
@@ -44,7 +45,7 @@ def run_in_time(exchange: Callable[[HTTPAdapter], _T], seconds: float) -> _T:
         except ProviderUnavailable as error:
             outcomes.put(str(error))
         except Exception as error:
-            outcomes.put(f"The provider cannot be reached: {type(error).__name__}.")
+            outcomes.put(f"The provider cannot be reached: {_explain(error)}")
 
     reason: str
     try:
@@ -61,6 +62,15 @@ def run_in_time(exchange: Callable[[HTTPAdapter], _T], seconds: float) -> _T:
             return outcome[0]
         reason = outcome
     raise ProviderUnavailable(reason)
+
+
+def _explain(error: Exception) -> str:
+    """Return the class of `error` and of its reason. Its text would show the URL."""
+    reason = getattr(error.args[0], "reason", None) if error.args else None
+    because = f" ({type(reason).__name__})" if isinstance(reason, Exception) else ""
+    advice = " Does the port use TLS, and does this host trust the certificate?"
+    is_tls = isinstance(error, SSLError)
+    return f"{type(error).__name__}{because}.{advice if is_tls else ''}"
 
 
 class _Adapter(HTTPAdapter):

@@ -27,7 +27,9 @@ __all__ = [
     "Source",
     "asking",
     "asks_to_wait",
+    "get",
     "get_json",
+    "knock",
     "post_form",
 ]
 
@@ -58,6 +60,8 @@ class Response:
     content: bytes = field(repr=False)
     retry_after: float | None = None
     """The seconds to wait before the next request, if the provider says so."""
+    time: float | None = None
+    """When the answer was sent, by the clock of the provider; None if it does not say."""
 
     @property
     def ok(self) -> bool:
@@ -103,6 +107,24 @@ def asks_to_wait(status: int) -> bool:
     return status in (408, 425, 429) or status >= 500
 
 
+def get(url: str) -> Response:
+    """Return the answer at `url`, which should be JSON. It may be a refusal.
+
+    Raises:
+        ProviderUnavailable: if there is no answer.
+    """
+    return _send("GET", url, headers={"Accept": "application/json"})
+
+
+def knock(url: str) -> int:
+    """Return the status that `url` answers, without reading the answer or following a redirect.
+
+    Raises:
+        ProviderUnavailable: if there is no answer.
+    """
+    return _send("GET", url, reads=False).status_code
+
+
 def get_json(url: str) -> dict[str, Any]:
     """Return the JSON object at `url`.
 
@@ -111,7 +133,7 @@ def get_json(url: str) -> dict[str, Any]:
         ProviderUnavailable: if the answer has another status than 200 or is not a JSON object, or
             if there is no answer.
     """
-    response = _send("GET", url, headers={"Accept": "application/json"})
+    response = get(url)
     if response.status_code != 200:
         kind = NotFound if response.status_code in (404, 410) else ProviderUnavailable
         raise kind(f"The provider answered with status {response.status_code}.")
@@ -147,7 +169,9 @@ def post_form(
     return response
 
 
-def _send(method: str, url: str, *, timeout: float | None = None, **options: Any) -> Response:
+def _send(
+    method: str, url: str, *, timeout: float | None = None, reads: bool = True, **options: Any
+) -> Response:
     if timeout is None:
         timeout = TIMEOUT
     seconds = min(2 * timeout, time_left())
@@ -162,6 +186,8 @@ def _send(method: str, url: str, *, timeout: float | None = None, **options: Any
             environment: Any = session.merge_environment_settings(request.url, {}, True, None, None)
         # By the adapter: a session would read the whole body of a redirect.
         with adapter.send(request, timeout=timeout, **environment) as response:
+            if not reads:
+                return Response(response.status_code, b"")
             if response.is_redirect:
                 raise ProviderUnavailable("The provider redirects, which is not followed.")
             content = b""
@@ -173,7 +199,7 @@ def _send(method: str, url: str, *, timeout: float | None = None, **options: Any
                 if time.monotonic() > deadline:
                     raise ProviderUnavailable("The provider answers too slowly.")
             retry_after = _to_seconds(response.headers.get("Retry-After", ""))
-            return Response(response.status_code, content, retry_after)
+            return Response(response.status_code, content, retry_after, _to_time(response.headers))
 
     return run_in_time(exchange, seconds)
 
@@ -183,13 +209,24 @@ def _to_seconds(retry_after: str) -> float | None:
     try:
         if retry_after.isdecimal():
             return min(float(retry_after), _MAX_RETRY_AFTER)
-        date = parsedate_to_datetime(retry_after)
-        # 5.6.7: each format means UTC, though the one of asctime() does not name it.
-        if date.tzinfo is None:
-            date = date.replace(tzinfo=UTC)
-        return max(0.0, date.timestamp() - time.time())
+        return max(0.0, _parse_date(retry_after) - time.time())
     except (ValueError, OverflowError):
         return None
+
+
+def _to_time(headers: Mapping[str, str]) -> float | None:
+    """Return when an answer was sent: RFC 9110, 6.6.1, and RFC 9111, 5.1, if a cache had it."""
+    age = headers.get("Age", "")
+    try:
+        return _parse_date(headers["Date"]) + (int(age) if age.isdecimal() else 0)
+    except (LookupError, ValueError, OverflowError):
+        return None
+
+
+def _parse_date(text: str) -> float:
+    date = parsedate_to_datetime(text)
+    # RFC 9110, 5.6.7: each format means UTC, though the one of asctime() does not name it.
+    return (date.replace(tzinfo=UTC) if date.tzinfo is None else date).timestamp()
 
 
 def _as_is(request: requests.PreparedRequest) -> requests.PreparedRequest:

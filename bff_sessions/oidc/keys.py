@@ -14,7 +14,7 @@ from jwt.exceptions import PyJWTError
 from bff_sessions.exceptions import BffSessionsError, ProviderUnavailable
 from bff_sessions.oidc.http import Source, asking, get_json
 
-__all__ = ["KeySetMissing", "SigningKeys"]
+__all__ = ["KeySet", "KeySetMissing", "SigningKeys"]
 
 logger = logging.getLogger("bff_sessions.logout")
 
@@ -27,7 +27,9 @@ class KeySetMissing(BffSessionsError):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _KeySet:
+class KeySet:
+    """The keys with which a provider signs."""
+
     number: int
     """The number of keys with which the provider may sign."""
     keys: Sequence[PyJWK]
@@ -75,10 +77,19 @@ class SigningKeys:
             ProviderUnavailable: if the keys cannot be read. Also if the ID is unknown and the keys
                 were read too recently to be read again: the ID may be that of a new key.
         """
+        return self.get(key_id).find(key_id, algorithm)
+
+    def get(self, key_id: str | None = None) -> KeySet:
+        """Return all keys, with the one of this ID if the provider has it.
+
+        Raises:
+            KeySetMissing: as find().
+            ProviderUnavailable: as find().
+        """
         keys = self._source.get(lambda keys: keys is None or key_id is None or keys.has(key_id))
         if keys is None:
             raise KeySetMissing(f"The provider {self._issuer} has no jwks_uri.")
-        return keys.find(key_id, algorithm)
+        return keys
 
     def prefetch(self) -> None:
         """Read the keys in a thread, without waiting, unless they are known or being read."""
@@ -104,7 +115,7 @@ class SigningKeys:
         finally:
             self._prefetch.release()
 
-    def _read(self) -> _KeySet | None:
+    def _read(self) -> KeySet | None:
         uri = self._find_uri()
         if uri is None:
             return None
@@ -116,12 +127,12 @@ class SigningKeys:
                 raise ProviderUnavailable("The key set has no usable key.") from None
 
 
-def _to_key_set(keys: Sequence[dict[str, Any]]) -> _KeySet:
+def _to_key_set(keys: Sequence[dict[str, Any]]) -> KeySet:
     signing = [key for key in keys if _may_sign(key)]
     if keys and not signing:
-        return _KeySet(number=0, keys=())
+        return KeySet(number=0, keys=())
     usable = PyJWKSet.from_dict({"keys": list(_spell_out(signing))})
-    return _KeySet(number=len(signing), keys=usable.keys)
+    return KeySet(number=len(signing), keys=usable.keys)
 
 
 def _may_sign(key: dict[str, Any]) -> bool:

@@ -17,14 +17,19 @@ _lock = threading.Lock()
 
 
 def log_once(
-    logger: logging.Logger, level: int, fault: str, issuer: str | None, message: str
+    logger: logging.Logger,
+    level: int,
+    fault: str,
+    issuer: str | None,
+    message: str,
+    *values: object,
 ) -> None:
     """Log `message`, unless this process has logged this fault of this issuer.
 
     Args:
         fault: the name of the fault.
         issuer: the provider; None if it is unknown.
-        message: the text, with one ``%s`` for the issuer.
+        message: the text, with one ``%s`` for the issuer, and one for each of `values`.
     """
     with _lock:
         if (fault, issuer) in _reported:
@@ -32,7 +37,7 @@ def log_once(
         if len(_reported) >= _MAX:
             del _reported[next(iter(_reported))]
         _reported[fault, issuer] = None
-    logger.log(level, message, issuer or "an unknown provider")
+    logger.log(level, message, issuer or "an unknown provider", *values)
 
 
 def _forget(**kwargs: Any) -> None:

@@ -13,6 +13,7 @@ import jwt
 from bff_sessions.contract import check_text, is_moment
 from bff_sessions.exceptions import BffSessionsError
 from bff_sessions.identity.jws import read_jws
+from bff_sessions.oidc.addresses import explain_issuer
 from bff_sessions.oidc.keys import KeySetMissing
 from bff_sessions.oidc.options import LogoutOptions
 from bff_sessions.oidc.providers import Provider, get_provider
@@ -22,6 +23,7 @@ __all__ = ["LogoutToken", "LogoutTokenInvalid", "Reason", "verify_logout_token"]
 
 _EVENT: Final = "http://schemas.openid.net/event/backchannel-logout"
 _TYPE: Final = "logout+jwt"
+_CLOCKS: Final = "Compare both clocks: 'manage.py check_provider' does."
 
 
 class Reason(Enum):
@@ -53,12 +55,18 @@ class Reason(Enum):
 
 
 class LogoutTokenInvalid(BffSessionsError):
-    """A logout token is refused."""
+    """A logout token is refused.
 
-    def __init__(self, reason: Reason) -> None:
+    Its text is the reason alone, because the provider gets it.
+    """
+
+    def __init__(self, reason: Reason, detail: str = "") -> None:
         super().__init__(reason.value)
         self.reason = reason
         """The first fault of the token."""
+        self.detail = detail
+        """What the operator compares, for the log: values of single claims, shortened and ASCII,
+        beside what this site expects."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -126,7 +134,8 @@ def _read(token: str) -> tuple[dict[str, Any], dict[str, Any]]:
 def _get_provider(issuer: object) -> Provider:
     provider = get_provider(issuer) if isinstance(issuer, str) else None
     if provider is None:
-        raise LogoutTokenInvalid(Reason.ISSUER)
+        nearest = f" {explain_issuer(issuer)}" if isinstance(issuer, str) else ""
+        raise LogoutTokenInvalid(Reason.ISSUER, f"It is {_shown(issuer)}.{nearest}")
     return provider
 
 
@@ -136,10 +145,14 @@ def _check_header(header: dict[str, Any], provider: Provider, options: LogoutOpt
     name = type_.lower().removeprefix("application/") if isinstance(type_, str) else type_
     # 2.4: logout+jwt is only RECOMMENDED, so accept a plain JWT, but no token of another kind.
     if name != _TYPE and (options.strict_typ or name != "jwt"):
-        raise LogoutTokenInvalid(Reason.TYPE)
+        raise LogoutTokenInvalid(Reason.TYPE, f"It is {_shown(type_)}.")
     # The options list the algorithms: the token must not choose none, or HMAC with a public key.
     if header.get("alg") not in provider.options.algorithms:
-        raise LogoutTokenInvalid(Reason.ALGORITHM)
+        allowed = ", ".join(provider.options.algorithms)
+        detail = (
+            f"It is {_shown(header.get('alg'))}; ALGORITHMS of {provider.issuer} are {allowed}."
+        )
+        raise LogoutTokenInvalid(Reason.ALGORITHM, detail)
 
 
 def _check_signature(token: str, header: dict[str, Any], provider: Provider) -> None:
@@ -148,7 +161,11 @@ def _check_signature(token: str, header: dict[str, Any], provider: Provider) -> 
     except KeySetMissing:
         raise LogoutTokenInvalid(Reason.NO_KEYS) from None
     if key is None:
-        raise LogoutTokenInvalid(Reason.KEY)
+        detail = (
+            f"Its kid is {_shown(header.get('kid'))}, its alg {header['alg']}; see 'manage.py "
+            "check_provider'."
+        )
+        raise LogoutTokenInvalid(Reason.KEY, detail)
     # The functions below check the claims, because PyJWT accepts "1700000000" and true as a time.
     options: Any = {f"verify_{name}": False for name in ("exp", "nbf", "iat", "aud", "sub", "jti")}
     options["enforce_minimum_key_length"] = True
@@ -163,7 +180,8 @@ def _check_signature(token: str, header: dict[str, Any], provider: Provider) -> 
 def _check_claims(claims: dict[str, Any], provider: Provider) -> None:
     audience = claims.get("aud")
     if provider.client_id not in (audience if isinstance(audience, list) else [audience]):
-        raise LogoutTokenInvalid(Reason.AUDIENCE)
+        detail = f"It is {_shown(audience)}; CLIENT_ID is {_shown(provider.client_id)}."
+        raise LogoutTokenInvalid(Reason.AUDIENCE, detail)
     jti = claims.get("jti")
     if not isinstance(jti, str) or not jti:
         raise LogoutTokenInvalid(Reason.ID)
@@ -181,21 +199,30 @@ def _check_times(claims: dict[str, Any], provider: Provider, options: LogoutOpti
     now, leeway = time.time(), options.leeway
     issued = claims.get("iat")
     if "exp" in claims or not provider.options.allow_missing_exp:
-        _check_expiry(claims.get("exp"), now - leeway)
+        _check_expiry(claims.get("exp"), now, leeway)
     if not is_moment(issued):
         raise LogoutTokenInvalid(Reason.ISSUED)
     if issued > now + leeway:
-        raise LogoutTokenInvalid(Reason.PREMATURE)
+        detail = f"Its iat is {issued - now:.0f} seconds ahead; LEEWAY is {leeway}. {_CLOCKS}"
+        raise LogoutTokenInvalid(Reason.PREMATURE, detail)
     # Refuse it at the boundary, too, because its record may be deleted then.
     if issued <= now - leeway - options.max_age:
-        raise LogoutTokenInvalid(Reason.OUTDATED)
+        limits = f"MAX_AGE is {options.max_age} and LEEWAY {leeway}"
+        detail = f"Its iat was {now - issued:.0f} seconds ago; {limits}. {_CLOCKS}"
+        raise LogoutTokenInvalid(Reason.OUTDATED, detail)
 
 
-def _check_expiry(expires: object, earliest: float) -> None:
+def _check_expiry(expires: object, now: float, leeway: float) -> None:
     if not is_moment(expires):
         raise LogoutTokenInvalid(Reason.EXPIRES)
-    if expires <= earliest:
-        raise LogoutTokenInvalid(Reason.EXPIRED)
+    if expires <= now - leeway:
+        detail = f"Its exp was {now - expires:.0f} seconds ago; LEEWAY is {leeway}. {_CLOCKS}"
+        raise LogoutTokenInvalid(Reason.EXPIRED, detail)
+
+
+def _shown(value: object) -> str:
+    """Return `value` for a log line: a claim is a text from outside."""
+    return f"{value!a:.120}"
 
 
 def _text(claims: dict[str, Any], name: str, reason: Reason) -> str | None:

@@ -41,12 +41,19 @@ _DEFAULT_ALGORITHMS: Final = (
     "EdDSA",
 )
 _ALGORITHMS: Final = (*_DEFAULT_ALGORITHMS, "ES256K")
+# RFC 8615; OpenID Connect Discovery 1.0, 4: the path of the metadata, below that of the issuer.
+_WELL_KNOWN: Final = "/.well-known/"
 
 _ISSUER = Fault(
     "E022",
     "BFF_SESSIONS['PROVIDERS'][{issuer!r:.120}] must be an issuer: an absolute URL without query "
     "and fragment.",
     "Give the provider's issuer exactly, for example 'https://idp.example'.",
+)
+_METADATA_URL = Fault(
+    "E039",
+    "BFF_SESSIONS['PROVIDERS'][{issuer!r:.120}] must be an issuer; it is the URL of metadata.",
+    "Write the issuer that these metadata name, which is probably {guess!r:.120}.",
 )
 _HTTP = Fault(
     "E028",
@@ -151,6 +158,8 @@ class ProviderOptions(Options):
         if not is_url(issuer) or "?" in issuer or len(issuer) > MAX_TEXT:
             yield _ISSUER(issuer=issuer)
             return
+        if _WELL_KNOWN in issuer:
+            yield _METADATA_URL(issuer=issuer, guess=issuer.partition(_WELL_KNOWN)[0])
         yield from cls.find_faults(place, {"CLIENT_ID": None, **given})
         if given.get("ALLOW_HTTP") is not True:
             addresses = {name: given.get(name) for name in ("DISCOVERY_URL", *ENDPOINTS)}

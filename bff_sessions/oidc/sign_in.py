@@ -16,6 +16,8 @@ from django.core.exceptions import ImproperlyConfigured
 from bff_sessions import conf
 from bff_sessions.contract import UserSession, UserSessionsFilter
 from bff_sessions.events import subscribe_to_sign_ins
+from bff_sessions.oidc.addresses import explain_issuer
+from bff_sessions.oidc.log import log_once
 from bff_sessions.oidc.models import Logout
 from bff_sessions.revocation import revoke_sessions
 
@@ -42,6 +44,8 @@ def _find_hook(row: UserSession, auth_time: float | None) -> Callable[[], None] 
     """
     issuer = row.issuer
     if issuer not in conf.PROVIDERS:
+        if issuer is not None and conf.PROVIDERS:
+            _warn_of(issuer)
         return None
 
     def look() -> None:
@@ -52,6 +56,19 @@ def _find_hook(row: UserSession, auth_time: float | None) -> Callable[[], None] 
         _prefetch_keys(str(issuer))
 
     return look
+
+
+def _warn_of(issuer: str) -> None:
+    """Log that the provider of a sign-in is not configured. Nothing else would report it."""
+    log_once(
+        logger,
+        logging.WARNING,
+        "not configured",
+        f"{issuer!a:.120}",
+        "A user signed in at %s, which BFF_SESSIONS['PROVIDERS'] does not have: sign-out does not "
+        "reach the provider, it cannot end its sessions, and tokens are not refreshed. %s",
+        explain_issuer(issuer),
+    )
 
 
 def _prefetch_keys(issuer: str) -> None:

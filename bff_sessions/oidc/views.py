@@ -63,8 +63,9 @@ def backchannel_logout(request: HttpRequest, *args: object, **kwargs: object) ->
         token = verify_logout_token(_read_token(request))
         ended = end_sessions(token)
     except (_BadRequest, LogoutTokenInvalid) as error:
-        # The texts of these errors quote nothing of the request.
-        logger.warning("A logout was refused. %s", error)
+        # The texts of these errors quote nothing of the request. The details quote single claims.
+        detail = getattr(error, "detail", "")
+        logger.warning("A logout was refused. %s", f"{error} {detail}".rstrip())
         return _error("invalid_request", str(error), 400)
     except ProviderUnavailable as error:
         # An unknown key ID has a retry_after. It is only a warning, because anybody can send one.

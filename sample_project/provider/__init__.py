@@ -36,7 +36,7 @@ def start(environment):
         socket.create_server((address.hostname, address.port)).close()
     except OSError as error:
         raise CommandError(
-            f"The provider cannot listen at {address.netloc} ({error.strerror}). "
+            f"The provider cannot listen at {address.netloc} ({os.strerror(error.errno)}). "
             "Give it another port with --provider-port."
         ) from error
     process = subprocess.Popen(

@@ -180,6 +180,25 @@ def test_a_demo_with_a_provider_says_that_it_needs_node():
     assert "needs Node.js 20 or later" in output
 
 
+@pytest.mark.parametrize("given", ["{port}", "127.0.0.1:{port}", "localhost:{port}", "0:{port}"])
+def test_demo_on_a_port_that_is_taken_asks_for_another_one(given):
+    with socket.create_server(("0.0.0.0", 0)) as listener:
+        given = given.format(port=listener.getsockname()[1])
+        returncode, output = outcome(manage("demo", given))
+    assert returncode == 1
+    assert (
+        f"The sample cannot listen at {given if ':' in given else '127.0.0.1:' + given} (" in output
+    )
+    assert "Give it another port: manage.py demo 8001." in output
+
+
+@pytest.mark.parametrize("given", ["port", "127.0.0.1:99999", ""])
+def test_demo_refuses_what_is_not_a_port(given):
+    returncode, output = outcome(manage("demo", given))
+    assert returncode == 1
+    assert "The sample cannot listen at " in output
+
+
 def seeded():
     """Return the values that are the same in each run."""
     rows = Session.objects.filter(session_id__startswith="demo-").order_by("session_id")

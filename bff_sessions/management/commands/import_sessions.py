@@ -10,6 +10,7 @@ from typing import Any
 from django.contrib.sessions.base_session import AbstractBaseSession
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError
+from django.db import DatabaseError
 
 from bff_sessions import conf
 from bff_sessions.contract import UserSession
@@ -49,8 +50,14 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         try:
             engine = OldEngine(options["engine"])
+            is_empty = not engine.count()
         except ImproperlyConfigured as error:
             raise CommandError(str(error)) from error
+        except DatabaseError:
+            raise CommandError(
+                f"The table of {options['engine']!r} cannot be read: it does not exist, or the "
+                "database cannot be reached. Name the engine that was used before with --from."
+            ) from None
         dry_run, quiet = options["dry_run"], options["verbosity"] == 0
         moved, skipped = 0, Counter[str]()
         with stop_on_signals() as stop, progress(self, engine.count, quiet=quiet) as advance:
@@ -68,6 +75,29 @@ class Command(BaseCommand):
             left = f" Left there: {reasons}." if reasons else ""
             early = " Stopped by a signal; run it again for the rest." if stop.is_set() else ""
             self.stdout.write(f"{moved} {noun} {verb}.{left}{early}")
+            if advice := _advise(options, moved=moved, is_empty=is_empty):
+                self.stdout.write(advice)
+
+
+def _advise(options: dict[str, Any], *, moved: int, is_empty: bool) -> str:
+    """Return what to do next."""
+    engine = options["engine"]
+    if is_empty:
+        text = f"The table of {engine!r} is empty."
+        return f"{text} If you used another engine before, name it with --from."
+    if not moved:
+        return f"No other session in the table of {engine!r} can move."
+    if options["dry_run"]:
+        return "Run it without --dry-run to move them."
+    if engine == conf.TAKE_OVER:
+        return (
+            "When no host runs the previous engine any more, run it again, and then leave out "
+            "BFF_SESSIONS['TAKE_OVER']."
+        )
+    return (
+        "Sessions that a host with the previous engine writes from now on are left there: run it "
+        f"again, or set BFF_SESSIONS['TAKE_OVER'] = {engine!r}."
+    )
 
 
 Pairs = list[tuple[AbstractBaseSession, UserSession]]

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from argparse import ArgumentParser
 from collections import Counter
-from importlib.util import find_spec
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError
 
 from bff_sessions.management.batchwork import not_negative, stop_on_signals
+from bff_sessions.management.extras import require_oidc
 from bff_sessions.oidc.models import TokenRevocation
 from bff_sessions.secret import hidden_frames
 
@@ -42,10 +42,7 @@ class Command(BaseCommand):
             if not quiet:
                 self.stdout.write(f"{_tokens(rows.due().count())} would be sent.")
             return
-        if not (find_spec("jwt") and find_spec("requests")):
-            raise CommandError(
-                "PyJWT and requests must be installed: pip install 'django-bff-sessions[oidc]'."
-            )
+        require_oidc()
         from bff_sessions.oidc.providers import get_providers
         from bff_sessions.oidc.sending import Outcome, send
 

@@ -12,14 +12,14 @@ from itertools import chain, islice
 from textwrap import indent
 from typing import Any, Final
 
+from django.apps import apps
+from django.contrib.auth import get_user_model
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError
 
-from bff_sessions.contract import (
-    ANY,
-    UserSession,
-    UserSessionsFilter,
-)
+from bff_sessions import conf
+from bff_sessions.conf.guesses import closest
+from bff_sessions.contract import ANY, UserSession, UserSessionsFilter, check_text
 from bff_sessions.revocation import revoke_sessions
 from bff_sessions.secret import hidden_frames
 from bff_sessions.stores.live import iterate_live_sessions
@@ -80,7 +80,7 @@ class Command(BaseCommand):
             self._discard_output()
         # To stderr, because scripts read the output.
         if not first and options["verbosity"]:
-            self.stderr.write("No live session matches.")
+            self.stderr.write(f"No live session matches.{_guess(options)}")
 
     def _write(self, found: Iterator[UserSession], options: dict[str, Any]) -> None:
         if options["json"]:
@@ -112,6 +112,8 @@ class Command(BaseCommand):
             self.stdout.write(json.dumps({"ended": ended}, indent=2))
         elif options["verbosity"]:
             self.stdout.write(f"{ended} {'session' if ended == 1 else 'sessions'} ended.")
+        if not ended and options["verbosity"]:
+            self.stderr.write(f"No session matches.{_guess(options)}")
 
     def _ask(self, found: Iterator[UserSession]) -> None:
         """Ask whether to end the sessions, if there are several.
@@ -166,6 +168,8 @@ def _filter(options: dict[str, Any]) -> UserSessionsFilter:
         # A script may pass an empty variable, and would then end more sessions than intended.
         if options[name] is not None and not options[name].strip():
             raise ValueError(f"--{name} must not be blank.")
+        # So that the error names the option. The filter would name its field.
+        check_text(f"--{name}", options[name], max_length=None)
     if all(options[name] is None for name in ("subject", "sid", "user")):
         raise ValueError("Give --subject, --sid or --user.")
     issuer = ANY if options["issuer"] is None else options["issuer"]
@@ -176,6 +180,26 @@ def _filter(options: dict[str, Any]) -> UserSessionsFilter:
         issuer=None if options["local"] else issuer,
         partition=ANY if options["partition"] is None else options["partition"],
     )
+
+
+def _guess(options: dict[str, Any]) -> str:
+    """Return a question, after a blank, if an option may have been meant otherwise."""
+    if options["user"] is not None and (key := _key_of(options["user"])) is not None:
+        return f" Is {options['user']!r} a user name? Then give the primary key: --user {key}."
+    if options["issuer"] is not None and options["issuer"] not in conf.PROVIDERS:
+        nearest = closest(options["issuer"], conf.PROVIDERS)
+        if nearest is not None:
+            return f" Did you mean --issuer {nearest}?"
+    return ""
+
+
+def _key_of(username: str) -> str | None:
+    """Return the primary key of the user with this name, as text; None without such a user."""
+    if not apps.is_installed("django.contrib.auth"):
+        return None
+    model: Any = get_user_model()
+    user = model._default_manager.filter(**{model.USERNAME_FIELD: username}).first()
+    return None if user is None else str(user.pk)
 
 
 def _to_dict(session: UserSession) -> dict[str, str | None]:

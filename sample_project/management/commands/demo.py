@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import socket
 import sys
 
 from django.conf import settings
@@ -26,6 +27,24 @@ AT_PROVIDER = """
   {origin}/admin/  sign in as operator, password {password}, in a private window;
   {indent}         delete a session under Sessions, and reload its page
 """
+
+
+def check_free(addrport):
+    """Check that the sample can listen, before it sets anything up or starts the provider."""
+    host, _, port = addrport.rpartition(":")
+    try:
+        number = int(port)
+        # Django takes 0 for every address.
+        host = "0.0.0.0" if host == "0" else host.strip("[]")
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        socket.create_server((host, number), family=family).close()
+    except (OSError, OverflowError, ValueError) as error:
+        # The error's own text repeats the address.
+        reason = os.strerror(error.errno) if getattr(error, "errno", None) else error
+        raise CommandError(
+            f"The sample cannot listen at {addrport} ({reason}). Give it another port: "
+            "manage.py demo 8001."
+        ) from error
 
 
 class Command(BaseCommand):
@@ -58,7 +77,9 @@ class Command(BaseCommand):
             addrport = f"127.0.0.1:{addrport}"
         if options["provider"]:
             provider.install()
-            if not options["no_serve"]:
+        if not options["no_serve"]:
+            check_free(addrport)
+            if options["provider"]:
                 self.start_again_with_provider(
                     addrport, options["provider_port"], options["no_seed"]
                 )

@@ -3,6 +3,7 @@
 import io
 
 import pytest
+from django.contrib.sessions.models import Session as OldSession
 from django.core.checks import run_checks
 from django.core.management import call_command
 from django.db import connection
@@ -11,6 +12,8 @@ from django.db.utils import OperationalError
 from bff_sessions.checks import check_databases
 from bff_sessions.checks import databases as database_checks
 from bff_sessions.stores.orm import OrmUserSessionStore
+from tests.support.factories import ago
+from tests.support.old_sessions import OLD, OldStore, old_session
 from tests.support.stores import CACHED, MEMORY
 
 LEVELS = ["repeatable read", "serializable"]
@@ -58,6 +61,7 @@ def asked(monkeypatch):
         return True, None
 
     monkeypatch.setattr(database_checks, "_ask_database", ask)
+    monkeypatch.setattr(database_checks, "check_left_behind", lambda alias: [])
     return asked
 
 
@@ -204,3 +208,37 @@ def test_command_asks_the_database(connect, command, options):
     call_command(command, stdout=io.StringIO(), stderr=err, **options)
     assert "bff_sessions.W007" in err.getvalue()
     connection.rollback()
+
+
+@pytest.fixture
+def left_behind(connect):
+    connect()
+    OldStore().save()
+    key = old_session(a=1)
+    yield key
+    OldSession.objects.all().delete()
+
+
+@pytest.mark.parametrize("settings_", [{}, {"STORE": CACHED}])
+def test_live_sessions_of_djangos_engine_are_w060(left_behind, settings, settings_):
+    settings.BFF_SESSIONS = settings_
+    (message,) = [m for m in run_checks(databases=["default"]) if m.id.endswith("W060")]
+    assert "'django_session' in the database 'default' has live sessions (2)," in message.msg
+    assert f"BFF_SESSIONS['TAKE_OVER'] = {OLD!r}" in message.hint
+
+
+def test_sessions_that_are_not_lost_are_not_w060(left_behind, settings):
+    settings.BFF_SESSIONS = {"TAKE_OVER": OLD}
+    assert found() == []
+    settings.BFF_SESSIONS = {}
+    settings.SESSION_ENGINE = OLD
+    assert found() == ["W001"]
+    settings.SESSION_ENGINE = "bff_sessions.engine"
+    OldSession.objects.update(expire_date=ago(seconds=1))
+    assert found() == []
+
+
+def test_database_without_the_table_of_djangos_engine_is_good(connect, monkeypatch):
+    connect()
+    monkeypatch.setattr(connection.introspection, "table_names", lambda cursor: ["auth_user"])
+    assert found() == []

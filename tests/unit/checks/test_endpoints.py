@@ -113,6 +113,21 @@ def test_providers_without_our_urls_are_w053(good):
     assert messages() == []
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("ENDPOINTS", ["user"]),
+        ("ANONYMOUS_STATUS", 200),
+        ("USER_CLAIMS", "bff_sessions.claims.standard_claims"),
+    ],
+)
+def test_setting_of_endpoints_without_our_urls_is_w054(settings, name, value):
+    settings.BFF_SESSIONS = {name: value}
+    assert messages() == []
+    settings.ROOT_URLCONF = Without
+    assert only_message("W054").msg.startswith(f"BFF_SESSIONS[{name!r}] has no effect")
+
+
 @pytest.mark.parametrize("place", PLACES.values(), ids=PLACES)
 def test_included_urls_are_found_wherever_they_are(good, place):
     good.ROOT_URLCONF = place

@@ -87,6 +87,12 @@ def test_middleware_that_refuses_requests_in_flight_is_w008(settings, djangos_mi
 AUTHENTICATION = "django.contrib.auth.middleware.AuthenticationMiddleware"
 
 
+def test_missing_session_middleware_is_w014(settings):
+    for middleware in ([], [AUTHENTICATION], ["shop.middleware.nope"]):
+        settings.MIDDLEWARE = middleware
+        assert f"above {AUTHENTICATION!r}" in only_message("W014").hint
+
+
 class OurMiddleware(SessionMiddleware):
     """What a project may make of it."""
 
@@ -134,6 +140,56 @@ def test_an_unknown_setting_is_e003(settings):
 def test_every_unknown_setting_is_told(settings):
     settings.BFF_SESSIONS = {"PARTITON": "shop", "store": "x", 1: 2}  # codespell:ignore
     assert [message.id for message in messages()] == ["bff_sessions.E003"] * 3
+
+
+@pytest.mark.parametrize(
+    ("given", "id", "meant"),
+    [
+        ({"PARTITON": "shop"}, "E003", "PARTITION"),  # codespell:ignore
+        ({"partition": "shop"}, "E003", "PARTITION"),
+        ({"PROVIDER": {}}, "E003", "PROVIDERS"),
+        ({"ENDPOINTS": ["user", "my_sessions"]}, "E050", "my-sessions"),
+        ({"DEVICE": {"ADRESS": "full"}}, "E071", "ADDRESS"),  # codespell:ignore
+        ({"DEVICE": {"ADDRESS": "truncate"}}, "E073", "truncated"),
+        ({"BACKCHANNEL_LOGOUT": {"strict_type": True}}, "E032", "STRICT_TYP"),
+        ({"TOKEN_REVOCATION": {"EXPIRED": True}}, "E044", "EXPIRED_SESSIONS"),
+    ],
+)
+def test_hint_asks_for_what_was_meant(settings, given, id, meant):
+    settings.BFF_SESSIONS = given
+    hints = [message.hint for message in messages() if message.id == f"bff_sessions.{id}"]
+    assert [hint.partition("? ")[0] for hint in hints] == [f"Did you mean {meant!r}"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "meant"),
+    [
+        ("CLIENTID", "shop", "CLIENT_ID"),
+        ("TOKEN_ENDPOINT_AUTH_METHOD", "client_secret_basics", "client_secret_basic"),
+        ("ALGORITHMS", ["RS265", "ES256"], "RS256"),
+    ],
+)
+def test_hint_of_a_provider_asks_for_what_was_meant(settings, name, value, meant):
+    provide(settings, **{name: value})
+    (message,) = messages()
+    assert message.hint.startswith(f"Did you mean {meant!r}? ")
+
+
+def test_name_unlike_any_other_has_no_guess(settings):
+    settings.BFF_SESSIONS = {"XYZ": 1}
+    assert only_message("E003").hint.startswith("Use one of ")
+
+
+@pytest.mark.parametrize("name", ["BFF_SESSION", "BFFSESSIONS", "BFF_SESSIONS_PROVIDERS"])
+def test_misspelt_name_of_the_dictionary_is_w012(settings, name):
+    setattr(settings, name, {})
+    assert only_message("W012").msg.startswith(f"{name} has no effect")
+
+
+@pytest.mark.parametrize("name", ["BFF_SESSIONS_URL", "SESSION_ENGINE_OF_BFF", "SESSIONS"])
+def test_setting_of_the_project_is_not_w012(settings, name):
+    setattr(settings, name, {})
+    assert messages() == []
 
 
 @pytest.mark.parametrize(
@@ -326,13 +382,25 @@ def test_a_store_that_needs_arguments_is_e005(settings):
     assert "'address'" in only_message("E005").msg
 
 
-def test_engine_without_the_app_is_refused_when_django_starts(tmp_path):
+@pytest.mark.parametrize(
+    ("app", "middleware"),
+    [
+        # The server starts.
+        ("django.contrib.auth", OURS),
+        ("django.contrib.auth", DJANGOS),
+        # The models of an app of the project import the engine.
+        ("shop", DJANGOS),
+    ],
+)
+def test_engine_without_the_app_is_refused_when_django_starts(tmp_path, app, middleware):
     (tmp_path / "settings.py").write_text(
         "SECRET_KEY = 'only for this test'\n"
-        "INSTALLED_APPS = []\n"
-        "MIDDLEWARE = ['bff_sessions.middleware.SessionMiddleware']\n"
+        f"INSTALLED_APPS = ['django.contrib.contenttypes', {app!r}]\n"
+        f"MIDDLEWARE = [{middleware!r}]\n"
         "SESSION_ENGINE = 'bff_sessions.engine'\n"
     )
+    (tmp_path / "shop").mkdir()
+    (tmp_path / "shop/models.py").write_text("import bff_sessions.engine\n")
     program = "from django.core.wsgi import get_wsgi_application as start; start()"
     done = subprocess.run(
         [sys.executable, "-c", program],
@@ -515,9 +583,14 @@ def test_memory_behind_the_cache_is_w002_except_while_developing(cached, setting
     assert messages() == []
 
 
-def test_a_cache_that_nothing_uses_is_not_looked_at(settings):
-    settings.BFF_SESSIONS = {"CACHE": "nope", "MAX_STALE": 0, "CACHED_STORE": "nope"}
-    assert messages() == []
+@pytest.mark.parametrize(
+    ("name", "value"), [("CACHE", "nope"), ("MAX_STALE", 0), ("CACHED_STORE", "nope")]
+)
+def test_setting_of_a_cache_that_nothing_uses_is_w013(settings, name, value):
+    settings.BFF_SESSIONS = {name: value}
+    message = only_message("W013")
+    assert message.msg.startswith(f"BFF_SESSIONS[{name!r}] has no effect")
+    assert "bff_sessions.stores.cached.CachedUserSessionStore" in message.hint
 
 
 # Providers
@@ -697,6 +770,21 @@ def test_options_of_a_provider_hide_the_secret(settings):
     options = get_provider(IDP).options
     assert options.client_secret == SECRET
     assert SECRET not in repr(options)
+
+
+@pytest.mark.parametrize(
+    "path", ["/.well-known/openid-configuration", "/.well-known/oauth-authorization-server"]
+)
+def test_url_of_metadata_for_an_issuer_is_e039(settings, path):
+    provide(settings, issuer=f"{IDP}/realms/shop{path}")
+    assert f"probably '{IDP}/realms/shop'" in only_message("E039").hint
+
+
+def test_issuer_with_and_without_a_final_slash_is_w021(settings):
+    options = {"CLIENT_ID": "shop"}
+    settings.BFF_SESSIONS = {"PROVIDERS": {f"{IDP}/": options, IDP: options}}
+    message = only_message("W021")
+    assert f"both {IDP!r} and '{IDP}/'" in message.msg
 
 
 # Back-channel logout

@@ -12,6 +12,7 @@ from django.core.checks import run_checks
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import CommandError
 from django.db import connection, transaction
+from django.db.utils import OperationalError
 from django.test import Client
 
 from bff_sessions.contract import UserSessionsFilter
@@ -27,6 +28,7 @@ from tests.support.old_sessions import (
     OLD,
     OldStore,
     import_sessions,
+    import_sessions_lines,
     old_session,
     old_sign_in,
     row_of,
@@ -314,17 +316,76 @@ def test_what_another_run_moves_meanwhile_is_not_moved_twice(monkeypatch):
     assert Session.objects.count() == 1
 
 
+# What to do next
+
+
+def next_step(*arguments):
+    _, *lines = import_sessions_lines(*arguments)
+    return " ".join(lines)
+
+
+@pytest.mark.django_db
+def test_import_of_an_empty_table_asks_for_the_engine():
+    assert next_step() == (
+        f"The table of {OLD!r} is empty. If you used another engine before, name it with --from."
+    )
+
+
+@pytest.mark.django_db
+def test_import_that_moves_nothing_says_that_nothing_else_can_move():
+    old_session(a=1)
+    OldSession.objects.update(session_data="garbage")
+    assert next_step() == f"No other session in the table of {OLD!r} can move."
+
+
+@pytest.mark.django_db
+def test_dry_run_says_how_to_move():
+    old_session(a=1)
+    assert next_step("--dry-run") == "Run it without --dry-run to move them."
+
+
+@pytest.mark.django_db
+def test_import_says_what_happens_to_later_sessions(settings):
+    old_session(a=1)
+    assert f"or set BFF_SESSIONS['TAKE_OVER'] = {OLD!r}." in next_step()
+    settings.BFF_SESSIONS = {"TAKE_OVER": OLD}
+    old_session(a=1)
+    assert "then leave out BFF_SESSIONS['TAKE_OVER']." in next_step()
+
+
+@pytest.mark.django_db
+def test_silent_import_advises_nothing():
+    old_session(a=1)
+    assert import_sessions_lines(verbosity=0) == []
+
+
 # What cannot be
 
 
+def test_engine_whose_app_is_not_installed_is_named(db, monkeypatch):
+    def refuse():
+        raise RuntimeError("Model class isn't in an application in INSTALLED_APPS.")
+
+    monkeypatch.setattr(OldStore, "get_model_class", refuse)
+    with pytest.raises(CommandError, match=f"The app of the engine {OLD!r} is not installed"):
+        import_sessions()
+
+
+def test_engine_without_its_table_is_named(db, monkeypatch):
+    def refuse(self):
+        raise OperationalError("no such table: django_session")
+
+    monkeypatch.setattr(OldEngine, "count", refuse)
+    with pytest.raises(CommandError, match=f"The table of {OLD!r} cannot be read"):
+        import_sessions()
+
+
 def test_without_such_an_engine_the_command_says_so(db):
-    for engine in (
-        "no.such.engine",
-        "django.contrib.sessions.backends.file",
-        "bff_sessions.engine",
-    ):
+    for engine in ("django.contrib.sessions.backends.file", "bff_sessions.engine", "json"):
         with pytest.raises(CommandError, match="is not a session engine with a table"):
             import_sessions("--from", engine)
+    with pytest.raises(CommandError, match=r"'no\.such\.engine' cannot be imported"):
+        import_sessions("--from", "no.such.engine")
 
 
 @pytest.mark.parametrize("engine", ["no.such.engine", "django.contrib.session.backends.db", 7])

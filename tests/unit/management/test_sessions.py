@@ -6,6 +6,7 @@ import os
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
@@ -36,6 +37,12 @@ def sessions_command(*arguments, **options):
     out, err = io.StringIO(), io.StringIO()
     call_command("sessions", *arguments, stdout=out, stderr=err, **options)
     return out.getvalue()
+
+
+def errors_of(*arguments, **options):
+    err = io.StringIO()
+    call_command("sessions", *arguments, stdout=io.StringIO(), stderr=err, **options)
+    return err.getvalue()
 
 
 def answer(monkeypatch, text):
@@ -257,3 +264,45 @@ def test_closed_pipe_ends_the_output_quietly(many, arguments, subject):
         call_command("sessions", *arguments, "--subject", subject, stdout=out, stderr=err)
         out.write("what the interpreter flushes when it exits")
     assert err.getvalue() == ""
+
+
+# What may have been meant
+
+
+@pytest.mark.parametrize(
+    ("verb", "said"), [("list", "No live session matches."), ("end", "No session matches.")]
+)
+def test_user_name_is_answered_with_the_primary_key(verb, said):
+    user = User.objects.create(username="carol")
+    assert errors_of(verb, "--user", "carol") == (
+        f"{said} Is 'carol' a user name? Then give the primary key: --user {user.pk}.\n"
+    )
+    assert errors_of(verb, "--user", "dave") == f"{said}\n"
+
+
+def test_user_name_is_not_looked_up_without_users(monkeypatch):
+    monkeypatch.setattr("django.apps.apps.is_installed", {"bff_sessions"}.__contains__)
+    assert errors_of("list", "--user", "carol") == "No live session matches.\n"
+
+
+def test_misspelt_issuer_is_answered_with_the_configured_one(settings):
+    settings.BFF_SESSIONS = {"PROVIDERS": {"https://idp.example": {"CLIENT_ID": "shop"}}}
+    for issuer in ("https://idp.example/", "HTTPS://IDP.EXAMPLE"):
+        said = errors_of("list", "--subject", "alice", "--issuer", issuer)
+        assert said == "No live session matches. Did you mean --issuer https://idp.example?\n"
+    for which in (["--issuer", "https://idp.example"], ["--issuer", "other"], ["--local"]):
+        assert errors_of("list", "--sid", "nope", *which) == "No live session matches.\n"
+
+
+def test_end_that_ends_nothing_says_so():
+    out, err = io.StringIO(), io.StringIO()
+    call_command("sessions", "end", "--sid", "nope", stdout=out, stderr=err)
+    assert (out.getvalue(), err.getvalue()) == ("0 sessions ended.\n", "No session matches.\n")
+    assert errors_of("end", "--sid", "nope", verbosity=0) == ""
+
+
+@pytest.mark.parametrize("option", ["--subject", "--sid", "--user", "--issuer", "--partition"])
+def test_text_that_no_session_has_is_refused_by_the_name_of_the_option(option):
+    with pytest.raises(CommandError, match=option) as caught:
+        sessions_command("list", "--sid", "s1", option, "\udcff")
+    assert "_id" not in str(caught.value)

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 import time
 from functools import partial
 from urllib.parse import urlencode
@@ -355,6 +356,53 @@ def test_it_is_refused_for_its_reason_and_ends_nothing(provider, post, caplog, r
     said = "".join(record.getMessage() for record in caplog.records)
     for part in [*token.split("."), "alice", "laptop"]:
         assert len(part) < 4 or part not in said
+
+
+# What the operator reads, and the provider does not
+
+
+@pytest.mark.parametrize(
+    ("make", "detail"),
+    [
+        (
+            lambda p: p.token(iss=p.issuer + "/"),
+            "It is '{issuer}/'. The nearest configured issuer is '{issuer}': only the final slash "
+            "differs.",
+        ),
+        (
+            lambda p: p.token(iss="https://idp.example"),
+            "It is 'https://idp.example'. The nearest configured issuer is '{issuer}'.",
+        ),
+        (lambda p: p.token(iss=["a"]), "It is ['a']."),
+        (lambda p: p.token(aud="another"), "It is 'another'; CLIENT_ID is 'shop'."),
+        (lambda p: p.token(headers={"typ": "at+jwt"}), "It is 'at+jwt'."),
+        (lambda p: p.token(headers={"alg": "none"}), "It is 'none'; ALGORITHMS of {issuer} are RS"),
+        (lambda p: p.token(headers={"kid": "old"}), "Its kid is 'old', its alg RS256;"),
+        (lambda p: p.token(exp=now() - 300), "Its exp was … seconds ago; LEEWAY is 60."),
+        (lambda p: p.token(iat=now() + 300), "Its iat is … seconds ahead; LEEWAY is 60."),
+        (
+            lambda p: p.token(iat=now() - 3600),
+            "Its iat was … seconds ago; MAX_AGE is 600 and LEEWAY 60.",
+        ),
+    ],
+    ids=["slash", "issuer", "no text", "aud", "typ", "alg", "kid", "exp", "iat ahead", "iat ago"],
+)
+def test_refusal_is_logged_with_what_to_compare(provider, post, caplog, make, detail):
+    response = post(make(provider))
+    (record,) = [record for record in caplog.records if record.name == "bff_sessions.logout"]
+    text = re.sub(r"\d+ seconds", "… seconds", record.getMessage())
+    assert detail.format(issuer=provider.issuer) in text
+    assert record.getMessage().startswith("A logout was refused. The ")
+    assert response.json()["error_description"] in {reason.value for reason in Reason}
+
+
+def test_claims_in_the_log_are_short_and_ascii(provider, post, caplog):
+    post(provider.token(iss="https://idp.example/\n\x1b[2J\u202e" + "x" * 10_000))
+    (record,) = [record for record in caplog.records if record.name == "bff_sessions.logout"]
+    text = record.getMessage()
+    assert text.isascii()
+    assert text.isprintable()
+    assert len(text) < 500
 
 
 def test_every_reason_but_replay_is_tried():

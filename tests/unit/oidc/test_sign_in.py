@@ -19,7 +19,8 @@ from bff_sessions.oidc import logout as logout_module
 from bff_sessions.oidc.providers import get_provider
 from bff_sessions.signals import sessions_revoked
 from tests.support.calls import Calls
-from tests.support.factories import ago
+from tests.support.factories import UserFactory, ago
+from tests.support.old_sessions import sign_in_data
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -171,6 +172,55 @@ def test_with_all_sessions_every_earlier_sign_in_ends(provider, configure, calls
     assert log_out(provider, iat=now, without=["sub"]) == 200
     assert not is_signed_in(sign_in(calls, claims_of(provider, sid="phone", auth_time=now - 9)))
     assert is_signed_in(sign_in(calls, claims_of(provider, sid="phone", auth_time=now + 1)))
+
+
+# At a provider that is not configured
+
+
+def test_sign_in_at_an_unknown_issuer_is_logged_once(provider, calls, caplog):
+    for sid in ("laptop", "phone"):
+        sign_in(calls, claims_of(provider, iss=provider.issuer + "/", sid=sid))
+    (record,) = caplog.records
+    assert record.levelname == "WARNING"
+    assert record.getMessage() == (
+        f"A user signed in at '{provider.issuer}/', which BFF_SESSIONS['PROVIDERS'] does not have: "
+        "sign-out does not reach the provider, it cannot end its sessions, and tokens are not "
+        f"refreshed. The nearest configured issuer is '{provider.issuer}': only the final slash differs."
+    )
+    sign_in(calls, claims_of(provider, iss="https://idp.example", sid="tablet"))
+    assert caplog.text.count("https://idp.example") == 1
+    assert caplog.text.endswith(f"The nearest configured issuer is '{provider.issuer}'.\n")
+
+
+def test_configured_slash_is_compared_with_an_issuer_without_it(provider, settings, calls, caplog):
+    settings.BFF_SESSIONS = {"PROVIDERS": {f"{provider.issuer}/": {"CLIENT_ID": "shop"}}}
+    sign_in(calls, claims_of(provider))
+    assert "only the final slash differs" in caplog.text
+
+
+@pytest.mark.parametrize("claims", [{"sub": "alice"}, {"iss": "https://idp.example", "sub": "a"}])
+def test_sign_in_is_not_logged_without_providers(settings, calls, caplog, claims):
+    settings.BFF_SESSIONS = {}
+    sign_in(calls, claims)
+    assert caplog.records == []
+
+
+def test_user_without_a_provider_is_logged_with_where_claims_belong(provider, calls, caplog):
+    user, session = UserFactory(), SessionStore()
+    calls.update(session, sign_in_data(user))
+    calls.save(session)
+    (record,) = caplog.records
+    text = record.getMessage()
+    assert text.startswith(f"User {user.pk} signed in without the identity of a provider")
+    assert "store iss, sub and sid under 'oidc' in the session, or call bind_identity()." in text
+
+
+def test_issuer_in_the_log_is_short_and_ascii(provider, caplog):
+    issuer = "https://idp.example/\n\x1b[2J\u202e" + "x" * 200
+    sign_in(Calls(is_async=False), claims_of(provider, iss=issuer))
+    (record,) = caplog.records
+    assert record.getMessage().isascii()
+    assert record.getMessage().isprintable()
 
 
 # What it costs
