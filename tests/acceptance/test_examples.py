@@ -14,6 +14,7 @@ from importlib.util import find_spec
 from itertools import chain
 from pathlib import Path
 
+import django
 import pytest
 from django.apps import apps
 from django.contrib.auth import get_permission_codename
@@ -29,6 +30,8 @@ from tests.support.reference import reference
 EXAMPLES = [example for page in PAGES for example in examples(page)]
 LANGUAGES = {"", "console", "python", "pycon", "html+django", "js", "json", "toml", "ini", "text"}
 LANGUAGES |= {"yaml", "nginx", "dockerfile", "apache", "caddy", "http", "diff", "sql", "html"}
+# Modules that the oldest supported Django does not have.
+SINCE = {"django.tasks": (6, 0)}
 SAMPLE = ROOT / "sample_project" / "management" / "commands"
 EXTRAS = set(re.findall(r"(?m)^(\w+) =$", (ROOT / "setup.cfg").read_text()))
 
@@ -60,7 +63,8 @@ def test_python_compiles_and_imports_names_that_exist(example):
 
 def _is_installed(module):
     """Return whether the examples' library is here; those of your own project are not."""
-    return find_spec(module.partition(".")[0]) is not None
+    is_newer = SINCE.get(module, ()) > django.VERSION
+    return find_spec(module.partition(".")[0]) is not None and not is_newer
 
 
 def _resolves(name):
