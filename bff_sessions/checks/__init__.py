@@ -48,6 +48,7 @@ def check_all(**kwargs: Any) -> Iterator[CheckMessage]:
         take_over.check_take_over,
         adapters.check_adapters,
         providers.check_providers,
+        cookies.check_return,
         providers.check_logout,
         providers.check_revocation,
         databases.check_outbox,

@@ -8,9 +8,10 @@ from typing import Any
 from django.conf import settings
 from django.core.checks import CheckMessage
 
+from bff_sessions import conf
 from bff_sessions.conf.faults import Fault
 
-__all__ = ["check_cookies", "check_prefixes"]
+__all__ = ["check_cookies", "check_prefixes", "check_return"]
 
 _REFUSED = Fault(
     "E056",
@@ -34,6 +35,19 @@ _CROSS_SITE = Fault(
     "Browsers send the session cookie along with requests that other sites make.",
     "Set SESSION_COOKIE_SAMESITE = 'Lax'.",
 )
+_LEFT_OUT = Fault(
+    "W055",
+    "SESSION_COOKIE_SAMESITE is {value!r}: browsers leave out the session cookie when a provider "
+    "redirects them back, so that most login libraries do not find their state.",
+    "Set SESSION_COOKIE_SAMESITE = 'Lax'.",
+)
+
+
+def check_return() -> Iterator[CheckMessage]:
+    """Check that the session cookie comes back from a provider."""
+    value = settings.SESSION_COOKIE_SAMESITE
+    if conf.PROVIDERS and str(value).lower() == "strict":
+        yield _LEFT_OUT(value=value)
 
 
 def check_prefixes() -> Iterator[CheckMessage]:

@@ -65,7 +65,7 @@ def diagnose(provider: Provider) -> Iterator[Finding]:
             has_token_endpoint = finding.verdict is Verdict.OK
     if has_token_endpoint:
         yield _check_client(provider)
-    if provider.discovery_url is not None:
+    if metadata:
         yield from _check_support(metadata)
 
 
@@ -92,6 +92,10 @@ def _check_metadata(provider: Provider) -> Generator[Finding, None, dict[str, An
     except ProviderUnavailable as error:
         yield _fault("metadata", f"{_shown_url(url)}: {error}")
         return None
+    if response.status_code in (404, 410) and any(provider.endpoints.values()):
+        text = f"{_shown_url(url)} is not found, so only the configured endpoints are used."
+        yield _warning("metadata", text)
+        return {}
     if response.status_code != 200:
         text = f"The status of {_shown_url(url)} is {response.status_code}."
         yield _fault("metadata", f"{text} Compare the issuer with the provider's documentation.")

@@ -268,6 +268,14 @@ def test_provider_without_metadata_is_checked_by_its_endpoints(whole, configure)
     assert "back-channel logout" not in findings
 
 
+def test_metadata_that_are_missing_are_a_warning_if_endpoints_are_configured(whole, configure):
+    whole.answers[METADATA] = (404, {}, "")
+    findings = found(configure, JWKS_URI=f"{whole.issuer}/keys")
+    assert findings["metadata"][0] == "warning"
+    assert findings["keys"][0] == "ok"
+    assert "back-channel logout" not in findings
+
+
 def test_knock_reads_neither_answer_nor_redirect(whole):
     whole.answers["/end"] = (307, {"Location": f"{whole.issuer}/keys"}, "x")
     assert knock(f"{whole.issuer}/end") == 307
