@@ -45,13 +45,27 @@ def test_contract_loads_itself_only():
     assert not third_parties(loaded)
 
 
+def test_test_helpers_load_neither_pytest_nor_factory_boy():
+    loaded = loaded_by("import bff_sessions.testing")
+    assert third_parties(loaded).isdisjoint({"pytest", "_pytest", "factory"})
+
+
 def third_parties(names):
     tops = {name.partition(".")[0] for name in names}
     return tops - sys.stdlib_module_names - {"bff_sessions", "asgiref"}
 
 
 @pytest.mark.parametrize(
-    "name", ["Identity", "abind_identity", "bind_identity", "aget_access_token", "get_access_token"]
+    "name",
+    [
+        "Identity",
+        "abind_identity",
+        "aget_access_token",
+        "asign_in",
+        "bind_identity",
+        "get_access_token",
+        "sign_in",
+    ],
 )
 def test_public_names_are_importable_from_the_package(name):
     import bff_sessions
