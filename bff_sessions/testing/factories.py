@@ -5,7 +5,6 @@ from __future__ import annotations
 from secrets import token_hex
 from typing import Any
 
-import factory
 from django.conf import settings
 from django.utils.module_loading import import_string
 
@@ -13,6 +12,13 @@ from bff_sessions import conf
 from bff_sessions.contract import UserSession
 from bff_sessions.stores import get_store
 from bff_sessions.testing.fixtures import ago, sealed
+
+try:
+    import factory
+except ModuleNotFoundError:
+    raise ImportError(
+        "The package factory-boy is not installed. Run pip install factory-boy."
+    ) from None
 
 __all__ = ["SessionFactory"]
 
