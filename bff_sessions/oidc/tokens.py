@@ -46,8 +46,9 @@ _MOZILLA = {
     "scope": "oidc_token_scope",
 }
 
-# An expiry that is missing or cannot be read counts as passed: a stale token must not be sent.
 UNKNOWN_EXPIRY: Final = datetime.fromtimestamp(0, UTC)
+"""The expiry of an access token whose own is missing or cannot be read: it counts as expired, so
+that a stale token is never sent."""
 
 _REPORTS = {
     "refresh_token": (
