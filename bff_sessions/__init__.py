@@ -6,14 +6,17 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from bff_sessions.identity import Identity, abind_identity, bind_identity
     from bff_sessions.oidc.access_tokens import aget_access_token, get_access_token
+    from bff_sessions.oidc.token_responses import asign_in, sign_in
 
 __all__ = [
     "Identity",
     "__version__",
     "abind_identity",
     "aget_access_token",
+    "asign_in",
     "bind_identity",
     "get_access_token",
+    "sign_in",
 ]
 
 __version__ = "0.1.0"
@@ -24,8 +27,10 @@ _MODULES = {
     "Identity": "identity",
     "abind_identity": "identity",
     "aget_access_token": "oidc.access_tokens",
+    "asign_in": "oidc.token_responses",
     "bind_identity": "identity",
     "get_access_token": "oidc.access_tokens",
+    "sign_in": "oidc.token_responses",
 }
 
 

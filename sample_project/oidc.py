@@ -10,13 +10,15 @@ import requests
 from authlib.common.errors import AuthlibBaseError
 from authlib.integrations.django_client import OAuth
 from django.conf import settings
-from django.contrib.auth import get_user_model, login
+from django.contrib.auth import get_user_model
 from django.contrib.auth.hashers import make_password
 from django.shortcuts import redirect, render
 from django.urls import path, reverse
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_GET
 from joserfc.errors import JoseError
+
+from bff_sessions import sign_in
 
 logger = logging.getLogger("sample_project.oidc")
 
@@ -36,11 +38,11 @@ FAULTS = (AuthlibBaseError, JoseError, requests.RequestException)
 
 
 @require_GET
-def sign_in(request):
+def sign_in_page(request):
     """Show the sign-in page."""
     if request.user.is_authenticated:
         return redirect("home")
-    return _sign_in_page(request)
+    return _render_page(request)
 
 
 @require_GET
@@ -62,17 +64,8 @@ def callback(request):
     except (*FAULTS, KeyError) as error:  # KeyError: the answer has no ID token.
         return _failed(request, error)
     return_to = request.session.pop("return_to", "")
-    login(request, _user_of(claims))
-    # bff_sessions reads from here iss, sub and sid, the claims of GET bff/user, and the tokens.
-    request.session["oidc"] = {
-        **claims,
-        "id_token": token["id_token"],
-        "access_token": token["access_token"],
-        "refresh_token": token.get("refresh_token"),
-        "expires_at": token.get("expires_at"),
-        "expires_in": token.get("expires_in"),
-        "scope": token.get("scope"),
-    }
+    # In the place of login(): also stores the claims and the tokens in the session.
+    sign_in(request, _user_of(claims), token)
     is_ours = url_has_allowed_host_and_scheme(
         return_to, allowed_hosts={request.get_host()}, require_https=request.is_secure()
     )
@@ -93,7 +86,7 @@ def _user_of(claims):
     return user
 
 
-def _sign_in_page(request, **context):
+def _render_page(request, **context):
     context |= {"issuer": settings.OIDC["ISSUER"], "next": request.GET.get("next", "")}
     return render(request, "sample_project/sign_in_at_provider.html", context)
 
@@ -101,13 +94,13 @@ def _sign_in_page(request, **context):
 def _failed(request, error):
     # Only the class, because the text may contain the answer of the provider.
     logger.warning("The sign-in at the provider failed: %s", type(error).__name__)
-    response = _sign_in_page(request, failed=True)
+    response = _render_page(request, failed=True)
     response.status_code = 400
     return response
 
 
 urlpatterns = [
-    path("sign-in", sign_in, name="sign-in"),
+    path("sign-in", sign_in_page, name="sign-in"),
     path("oidc/authorize", authorize, name="authorize"),
     path("oidc/callback", callback, name="callback"),
 ]

@@ -14,7 +14,8 @@ from allauth.account.signals import user_logged_in
 from django.apps import AppConfig
 from django.http import HttpRequest
 
-from bff_sessions.adapters import keep_claims
+from bff_sessions.oidc.token_responses import keep_sign_in, try_response
+from bff_sessions.oidc.tokens import Tokens
 
 __all__ = ["AllauthAdapter", "copy_claims"]
 
@@ -33,7 +34,7 @@ class AllauthAdapter(AppConfig):
 def copy_claims(
     *, request: HttpRequest, sociallogin: Any = None, signal: Any = None, **kwargs: Any
 ) -> None:
-    """Store the claims of a sign-in: the receiver of allauth's own `user_logged_in`.
+    """Store the claims and tokens of a sign-in: the receiver of allauth's own `user_logged_in`.
 
     allauth sends it after the session has its new key and after steps in between, such as a second
     factor. It does not send it when a user only connects an account.
@@ -46,5 +47,25 @@ def copy_claims(
     data = sociallogin.account.extra_data
     # A sign-in with a token that a client sent to the headless API has its claims at the top.
     claims = data if "iss" in data else data.get("id_token")
-    if isinstance(claims, Mapping):
-        keep_claims(request.session, claims)
+    if not isinstance(claims, Mapping):
+        return
+    userinfo = data.get("userinfo")
+    if isinstance(userinfo, Mapping) and userinfo.get("sub") == claims.get("sub"):
+        claims = {**userinfo, **claims}
+    # Not read from the account later: libraries overwrite it when the same user signs in with
+    # another browser.
+    keep_sign_in(request.session, claims, _tokens_of(sociallogin, claims))
+
+
+def _tokens_of(sociallogin: Any, claims: Mapping[str, Any]) -> Tokens | None:
+    token = sociallogin.token
+    if token is None:
+        return None
+    response = {
+        "access_token": token.token,
+        "refresh_token": token.token_secret,
+        "expires_at": token.expires_at,
+        # allauth drops the scope of the response, which is mostly that of the request.
+        "scope": sociallogin.provider.get_scope(),
+    }
+    return try_response(response, claims.get("iss"))

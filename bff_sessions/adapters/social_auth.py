@@ -8,10 +8,12 @@ the claims when the pipeline pauses to ask the user a question.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import Any
 
-from bff_sessions.adapters import keep_claims
+from bff_sessions.claims import STANDARD_CLAIMS
+from bff_sessions.oidc.token_responses import keep_sign_in, try_response
 
 __all__ = ["copy_claims"]
 
@@ -20,11 +22,12 @@ def copy_claims(
     backend: Any,
     strategy: Any,
     user: Any = None,
+    response: Any = None,
     *args: Any,
     new_association: bool = False,
     **kwargs: Any,
 ) -> None:
-    """Store the claims of a sign-in: the last step of the pipeline.
+    """Store the claims and tokens of a sign-in: the last step of the pipeline.
 
     A signal cannot replace this step, because none is sent when the same user signs in again. The
     session does not change if a signed-in user only connects an account, or if the user is inactive
@@ -36,4 +39,11 @@ def copy_claims(
         return
     if new_association and strategy.request.user.is_authenticated:
         return
-    keep_claims(strategy.request.session, claims)
+    # The token response, with the claims of the UserInfo endpoint. The backend has compared `sub`.
+    response = response or {}
+    userinfo = {name: response[name] for name in STANDARD_CLAIMS if name in response}
+    response = {"scope": backend.get_scope(), **response}
+    # The pipeline may have paused since.
+    since = min(claims["iat"], time.time())
+    tokens = try_response(response, claims.get("iss"), since=since)
+    keep_sign_in(strategy.request.session, {**userinfo, **claims}, tokens)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from importlib.util import find_spec
 
 from django.core.checks import CheckMessage
 
@@ -21,6 +22,11 @@ _NO_EFFECT = Fault(
     "Replace Django's session middleware in MIDDLEWARE with "
     "'bff_sessions.middleware.SessionMiddleware'.",
 )
+_NO_EXTRA = Fault(
+    "W072",
+    f"{_PLACE} stores user agents, but ua-parser is not installed: pages cannot name the browser.",
+    "Run pip install 'django-bff-sessions[device]', or set USER_AGENT to False.",
+)
 
 
 def check_device() -> Iterator[CheckMessage]:
@@ -29,3 +35,5 @@ def check_device() -> Iterator[CheckMessage]:
     yield from DeviceOptions.find_faults(_PLACE, conf.DEVICE)
     if not find_middleware(SessionMiddleware):
         yield _NO_EFFECT()
+    if conf.DEVICE.get("USER_AGENT", True) is True and find_spec("ua_parser") is None:
+        yield _NO_EXTRA()

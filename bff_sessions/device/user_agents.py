@@ -27,7 +27,7 @@ def describe_user_agent(user_agent: str | None) -> str | None:
 def _describe(user_agent: str) -> str | None:
     # Imported late, because the extra is optional and loads its rules when it is imported.
     if find_spec("ua_parser") is None:
-        return None
+        return None  # A system check says so.
     from ua_parser import parse
 
     found = parse(user_agent)

@@ -10,12 +10,14 @@ __all__ = ["ID_TOKEN", "MOZILLA_TOKENS", "read_claims"]
 
 # The key under which mozilla-django-oidc keeps the raw ID token, if OIDC_STORE_ID_TOKEN is on.
 ID_TOKEN: Final = "oidc_id_token"  # noqa: S105
-# The keys of one sign-in that mozilla-django-oidc or a backend derived from its own sets.
+# The keys of one sign-in that mozilla-django-oidc, its backend or our view sets.
 MOZILLA_TOKENS: Final = (
     ID_TOKEN,
     "oidc_access_token",
     "oidc_refresh_token",
     "oidc_token_expiration",
+    "oidc_token_lifetime",
+    "oidc_token_scope",
 )
 
 

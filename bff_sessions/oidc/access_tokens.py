@@ -22,7 +22,7 @@ from bff_sessions.identity import identify
 from bff_sessions.oidc import outbox
 from bff_sessions.oidc.providers import Provider, get_provider
 from bff_sessions.oidc.refreshing import OtherSubject, RefreshRefused, refresh
-from bff_sessions.oidc.tokens import Tokens, read_tokens
+from bff_sessions.oidc.tokens import UNKNOWN_EXPIRY, Tokens, read_tokens
 from bff_sessions.secret import hidden_frames
 
 __all__ = ["aget_access_token", "get_access_token"]
@@ -127,6 +127,11 @@ class _Access:
             if provider is None:
                 if tokens.access_token is not None and tokens.seconds_left > 0:
                     return tokens.access_token
+                if tokens.expires_at == UNKNOWN_EXPIRY:
+                    raise SignInRequired(
+                        "It is not known when the access token expires, and it cannot be "
+                        "refreshed. The log bff_sessions.oidc says why."
+                    )
                 raise SignInRequired("The access token has expired and cannot be refreshed.")
             signed_in = self._session.get(conf.CLAIMS_KEY)
             try:

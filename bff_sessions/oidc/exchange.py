@@ -14,10 +14,12 @@ from contextlib import closing, suppress
 from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
-from requests.adapters import HTTPAdapter
-from requests.exceptions import SSLError
-
 from bff_sessions.exceptions import ProviderUnavailable
+from bff_sessions.extras import extra
+
+with extra("oidc"):
+    from requests.adapters import HTTPAdapter
+    from requests.exceptions import SSLError
 
 __all__ = ["run_in_time"]
 

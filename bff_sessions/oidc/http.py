@@ -12,12 +12,14 @@ from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Any, Final, Generic, TypeVar
 
-import requests
-from requests.adapters import HTTPAdapter
-
 from bff_sessions.exceptions import ProviderUnavailable
+from bff_sessions.extras import extra
 from bff_sessions.oidc.deadlines import hold, time_left, time_limit
 from bff_sessions.oidc.exchange import run_in_time
+
+with extra("oidc"):
+    import requests
+    from requests.adapters import HTTPAdapter
 
 __all__ = [
     "MAX_AGE",

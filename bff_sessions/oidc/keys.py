@@ -8,11 +8,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from jwt import PyJWK, PyJWKSet
-from jwt.exceptions import PyJWTError
-
 from bff_sessions.exceptions import BffSessionsError, ProviderUnavailable
+from bff_sessions.extras import extra
 from bff_sessions.oidc.http import Source, asking, get_json
+
+with extra("oidc"):
+    from jwt import PyJWK, PyJWKSet
+    from jwt.exceptions import PyJWTError
 
 __all__ = ["KeySet", "KeySetMissing", "SigningKeys"]
 

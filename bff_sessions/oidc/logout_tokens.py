@@ -8,16 +8,18 @@ from datetime import UTC, datetime, timedelta
 from enum import Enum
 from typing import Any, Final
 
-import jwt
-
 from bff_sessions.contract import check_text, is_moment
 from bff_sessions.exceptions import BffSessionsError
+from bff_sessions.extras import extra
 from bff_sessions.identity.jws import read_jws
 from bff_sessions.oidc.addresses import explain_issuer
 from bff_sessions.oidc.keys import KeySetMissing
 from bff_sessions.oidc.options import LogoutOptions
 from bff_sessions.oidc.providers import Provider, get_provider
 from bff_sessions.secret import hidden_frames
+
+with extra("oidc"):
+    import jwt
 
 __all__ = ["LogoutToken", "LogoutTokenInvalid", "Reason", "verify_logout_token"]
 

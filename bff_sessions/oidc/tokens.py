@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
@@ -17,24 +17,38 @@ from django.utils.module_loading import import_string
 from bff_sessions import conf
 from bff_sessions.contract import DeletedSession, is_moment
 from bff_sessions.identity import identify
+from bff_sessions.identity.claims import person_of
 from bff_sessions.identity.id_tokens import ID_TOKEN, read_claims
 from bff_sessions.oidc import lasuite
 from bff_sessions.oidc.log import log_once
 from bff_sessions.protection import open_sealed
 from bff_sessions.secret import hidden_frames
 
-__all__ = ["Tokens", "keep_tokens", "read_tokens", "tokens_of"]
+__all__ = [
+    "UNKNOWN_EXPIRY",
+    "Tokens",
+    "keep_tokens",
+    "read_expiry",
+    "read_tokens",
+    "tokens_of",
+]
 
 logger = logging.getLogger("bff_sessions.oidc")
 
-# The names that mozilla-django-oidc uses. Its version 5.0 stores neither the refresh token nor the
-# expiry of the access token: "oidc_id_token_expiration" is when it signs in silently again.
+# The names that mozilla-django-oidc uses, and those that its adapter adds. Its version 5.0 stores
+# only the first and the third: "oidc_id_token_expiration" is when it signs in silently again.
 _MOZILLA = {
     "access_token": "oidc_access_token",
     "refresh_token": "oidc_refresh_token",
     "id_token": "oidc_id_token",
     "expires_at": "oidc_token_expiration",
+    "expires_in": "oidc_token_lifetime",
+    "scope": "oidc_token_scope",
 }
+
+UNKNOWN_EXPIRY: Final = datetime.fromtimestamp(0, UTC)
+"""The expiry of an access token whose own is missing or cannot be read: it counts as expired, so
+that a stale token is never sent."""
 
 _REPORTS = {
     "refresh_token": (
@@ -43,8 +57,14 @@ _REPORTS = {
         "of its own, name a function that reads it in BFF_SESSIONS['TOKENS']."
     ),
     "expires_at": (
-        "The expiry of an access token of %s cannot be read, so it is not refreshed. Store the "
-        "seconds since 1970, or name a function that reads it in BFF_SESSIONS['TOKENS']."
+        "The expiry of an access token of %s cannot be read, so the token counts as expired. Store "
+        "seconds since 1970 or an ISO 8601 text as expires_at, or name a function that reads it in "
+        "BFF_SESSIONS['TOKENS']."
+    ),
+    "no_expires_at": (
+        "The expiry of an access token of %s was not stored, so the token counts as expired. Set "
+        "OIDC_CALLBACK_CLASS to bff_sessions.adapters.mozilla.CallbackView or a subclass. A "
+        "backend that overrides get_token() must call super()."
     ),
 }
 
@@ -57,7 +77,7 @@ class Tokens:
     refresh_token: str | None = field(default=None, repr=False)
     id_token: str | None = field(default=None, repr=False)
     expires_at: datetime | None = None
-    """When the access token expires; None if unknown. Aware, UTC."""
+    """When the access token expires; None if the provider does not say. Aware, UTC."""
     expires_in: float | None = None
     """The lifetime of the access token when it was issued, in seconds; None if unknown."""
     scope: str | None = None
@@ -86,12 +106,14 @@ def keep_tokens(data: Any, new: Tokens | None = None) -> Tokens | None:
 
     This is the default of BFF_SESSIONS["TOKENS"]. It uses the mapping under
     BFF_SESSIONS["CLAIMS_KEY"], with ``iss`` and the names that Authlib uses: access_token,
-    refresh_token, id_token, expires_at (seconds since 1970), expires_in and scope. Without such a
-    mapping, it uses the keys of mozilla-django-oidc. If OIDC_STORE_REFRESH_TOKEN_KEY is set, the
-    refresh token under them is encrypted as django-lasuite does.
+    refresh_token, id_token, expires_at, expires_in and scope. Without such a mapping, it uses the
+    keys of mozilla-django-oidc. If OIDC_STORE_REFRESH_TOKEN_KEY is set, the refresh token under
+    them is encrypted as django-lasuite does.
 
-    A value that cannot be read counts as absent, and is reported once. An unreadable refresh token
-    stays in the session data until a new one replaces it.
+    An access token counts as expired if read_expiry() cannot read its expiry, or if
+    mozilla-django-oidc did not store it. Any other value that cannot be read counts as absent. Each
+    is reported once. An unreadable refresh token stays in the session data until a new one replaces
+    it.
 
     Args:
         data: session data: a dictionary, or the loaded session itself.
@@ -104,31 +126,41 @@ def keep_tokens(data: Any, new: Tokens | None = None) -> Tokens | None:
         ImproperlyConfigured: if `new` is given and OIDC_STORE_REFRESH_TOKEN_KEY is not a Fernet
             key.
     """
-    kept = data.get(conf.CLAIMS_KEY)
-    tokens = _to_tokens(kept, data, lasuite.read_plain) if isinstance(kept, Mapping) else None
-    if tokens is not None:
-        if new is None:
-            return tokens
-        # A new object, so that the session notices the change.
-        data[conf.CLAIMS_KEY] = kept = {**kept, **_to_values(new, tokens)}
-        return _to_tokens(kept, data, lasuite.read_plain)
-    kept = {name: data.get(key) for name, key in _MOZILLA.items()}
-    tokens = _to_tokens(kept, data, lasuite.decrypt)
-    if tokens is None or new is None:
+    claims = data.get(conf.CLAIMS_KEY)
+    tokens = _to_tokens(claims, data, lasuite.read_plain) if isinstance(claims, Mapping) else None
+    if tokens is None:
+        kept = {name: data[key] for name, key in _MOZILLA.items() if key in data}
+        old = _to_tokens(kept, data, lasuite.decrypt, must_expire=new is None)
+        if old is not None:
+            return old if new is None else _keep_as_mozilla(data, new, old)
+    if new is None or (tokens is None and person_of(claims) is None):
         return tokens
-    values = _to_values(new, tokens)
+    # A new object, so that the session notices the change.
+    data[conf.CLAIMS_KEY] = claims = {**claims, **_to_values(new, tokens or new)}
+    return _to_tokens(claims, data, lasuite.read_plain)
+
+
+def _keep_as_mozilla(data: Any, new: Tokens, before: Tokens) -> Tokens:
+    values = _to_values(new, before)
     if new.refresh_token is not None:
         values["refresh_token"] = lasuite.encrypt(new.refresh_token)
     for name, key in _MOZILLA.items():
-        if values.get(name) is not None:
+        # Of an expiry, None says that the provider did not send one.
+        if values.get(name) is not None or name == "expires_at":
             data[key] = values[name]
         elif name in values:
             data.pop(key, None)
     return new
 
 
-def _to_tokens(kept: Mapping[str, Any], data: Any, decrypt: Callable[[str], str]) -> Tokens | None:
-    """Return the tokens in the mapping `kept`, which comes from the session `data`."""
+def _to_tokens(
+    kept: Mapping[str, Any], data: Any, decrypt: Callable[[str], str], *, must_expire: bool = False
+) -> Tokens | None:
+    """Return the tokens in the mapping `kept`, which comes from the session `data`.
+
+    Args:
+        must_expire: whether an access token without the key ``expires_at`` counts as expired.
+    """
     access_token, refresh_token = _text(kept.get("access_token")), None
     try:
         refresh_token = _decrypt(kept.get("refresh_token"), decrypt)
@@ -136,19 +168,66 @@ def _to_tokens(kept: Mapping[str, Any], data: Any, decrypt: Callable[[str], str]
         _report(logging.ERROR, "refresh_token", kept, data)
     if access_token is None and refresh_token is None:
         return None
-    scope, expires_at = kept.get("scope"), _number(kept.get("expires_at"))
-    if expires_at is None and not _is_absent(kept.get("expires_at")):
-        _report(logging.WARNING, "expires_at", kept, data)
+    scope = kept.get("scope")
     if isinstance(scope, (list, tuple)):
         scope = " ".join(map(str, scope))
+    try:
+        expires_at = read_expiry(kept)
+    except ValueError:
+        expires_at = UNKNOWN_EXPIRY
+        _report(logging.ERROR, "expires_at", kept, data)
+    if must_expire and "expires_at" not in kept:
+        expires_at = UNKNOWN_EXPIRY
+        if _is_absent(kept.get("refresh_token")):
+            _report(logging.ERROR, "no_expires_at", kept, data)
     return Tokens(
         access_token=access_token,
         refresh_token=refresh_token,
         id_token=_text(kept.get("id_token")),
-        expires_at=None if expires_at is None else datetime.fromtimestamp(expires_at, UTC),
+        expires_at=expires_at,
         expires_in=_number(kept.get("expires_in")),
         scope=_text(scope),
         issuer=_text(kept.get("iss")),
+    )
+
+
+def read_expiry(kept: Mapping[str, Any], *, since: float | None = None) -> datetime | None:
+    """Return when an access token expires; None if its provider does not say.
+
+    Reads ``expires_at``: seconds since 1970 as a number or text, an ISO 8601 text, or a datetime.
+    A datetime without a time zone is UTC. Without ``expires_at``, ``expires_in`` counts from
+    `since`, or else from ``created_at`` or ``iat`` beside it.
+
+    Raises:
+        ValueError: if it cannot be read. The text does not quote it.
+    """
+    expires_at = kept.get("expires_at")
+    if not _is_absent(expires_at):
+        return _to_datetime(expires_at)
+    if _is_absent(kept.get("expires_in")):
+        return None
+    lifetime = _number(kept["expires_in"])
+    if since is None:
+        # GitLab sends created_at with the tokens. An ID token is issued together with them.
+        since = _number(kept.get("created_at")) or _number(kept.get("iat"))
+    if lifetime is None or since is None or not is_moment(since + lifetime):
+        raise ValueError("expires_in must be a number of seconds, with expires_at beside it.")
+    return datetime.fromtimestamp(since + lifetime, UTC)
+
+
+def _to_datetime(value: object) -> datetime:
+    if (number := _number(value)) is not None:
+        return datetime.fromtimestamp(number, UTC)
+    try:
+        moment = datetime.fromisoformat(value.strip()) if isinstance(value, str) else value
+        if isinstance(moment, datetime):
+            is_naive = moment.tzinfo is None
+            return moment.replace(tzinfo=UTC) if is_naive else moment.astimezone(UTC)
+    except (ValueError, OverflowError):
+        pass  # The text of the error quotes the value.
+    raise ValueError(
+        "expires_at must be seconds since 1970, an ISO 8601 text or a datetime, "
+        f"not this {type(value).__name__}."
     )
 
 
@@ -199,6 +278,10 @@ def _text(value: object) -> str | None:
 
 
 def _number(value: object) -> float | None:
+    """Return a number of seconds, which may be a text, if databases can store it."""
+    if isinstance(value, str):
+        with suppress(ValueError):
+            value = float(value)
     return value if is_moment(value) else None
 
 

@@ -1,4 +1,12 @@
-"""The contract as a test suite, for authors of stores.
+"""Helpers for the tests of a project, and the contract as a test suite, for authors of stores.
+
+`sign_in()` signs a user in to a test client as at a provider. `Client` and `AsyncClient` stay
+signed in when a test writes to their session. Not imported here, because they need a library each:
+
+- ``bff_sessions.testing.pytest_plugin``: fixtures for pytest-django;
+- ``bff_sessions.testing.factories``: a factory of sessions for factory-boy.
+
+The suite is for authors of stores:
 
     class MyStoreTests(UserSessionStoreTests, TransactionTestCase):
         def make_store(self):
@@ -13,6 +21,7 @@ Django's database connections can use ``unittest.TestCase``. A store with them n
 """
 
 from bff_sessions.testing.cleanup import UserSessionStoreCleanupTests
+from bff_sessions.testing.clients import AsyncClient, Client, asign_in, sign_in
 from bff_sessions.testing.devices import UserSessionStoreDevicesTests
 from bff_sessions.testing.fixtures import altered, make_session, sealed
 from bff_sessions.testing.leases import UserSessionStoreLeasesTests
@@ -20,12 +29,16 @@ from bff_sessions.testing.store import UserSessionStoreTests
 from bff_sessions.testing.transactions import UserSessionStoreTransactionsTests
 
 __all__ = [
+    "AsyncClient",
+    "Client",
     "UserSessionStoreCleanupTests",
     "UserSessionStoreDevicesTests",
     "UserSessionStoreLeasesTests",
     "UserSessionStoreTests",
     "UserSessionStoreTransactionsTests",
     "altered",
+    "asign_in",
     "make_session",
     "sealed",
+    "sign_in",
 ]

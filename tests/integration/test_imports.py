@@ -45,13 +45,80 @@ def test_contract_loads_itself_only():
     assert not third_parties(loaded)
 
 
+WAYS_IN = {
+    "requests": [
+        "from bff_sessions import get_access_token",
+        "from bff_sessions import aget_access_token",
+        "from bff_sessions.oidc.access_tokens import get_access_token",
+        "import bff_sessions.oidc.exchange",
+        "import bff_sessions.oidc.logout",
+    ],
+    "jwt": [
+        "from bff_sessions import get_access_token",
+        "import bff_sessions.oidc.keys",
+        "import bff_sessions.oidc.logout_tokens",
+    ],
+}
+
+
+def run_without(packages, *statements):
+    """Run `statements` in a project where `packages` are missing; return what they raise."""
+    program = (
+        "import sys\n"
+        f"sys.modules.update(dict.fromkeys({packages!r}))\n"
+        "import django; django.setup()\n"
+        f"for statement in {statements!r}:\n"
+        "    try:\n"
+        "        exec(statement)\n"
+        "    except ImportError as error:\n"
+        "        print(error)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env=os.environ | {"PYTHONPATH": str(ROOT), "DJANGO_SETTINGS_MODULE": "tests.settings"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout.splitlines()
+
+
+@pytest.mark.parametrize("package", WAYS_IN)
+def test_import_without_the_extra_says_which(package):
+    text = f"The package '{package}' is not installed. Run pip install 'django-bff-sessions[oidc]'."
+    assert run_without([package], *WAYS_IN[package]) == [text] * len(WAYS_IN[package])
+
+
+def test_import_of_the_factory_says_what_it_needs():
+    (text,) = run_without(["factory"], "import bff_sessions.testing.factories")
+    assert text == "The package factory-boy is not installed. Run pip install factory-boy."
+
+
+def test_sign_in_needs_no_extra():
+    assert run_without(["requests", "jwt"], "from bff_sessions import asign_in, sign_in") == []
+
+
+def test_test_helpers_load_neither_pytest_nor_factory_boy():
+    loaded = loaded_by("import bff_sessions.testing")
+    assert third_parties(loaded).isdisjoint({"pytest", "_pytest", "factory"})
+
+
 def third_parties(names):
     tops = {name.partition(".")[0] for name in names}
     return tops - sys.stdlib_module_names - {"bff_sessions", "asgiref"}
 
 
 @pytest.mark.parametrize(
-    "name", ["Identity", "abind_identity", "bind_identity", "aget_access_token", "get_access_token"]
+    "name",
+    [
+        "Identity",
+        "abind_identity",
+        "aget_access_token",
+        "asign_in",
+        "bind_identity",
+        "get_access_token",
+        "sign_in",
+    ],
 )
 def test_public_names_are_importable_from_the_package(name):
     import bff_sessions

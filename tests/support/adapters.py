@@ -1,6 +1,9 @@
 """What holds with every library; each module of tests adds what its own does differently."""
 
 import logging
+import time
+from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 from django.contrib.auth.models import User
@@ -9,9 +12,12 @@ from django.test import Client
 from bff_sessions.contract import UserSessionsFilter
 from bff_sessions.identity import resolve_identity
 from bff_sessions.models import Session
+from bff_sessions.oidc import log
+from bff_sessions.oidc.tokens import keep_tokens
 from bff_sessions.revocation import revoke_sessions
 from bff_sessions.stores import get_store
 
+PAST = datetime(2020, 1, 1, tzinfo=UTC)
 PASSWORD = "correct horse battery staple"
 
 
@@ -35,6 +41,20 @@ class Browser:
         """The name of the signed-in user; saves the session."""
         return self.client.get("/").content.decode()
 
+    def get_token(self):
+        """The answer of a view that calls get_access_token()."""
+        return self.client.get("/token/")
+
+    def get_claims(self):
+        """The claims that a front end sees."""
+        return self.client.get("/bff/user", headers={"X-CSRF": "1"}).json()["claims"]
+
+    def expire(self):
+        """Let the access token in the session expire."""
+        session = self.client.session
+        keep_tokens(session, replace(keep_tokens(session), expires_at=PAST))
+        session.save()
+
     @property
     def session_key(self):
         return self.client.cookies["sessionid"].value
@@ -57,9 +77,10 @@ class Journeys:
     method = "post"
 
     @pytest.fixture(autouse=True)
-    def _log(self, caplog):
+    def _log(self, caplog, monkeypatch):
         caplog.set_level(logging.WARNING, "bff_sessions.identity")
         self.caplog = caplog
+        monkeypatch.setattr(log, "_reported", {})
 
     @pytest.fixture
     def open_browser(self, project, provider):
@@ -68,6 +89,13 @@ class Journeys:
     @pytest.fixture
     def browser(self, open_browser):
         return open_browser()
+
+    def errors(self):
+        return [
+            record.getMessage()
+            for record in self.caplog.records
+            if record.name == "bff_sessions.oidc"
+        ]
 
     def warnings(self):
         return [
@@ -152,3 +180,70 @@ class Journeys:
         session = Session.objects.get(issuer=None, user_id__isnull=False)
         assert session.key not in warning
         assert browser.session_key not in warning
+
+
+class TokenJourneys(Journeys):
+    """What holds where the adapter stores the tokens."""
+
+    def test_sign_in_stores_all_tokens(self, browser, provider):
+        browser.sign_in("alice", "s1")
+        tokens = keep_tokens(browser.client.session)
+        assert provider.is_valid(tokens.access_token)
+        assert tokens.refresh_token in provider.refresh_tokens
+        left = tokens.expires_at.timestamp() - time.time()
+        assert provider.expires_in - 30 < left <= provider.expires_in
+        assert provider.expires_in - 30 < tokens.expires_in <= provider.expires_in
+        assert "openid" in tokens.scope.split()
+        assert self.errors() == []
+
+    def test_access_token_is_returned_after_sign_in(self, browser, provider):
+        browser.sign_in("alice", "s1")
+        response = browser.get_token()
+        assert (response.status_code, provider.refreshed) == (200, [])
+        assert provider.is_valid(response.content.decode())
+
+    def test_expired_access_token_is_refreshed(self, browser, provider):
+        browser.sign_in("alice", "s1")
+        old = browser.get_token().content
+        for times in (1, 2):  # The refresh token rotates.
+            browser.expire()
+            response = browser.get_token()
+            assert response.status_code == 200
+            assert response.content != old
+            assert provider.is_valid(response.content.decode())
+            assert len(provider.refreshed) == times
+        assert rows() == [(provider.issuer, "alice", "s1")]
+
+    def test_expired_access_token_without_refresh_token_asks_to_sign_in(
+        self, browser, provider, monkeypatch
+    ):
+        monkeypatch.setattr(provider, "issues_refresh_tokens", False)
+        browser.sign_in("alice", "s1")
+        assert browser.get_token().status_code == 200
+        browser.expire()
+        assert browser.get_token().status_code == 401
+        assert browser.who() == User.objects.get().username
+
+    def test_provider_may_leave_out_the_expiry(self, browser, provider, monkeypatch):
+        monkeypatch.setattr(provider, "expires_in", None)
+        browser.sign_in("alice", "s1")
+        assert keep_tokens(browser.client.session).expires_at is None
+        assert browser.get_token().status_code == 200
+        assert self.errors() == []
+
+    def test_next_sign_in_replaces_all_tokens(self, browser, provider, monkeypatch):
+        browser.sign_in("alice", "s1")
+        old = keep_tokens(browser.client.session)
+        monkeypatch.setattr(provider, "issues_refresh_tokens", False)
+        browser.sign_in("alice", "s2")
+        new = keep_tokens(browser.client.session)
+        assert old.refresh_token is not None
+        assert new.refresh_token is None
+        assert new.access_token != old.access_token
+
+    def test_front_end_sees_a_name(self, browser, provider, monkeypatch):
+        monkeypatch.setattr(provider, "more_claims", {"preferred_username": "alice"})
+        browser.sign_in("alice", "s1")
+        claims = browser.get_claims()
+        assert (claims["iss"], claims["sub"]) == (provider.issuer, "alice")
+        assert claims["preferred_username"] == "alice"

@@ -11,8 +11,6 @@ from pathlib import Path
 from django.http import HttpRequest
 from django.test import RequestFactory
 
-from bff_sessions.engine import SessionStore
-
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
 PAGES = [README, *sorted((ROOT / "docs").rglob("*.md"))]
@@ -68,9 +66,16 @@ def example(name: str, language: str, part: str = "") -> Example:
 
 def sign_in(session_id: str) -> HttpRequest:
     """Sign alice in as the README does, and return the request that did."""
+    # Imported late, because settings use this module, too.
+    from django.contrib.auth.models import User
+
+    from bff_sessions.engine import SessionStore
+
     request = RequestFactory().get("/")
     request.session = SessionStore()
+    user, _ = User.objects.get_or_create(username="alice")
     claims = {"iss": "https://idp.example", "sub": "alice", "sid": session_id}
-    example("README", "python", "bind_identity").run(request=request, claims=claims)
+    names = {"user": user, "claims": claims, "token": {"access_token": "secret"}}
+    example("README", "python", "import sign_in").run(request=request, **names)
     request.session.save()
     return request

@@ -99,9 +99,11 @@ class Provider:
         self._codes, self._users = {}, {}
         # What a test may change.
         self.email_verified = True
+        self.more_claims = {}  # Of ID tokens.
         self.auth_time = int(time.time()) - 5
         self.expires_in = 300
         self.rotates = True
+        self.issues_refresh_tokens = True  # At sign-in.
         self.delay = 0
         self.answers = {}  # Path to (status, headers, body), instead of the right answer.
         self.before = {}  # Path to a function of the form, called before the answer.
@@ -192,17 +194,22 @@ class Provider:
     def sign_id_token(self, claims):
         now = int(time.time())
         times = {"auth_time": self.auth_time, "iat": now, "exp": now + 60}
-        payload = {"iss": self.issuer, "aud": CLIENT_ID, **times, **claims}
+        payload = {"iss": self.issuer, "aud": CLIENT_ID, **times, **self.more_claims, **claims}
         return jwt.encode(payload, KEYS["RS256"], algorithm="RS256", headers={"kid": "RS256"})
 
     def _redeem(self, form):
         client = {"client_id": CLIENT_ID, "client_secret": CLIENT_SECRET}
         if not client.items() <= form.items() or form["code"] not in self._codes:
             return 400, {}, {"error": "invalid_grant"}
-        claims, access_token = self._codes.pop(form["code"]), token_urlsafe()
-        self._users[access_token] = claims["sub"]
-        id_token = self.sign_id_token(claims)
-        tokens = {"id_token": id_token, "access_token": access_token, "token_type": "Bearer"}
+        claims = self._codes.pop(form["code"])
+        with self._lock:
+            given = self._issue(family=f"{claims['sub']}-{len(self.access_tokens)}")
+        self._users[given["access_token"]] = claims["sub"]
+        if not self.issues_refresh_tokens:
+            del given["refresh_token"]
+        if self.expires_in is not None:
+            given["expires_in"] = self.expires_in
+        tokens = {"id_token": self.sign_id_token(claims), "token_type": "Bearer", **given}
         return 200, {"Content-Type": "application/json"}, tokens
 
     def _userinfo(self, access_token):

@@ -11,8 +11,14 @@ def provider():
         yield provider
 
 
+@pytest.fixture(autouse=True)
+def _nothing_refreshed(provider, monkeypatch):
+    monkeypatch.setattr(provider, "refreshed", [])
+
+
 @pytest.fixture
 def project(settings, provider):
     """The settings of a project whose provider is `provider`."""
-    settings.BFF_SESSIONS = {"PROVIDERS": {provider.issuer: {}}}
+    options = {**provider.options, "TOKEN_ENDPOINT_AUTH_METHOD": "client_secret_basic"}
+    settings.BFF_SESSIONS = {"PROVIDERS": {provider.issuer: options}}
     return settings

@@ -16,11 +16,11 @@ from django.test import RequestFactory
 
 from bff_sessions.adapters.allauth import copy_claims
 from bff_sessions.engine import SessionStore
-from tests.support.adapters import PASSWORD, Journeys, make_user, rows
+from tests.support.adapters import PASSWORD, TokenJourneys, make_user, rows
 from tests.support.provider import CLIENT_ID, CLIENT_SECRET
 
 
-class TestAllauth(Journeys):
+class TestAllauth(TokenJourneys):
     begin = "/accounts/oidc/idp/login/"
 
     @pytest.fixture(autouse=True)
@@ -113,9 +113,23 @@ class TestAllauth(Journeys):
         project.BFF_SESSIONS = {**project.BFF_SESSIONS, "CLAIMS_KEY": "claims"}
         browser.sign_in("alice", "s1")
         claims = browser.client.session["claims"]
-        assert claims.keys() == {"iss", "sub", "sid", "auth_time", "iat"}
+        assert claims["sub"] == "alice"
+        assert claims["email"] == "alice@shop.example"
         assert "oidc" not in browser.client.session
         assert rows() == [(provider.issuer, "alice", "s1")]
+
+    def test_name_may_come_from_userinfo_alone(self, browser, provider):
+        browser.sign_in("alice", "s1")
+        assert "preferred_username" not in SocialAccount.objects.get().extra_data["id_token"]
+        assert browser.get_claims()["preferred_username"] == "alice"
+
+    def test_userinfo_of_another_subject_is_left_out(self, request_here, provider):
+        idp = get_adapter().get_provider(request_here, "idp")
+        id_token = {"iss": provider.issuer, "sub": "alice"}
+        userinfo = {"sub": "bob", "name": "Bob"}
+        account = SocialAccount(extra_data={"id_token": id_token, "userinfo": userinfo})
+        copy_claims(request=request_here, sociallogin=SocialLogin(provider=idp, account=account))
+        assert request_here.session["oidc"] == id_token
 
     def test_other_providers_are_passed_over(self, request_here):
         # What they keep under this name, nobody has verified.

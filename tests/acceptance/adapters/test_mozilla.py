@@ -4,12 +4,16 @@ import time
 
 import jwt
 import pytest
+import requests
+from cryptography.fernet import Fernet
 from django.contrib.auth.models import User
 from django.core.checks import run_checks
 from django.test import Client
+from mozilla_django_oidc.auth import OIDCAuthenticationBackend
 
 from bff_sessions.models import Session
-from tests.support.adapters import Journeys, make_user, rows
+from bff_sessions.oidc.tokens import keep_tokens
+from tests.support.adapters import Journeys, TokenJourneys, make_user, rows
 from tests.support.provider import KEYS
 
 
@@ -67,7 +71,7 @@ class Mozilla(Journeys):
         assert "bff_sessions.W030" not in [message.id for message in run_checks()]
 
 
-class TestOurCallback(Mozilla):
+class TestOurCallback(Mozilla, TokenJourneys):
     def test_another_user_over_a_live_session_has_an_identity_of_their_own(self, browser, provider):
         browser.sign_in("alice", "s1")
         browser.sign_in("bob", "s2")
@@ -100,9 +104,83 @@ class TestOurCallback(Mozilla):
         assert rows() == []
         assert "oidc_id_token" not in browser.client.session
 
+    def test_failed_sign_in_restores_all_tokens(self, browser, project):
+        browser.sign_in("alice", "s1")
+        before = keep_tokens(browser.client.session)
+        project.OIDC_CREATE_USER = False
+        browser.sign_in("bob", "s2")
+        assert keep_tokens(browser.client.session) == before
+
+    def test_tokens_are_stored_only_with_the_access_token(self, browser, project):
+        project.OIDC_STORE_ACCESS_TOKEN = False
+        browser.sign_in("alice", "s1")
+        tokens = [name for name, _ in browser.client.session.items() if "token" in name]
+        assert sorted(tokens) == ["oidc_id_token", "oidc_id_token_expiration"]
+        assert browser.get_token().status_code == 401
+
+    def test_id_token_is_stored_only_by_its_setting(self, browser, project):
+        project.OIDC_STORE_ID_TOKEN = False
+        browser.sign_in("alice", "s1")
+        assert "oidc_id_token" not in browser.client.session
+        assert keep_tokens(browser.client.session).refresh_token is not None
+
+    def test_refresh_token_is_encrypted_with_the_key_of_django_lasuite(self, browser, project):
+        project.OIDC_STORE_REFRESH_TOKEN_KEY = Fernet.generate_key()
+        browser.sign_in("alice", "s1")
+        assert browser.client.session["oidc_refresh_token"].startswith("gAAAAA")
+        browser.expire()
+        assert browser.get_token().status_code == 200
+
+    def test_scope_is_the_requested_one_if_the_response_has_none(self, browser):
+        browser.sign_in("alice", "s1")
+        assert keep_tokens(browser.client.session).scope == "openid email"
+
+    def test_unreadable_expiry_leaves_no_tokens_of_before(self, browser, provider, monkeypatch):
+        browser.sign_in("alice", "s1")
+        monkeypatch.setattr(provider, "expires_in", "an hour")
+        browser.sign_in("alice", "s2")
+        assert browser.who()
+        assert "oidc_refresh_token" not in browser.client.session
+        assert browser.get_token().status_code == 401
+        assert any("cannot be stored at sign-in" in error for error in self.errors())
+
+    def test_backend_that_hides_the_response_asks_to_sign_in(self, browser, project):
+        project.AUTHENTICATION_BACKENDS = [f"{__name__}.SecretiveBackend"]
+        browser.sign_in("alice", "s1")
+        assert browser.who()
+        assert browser.get_token().status_code == 401
+
+    def test_check_finds_our_view(self, project):
+        assert "bff_sessions.W033" not in [message.id for message in run_checks()]
+
+
+class SecretiveBackend(OIDCAuthenticationBackend):
+    """A backend of a project that exchanges the code by itself."""
+
+    def get_token(self, payload):
+        return requests.post(self.OIDC_OP_TOKEN_ENDPOINT, data=payload, timeout=5).json()
+
 
 class TestPlainCallback(Mozilla):
     callback = "plain"
+
+    def test_access_token_without_expiry_asks_to_sign_in(self, browser, provider):
+        browser.sign_in("alice", "s1")
+        assert provider.is_valid(browser.client.session["oidc_access_token"])
+        assert browser.get_token().status_code == 401
+        (error,) = self.errors()
+        assert provider.issuer in error
+        assert "CallbackView" in error
+
+    @pytest.mark.parametrize(
+        "view", [None, "mozilla_django_oidc.views.OIDCAuthenticationCallbackView"]
+    )
+    def test_check_says_that_the_expiry_is_not_stored(self, project, view):
+        project.OIDC_CALLBACK_CLASS = view
+        (found,) = [message for message in run_checks() if message.id == "bff_sessions.W033"]
+        assert "bff_sessions.adapters.mozilla.CallbackView" in found.hint
+        project.OIDC_STORE_ACCESS_TOKEN = False
+        assert "bff_sessions.W033" not in [message.id for message in run_checks()]
 
     def test_another_user_over_a_live_session_is_visible(self, browser):
         browser.sign_in("alice", "s1")

@@ -1,5 +1,7 @@
 """social-auth-app-django with social_core's backend for OpenID Connect."""
 
+import time
+
 import pytest
 from django.contrib.auth.models import AnonymousUser, User
 from django.core.checks import run_checks
@@ -12,7 +14,8 @@ from social_django.utils import load_strategy
 
 from bff_sessions.adapters.social_auth import copy_claims
 from bff_sessions.engine import SessionStore
-from tests.support.adapters import PASSWORD, Journeys, make_user, rows
+from bff_sessions.oidc.tokens import keep_tokens
+from tests.support.adapters import PASSWORD, TokenJourneys, make_user, rows
 
 
 @partial
@@ -24,7 +27,7 @@ def ask_once(strategy, *args, **kwargs):
     return None
 
 
-class TestSocialAuth(Journeys):
+class TestSocialAuth(TokenJourneys):
     begin = "/login/oidc/"
 
     @pytest.fixture(autouse=True)
@@ -95,6 +98,32 @@ class TestSocialAuth(Journeys):
         browser.client.get("/complete/oidc/")
         assert browser.who() == "alice"
         assert rows() == [(provider.issuer, "alice", "s1")]
+
+    def test_name_may_come_from_userinfo_alone(self, browser):
+        browser.sign_in("alice", "s1")
+        assert browser.get_claims()["preferred_username"] == "alice"
+
+    def test_tokens_arrive_after_a_step_in_between(self, browser, project, provider, monkeypatch):
+        pipeline = project.SOCIAL_AUTH_PIPELINE
+        project.SOCIAL_AUTH_PIPELINE = [*pipeline[:-1], f"{__name__}.ask_once", pipeline[-1]]
+        browser.sign_in("alice", "s1")
+        # The user takes their time to answer.
+        now = time.time()
+        monkeypatch.setattr("bff_sessions.adapters.social_auth.time.time", lambda: now + 120)
+        browser.client.get("/complete/oidc/")
+        tokens = keep_tokens(browser.client.session)
+        assert tokens.expires_at.timestamp() <= now + provider.expires_in
+        assert browser.get_token().status_code == 200
+        assert tokens.refresh_token is not None
+
+    def test_unreadable_expiry_lets_the_user_sign_in(self, browser, provider, monkeypatch):
+        monkeypatch.setattr(provider, "expires_in", "an hour")
+        browser.sign_in("alice", "s1")
+        assert browser.who() == "alice"
+        assert browser.get_token().status_code == 401
+        (error,) = self.errors()
+        assert provider.issuer in error
+        assert "an hour" not in error
 
     def test_a_backend_of_another_protocol_leaves_no_claims(self):
         request = RequestFactory().get("/")

@@ -3,7 +3,9 @@
 from django.contrib import admin
 from django.contrib.auth.views import LoginView
 from django.http import HttpResponse
-from django.urls import path
+from django.urls import include, path
+
+from bff_sessions import get_access_token
 
 
 def home(request):
@@ -12,8 +14,14 @@ def home(request):
     return HttpResponse(request.user.get_username())
 
 
+def token(request):
+    return HttpResponse(get_access_token(request))
+
+
 urlpatterns = [
     path("", home),
+    path("token/", token),
+    path("bff/", include("bff_sessions.urls")),
     path("local/", LoginView.as_view()),
     path("admin/", admin.site.urls),
 ]

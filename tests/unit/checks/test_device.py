@@ -37,6 +37,14 @@ def test_good_settings_are_silent(settings, device):
     assert messages() == []
 
 
+def test_user_agents_without_ua_parser_are_warned_of(settings, monkeypatch):
+    monkeypatch.setattr("bff_sessions.checks.device.find_spec", lambda name: None)
+    settings.BFF_SESSIONS = {"DEVICE": {}}
+    assert "django-bff-sessions[device]" in only_message("W072").hint
+    settings.BFF_SESSIONS = {"DEVICE": {"USER_AGENT": False, "ADDRESS": "full"}}
+    assert messages() == []
+
+
 @pytest.mark.parametrize("device", [True, False, "full", ["ADDRESS"], 1])
 def test_what_is_no_dictionary_is_e070(settings, device):
     settings.BFF_SESSIONS = {"DEVICE": device}

@@ -355,7 +355,7 @@ def told_of_libraries(monkeypatch, settings):
         is_installed = {*names, "bff_sessions"}.__contains__
         monkeypatch.setattr(apps, "is_installed", is_installed)
         settings.BFF_SESSIONS = {"PROVIDERS": {"https://idp.example": {}}, **given}
-        found = [message for message in messages() if message.id[-4:] in LIBRARIES]
+        found = [message for message in messages() if message.id[-4:] in {*LIBRARIES, "W033"}]
         assert all(message.msg.endswith(".") and message.hint for message in found)
         return [message.id[-4:] for message in found]
 
@@ -375,6 +375,31 @@ def test_libraries_with_their_adapters_are_fine(told_of_libraries, settings):
     step = "bff_sessions.adapters.social_auth.copy_claims"
     settings.SOCIAL_AUTH_OIDC_PIPELINE = (step,)
     assert told_of_libraries(*LIBRARIES.values(), "bff_sessions.adapters.allauth") == []
+
+
+class KeepingView:
+    keeps_tokens = True
+
+
+@pytest.mark.parametrize(
+    ("view", "is_warned"),
+    [
+        (None, True),
+        ("django.views.generic.View", True),
+        (f"{__name__}.KeepingView", False),
+        # The URLs cannot be imported either.
+        ("shop.views.Nope", False),
+    ],
+)
+def test_access_token_without_expiry_is_warned_of(told_of_libraries, settings, view, is_warned):
+    settings.OIDC_STORE_ID_TOKEN = True
+    settings.OIDC_STORE_ACCESS_TOKEN = True
+    settings.OIDC_CALLBACK_CLASS = view
+    assert told_of_libraries("mozilla_django_oidc") == ["W033"] * is_warned
+    own = {"TOKENS": "bff_sessions.oidc.tokens.read_tokens"}
+    assert told_of_libraries("mozilla_django_oidc", **own) == []
+    settings.OIDC_STORE_ACCESS_TOKEN = False
+    assert told_of_libraries("mozilla_django_oidc") == []
 
 
 def test_a_store_that_needs_arguments_is_e005(settings):

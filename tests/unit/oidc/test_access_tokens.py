@@ -105,6 +105,46 @@ def test_a_fresh_token_is_returned_as_it_is(provider, get, django_assert_num_que
     assert provider.requests == []
 
 
+UNKNOWN_EXPIRIES = {
+    "unreadable": {"expires_at": "tomorrow"},
+    "without a beginning": {"expires_at": None, "expires_in": 300},
+}
+
+
+@pytest.mark.parametrize("fields", UNKNOWN_EXPIRIES.values(), ids=UNKNOWN_EXPIRIES)
+def test_token_of_unknown_expiry_is_refreshed(provider, get, fields):
+    data = provider.sign_in()
+    data["oidc"] |= fields
+    key = start(**data)
+    token = get(key)
+    assert token != data["oidc"]["access_token"]
+    assert provider.is_valid(token)
+    assert get(key) == token  # Its expiry is known.
+    assert len(provider.refreshed) == 1
+
+
+@pytest.mark.parametrize("fields", UNKNOWN_EXPIRIES.values(), ids=UNKNOWN_EXPIRIES)
+def test_token_of_unknown_expiry_is_never_returned_stale(provider, get, fields):
+    data = provider.sign_in()
+    data["oidc"] |= fields
+    provider.answers["/token"] = (503, {}, "")
+    with pytest.raises(ProviderUnavailable):
+        get(start(**data))
+    data["oidc"]["refresh_token"] = None
+    key = start(**data)
+    for _ in range(2):
+        with pytest.raises(SignInRequired, match="not known when the access token expires"):
+            get(key)
+    assert kept(key).access_token is not None
+
+
+def test_mozilla_token_without_expiry_is_never_returned_stale(provider, get):
+    token = make_id_token(iss=provider.issuer, sub="alice", sid="s1")
+    key = start(oidc_access_token="stale", oidc_id_token=token)
+    with pytest.raises(SignInRequired, match="The log bff_sessions"):
+        get(key)
+
+
 def test_shortly_before_it_expires_it_is_refreshed_and_saved_at_once(provider, get):
     data = provider.sign_in(expires_in=20, scope="openid", theirs="stays")
     key = start(**data)

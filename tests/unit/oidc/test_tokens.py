@@ -3,7 +3,7 @@
 import logging
 import time
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 from cryptography.fernet import Fernet
@@ -11,7 +11,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from bff_sessions.contract import DeletedSession
 from bff_sessions.exceptions import TicketUnreadable
-from bff_sessions.oidc.tokens import Tokens, keep_tokens, tokens_of
+from bff_sessions.oidc.tokens import UNKNOWN_EXPIRY, Tokens, keep_tokens, tokens_of
 from tests.support.checks import messages, only_message
 from tests.support.factories import SessionFactory
 from tests.support.provider import make_id_token
@@ -61,20 +61,63 @@ def test_the_key_is_that_of_the_claims(settings):
     assert keep_tokens({"oidc": GIVEN}) is None
 
 
-def test_what_mozilla_django_oidc_keeps_is_read():
-    data = {"oidc_access_token": "a1", "oidc_id_token": "i1", "oidc_id_token_expiration": 1}
-    assert keep_tokens(data) == Tokens(access_token="a1", id_token="i1")
+def test_tokens_of_mozilla_django_oidc_are_read():
+    data = {
+        "oidc_access_token": "a1",
+        "oidc_id_token": "i1",
+        "oidc_token_expiration": int(AT.timestamp()),
+        "oidc_token_lifetime": 300,
+        "oidc_token_scope": "openid",
+    }
+    read = Tokens(access_token="a1", id_token="i1", expires_at=AT, expires_in=300, scope="openid")
+    assert keep_tokens(data) == read
     assert keep_tokens({"oidc": {"sub": "alice"}, **data}).access_token == "a1"
 
 
-def test_what_mozilla_django_oidc_keeps_is_written():
-    data = {"oidc_access_token": "a1", "oidc_id_token": "i1"}
+def test_mozilla_access_token_without_expiry_counts_as_expired(caplog):
+    token = make_id_token(iss="https://idp.example", sub="alice")
+    data = {"oidc_access_token": "a1", "oidc_id_token": token, "oidc_id_token_expiration": 2e9}
+    for _ in range(2):
+        tokens = keep_tokens(data)
+        assert tokens == Tokens(access_token="a1", id_token=token, expires_at=UNKNOWN_EXPIRY)
+        assert tokens.seconds_left < 0
+    (record,) = caplog.records
+    assert (record.name, record.levelno) == ("bff_sessions.oidc", logging.ERROR)
+    assert "https://idp.example" in record.getMessage()
+    assert "OIDC_CALLBACK_CLASS" in record.getMessage()
+
+
+def test_mozilla_refresh_token_makes_up_for_a_missing_expiry(caplog):
+    tokens = keep_tokens({"oidc_access_token": "a1", "oidc_refresh_token": "r1"})
+    assert (tokens.refresh_token, tokens.expires_at) == ("r1", UNKNOWN_EXPIRY)
+    assert caplog.records == []
+
+
+def test_mozilla_access_token_may_have_no_expiry_at_the_provider(caplog):
+    tokens = keep_tokens({"oidc_access_token": "a1", "oidc_token_expiration": None})
+    assert tokens == Tokens(access_token="a1")
+    assert caplog.records == []
+
+
+def test_tokens_of_mozilla_django_oidc_are_written():
+    data = {"oidc_access_token": "a1", "oidc_id_token": "i1", "oidc_token_scope": "openid"}
     assert keep_tokens(data, NEW) == NEW
     assert data == {
         "oidc_access_token": "a2",
         "oidc_refresh_token": "r2",
         "oidc_token_expiration": int(AT.timestamp()),
+        "oidc_token_lifetime": 60,
     }
+    without_expiry = replace(NEW, expires_at=None, expires_in=None)
+    keep_tokens(data, without_expiry)
+    assert keep_tokens(data) == without_expiry
+
+
+def test_first_tokens_are_written_beside_the_claims():
+    data = {"oidc": {"iss": "https://idp.example", "sub": "alice"}}
+    written = keep_tokens(data, NEW)
+    assert written == replace(NEW, issuer="https://idp.example") == keep_tokens(data)
+    assert data["oidc"]["sub"] == "alice"
 
 
 @pytest.mark.parametrize(
@@ -92,7 +135,7 @@ def test_odd_values_count_as_absent(odd):
     tokens = keep_tokens({"oidc": dict.fromkeys(GIVEN, odd) | {"access_token": "a1"}})
     assert tokens.refresh_token is tokens.id_token is tokens.issuer is None
     if odd != 1:
-        assert tokens.expires_at is tokens.expires_in is None
+        assert tokens.expires_in is None
 
 
 def test_a_scope_may_be_a_list():
@@ -138,7 +181,8 @@ def encrypted(token="r1", key=KEY):
 
 
 def of_lasuite(refresh_token, **more):
-    return {"oidc_access_token": "a1", "oidc_refresh_token": refresh_token, **more}
+    expiry = {"oidc_token_expiration": int(AT.timestamp())}
+    return {"oidc_access_token": "a1", "oidc_refresh_token": refresh_token, **expiry, **more}
 
 
 @pytest.mark.parametrize("key", [KEY, KEY.decode()], ids=["bytes", "text"])
@@ -180,7 +224,7 @@ def test_unreadable_refresh_token_is_absent_and_reported_once(settings, caplog, 
     settings.OIDC_STORE_REFRESH_TOKEN_KEY = key
     data = of_lasuite(value, _bff_identity={"iss": "https://idp.example", "sub": "a", "sid": None})
     for _ in range(2):
-        assert keep_tokens(data) == Tokens(access_token="a1")
+        assert keep_tokens(data) == Tokens(access_token="a1", expires_at=AT)
     (record,) = caplog.records
     assert (record.name, record.levelno) == ("bff_sessions.oidc", logging.ERROR)
     assert "https://idp.example" in record.getMessage()
@@ -231,26 +275,75 @@ def test_an_empty_key_is_none(settings):
     assert keep_tokens(of_lasuite("r1")).refresh_token == "r1"
 
 
-@pytest.mark.parametrize(
-    "value",
-    ["1893553445", "2030-01-02T03:04:05Z", 1_893_553_445_000, -1, True, AT, float("nan"), [1]],
-)
-@pytest.mark.parametrize("in_claims", [True, False])
-def test_unreadable_expiry_is_unknown_and_reported_once(caplog, value, in_claims):
+EXPIRIES = {
+    "int": int(AT.timestamp()),
+    "float": AT.timestamp(),
+    "number in a text": str(int(AT.timestamp())),
+    "fraction in a text": " 1893553445.0 ",
+    "ISO 8601": "2030-01-02T03:04:05Z",
+    "ISO 8601 with an offset": "2030-01-02T05:04:05+02:00",
+    "ISO 8601 without an offset": "2030-01-02 03:04:05",
+    "datetime": AT,
+    "datetime of another zone": AT.astimezone(timezone(timedelta(hours=-5))),
+    "naive datetime": AT.replace(tzinfo=None),
+}
+
+
+@pytest.mark.parametrize("value", EXPIRIES.values(), ids=EXPIRIES)
+@pytest.mark.parametrize("in_claims", [True, False], ids=["claims", "mozilla"])
+def test_usual_forms_of_expiry_are_read(caplog, value, in_claims):
+    data = {"oidc": {**GIVEN, "expires_at": value}}
+    if not in_claims:
+        data = of_lasuite("r1", oidc_token_expiration=value)
+    assert keep_tokens(data).expires_at == AT
+    assert caplog.records == []
+
+
+@pytest.mark.parametrize("base", ["created_at", "iat"])
+@pytest.mark.parametrize("expires_in", [300, "300"])
+def test_expires_in_counts_from_what_stands_beside_it(base, expires_in):
+    issued = int(AT.timestamp()) - 300
+    claims = {"iss": "i", "sub": "s", "access_token": "a1", "expires_in": expires_in, base: issued}
+    tokens = keep_tokens({"oidc": claims})
+    assert (tokens.expires_at, tokens.expires_in) == (AT, 300)
+
+
+UNREADABLE_EXPIRIES = {
+    "milliseconds": 1_893_553_445_000,
+    "negative": -1,
+    "bool": True,
+    "not a number": float("nan"),
+    "list": [1],
+    "words": "tomorrow",
+    "beyond the calendar": "0001-01-01T00:00:00+14:00",
+}
+
+
+@pytest.mark.parametrize("value", UNREADABLE_EXPIRIES.values(), ids=UNREADABLE_EXPIRIES)
+@pytest.mark.parametrize("in_claims", [True, False], ids=["claims", "mozilla"])
+def test_unreadable_expiry_counts_as_passed_and_is_reported_once(caplog, value, in_claims):
     data = {"oidc": {**GIVEN, "expires_at": value}}
     if not in_claims:
         token = make_id_token(iss="https://idp.example", sub="alice")
         data = of_lasuite("r1", oidc_token_expiration=value, oidc_id_token=token)
     for _ in range(2):
-        assert keep_tokens(data).expires_at is None
+        assert keep_tokens(data).expires_at == UNKNOWN_EXPIRY
     (record,) = caplog.records
-    assert (record.name, record.levelno) == ("bff_sessions.oidc", logging.WARNING)
+    assert (record.name, record.levelno) == ("bff_sessions.oidc", logging.ERROR)
     assert "https://idp.example" in record.getMessage()
+
+
+@pytest.mark.parametrize("expires_in", [300, "an hour", -1])
+def test_lifetime_without_a_beginning_counts_as_over(caplog, expires_in):
+    claims = {"iss": "https://idp.example", "access_token": "a1", "expires_in": expires_in}
+    assert keep_tokens({"oidc": claims}).expires_at == UNKNOWN_EXPIRY
+    assert len(caplog.records) == 1
 
 
 @pytest.mark.parametrize("value", [None, "", " "])
 def test_absent_expiry_is_nothing_to_report(caplog, value):
-    assert keep_tokens({"oidc": {**GIVEN, "expires_at": value}}).expires_at is None
+    claims = {**GIVEN, "expires_at": value, "expires_in": value}
+    assert keep_tokens({"oidc": claims}).expires_at is None
     assert caplog.records == []
 
 

@@ -1,0 +1,26 @@
+"""Types of a request, for type checkers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from django.http import HttpRequest
+
+if TYPE_CHECKING:
+    from bff_sessions.engine import SessionStore
+
+__all__ = ["BffHttpRequest"]
+
+
+class BffHttpRequest(HttpRequest):
+    """The type of a request whose session is of this package.
+
+        def orders(request: BffHttpRequest) -> HttpResponse:
+            with request.session.exclusive():
+                ...
+
+    Django makes no instances of it. Use it in annotations only: for Django the session is a
+    ``SessionBase``, which has neither `exclusive()` nor `slide` nor `store_key`.
+    """
+
+    session: SessionStore
