@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime, timedelta
 from operator import attrgetter
+from types import SimpleNamespace
 from typing import Final, Protocol, TypeAlias
 
 from bff_sessions.contract.text import check_text
@@ -178,8 +179,8 @@ def is_within_lifetime(session: _Lifetime, now: datetime, lifetime: timedelta | 
     return lifetime is None or session.subject_id is None or session.created + lifetime > now
 
 
-def bound_values(session: _BoundFields) -> tuple[str | int | None, ...]:
-    """Return the values that the ticket of `session` is bound to.
+def bound_values(session: _BoundFields | SimpleNamespace) -> tuple[str | int | None, ...]:
+    """Return the values that the ticket of `session` is bound to, which may have no ticket yet.
 
     If one of them is altered, the ticket does not open. `created` is in whole seconds: a dump in
     JSON has no microseconds.

@@ -10,7 +10,6 @@ from django.contrib.sessions.exceptions import SessionInterrupted
 from django.http import HttpRequest
 
 from bff_sessions import conf
-from bff_sessions.engine.sansio import Block, Steps, arun, call, finally_take, run, shield
 from bff_sessions.exceptions import (
     ProviderUnavailable,
     SessionBusy,
@@ -23,6 +22,7 @@ from bff_sessions.oidc import outbox
 from bff_sessions.oidc.providers import Provider, get_provider
 from bff_sessions.oidc.refreshing import OtherSubject, RefreshRefused, refresh
 from bff_sessions.oidc.tokens import Tokens, read_tokens
+from bff_sessions.sansio import Block, Steps, arun, call, finally_take, run, shield
 from bff_sessions.secret import hidden_frames
 
 __all__ = ["aget_access_token", "get_access_token"]

@@ -116,15 +116,6 @@ async def async_revoke_view(request):
     return HttpResponse(str(await revocation.arevoke_session(request.session.store_key)))
 
 
-def replace_view(request):
-    return HttpResponse(str(revocation.replace_session(request.session.get_user_session())))
-
-
-async def async_replace_view(request):
-    session = await request.session.aget_user_session()
-    return HttpResponse(str(await revocation.areplace_session(session)))
-
-
 urlpatterns = [
     *others,
     path("get_access_token", token_view),
@@ -135,8 +126,6 @@ urlpatterns = [
     path("arevoke_sessions", async_revoke_all_view),
     path("revoke_session", revoke_view),
     path("arevoke_session", async_revoke_view),
-    path("replace_session", replace_view),
-    path("areplace_session", async_replace_view),
 ]
 
 

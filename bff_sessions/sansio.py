@@ -19,6 +19,8 @@ from collections.abc import Awaitable, Callable, Generator
 from functools import partial
 from typing import Any, ParamSpec, TypeAlias, TypeVar, cast
 
+from asgiref.sync import sync_to_async
+
 from bff_sessions.secret import hide_frames
 
 __all__ = [
@@ -27,7 +29,7 @@ __all__ = [
     "arun",
     "call",
     "finally_take",
-    "guarded",
+    "in_thread",
     "insist",
     "pause",
     "run",
@@ -56,6 +58,11 @@ def call(
     """Call `function`, or await its asynchronous `twin`."""
     result: _T = yield partial(function, *args, **kwargs), partial(twin, *args, **kwargs)
     return result
+
+
+def in_thread(function: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> Steps[_T]:
+    """Call `function`, for asynchronous callers in the thread of synchronous code."""
+    return call(function, sync_to_async(function), *args, **kwargs)
 
 
 def pause(seconds: float) -> Steps[None]:
@@ -124,16 +131,6 @@ class Block:
 
     async def __aexit__(self, *exc_info: object) -> None:
         await _finish(self.leave())
-
-
-def guarded(function: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
-    """Call `function`, and hide every frame below if it raises."""
-    handled = sys.exception()
-    try:
-        return function(*args, **kwargs)
-    except BaseException as error:
-        hide_frames(error, handled=handled)
-        raise
 
 
 def run(steps: Steps[_T]) -> _T:
