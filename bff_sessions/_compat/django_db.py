@@ -14,6 +14,7 @@ __all__ = [
     "delete_rows",
     "in_atomic_block",
     "is_in_transaction",
+    "name_of_database",
 ]
 
 
@@ -56,6 +57,14 @@ def commits_each_statement(using: str) -> bool:
     if connection.connection is None:
         return bool(connection.settings_dict["AUTOCOMMIT"])
     return bool(connection.autocommit)
+
+
+def name_of_database(connection: BaseDatabaseWrapper) -> str:
+    """Return the NAME of the database, without connecting.
+
+    Libraries for several tenants set it on the connection, and not in settings.DATABASES.
+    """
+    return str(connection.settings_dict["NAME"])
 
 
 def close_unusable_connection(using: str) -> None:

@@ -11,7 +11,7 @@ from bff_sessions.engine import verbs
 from bff_sessions.engine.tickets import is_other_subject
 from bff_sessions.events import hook_for_sign_in
 from bff_sessions.identity import Identity
-from bff_sessions.revocation import bans, deletes, endings
+from bff_sessions.revocation import bans, endings
 from bff_sessions.sansio import Steps, in_thread
 
 __all__ = ["changes_hands", "finish", "is_other_user", "replace_others", "signs_in"]
@@ -47,18 +47,21 @@ def replace_others(
     if conf.TAKE_OVER is not None:
         # What it has in the old table does not come back either.
         yield from in_thread(bans.ban, filter)
+    keys = [key for _, key in (yield from verbs.list_ages(filter))]
     seen: set[str] = set()
-    ended: set[str] = set()
-    # Until no other is left: another request may move one to a new key before it is deleted.
-    while others := [s for s in (yield from verbs.get_user_sessions(filter)) if s.key not in seen]:
-        for other in others:
-            seen.add(other.key)
-            if open_ticket(other) is None:
-                continue  # A host with another encryption key can open it.
-            if other.sign_in_id in ended:  # While a session moves, both keys may have one.
-                yield from deletes.delete_user_session(other.key)
-            elif (yield from endings.replace_session(other)):
-                ended.add(other.sign_in_id)
+    while keys:
+        are_ended = True
+        for key in keys:
+            # Lists carry no tickets, and one ticket at a time is enough.
+            other = yield from verbs.get_user_session(key, also_moving=True)
+            if other is None or (open_ticket(other) is not None and not (yield from endings.replace_session(other))):
+                are_ended = False
+        if are_ended:
+            break
+        # Another request may have moved one of them before it was deleted.
+        seen.update(keys)
+        found = yield from verbs.get_user_sessions(filter)
+        keys = [other.key for other in found if other.key not in seen]
 
 
 def finish(session: UserSession, auth_time: float | None) -> Steps[None]:

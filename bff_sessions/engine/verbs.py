@@ -1,8 +1,4 @@
-"""What the steps of the engine ask of the configured store.
-
-get_user_session() takes a session that is moving for absent. It leaves a mark under its old key for
-a minute at most.
-"""
+"""What the steps of the engine ask of the configured store."""
 
 from __future__ import annotations
 
@@ -26,10 +22,11 @@ __all__ = [
 ]
 
 
-def get_user_session(key: str) -> Steps[UserSession | None]:
+def get_user_session(key: str, *, also_moving: bool = False) -> Steps[UserSession | None]:
+    """Return the session under `key`; one that is moving is absent unless `also_moving`."""
     store = get_store()
     session = yield from call(store.get_user_session, store.aget_user_session, key)
-    return None if session is None or session.is_moved else session
+    return None if session is None or (session.is_moved and not also_moving) else session
 
 
 def get_user_sessions(filter: UserSessionsFilter) -> Steps[list[UserSession]]:

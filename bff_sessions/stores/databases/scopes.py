@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from django.db import connections
 
+from bff_sessions._compat.django_db import name_of_database
+
 __all__ = ["scope_of"]
 
 
@@ -15,4 +17,4 @@ def scope_of(using: str) -> str:
     """
     connection = connections[using]
     schema = getattr(connection, "schema_name", None) or ""
-    return f"{using}\0{connection.settings_dict['NAME']}\0{schema}"
+    return f"{using}\0{name_of_database(connection)}\0{schema}"

@@ -20,10 +20,11 @@ from bff_sessions.contract import (
     UserSessionUpdate,
 )
 from bff_sessions.stores.orm.models import Session
-from bff_sessions.stores.orm.statements import DELETED, SESSION
+from bff_sessions.stores.orm.statements import DELETED, GET, SESSION
 
 __all__ = [
     "LISTED",
+    "fetch",
     "matching",
     "newest_first",
     "position_of",
@@ -87,6 +88,12 @@ def to_session(row: dict[str, Any]) -> UserSession | None:
         # Without the error's text, which may quote the row.
         logger.warning("A row of the table of sessions was altered and is ignored.")
         return None
+
+
+def fetch(using: str, key: str) -> UserSession | None:
+    """Return the session under `key`, expired or not."""
+    row = GET.fetch(using, key=key)
+    return None if row is None else to_session(row)
 
 
 def to_listed(row: dict[str, Any]) -> UserSession | None:
