@@ -54,8 +54,10 @@ def replace_others(
         for key in keys:
             # Lists carry no tickets, and one ticket at a time is enough.
             other = yield from verbs.get_user_session(key, also_moving=True)
-            if other is None or (open_ticket(other) is not None and not (yield from endings.replace_session(other))):
+            if other is None:
                 are_ended = False
+            elif open_ticket(other) is not None:  # Else a host with the right key can open it.
+                are_ended &= yield from endings.replace_session(other)
         if are_ended:
             break
         # Another request may have moved one of them before it was deleted.
