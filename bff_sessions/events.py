@@ -17,15 +17,6 @@ from typing import Final, TypeAlias
 
 from bff_sessions.contract import DeletedSession, OnEnding, UserSession
 
-__all__ = [
-    "Ending",
-    "distinct",
-    "hook_for",
-    "hook_for_sign_in",
-    "subscribe",
-    "subscribe_to_sign_ins",
-]
-
 OnSignIn: TypeAlias = Callable[[], None]
 
 

@@ -27,8 +27,6 @@ from django.utils.encoding import force_bytes
 from bff_sessions import conf
 from bff_sessions.exceptions import TicketUnreadable
 
-__all__ = ["is_current", "next_session_keys", "open_sealed", "seal", "store_key"]
-
 Purpose: TypeAlias = Literal["ticket", "cache entry", "token revocation"]
 """What sealed data is for. Data of one purpose does not open for another."""
 Binding: TypeAlias = Sequence[str | int | None]

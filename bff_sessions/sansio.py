@@ -23,19 +23,6 @@ from asgiref.sync import sync_to_async
 
 from bff_sessions.secret import hide_frames
 
-__all__ = [
-    "Block",
-    "Steps",
-    "arun",
-    "call",
-    "finally_take",
-    "in_thread",
-    "insist",
-    "pause",
-    "run",
-    "shield",
-]
-
 logger = logging.getLogger("bff_sessions.engine")
 
 _P = ParamSpec("_P")

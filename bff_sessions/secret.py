@@ -14,8 +14,6 @@ from collections.abc import Callable, Iterator
 from functools import wraps
 from typing import Any, Generic, ParamSpec, TypeVar, cast
 
-__all__ = ["Secret", "guarded", "hidden_frames", "hide_frames"]
-
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
 _T_co = TypeVar("_T_co", covariant=True)

@@ -8,15 +8,6 @@ from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import QuerySet
 
-__all__ = [
-    "close_unusable_connection",
-    "commits_each_statement",
-    "delete_rows",
-    "in_atomic_block",
-    "is_in_transaction",
-    "name_of_database",
-]
-
 
 def delete_rows(rows: QuerySet[Any, Any]) -> int:
     """Delete `rows` in one statement. Return how many.

@@ -16,8 +16,6 @@ from django.http import HttpRequest
 
 from bff_sessions.adapters import keep_claims
 
-__all__ = ["AllauthAdapter", "copy_claims"]
-
 
 class AllauthAdapter(AppConfig):
     """Connects copy_claims() to the sign-ins of django-allauth."""

@@ -15,8 +15,6 @@ from mozilla_django_oidc.views import OIDCAuthenticationCallbackView
 
 from bff_sessions.secret import hidden_frames
 
-__all__ = ["CallbackView"]
-
 
 class CallbackView(OIDCAuthenticationCallbackView):  # type: ignore[misc]
     """Store the tokens of the user who has signed in, and of no other user.

@@ -13,8 +13,6 @@ from typing import Any
 
 from bff_sessions.adapters import keep_claims
 
-__all__ = ["copy_claims"]
-
 
 def copy_claims(
     backend: Any,

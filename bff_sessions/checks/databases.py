@@ -18,8 +18,6 @@ from bff_sessions.conf.faults import Fault
 from bff_sessions.oidc.models import TokenRevocation
 from bff_sessions.stores import database_of_store
 
-__all__ = ["check_database", "check_outbox"]
-
 # The statement that returns the isolation level, by the vendor of the database. SQLite needs no
 # check: it refuses to write in a transaction that reads old data.
 _ISOLATION: Final = {

@@ -13,12 +13,6 @@ from datetime import datetime
 from bff_sessions.contract.sessions import Device
 from bff_sessions.contract.twins import twin_of
 
-__all__ = [
-    "UserSessionStoreDevices",
-    "UserSessionStoreLeases",
-    "UserSessionStoreTransactions",
-]
-
 
 class UserSessionStoreLeases(ABC):
     """Leases a session to one caller at a time: `exclusive()` and access tokens need it."""

@@ -15,8 +15,6 @@ from bff_sessions.contract.pacing import EXCLUSIVE, MAX_BATCH_SIZE, Pace, delete
 from bff_sessions.contract.sessions import DeletedSession, OnEnding
 from bff_sessions.contract.twins import twin_of
 
-__all__ = ["Detail", "ExpiredBatch", "UserSessionStoreCleanup"]
-
 # The limit of a batch that is counted and not deleted. Databases accept it as a LIMIT.
 _ALL: Final = 2**31 - 1
 

@@ -15,20 +15,6 @@ from typing import Final, Protocol, TypeAlias
 
 from bff_sessions.contract.text import check_text
 
-__all__ = [
-    "DEVICE",
-    "MOMENTS",
-    "MOVED",
-    "UPDATED",
-    "DeletedSession",
-    "Device",
-    "OnEnding",
-    "UserSession",
-    "UserSessionUpdate",
-    "bound_values",
-    "is_within_lifetime",
-]
-
 MOVED: Final = b"\0moved\0"
 """Begins the ticket of a session that is moving to another key. No encrypted ticket has it."""
 # A move takes a few statements. If its process dies, the old session expires after this time.

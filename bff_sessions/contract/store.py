@@ -14,8 +14,6 @@ from bff_sessions.contract.sessions import UserSession, UserSessionUpdate
 from bff_sessions.contract.twins import twin_of
 from bff_sessions.contract.verbs import RequiredVerbs
 
-__all__ = ["UserSessionStore", "iterate_user_sessions"]
-
 
 class UserSessionStore(RequiredVerbs):
     """Stores sessions. Implement the six abstract verbs; the others have a correct default.

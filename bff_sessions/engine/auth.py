@@ -18,8 +18,6 @@ from django.contrib.auth.signals import user_logged_out
 from django.http import HttpRequest
 from django.utils.crypto import constant_time_compare
 
-__all__ = ["HashState", "check_hash", "connect", "has_hash", "has_same_hash"]
-
 
 def has_hash(data: Mapping[str, Any]) -> bool:
     """Return whether `data` holds a hash by which Django tells an old password from a new one."""

@@ -12,8 +12,6 @@ from bff_sessions.exceptions import SessionConflict, SessionMissing
 from bff_sessions.identity import identify
 from bff_sessions.sansio import Steps
 
-__all__ = ["catch_up"]
-
 
 def catch_up(state: SessionState, rotated_keys: Sequence[str] = ()) -> Steps[bool]:
     """Take over the session as the store has it now, and apply what changed here onto its data.

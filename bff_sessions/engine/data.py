@@ -22,8 +22,6 @@ from bff_sessions.identity import (
 )
 from bff_sessions.secret import Secret
 
-__all__ = ["Policy", "SessionData"]
-
 
 class Policy(Protocol):
     """What a project decides about its sessions; Django's ``SessionBase`` has it."""

@@ -19,8 +19,6 @@ from bff_sessions.exceptions import SessionBusy, SessionMissing
 from bff_sessions.sansio import Block, Steps, finally_take, insist, pause, shield
 from bff_sessions.stores import get_store
 
-__all__ = ["exclusive_block"]
-
 logger = logging.getLogger("bff_sessions.engine")
 
 _HAS_ENDED = "The session has ended."

@@ -23,8 +23,6 @@ from bff_sessions.revocation import deletes
 from bff_sessions.sansio import Steps, in_thread, pause
 from bff_sessions.stores.live import is_live
 
-__all__ = ["StoredSession"]
-
 # Seconds from a new password in the database to the move of the session that has changed it.
 _PASSWORD_PAUSE = 0.1
 _HAS_ENDED = "The session has ended."

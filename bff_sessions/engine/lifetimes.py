@@ -12,16 +12,6 @@ from bff_sessions import conf
 from bff_sessions.contract import UserSession
 from bff_sessions.identity import Identity
 
-__all__ = [
-    "expiry_of",
-    "goes_on",
-    "is_due",
-    "is_worth_renewing",
-    "limit_of",
-    "round_up",
-    "to_utc",
-]
-
 _GRANULE = timedelta(seconds=60)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 

@@ -22,16 +22,6 @@ from bff_sessions.exceptions import SessionMissing
 from bff_sessions.protection import next_session_keys, store_key
 from bff_sessions.sansio import Steps, in_thread, pause
 
-__all__ = [
-    "can_follow",
-    "find_moved",
-    "follow",
-    "get_rotated_keys",
-    "has_old_password",
-    "read",
-    "was_taken_along",
-]
-
 # The longest pauses while another request moves the session, in seconds. They are random.
 _MOVE_PAUSES: Final = (0.01, 0.02, 0.05, 0.1, 0.2, 0.4)
 

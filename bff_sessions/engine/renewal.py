@@ -11,8 +11,6 @@ from bff_sessions.engine.state import SessionState, Snapshot, State
 from bff_sessions.identity import identify
 from bff_sessions.sansio import Steps
 
-__all__ = ["get_limit", "is_due", "renew"]
-
 
 def get_limit(state: SessionState, now: datetime | None = None) -> datetime | None:
     """Return when a save would let the session end at the latest; None if nothing limits it."""

@@ -29,8 +29,6 @@ from bff_sessions.identity import Identity
 from bff_sessions.protection import store_key
 from bff_sessions.sansio import Steps, pause
 
-__all__ = ["insert", "new_session_key", "update"]
-
 # Tries of one save against concurrent saves. With the pauses below, far more than sixteen
 # writers that save the same session without rest need.
 _MAX_TRIES = 64

@@ -28,8 +28,6 @@ from bff_sessions.sansio import Block, arun, run
 from bff_sessions.secret import Secret, guarded, hidden_frames
 from bff_sessions.stores import get_store
 
-__all__ = ["SessionStore"]
-
 
 class SessionStore(SessionBase):
     """Django's session API on top of the configured `UserSessionStore`.

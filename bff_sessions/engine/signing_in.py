@@ -14,8 +14,6 @@ from bff_sessions.identity import Identity
 from bff_sessions.revocation import bans, endings
 from bff_sessions.sansio import Steps, in_thread
 
-__all__ = ["changes_hands", "finish", "is_other_user", "replace_others", "signs_in"]
-
 logger = logging.getLogger("bff_sessions.identity")
 
 

@@ -9,8 +9,6 @@ from bff_sessions.contract import UserSession
 from bff_sessions.engine.data import Policy, SessionData
 from bff_sessions.protection import is_current, store_key
 
-__all__ = ["Cookie", "SessionState", "Snapshot", "State"]
-
 
 class State(enum.Enum):
     """What a request knows of its session.

@@ -32,8 +32,6 @@ from bff_sessions.revocation import bans
 from bff_sessions.stores import database_of_store, get_store
 from bff_sessions.stores.databases.retrying import retry
 
-__all__ = ["HasEnded", "NotMoved", "OldEngine", "take_over"]
-
 # Callers hide these frames: the steps of the engine, and import_sessions.
 
 logger = logging.getLogger("bff_sessions.take_over")

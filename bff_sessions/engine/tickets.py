@@ -16,8 +16,6 @@ from bff_sessions.exceptions import TicketUnreadable
 from bff_sessions.identity import Identity
 from bff_sessions.protection import open_sealed, seal
 
-__all__ = ["compose", "is_other_subject", "is_session_key", "open_ticket"]
-
 logger = logging.getLogger("django.security.SuspiciousSession")
 
 

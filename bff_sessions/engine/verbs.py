@@ -9,18 +9,6 @@ from bff_sessions.contract import UserSession, UserSessionsFilter, UserSessionSt
 from bff_sessions.sansio import Steps, call
 from bff_sessions.stores import get_store
 
-__all__ = [
-    "acquire_lease",
-    "create_user_session",
-    "get_user_session",
-    "get_user_sessions",
-    "list_ages",
-    "on_commit",
-    "overwrite_user_session",
-    "release_lease",
-    "touch_user_session",
-]
-
 
 def get_user_session(key: str, *, also_moving: bool = False) -> Steps[UserSession | None]:
     """Return the session under `key`; one that is moving is absent unless `also_moving`."""

@@ -19,8 +19,6 @@ from requests.exceptions import SSLError
 
 from bff_sessions.exceptions import ProviderUnavailable
 
-__all__ = ["run_in_time"]
-
 _T = TypeVar("_T")
 
 

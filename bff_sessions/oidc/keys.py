@@ -12,9 +12,8 @@ from jwt import PyJWK, PyJWKSet
 from jwt.exceptions import PyJWTError
 
 from bff_sessions.exceptions import BffSessionsError, ProviderUnavailable
-from bff_sessions.oidc.http import Source, asking, get_json
-
-__all__ = ["KeySet", "KeySetMissing", "SigningKeys"]
+from bff_sessions.oidc.http import asking, get_json
+from bff_sessions.oidc.sources import Source
 
 logger = logging.getLogger("bff_sessions.logout")
 

@@ -19,8 +19,6 @@ from bff_sessions.oidc.options import LogoutOptions
 from bff_sessions.oidc.providers import Provider, get_provider
 from bff_sessions.secret import hidden_frames
 
-__all__ = ["LogoutToken", "LogoutTokenInvalid", "Reason", "verify_logout_token"]
-
 _EVENT: Final = "http://schemas.openid.net/event/backchannel-logout"
 _TYPE: Final = "logout+jwt"
 _CLOCKS: Final = "Compare both clocks: 'manage.py check_provider' does."

@@ -35,15 +35,6 @@ from bff_sessions.stores.databases.retrying import retry
 if TYPE_CHECKING:
     from bff_sessions.revocation.models import TakeOverBan, TakeOverBanQuerySet
 
-__all__ = [
-    "ban",
-    "banned",
-    "copies_of",
-    "database_of_bans",
-    "lock",
-    "moved_session_id",
-    "write_bans",
-]
 
 # Begins the session ID of a session that moved here and had no session ID from a provider.
 _MOVED: Final = "moved-"

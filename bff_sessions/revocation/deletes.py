@@ -20,8 +20,6 @@ from bff_sessions.sansio import Steps, call, in_thread
 from bff_sessions.stores import get_store
 from bff_sessions.stores.databases.retrying import Doubt, leave_doubt, retry
 
-__all__ = ["delete_user_session", "delete_user_sessions"]
-
 
 def delete_user_sessions(
     filter: UserSessionsFilter, *, on_ending: OnEnding | None = None

@@ -15,8 +15,6 @@ from bff_sessions.sansio import Steps, call
 from bff_sessions.signals import sessions_revoked
 from bff_sessions.stores import get_store
 
-__all__ = ["replace_session", "revoke_session", "revoke_sessions"]
-
 
 def revoke_sessions(filter: UserSessionsFilter) -> Steps[int]:
     """See bff_sessions.revocation.revoke_sessions()."""

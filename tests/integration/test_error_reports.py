@@ -27,7 +27,7 @@ from bff_sessions.contract import UserSessionsFilter
 from bff_sessions.engine import SessionStore
 from bff_sessions.management import commands
 from bff_sessions.models import Logout, Session, TakeOverBan, TokenRevocation
-from bff_sessions.oidc import access_tokens, outbox, refreshing, sign_in
+from bff_sessions.oidc import outbox, refreshing, sign_in
 from bff_sessions.oidc.sealing import seal_token
 from bff_sessions.oidc.tokens import keep_tokens
 from bff_sessions.protection import store_key
@@ -465,12 +465,8 @@ ENDPOINTS = {
     "backchannel-logout": post_logout_token,
 }
 FUNCTIONS = sorted(
-    {
-        name
-        for module in (bff_sessions, revocation, access_tokens)
-        for name in module.__all__
-        if name[0].islower()
-    }
+    {name for module in (bff_sessions, revocation) for name in module.__all__ if name[0].islower()}
+    | {"get_access_token", "aget_access_token"}
 )
 LIST = "/admin/bff_sessions/session/"
 

@@ -6,8 +6,6 @@ from django.db import connections
 
 from bff_sessions._compat.django_db import name_of_database
 
-__all__ = ["scope_of"]
-
 
 def scope_of(using: str) -> str:
     """Return alias, database and schema of the connection `using`, without connecting.

@@ -23,8 +23,6 @@ from bff_sessions.stores.orm.rows import to_deleted
 from bff_sessions.stores.orm.statements import DELETED
 from bff_sessions.stores.orm.transactions import OrmTransactions
 
-__all__ = ["OrmCleanup"]
-
 
 class OrmCleanup(OrmTransactions, UserSessionStoreCleanup):
     """Deletes expired sessions while requests go on."""

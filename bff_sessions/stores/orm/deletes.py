@@ -15,8 +15,6 @@ from bff_sessions.stores.orm.rows import matching, to_deleted
 from bff_sessions.stores.orm.statements import DELETE, DELETE_ROW, LOCK
 from bff_sessions.stores.orm.transactions import OrmTransactions
 
-__all__ = ["OrmDeletes"]
-
 # The most rows that one statement deletes: SQLite bounds the parameters of a statement.
 _BATCH = 500
 

@@ -14,8 +14,6 @@ from bff_sessions._compat.django_db import commits_each_statement, delete_rows
 from bff_sessions.stores.databases.retrying import retry
 from bff_sessions.stores.orm.models import Session
 
-__all__ = ["ExpiredRows", "are_left", "locks_indexes"]
-
 
 def locks_indexes(using: str) -> bool:
     """Return whether the database locks entries of indexes, as MySQL and MariaDB do."""

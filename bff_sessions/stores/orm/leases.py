@@ -14,8 +14,6 @@ from bff_sessions.stores.databases.retrying import retry
 from bff_sessions.stores.orm.models import live_sessions
 from bff_sessions.stores.orm.transactions import OrmTransactions
 
-__all__ = ["OrmLeases"]
-
 
 class OrmLeases(OrmTransactions, UserSessionStoreLeases):
     """Leases sessions by conditional updates. A lease moves with its row."""

@@ -22,19 +22,6 @@ from bff_sessions.contract import (
 from bff_sessions.stores.orm.models import Session
 from bff_sessions.stores.orm.statements import DELETED, GET, SESSION
 
-__all__ = [
-    "LISTED",
-    "fetch",
-    "matching",
-    "newest_first",
-    "position_of",
-    "to_deleted",
-    "to_listed",
-    "to_row",
-    "to_session",
-    "to_update",
-]
-
 logger = logging.getLogger("django.security.SuspiciousSession")
 
 LISTED: Final = tuple(name for name in SESSION if name != "ticket")

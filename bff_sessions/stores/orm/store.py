@@ -31,8 +31,6 @@ from bff_sessions.stores.orm.rows import (
 from bff_sessions.stores.orm.statements import SESSION
 from bff_sessions.stores.orm.writes import OrmWrites
 
-__all__ = ["OrmUserSessionStore"]
-
 
 class OrmUserSessionStore(OrmWrites, OrmDeletes, OrmLeases, OrmCleanup, UserSessionStore):
     """Stores sessions as rows of `bff_sessions.stores.orm.models.Session`.

@@ -11,8 +11,6 @@ from bff_sessions._compat.django_db import commits_each_statement, in_atomic_blo
 from bff_sessions.contract import UserSessionStoreTransactions
 from bff_sessions.stores.orm.models import Session
 
-__all__ = ["OrmTransactions"]
-
 
 class OrmTransactions(UserSessionStoreTransactions):
     """The base of all parts of `OrmUserSessionStore`.

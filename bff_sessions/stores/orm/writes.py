@@ -18,8 +18,6 @@ from bff_sessions.stores.orm.rows import fetch, to_row, to_update
 from bff_sessions.stores.orm.statements import CREATE, update_statement
 from bff_sessions.stores.orm.transactions import OrmTransactions
 
-__all__ = ["OrmWrites"]
-
 
 class OrmWrites(OrmTransactions, UserSessionStoreDevices):
     """Creates, updates, moves and renews sessions."""
