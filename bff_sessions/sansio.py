@@ -79,21 +79,6 @@ def finally_take(first: Steps[_T], *, then: Callable[[], Steps[None]]) -> Steps[
     return result
 
 
-def insist(make: Callable[[], Steps[_T]]) -> Steps[_T]:
-    """Take steps once more if they are interrupted, and raise the interruption after that.
-
-    For steps that may be taken twice. An event loop that ends cancels every task, also those that
-    finish shielded steps.
-    """
-    try:
-        return (yield from make())
-    except (Exception, GeneratorExit):
-        raise
-    except BaseException:
-        yield from make()
-        raise
-
-
 class Block:
     """A ``with`` block, or an ``async with`` block, with steps to enter and to leave it.
 

@@ -6,6 +6,8 @@ import logging
 import random
 import secrets
 import time
+from collections.abc import Callable
+from typing import TypeVar
 
 from django.conf import settings
 from django.contrib.sessions.backends.base import UpdateError
@@ -16,10 +18,12 @@ from bff_sessions.contract import UserSessionsFilter, UserSessionStoreLeases
 from bff_sessions.engine import conflicts, moves, verbs
 from bff_sessions.engine.lifecycle import StoredSession
 from bff_sessions.exceptions import SessionBusy, SessionMissing
-from bff_sessions.sansio import Block, Steps, finally_take, insist, pause, shield
+from bff_sessions.sansio import Block, Steps, finally_take, pause, shield
 from bff_sessions.stores import get_store
 
 logger = logging.getLogger("bff_sessions.engine")
+
+_T = TypeVar("_T")
 
 _HAS_ENDED = "The session has ended."
 
@@ -66,7 +70,8 @@ class _Lease:
     def leave(self) -> Steps[None]:
         """Save what has changed, and release the lease."""
         try:
-            yield from finally_take(insist(self._save_changes), then=lambda: insist(self._release))
+            saved = _insist(self._save_changes)
+            yield from finally_take(saved, then=lambda: _insist(self._release))
         except UpdateError:
             raise SessionInterrupted(_HAS_ENDED) from None
 
@@ -131,3 +136,18 @@ class _Lease:
         filter = UserSessionsFilter.of_session(known.session)
         for other in (yield from verbs.get_user_sessions(filter)):
             yield from verbs.release_lease(other.key, self._owner)
+
+
+def _insist(make: Callable[[], Steps[_T]]) -> Steps[_T]:
+    """Take steps once more if they are interrupted, and raise the interruption after that.
+
+    For steps that may be taken twice. An event loop that ends cancels every task, also those that
+    finish shielded steps.
+    """
+    try:
+        return (yield from make())
+    except (Exception, GeneratorExit):
+        raise
+    except BaseException:
+        yield from make()
+        raise

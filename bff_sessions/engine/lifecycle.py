@@ -12,7 +12,7 @@ from django.contrib.sessions.exceptions import SessionInterrupted
 
 from bff_sessions import conf
 from bff_sessions.contract import UserSessionsFilter
-from bff_sessions.engine import moves, renewal, saving, verbs
+from bff_sessions.engine import moves, renewal, saving
 from bff_sessions.engine.data import Policy
 from bff_sessions.engine.state import Cookie, SessionState, Snapshot, State
 from bff_sessions.engine.take_over import take_over
@@ -20,11 +20,9 @@ from bff_sessions.engine.tickets import is_session_key
 from bff_sessions.exceptions import SessionMissing
 from bff_sessions.protection import store_key
 from bff_sessions.revocation import deletes
-from bff_sessions.sansio import Steps, in_thread, pause
+from bff_sessions.sansio import Steps, in_thread
 from bff_sessions.stores.live import is_live
 
-# Seconds from a new password in the database to the move of the session that has changed it.
-_PASSWORD_PAUSE = 0.1
 _HAS_ENDED = "The session has ended."
 
 
@@ -158,15 +156,11 @@ class StoredSession:
         if signs_out and state.left is not None:
             yield from deletes.delete_user_sessions(UserSessionsFilter.of_session(state.left))
             state.left = None
-        if session is not None and not signs_out and (yield from moves.has_old_password(state)):
-            # Django's get_user() found that out, perhaps just before the request that has changed
-            # the password moves the session, and saves the new hash.
-            yield from pause(_PASSWORD_PAUSE)
-            if (yield from moves.was_taken_along(state)):
-                state.left = session
-                self._restart()
-                state.cookie = Cookie.OF_OTHERS
-                return
+        if session is not None and not signs_out and (yield from moves.was_taken_along(state)):
+            state.left = session
+            self._restart()
+            state.cookie = Cookie.OF_OTHERS
+            return
         if session is None and state.state is not State.UNREADABLE:
             session = yield from moves.read(state)
             if session is not None and state.data.open(session) is None:
@@ -181,15 +175,6 @@ class StoredSession:
             # It was moved in a transaction that may yet be rolled back, or was.
             yield from self.delete(saved.session_key)
         self._restart()
-
-    def exists(self, session_key: str | None) -> Steps[bool]:
-        """Return whether there is a session under `session_key`."""
-        if not is_session_key(session_key):
-            return False
-        if conf.TAKE_OVER is not None:
-            yield from in_thread(take_over, session_key)
-        session = yield from verbs.get_user_session(store_key(conf.PARTITION, session_key))
-        return session is not None
 
     def ensure_loaded(self, *, no_load: bool = False) -> Steps[None]:
         """Load the session unless it is loaded; with `no_load`, begin with no data instead."""

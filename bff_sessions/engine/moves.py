@@ -18,12 +18,15 @@ from bff_sessions.engine import verbs
 from bff_sessions.engine.auth import HashState, check_hash, has_hash, has_same_hash
 from bff_sessions.engine.state import Cookie, SessionState
 from bff_sessions.engine.take_over import take_over
+from bff_sessions.engine.tickets import is_session_key
 from bff_sessions.exceptions import SessionMissing
 from bff_sessions.protection import next_session_keys, store_key
 from bff_sessions.sansio import Steps, in_thread, pause
 
 # The longest pauses while another request moves the session, in seconds. They are random.
 _MOVE_PAUSES: Final = (0.01, 0.02, 0.05, 0.1, 0.2, 0.4)
+# Seconds from a new password in the database to the move of the session that has changed it.
+_PASSWORD_PAUSE: Final = 0.1
 
 
 @cache
@@ -55,6 +58,15 @@ def read(state: SessionState) -> Steps[UserSession | None]:
         yield from in_thread(take_over, state.session_key)
         session = yield from verbs.get_user_session(key)
     return session
+
+
+def exists(session_key: str | None) -> Steps[bool]:
+    """Return whether there is a session under `session_key`."""
+    if not is_session_key(session_key):
+        return False
+    if conf.TAKE_OVER is not None:
+        yield from in_thread(take_over, session_key)
+    return (yield from verbs.get_user_session(store_key(conf.PARTITION, session_key))) is not None
 
 
 def get_rotated_keys(state: SessionState) -> Steps[Sequence[str]]:
@@ -130,8 +142,23 @@ def find_moved(state: SessionState) -> Steps[UserSession | None]:
     return None
 
 
-def has_old_password(state: SessionState) -> Steps[bool]:
-    """Return whether the user has another password since this session was written."""
+def was_taken_along(state: SessionState) -> Steps[bool]:
+    """Return whether the request that has changed the user's password has this session now.
+
+    Django's get_user() finds the new password, perhaps just before that request moves the session
+    and saves the new hash. So wait for it a moment.
+    """
+    if not (yield from _has_old_password(state)):
+        return False
+    yield from pause(_PASSWORD_PAUSE)
+    session = yield from read(state)
+    if session is None:
+        return (yield from find_moved(state)) is not None
+    opened = state.data.open(session)
+    return opened is not None and not has_same_hash(opened[1], state.data.values)
+
+
+def _has_old_password(state: SessionState) -> Steps[bool]:
     data = state.data.values
     if not has_hash(data):
         return False
@@ -140,15 +167,6 @@ def has_old_password(state: SessionState) -> Steps[bool]:
     except Exception:
         return False  # Whatever the backend has: the session is to end.
     return hash_state is HashState.OLD
-
-
-def was_taken_along(state: SessionState) -> Steps[bool]:
-    """Return whether the request that has changed the password has this session now."""
-    session = yield from read(state)
-    if session is None:
-        return (yield from find_moved(state)) is not None
-    opened = state.data.open(session)
-    return opened is not None and not has_same_hash(opened[1], state.data.values)
 
 
 def _forget(*, setting: str, **kwargs: Any) -> None:

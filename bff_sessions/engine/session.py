@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from bff_sessions import conf
 from bff_sessions.contract import UserSession, UserSessionStoreCleanup
-from bff_sessions.engine import lifetimes, renewal
+from bff_sessions.engine import lifetimes, moves, renewal
 from bff_sessions.engine.exclusive import exclusive_block
 from bff_sessions.engine.lifecycle import StoredSession
 from bff_sessions.engine.merging import Serializer
@@ -139,13 +139,13 @@ class SessionStore(SessionBase):
         await arun(self._stored.flush(signs_out=self.signs_out))
 
     def exists(self, session_key: str | None) -> bool:
-        steps = self._stored.exists(session_key)
+        steps = moves.exists(session_key)
         del session_key
         return run(steps)
 
     async def aexists(self, session_key: str | None) -> bool:
         """See exists()."""
-        steps = self._stored.exists(session_key)
+        steps = moves.exists(session_key)
         del session_key
         return await arun(steps)
 

@@ -60,7 +60,7 @@ class MoveTests(PageTests):
 
     @contextmanager
     def move_with(
-        self, pause: tuple[str, bool], action: Callable[[UserSessionStore, UserSession], object]
+        self, pause: tuple[str, bool], action: Callable[[UserSessionStore, UserSession], None]
     ) -> Iterator[tuple[UserSession, UserSession]]:
         """Move a session, and run `action` with the store and the session in `pause`.
 

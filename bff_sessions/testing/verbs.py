@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from secrets import token_bytes, token_hex
-from typing import Any
 
 from bff_sessions.contract import (
     UserSessionsFilter,
@@ -116,41 +115,6 @@ class VerbTests(StoreTests):
             update = self.update_of(session, ticket=b"%d" % version)
             new = self.store.update_user_session(session.key, update, if_version=version)
             self.assertEqual(new, version + 1)
-
-    def test_overwrite_of_the_version_that_was_read_succeeds(self) -> None:
-        read = self.create()
-        changes: list[dict[str, Any]] = [
-            {"ticket": b"new"},
-            {"subject_id": "bob", "expires": None},
-            {"key": token_hex(32), "ticket": b"moved"},
-        ]
-        for fields in changes:
-            changed = replace(read, **fields)
-            version = self.store.overwrite_user_session(read, changed)
-            self.assertEqual(version, read.version + 1)
-            changed = replace(changed, version=version)
-            if changed.key != read.key:
-                self.assertIsNone(self.store.get_user_session(read.key))
-            self.assertEqual(self.store.get_user_session(changed.key), changed)
-            read = changed
-
-    def test_overwrite_of_a_session_that_has_changed_fails(self) -> None:
-        read = self.create()
-        self.store.update_user_session(read.key, self.update_of(read, ticket=b"theirs"))
-        for key in (read.key, token_hex(32)):
-            with self.assertRaises(SessionChanged):
-                self.store.overwrite_user_session(read, replace(read, key=key, ticket=b"mine"))
-        current = self.store.get_user_session(read.key)
-        assert current is not None
-        self.assertEqual(current.ticket, b"theirs")
-
-    def test_overwrite_of_a_session_that_was_deleted_creates_nothing(self) -> None:
-        read = self.create()
-        self.store.delete_user_session(read.key)
-        for key in (read.key, token_hex(32)):
-            with self.assertRaises(SessionMissing):
-                self.store.overwrite_user_session(read, replace(read, key=key, ticket=b"mine"))
-            self.assertIsNone(self.store.get_user_session(key))
 
     def test_an_update_of_a_moved_version_fails(self) -> None:
         session = self.create()

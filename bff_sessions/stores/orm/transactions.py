@@ -28,10 +28,11 @@ class OrmTransactions(UserSessionStoreTransactions):
         return router.db_for_write(Session) if self._using is None else self._using
 
     def on_commit(self, callback: Callable[[], None]) -> None:
-        if in_atomic_block(self.using):
-            transaction.on_commit(callback, using=self.using)
-        elif commits_each_statement(self.using):
+        using = self.using
+        if commits_each_statement(using):
             callback()
+        elif in_atomic_block(using):
+            transaction.on_commit(callback, using=using)
         # If the caller has switched off autocommit, its commit cannot be noticed: never call.
 
     def _rows(self) -> QuerySet[Session]:
