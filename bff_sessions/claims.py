@@ -14,8 +14,6 @@ from bff_sessions.identity import identify
 from bff_sessions.identity.id_tokens import ID_TOKEN, read_claims
 from bff_sessions.secret import hidden_frames
 
-__all__ = ["STANDARD_CLAIMS", "session_user", "standard_claims"]
-
 # OpenID Connect Core 1.0, 5.1. This lists what is shown, not what is hidden, so that tokens and
 # other values beside the claims stay on the server.
 STANDARD_CLAIMS: Final = (

@@ -17,8 +17,6 @@ from typing import Final, TypeAlias
 
 from bff_sessions.contract import DeletedSession, OnEnding, UserSession
 
-__all__ = ["Ending", "hook_for", "hook_for_sign_in", "subscribe", "subscribe_to_sign_ins"]
-
 OnSignIn: TypeAlias = Callable[[], None]
 
 
@@ -54,10 +52,16 @@ def hook_for(ending: Ending) -> OnEnding | None:
         return None
 
     def on_ending(batch: Sequence[DeletedSession]) -> None:
+        ended = distinct(batch)
         for hook in hooks:
-            hook(batch)
+            hook(ended)
 
     return on_ending
+
+
+def distinct(ended: Sequence[DeletedSession]) -> list[DeletedSession]:
+    """Return each sign-in once: a session that moves may stand under both keys for a moment."""
+    return list({session.sign_in_id: session for session in ended}.values())
 
 
 def subscribe_to_sign_ins(find: Callable[[UserSession, float | None], OnSignIn | None]) -> None:

@@ -14,8 +14,6 @@ from django.db.models.sql.compiler import SQLCompiler
 
 from bff_sessions.contract import can_be_kept
 
-__all__ = ["ExactCharField", "UTCDateTimeField"]
-
 
 class ExactCharField(models.CharField):  # type: ignore[type-arg]
     """Text that equals itself only, on every database.

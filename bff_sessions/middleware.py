@@ -16,8 +16,6 @@ from bff_sessions.exceptions import SessionConflict, SignInRequired
 from bff_sessions.views.endpoint import error
 from bff_sessions.views.login import login_url
 
-__all__ = ["SessionMiddleware"]
-
 
 class SessionMiddleware(middleware.SessionMiddleware):
     """Django's session middleware with better answers to requests whose session has ended.

@@ -27,8 +27,6 @@ from django.utils.encoding import force_bytes
 from bff_sessions import conf
 from bff_sessions.exceptions import TicketUnreadable
 
-__all__ = ["is_current", "next_session_keys", "open_sealed", "seal", "store_key"]
-
 Purpose: TypeAlias = Literal["ticket", "cache entry", "token revocation"]
 """What sealed data is for. Data of one purpose does not open for another."""
 Binding: TypeAlias = Sequence[str | int | None]
@@ -42,7 +40,7 @@ _HEADER_SIZE: Final = len(_FORMAT) + _KEY_ID_SIZE
 _DATA: Final = _HEADER_SIZE + _NONCE_SIZE
 _SHA256: Final = SHA256()
 # Seconds. An old session key therefore leads to the next one for 5 to 10 seconds.
-_STEP_PERIOD: Final = 5
+_ROTATION_PERIOD: Final = 5
 
 
 def store_key(partition: str, session_key: str) -> str:
@@ -66,7 +64,7 @@ def next_session_keys(session_key: str) -> tuple[str, str]:
     All requests within five seconds get the same keys. Deriving them takes the newest encryption
     key: neither the old cookie nor the store is enough.
     """
-    period = int(time.time() // _STEP_PERIOD)
+    period = int(time.time() // _ROTATION_PERIOD)
     secret = _encryption_keys()[0].step
     now, before = (
         hmac.digest(secret, _length_prefixed(session_key, str(number)), "sha256").hex()[:40]

@@ -14,8 +14,6 @@ from collections.abc import Callable, Iterator
 from functools import wraps
 from typing import Any, Generic, ParamSpec, TypeVar, cast
 
-__all__ = ["Secret", "hidden_frames", "hide_frames"]
-
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
 _T_co = TypeVar("_T_co", covariant=True)
@@ -68,6 +66,16 @@ class hidden_frames:
                 return await cast(Any, function(*args, **kwargs))
 
         return cast(Any, acall) if inspect.iscoroutinefunction(function) else call
+
+
+def guarded(function: Callable[_P, _R], *args: _P.args, **kwargs: _P.kwargs) -> _R:
+    """Call `function`, and hide every frame below if it raises."""
+    handled = sys.exception()
+    try:
+        return function(*args, **kwargs)
+    except BaseException as error:
+        hide_frames(error, handled=handled)
+        raise
 
 
 def hide_frames(error: BaseException, *, handled: BaseException | None = None) -> None:

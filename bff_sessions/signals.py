@@ -2,8 +2,6 @@
 
 from django.dispatch import Signal
 
-__all__ = ["sessions_revoked"]
-
 sessions_revoked = Signal()
 """Sent once after each revocation, or ``POST bff/logout``, that has ended a session.
 

@@ -110,6 +110,11 @@ def any_store(request, settings, transactional_db):
     settings.BFF_SESSIONS = {"STORE": request.param}
 
 
+@pytest.fixture(params=[ORM, MEMORY], ids=["orm", "memory"])
+def leasing_store(request, settings, transactional_db):
+    settings.BFF_SESSIONS = {"STORE": request.param}
+
+
 @pytest.fixture
 def load():
     """Data of the session as the next request sees it; None if there is none."""

@@ -6,8 +6,6 @@ from typing import Any
 
 from django.core.management.base import OutputWrapper
 
-__all__ = ["stream_of"]
-
 
 def stream_of(output: OutputWrapper) -> Any:
     """Return the stream behind `output`, for a progress bar.

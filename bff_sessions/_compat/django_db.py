@@ -8,14 +8,6 @@ from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import QuerySet
 
-__all__ = [
-    "close_unusable_connection",
-    "commits_each_statement",
-    "delete_rows",
-    "in_atomic_block",
-    "is_in_transaction",
-]
-
 
 def delete_rows(rows: QuerySet[Any, Any]) -> int:
     """Delete `rows` in one statement. Return how many.
@@ -56,6 +48,14 @@ def commits_each_statement(using: str) -> bool:
     if connection.connection is None:
         return bool(connection.settings_dict["AUTOCOMMIT"])
     return bool(connection.autocommit)
+
+
+def name_of_database(connection: BaseDatabaseWrapper) -> str:
+    """Return the NAME of the database, without connecting.
+
+    Libraries for several tenants set it on the connection, and not in settings.DATABASES.
+    """
+    return str(connection.settings_dict["NAME"])
 
 
 def close_unusable_connection(using: str) -> None:

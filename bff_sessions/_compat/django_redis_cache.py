@@ -12,8 +12,6 @@ from typing import Any
 
 from django.core.cache.backends.redis import RedisCache, RedisCacheClient
 
-__all__ = ["get_many", "keeps_one_pool"]
-
 # The attribute of a cache that holds its client, so that both have the same lifetime.
 _CLIENT = "_bff_sessions_client"
 

@@ -13,8 +13,6 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.postgresql import base as backend
 from django.db.backends.utils import CursorWrapper
 
-__all__ = ["open_cursor"]
-
 # The type stubs describe psycopg 2.
 base: Any = backend
 

@@ -28,8 +28,6 @@ from django.db.models.sql.compiler import SQLCompiler
 
 from bff_sessions.contract import can_be_kept
 
-__all__ = ["KeySlot", "Slot", "Statement"]
-
 IS_PLAIN = os.environ.get("BFF_SESSIONS_PLAIN_STATEMENTS") == "1"
 
 # The attribute of a connection that holds its compiled statements, so that both end together.

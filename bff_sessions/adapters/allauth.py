@@ -17,8 +17,6 @@ from django.http import HttpRequest
 from bff_sessions.oidc.token_responses import keep_sign_in, try_response
 from bff_sessions.oidc.tokens import Tokens
 
-__all__ = ["AllauthAdapter", "copy_claims"]
-
 
 class AllauthAdapter(AppConfig):
     """Connects copy_claims() to the sign-ins of django-allauth."""

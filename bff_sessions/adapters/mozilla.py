@@ -24,8 +24,6 @@ from bff_sessions.oidc.token_responses import try_response
 from bff_sessions.oidc.tokens import read_tokens
 from bff_sessions.secret import Secret, hidden_frames
 
-__all__ = ["CallbackView"]
-
 _RESPONSE = "_bff_token_response"
 
 

@@ -15,8 +15,6 @@ from typing import Any
 from bff_sessions.claims import STANDARD_CLAIMS
 from bff_sessions.oidc.token_responses import keep_sign_in, try_response
 
-__all__ = ["copy_claims"]
-
 
 def copy_claims(
     backend: Any,

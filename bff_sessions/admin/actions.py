@@ -25,8 +25,6 @@ from bff_sessions.contract import UserSessionsFilter
 from bff_sessions.revocation import revoke_sessions
 from bff_sessions.stores.orm.models import Session
 
-__all__ = ["end_sessions", "sign_out_subjects"]
-
 _BATCH: Final = 500
 # After this time a request stops and asks to continue: servers kill requests that take minutes.
 _SECONDS: Final = 20

@@ -14,8 +14,6 @@ from bff_sessions.admin.filters import SearchForm, SessionFilter, is_selective
 from bff_sessions.admin.users import link_users
 from bff_sessions.stores.orm.models import Session
 
-__all__ = ["SessionChangeList"]
-
 # A page whose filter is not selective searches this many sessions. Without a limit the database
 # would read the whole table to find a few.
 _WINDOW: Final = 20_000

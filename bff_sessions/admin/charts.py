@@ -12,8 +12,6 @@ from typing import Final
 
 from django.utils.formats import number_format
 
-__all__ = ["HEIGHT", "Bar", "Chart", "columns", "grouped", "shares"]
-
 HEIGHT: Final = 140
 _GAP: Final = 0.15  # of a column
 

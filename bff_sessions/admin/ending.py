@@ -8,8 +8,6 @@ from bff_sessions.revocation import revoke_session
 from bff_sessions.secret import hidden_frames
 from bff_sessions.stores.orm.models import Session
 
-__all__ = ["end_session"]
-
 
 @hidden_frames()
 def end_session(session: Session) -> bool:

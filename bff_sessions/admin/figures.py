@@ -19,18 +19,6 @@ from django.db.models import QuerySet
 from bff_sessions.stores.databases.scopes import scope_of
 from bff_sessions.stores.orm.models import Session, expired_sessions, young_sessions
 
-__all__ = [
-    "SAMPLE",
-    "Counted",
-    "Kept",
-    "Span",
-    "count_begun",
-    "count_by_group",
-    "count_now",
-    "kept",
-    "recent_partitions",
-]
-
 logger = logging.getLogger("bff_sessions.admin")
 
 SAMPLE: Final = 20_000

@@ -17,8 +17,6 @@ from bff_sessions.admin.figures import recent_partitions
 from bff_sessions.contract import can_be_kept
 from bff_sessions.stores.orm.models import Session, expired_sessions, live_sessions
 
-__all__ = ["PartitionFilter", "SearchForm", "SignInFilter", "SinceFilter", "StateFilter", "search"]
-
 _ISSUER: Final = "iss:"
 
 

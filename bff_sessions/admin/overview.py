@@ -17,8 +17,6 @@ from django.utils.translation import gettext
 
 from bff_sessions.admin import charts, figures
 
-__all__ = ["overview"]
-
 _HOURS: Final = 24
 _DAYS: Final = 30
 # Seconds for which figures are cached. Figures of past days change only when sessions end.

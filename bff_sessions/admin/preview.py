@@ -11,8 +11,6 @@ from django.db.models import Count, QuerySet
 from bff_sessions.admin.charts import grouped
 from bff_sessions.stores.orm.models import Session
 
-__all__ = ["Preview", "preview_sessions", "preview_subjects"]
-
 # A preview reads this many sessions to find their subjects, shows this many subjects, and counts
 # up to this many sessions.
 _SAMPLE: Final = 1_000

@@ -14,8 +14,6 @@ from django.utils.html import format_html
 
 from bff_sessions.stores.orm.models import Session
 
-__all__ = ["link_users", "user_link"]
-
 
 def user_link(session: Session) -> str | None:
     """Return the link that link_users() has found; the user ID if there is none."""

@@ -12,8 +12,6 @@ from bff_sessions.conf.faults import Fault
 from bff_sessions.contract import UserSessionStoreDevices, UserSessionStoreLeases
 from bff_sessions.stores import get_store
 
-__all__ = ["check_abilities"]
-
 _NO_LEASES: Final = Fault(
     "W011",
     "BFF_SESSIONS['STORE'] has no leases: get_access_token() cannot refresh tokens with {store!r}.",

@@ -13,8 +13,6 @@ from django.utils.module_loading import import_string
 from bff_sessions import conf
 from bff_sessions.conf.faults import Fault
 
-__all__ = ["check_adapters"]
-
 _STEP: Final = "bff_sessions.adapters.social_auth.copy_claims"
 _OPENID_CONNECT: Final = "allauth.socialaccount.providers.openid_connect"
 

@@ -11,8 +11,6 @@ from django.core.checks import CheckMessage
 from bff_sessions import conf
 from bff_sessions.conf.faults import Fault
 
-__all__ = ["check_cookies", "check_prefixes", "check_return"]
-
 _REFUSED = Fault(
     "E056",
     "Browsers refuse the cookie {name!r}: its settings do not match the prefix of its name.",

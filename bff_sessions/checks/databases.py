@@ -11,13 +11,12 @@ from django.db import Error as DatabaseProblem
 from django.db import connections, router, transaction
 
 from bff_sessions import conf
+from bff_sessions._compat.django_db import in_atomic_block
 from bff_sessions.checks.settings import is_dictionary
 from bff_sessions.checks.take_over import check_left_behind
 from bff_sessions.conf.faults import Fault
 from bff_sessions.oidc.models import TokenRevocation
 from bff_sessions.stores import database_of_store
-
-__all__ = ["check_database", "check_outbox"]
 
 # The statement that returns the isolation level, by the vendor of the database. SQLite needs no
 # check: it refuses to write in a transaction that reads old data.
@@ -95,7 +94,7 @@ def _ask_database(alias: str) -> tuple[bool, str | None]:
         DatabaseProblem: if the database cannot be reached.
     """
     connection = connections[alias]
-    commits = connection.get_autocommit() or connection.in_atomic_block
+    commits = connection.get_autocommit() or in_atomic_block(alias)
     question = _ISOLATION.get(connection.vendor)
     if question is None:
         return commits, None

@@ -13,8 +13,6 @@ from bff_sessions.conf.faults import Fault
 from bff_sessions.device.options import DeviceOptions
 from bff_sessions.middleware import SessionMiddleware
 
-__all__ = ["check_device"]
-
 _PLACE = conf.place_of("DEVICE")
 _NO_EFFECT = Fault(
     "W070",

@@ -24,8 +24,6 @@ from bff_sessions.conf.faults import Fault
 from bff_sessions.oidc.views import backchannel_logout
 from bff_sessions.views.login import login
 
-__all__ = ["check_endpoints"]
-
 View = Callable[..., Any]
 
 _CIRCLE = Fault(

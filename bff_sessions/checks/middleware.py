@@ -18,8 +18,6 @@ from bff_sessions.engine import SessionStore
 from bff_sessions.engine.moves import can_follow
 from bff_sessions.middleware import SessionMiddleware
 
-__all__ = ["check_engine", "check_middleware", "find_middleware", "is_ours"]
-
 _ENGINE: Final = "bff_sessions.engine"
 
 _OTHER_ENGINE = Fault(

@@ -12,8 +12,6 @@ from bff_sessions.conf.faults import Fault
 from bff_sessions.oidc.options import LogoutOptions, RevocationOptions
 from bff_sessions.oidc.provider_options import ProviderOptions
 
-__all__ = ["check_logout", "check_providers", "check_revocation"]
-
 _NO_EXTRA = Fault(
     "E021",
     "BFF_SESSIONS['PROVIDERS'] needs PyJWT and requests, which are not installed.",

@@ -13,8 +13,6 @@ from bff_sessions.conf.faults import Fault
 from bff_sessions.conf.guesses import closest, with_guess
 from bff_sessions.identity import is_claims_key
 
-__all__ = ["check_settings", "is_dictionary"]
-
 _NO_DICTIONARY = Fault(
     "E002",
     "BFF_SESSIONS must be a dictionary; it is of type {type}.",

@@ -20,8 +20,6 @@ from bff_sessions.stores import load_store_class
 from bff_sessions.stores.cached import CachedUserSessionStore, load_inner_class
 from bff_sessions.stores.memory import InMemoryUserSessionStore
 
-__all__ = ["CACHE_SETTINGS", "check_stores"]
-
 CACHE_SETTINGS: Final = ("CACHED_STORE", "CACHE", "MAX_STALE")
 """Settings that only the cached store reads."""
 

@@ -19,8 +19,6 @@ from bff_sessions.conf.rules import SettingNotImportable
 from bff_sessions.engine.take_over import OldEngine
 from bff_sessions.stores import get_store
 
-__all__ = ["check_left_behind", "check_take_over"]
-
 _PLACE = conf.place_of("TAKE_OVER")
 _ELSEWHERE = Fault(
     "E062",

@@ -7,8 +7,6 @@ from typing import Any, Final
 
 from django.core.checks import CheckMessage, Error, Warning
 
-__all__ = ["FAULTS", "Fault"]
-
 FAULTS: Final[dict[str, Fault]] = {}
 """The declared faults by their ids. Those of single options are in their tables."""
 

@@ -8,8 +8,6 @@ from typing import Final
 
 from django.core.checks import CheckMessage
 
-__all__ = ["closest", "with_guess"]
-
 # The time of a comparison grows with the length of both texts.
 _MAX_LENGTH: Final = 255
 

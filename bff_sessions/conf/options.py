@@ -20,8 +20,6 @@ from bff_sessions.conf.rules import (
     SettingNotImportable,
 )
 
-__all__ = ["Option", "Options", "declared", "option", "seconds", "switch"]
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Option:

@@ -12,27 +12,6 @@ from django.core.exceptions import ImproperlyConfigured
 from django.utils.encoding import force_bytes
 from django.utils.module_loading import import_string
 
-__all__ = [
-    "BOOLEAN",
-    "CALLABLE",
-    "DAY",
-    "DICTIONARY",
-    "ENCRYPTION_KEYS",
-    "MAX_SECONDS",
-    "POSITIVE_TIMEDELTA",
-    "Rule",
-    "SettingInvalid",
-    "SettingNotImportable",
-    "checked_elsewhere",
-    "import_callable",
-    "is_list",
-    "is_number",
-    "is_text",
-    "one_of",
-    "or_none",
-    "some_of",
-]
-
 
 class SettingInvalid(ImproperlyConfigured):
     """A setting or an option has a value that its rule refuses.

@@ -10,15 +10,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from datetime import datetime
 
-from asgiref.sync import sync_to_async
-
 from bff_sessions.contract.sessions import Device
-
-__all__ = [
-    "UserSessionStoreDevices",
-    "UserSessionStoreLeases",
-    "UserSessionStoreTransactions",
-]
+from bff_sessions.contract.twins import twin_of
 
 
 class UserSessionStoreLeases(ABC):
@@ -41,17 +34,24 @@ class UserSessionStoreLeases(ABC):
             RuntimeError: inside a transaction: others would not see the lease before its commit.
         """
 
-    async def aacquire_lease(self, key: str, owner: str, seconds: float) -> bool:
-        """See acquire_lease()."""
-        return await sync_to_async(self.acquire_lease)(key, owner, seconds)
+    aacquire_lease = twin_of(acquire_lease)
 
     @abstractmethod
     def release_lease(self, key: str, owner: str) -> bool:
         """Release the lease of `owner`. Return whether `owner` still had it."""
 
-    async def arelease_lease(self, key: str, owner: str) -> bool:
-        """See release_lease()."""
-        return await sync_to_async(self.release_lease)(key, owner)
+    arelease_lease = twin_of(release_lease)
+
+    def move_lease(self, key: str, new_key: str) -> None:
+        """Let the lease of the session under `key`, if it has one, hold for `new_key` from now on.
+
+        Only the default of rekey_user_session() calls this, before the session under `new_key` is
+        live. A store that overrides that verb moves the lease there.
+        """
+        raise NotImplementedError(
+            f"{type(self).__name__} must define move_lease() or rekey_user_session(): a lease "
+            "moves with its session to another key."
+        )
 
 
 class UserSessionStoreDevices(ABC):
@@ -82,16 +82,7 @@ class UserSessionStoreDevices(ABC):
             True if it was recorded; False if the session is not live or `if_seen` differs.
         """
 
-    async def anote_device(
-        self,
-        key: str,
-        *,
-        seen: datetime,
-        if_seen: datetime | None = None,
-        device: Device | None = None,
-    ) -> bool:
-        """See note_device()."""
-        return await sync_to_async(self.note_device)(key, seen=seen, if_seen=if_seen, device=device)
+    anote_device = twin_of(note_device)
 
 
 class UserSessionStoreTransactions(ABC):

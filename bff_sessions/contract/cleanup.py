@@ -10,13 +10,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
-from asgiref.sync import sync_to_async
-
 from bff_sessions.contract.filters import ANY, AnyType
 from bff_sessions.contract.pacing import EXCLUSIVE, MAX_BATCH_SIZE, Pace, delete_in_batches
 from bff_sessions.contract.sessions import DeletedSession, OnEnding
-
-__all__ = ["Detail", "ExpiredBatch", "UserSessionStoreCleanup"]
+from bff_sessions.contract.twins import twin_of
 
 # The limit of a batch that is counted and not deleted. Databases accept it as a LIMIT.
 _ALL: Final = 2**31 - 1
@@ -157,31 +154,7 @@ class UserSessionStoreCleanup(ABC):
             pace=self.cleanup_pace,
         )
 
-    async def adelete_expired_sessions(
-        self,
-        *,
-        batch_size: int = MAX_BATCH_SIZE,
-        max_seconds: float | None = None,
-        sleep: float | None = None,
-        partition: str | AnyType = ANY,
-        dry_run: bool = False,
-        on_deleted: Callable[[Sequence[DeletedSession]], None] | None = None,
-        with_tickets: bool = True,
-        on_ending: OnEnding | None = None,
-        should_stop: Callable[[], bool] | None = None,
-    ) -> int:
-        """See delete_expired_sessions()."""
-        return await sync_to_async(self.delete_expired_sessions)(
-            batch_size=batch_size,
-            max_seconds=max_seconds,
-            sleep=sleep,
-            partition=partition,
-            dry_run=dry_run,
-            on_deleted=on_deleted,
-            with_tickets=with_tickets,
-            on_ending=on_ending,
-            should_stop=should_stop,
-        )
+    adelete_expired_sessions = twin_of(delete_expired_sessions)
 
 
 class _NotDeletedError(Exception):

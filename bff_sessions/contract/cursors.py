@@ -11,8 +11,6 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from datetime import UTC, datetime, timedelta
 from typing import Final, NamedTuple
 
-__all__ = ["Position", "read_cursor", "write_cursor"]
-
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 # The bytes of the checksum, and also of the moment after it.

@@ -3,14 +3,6 @@
 Their texts contain no session key, store key, ticket or token.
 """
 
-__all__ = [
-    "AbilityMissing",
-    "BffSessionsError",
-    "SessionChanged",
-    "SessionExists",
-    "SessionMissing",
-]
-
 
 class BffSessionsError(Exception):
     """Root of the package's own errors.

@@ -9,8 +9,6 @@ from typing import Final, Protocol
 from bff_sessions.contract.sessions import DeletedSession, UserSession
 from bff_sessions.contract.text import check_text
 
-__all__ = ["ANY", "AnyType", "UserSessionsFilter"]
-
 
 class AnyType(enum.Enum):
     """The type of `ANY`."""

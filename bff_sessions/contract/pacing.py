@@ -8,8 +8,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-__all__ = ["EXCLUSIVE", "MAX_BATCH_SIZE", "SHARED", "Pace", "delete_in_batches"]
-
 # Keeps transactions short, and the parameters of a statement within what databases accept.
 MAX_BATCH_SIZE = 10_000
 # The size of the first batch. Later sizes follow from the time that a batch takes.

@@ -9,8 +9,6 @@ from dataclasses import dataclass, replace
 from bff_sessions.contract.cursors import Position, read_cursor, write_cursor
 from bff_sessions.contract.sessions import UserSession
 
-__all__ = ["Paging", "UserSessionsPage", "with_positions"]
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class UserSessionsPage:

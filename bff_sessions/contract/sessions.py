@@ -10,23 +10,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime, timedelta
 from operator import attrgetter
+from types import SimpleNamespace
 from typing import Final, Protocol, TypeAlias
 
 from bff_sessions.contract.text import check_text
-
-__all__ = [
-    "DEVICE",
-    "MOMENTS",
-    "MOVED",
-    "UPDATED",
-    "DeletedSession",
-    "Device",
-    "OnEnding",
-    "UserSession",
-    "UserSessionUpdate",
-    "bound_values",
-    "is_within_lifetime",
-]
 
 MOVED: Final = b"\0moved\0"
 """Begins the ticket of a session that is moving to another key. No encrypted ticket has it."""
@@ -178,8 +165,8 @@ def is_within_lifetime(session: _Lifetime, now: datetime, lifetime: timedelta | 
     return lifetime is None or session.subject_id is None or session.created + lifetime > now
 
 
-def bound_values(session: _BoundFields) -> tuple[str | int | None, ...]:
-    """Return the values that the ticket of `session` is bound to.
+def bound_values(session: _BoundFields | SimpleNamespace) -> tuple[str | int | None, ...]:
+    """Return the values that the ticket of `session` is bound to, which may have no ticket yet.
 
     If one of them is altered, the ticket does not open. `created` is in whole seconds: a dump in
     JSON has no microseconds.

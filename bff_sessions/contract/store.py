@@ -1,38 +1,21 @@
-"""The six verbs of a store, and correct defaults for the others."""
+"""The base class of stores: six verbs to implement, and correct defaults for the others."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from dataclasses import replace
-from datetime import UTC, datetime
-from typing import TypeVar
+from datetime import datetime
 
-from asgiref.sync import sync_to_async
-
-from bff_sessions.contract.exceptions import (
-    AbilityMissing,
-    SessionChanged,
-    SessionExists,
-    SessionMissing,
-)
+from bff_sessions.contract.exceptions import SessionChanged, SessionMissing
 from bff_sessions.contract.filters import UserSessionsFilter
+from bff_sessions.contract.moving import move_session
 from bff_sessions.contract.paging import Paging, UserSessionsPage, with_positions
-from bff_sessions.contract.sessions import (
-    DEVICE,
-    DeletedSession,
-    OnEnding,
-    UserSession,
-    UserSessionUpdate,
-)
-
-__all__ = ["UserSessionStore", "iterate_user_sessions"]
-
-_Ability = TypeVar("_Ability")
+from bff_sessions.contract.sessions import UserSession, UserSessionUpdate
+from bff_sessions.contract.twins import twin_of
+from bff_sessions.contract.verbs import RequiredVerbs
 
 
-class UserSessionStore(ABC):
+class UserSessionStore(RequiredVerbs):
     """Stores sessions. Implement the six abstract verbs; the others have a correct default.
 
     A store declares other abilities by the classes that it inherits: `UserSessionStoreCleanup`,
@@ -51,25 +34,6 @@ class UserSessionStore(ABC):
     error.
     """
 
-    def get_ability(self, ability: type[_Ability]) -> _Ability | None:
-        """Return this store as an instance of `ability`; None if it lacks the ability.
-
-        Call this instead of isinstance(): a store in front of another one has the abilities of
-        that store.
-        """
-        return self if isinstance(self, ability) else None
-
-    def require_ability(self, ability: type[_Ability]) -> _Ability:
-        """Return this store as an instance of `ability`.
-
-        Raises:
-            AbilityMissing: if it lacks the ability.
-        """
-        able = self.get_ability(ability)
-        if able is None:
-            raise AbilityMissing(type(self), ability)
-        return able
-
     @property
     def scope(self) -> str:
         """The name of the place that the store reads now, for stores that switch between places.
@@ -79,99 +43,6 @@ class UserSessionStore(ABC):
         this if your store switches. Every load reads it, so it must not run a statement.
         """
         return ""
-
-    @abstractmethod
-    def get_user_session(self, key: str) -> UserSession | None:
-        """Return the session under `key`; None if it is missing or has expired.
-
-        The session may be one that has moved, see `UserSession.is_moved`.
-        """
-
-    async def aget_user_session(self, key: str) -> UserSession | None:
-        """See get_user_session()."""
-        return await sync_to_async(self.get_user_session)(key)
-
-    @abstractmethod
-    def create_user_session(self, session: UserSession) -> None:
-        """Add `session`.
-
-        Raises:
-            SessionExists: if a live session has this key. The store decides whether an expired
-                one counts. Any other fault propagates: if this returns, the session is stored.
-        """
-
-    async def acreate_user_session(self, session: UserSession) -> None:
-        """See create_user_session()."""
-        await sync_to_async(self.create_user_session)(session)
-
-    @abstractmethod
-    def update_user_session(
-        self, key: str, update: UserSessionUpdate, *, if_version: int | None = None
-    ) -> int:
-        """Write the fields of `update`, add one to the version, and return the new version.
-
-        All other fields stay. An expired session may be missing or be updated.
-
-        Args:
-            key: the key of the session.
-            update: the fields to write.
-            if_version: write only if the session still has this version.
-
-        Raises:
-            SessionMissing: if there is no such session. An update never creates one.
-            SessionChanged: if its version is not `if_version`.
-        """
-
-    async def aupdate_user_session(
-        self, key: str, update: UserSessionUpdate, *, if_version: int | None = None
-    ) -> int:
-        """See update_user_session()."""
-        return await sync_to_async(self.update_user_session)(key, update, if_version=if_version)
-
-    @abstractmethod
-    def delete_user_session(self, key: str, *, on_ending: OnEnding | None = None) -> bool:
-        """Delete the session. Return whether there was one. Deleting it again does no harm.
-
-        Args:
-            key: the key of the session.
-            on_ending: called with the session before its ticket is lost, see `OnEnding`.
-        """
-
-    async def adelete_user_session(self, key: str, *, on_ending: OnEnding | None = None) -> bool:
-        """See delete_user_session()."""
-        return await sync_to_async(self.delete_user_session)(key, on_ending=on_ending)
-
-    @abstractmethod
-    def get_user_sessions(self, filter: UserSessionsFilter) -> list[UserSession]:
-        """Return all live sessions that match, newest renewal first, with their tickets.
-
-        For lists use query_user_sessions(), which needs less memory.
-        """
-
-    async def aget_user_sessions(self, filter: UserSessionsFilter) -> list[UserSession]:
-        """See get_user_sessions()."""
-        return await sync_to_async(self.get_user_sessions)(filter)
-
-    @abstractmethod
-    def delete_user_sessions(
-        self, filter: UserSessionsFilter, *, on_ending: OnEnding | None = None
-    ) -> list[DeletedSession]:
-        """Delete all sessions that match, expired or not. Return those that this call deleted.
-
-        When this returns, no session that matches is left. If several deletes run at the same time,
-        one of them returns each session. A store with transactions locks, reads and deletes each
-        bounded batch in one transaction.
-
-        Args:
-            filter: which sessions.
-            on_ending: called with each batch before its tickets are lost, see `OnEnding`.
-        """
-
-    async def adelete_user_sessions(
-        self, filter: UserSessionsFilter, *, on_ending: OnEnding | None = None
-    ) -> list[DeletedSession]:
-        """See delete_user_sessions()."""
-        return await sync_to_async(self.delete_user_sessions)(filter, on_ending=on_ending)
 
     def query_user_sessions(
         self, filter: UserSessionsFilter, *, cursor: str | None = None, limit: int = 100
@@ -196,27 +67,14 @@ class UserSessionStore(ABC):
         paging = Paging(f"{type(self).__module__}.{type(self).__qualname__}", cursor, limit)
         return paging.page(with_positions(self.get_user_sessions(filter)))
 
-    async def aquery_user_sessions(
-        self, filter: UserSessionsFilter, *, cursor: str | None = None, limit: int = 100
-    ) -> UserSessionsPage:
-        """See query_user_sessions()."""
-        return await sync_to_async(self.query_user_sessions)(filter, cursor=cursor, limit=limit)
+    aquery_user_sessions = twin_of(query_user_sessions)
 
     def rekey_user_session(self, key: str, session: UserSession, *, if_version: int) -> int:
         """Move the session from `key` to ``session.key`` and write it. Return the new version.
 
-        Afterwards no session has the old key. The default takes four steps:
-
-        1. A conditional update makes the old session one that `is_moved` and soon expires.
-           From then on no request reads or saves it.
-        2. It creates the new session, which also `is_moved`.
-        3. It deletes the old one. If that finds nothing, the session was revoked meanwhile, and
-           the new one is deleted, too.
-        4. An update of the new session makes it live. If that finds nothing, the session was
-           revoked meanwhile.
-
-        If the second step fails, the default restores the old session. A crash between two steps
-        signs the user out. It never leaves two live sessions, nor one that was revoked.
+        Afterwards no session has the old key. The default takes the steps of
+        `bff_sessions.contract.moving`. A crash between two of them signs the user out. It never
+        leaves two live sessions, nor one that was revoked.
 
         Args:
             key: the old key.
@@ -228,33 +86,9 @@ class UserSessionStore(ABC):
             SessionMissing, SessionChanged: as update_user_session().
             SessionExists: if ``session.key`` is taken.
         """
-        old = self.get_user_session(key)
-        if old is None or old.is_moved:
-            raise SessionMissing
-        if old.version != if_version:
-            raise SessionChanged
-        now = datetime.now(UTC)
-        version = self.update_user_session(
-            key, UserSessionUpdate.of(old.moving(now)), if_version=if_version
-        )
-        recorded = {name: getattr(old, name) for name in DEVICE}
-        try:
-            self.create_user_session(replace(session.moving(now), version=if_version, **recorded))
-        except BaseException as error:
-            if not isinstance(error, SessionExists):
-                # The new session may exist despite the error: of the two, only one may live.
-                self.delete_user_session(session.key)
-            with suppress(SessionChanged, SessionMissing):  # The session was revoked meanwhile.
-                self.update_user_session(key, UserSessionUpdate.of(old), if_version=version)
-            raise
-        if not self.delete_user_session(key):
-            self.delete_user_session(session.key)
-            raise SessionMissing
-        return self.update_user_session(session.key, UserSessionUpdate.of(session))
+        return move_session(self, key, session, if_version)
 
-    async def arekey_user_session(self, key: str, session: UserSession, *, if_version: int) -> int:
-        """See rekey_user_session()."""
-        return await sync_to_async(self.rekey_user_session)(key, session, if_version=if_version)
+    arekey_user_session = twin_of(rekey_user_session)
 
     def overwrite_user_session(self, read: UserSession, session: UserSession) -> int:
         """Write `session` over the one that the caller has read, and return the new version.
@@ -276,9 +110,7 @@ class UserSessionStore(ABC):
         update = UserSessionUpdate.of(session)
         return self.update_user_session(read.key, update, if_version=read.version)
 
-    async def aoverwrite_user_session(self, read: UserSession, session: UserSession) -> int:
-        """See overwrite_user_session()."""
-        return await sync_to_async(self.overwrite_user_session)(read, session)
+    aoverwrite_user_session = twin_of(overwrite_user_session)
 
     def touch_user_session(self, key: str, *, renewed: datetime, expires: datetime | None) -> bool:
         """Renew a live session without writing its ticket. Return whether there was one.
@@ -297,11 +129,7 @@ class UserSessionStore(ABC):
             return True
         return False
 
-    async def atouch_user_session(
-        self, key: str, *, renewed: datetime, expires: datetime | None
-    ) -> bool:
-        """See touch_user_session()."""
-        return await sync_to_async(self.touch_user_session)(key, renewed=renewed, expires=expires)
+    atouch_user_session = twin_of(touch_user_session)
 
     def on_commit(self, callback: Callable[[], None]) -> None:
         """Call `callback` after this thread's writes are committed.
@@ -310,9 +138,7 @@ class UserSessionStore(ABC):
         """
         callback()
 
-    async def aon_commit(self, callback: Callable[[], None]) -> None:
-        """See on_commit()."""
-        await sync_to_async(self.on_commit)(callback)
+    aon_commit = twin_of(on_commit)
 
 
 def iterate_user_sessions(

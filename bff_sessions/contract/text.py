@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Final, TypeGuard
 
-__all__ = ["MAX_TEXT", "can_be_kept", "check_text", "is_moment"]
-
 # OpenID Connect Core 1.0, 2: sub "MUST NOT exceed 255 ASCII characters in length".
 MAX_TEXT: Final = 255
 

@@ -12,8 +12,6 @@ from bff_sessions.conf.faults import Fault
 from bff_sessions.conf.options import Options, option, seconds, switch
 from bff_sessions.conf.rules import CALLABLE, import_callable, one_of
 
-__all__ = ["DeviceOptions", "get_device_options", "load_address_of", "remote_address"]
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DeviceOptions(Options):

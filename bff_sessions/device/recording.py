@@ -14,8 +14,6 @@ from bff_sessions.device.options import DeviceOptions, get_device_options, load_
 from bff_sessions.engine import SessionStore
 from bff_sessions.stores import get_store
 
-__all__ = ["device_of", "record_device"]
-
 logger = logging.getLogger("bff_sessions.device")
 
 # The prefix of a network of a household or a company, which does not identify one machine.

@@ -7,8 +7,6 @@ from importlib.util import find_spec
 
 from django.utils.translation import gettext
 
-__all__ = ["describe_user_agent"]
-
 logger = logging.getLogger("bff_sessions.device")
 
 

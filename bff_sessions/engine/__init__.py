@@ -5,14 +5,16 @@
 
 - `state`: what a request knows of its session, by name, and the transitions between these states;
 - `data`: the session data, and what the request has changed in them;
-- `saving`: how a session is written, and how concurrent saves merge (`merging`, `equality`);
+- `saving` and `renewal`: how a session is written, or lives on without that;
+- `conflicts`: how concurrent saves merge (`merging`, `equality`);
 - `moves`: where a session is that another request has moved to a new key;
 - `signing_in`: what a sign-in does to other sessions;
 - `exclusive`: a session that one request has to itself;
 - `tickets`, `lifetimes`, `auth`: encryption, expiry, and what ``django.contrib.auth`` adds;
 - `take_over`: sessions of the engine that was used before;
-- `verbs`: what all these steps ask of the store, with types;
-- `sansio`: how steps run for synchronous and asynchronous callers, and what error reports show.
+- `verbs`: what all these steps ask of the store, with types.
+
+`bff_sessions.sansio` runs the steps for synchronous and asynchronous callers.
 
 Nothing here knows `oidc` or `device`: they subscribe to `bff_sessions.events`.
 """

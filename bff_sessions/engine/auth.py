@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from enum import Enum
 from typing import Any
 
-from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.contrib.auth import (
     BACKEND_SESSION_KEY,
@@ -18,8 +17,6 @@ from django.contrib.auth import (
 from django.contrib.auth.signals import user_logged_out
 from django.http import HttpRequest
 from django.utils.crypto import constant_time_compare
-
-__all__ = ["HashState", "acheck_hash", "check_hash", "connect", "has_hash", "has_same_hash"]
 
 
 def has_hash(data: Mapping[str, Any]) -> bool:
@@ -57,11 +54,6 @@ def check_hash(data: Mapping[str, Any]) -> tuple[HashState, str]:
     hashes = user.get_session_auth_fallback_hash()
     is_fallback = any(constant_time_compare(known, each) for each in hashes)
     return HashState.FALLBACK if is_fallback else HashState.OLD, current
-
-
-async def acheck_hash(data: Mapping[str, Any]) -> tuple[HashState, str]:
-    """See check_hash()."""
-    return await sync_to_async(check_hash)(data)
 
 
 def connect() -> None:

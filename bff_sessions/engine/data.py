@@ -22,8 +22,6 @@ from bff_sessions.identity import (
 )
 from bff_sessions.secret import Secret
 
-__all__ = ["Policy", "SessionData"]
-
 
 class Policy(Protocol):
     """What a project decides about its sessions; Django's ``SessionBase`` has it."""
@@ -121,9 +119,9 @@ class SessionData:
         """Return whether the serialized dictionary `plain` holds the same."""
         return is_same_data(self.dumps(), plain, self.policy.serializer())
 
-    def open(self, row: UserSession) -> tuple[bytes, dict[str, Any]] | None:
-        """Return the data of `row`, see open_ticket()."""
-        return open_ticket(row, self.policy.serializer())
+    def open(self, session: UserSession) -> tuple[bytes, dict[str, Any]] | None:
+        """Return the data of `session`, see open_ticket()."""
+        return open_ticket(session, self.policy.serializer())
 
     # Merged
 

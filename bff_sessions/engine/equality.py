@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["is_same"]
-
 # Types for which == is exact. Not float: a NaN differs from itself, and 0.0 equals -0.0.
 _PLAIN = (str, int, bool, type(None), bytes)
 

@@ -6,6 +6,8 @@ import logging
 import random
 import secrets
 import time
+from collections.abc import Callable
+from typing import TypeVar
 
 from django.conf import settings
 from django.contrib.sessions.backends.base import UpdateError
@@ -13,15 +15,15 @@ from django.contrib.sessions.exceptions import SessionInterrupted
 
 from bff_sessions import conf
 from bff_sessions.contract import UserSessionsFilter, UserSessionStoreLeases
-from bff_sessions.engine import moves, saving, verbs
+from bff_sessions.engine import conflicts, moves, verbs
 from bff_sessions.engine.lifecycle import StoredSession
-from bff_sessions.engine.sansio import Block, Steps, finally_take, insist, pause, shield
 from bff_sessions.exceptions import SessionBusy, SessionMissing
+from bff_sessions.sansio import Block, Steps, finally_take, pause, shield
 from bff_sessions.stores import get_store
 
-__all__ = ["exclusive_block"]
-
 logger = logging.getLogger("bff_sessions.engine")
+
+_T = TypeVar("_T")
 
 _HAS_ENDED = "The session has ended."
 
@@ -68,7 +70,8 @@ class _Lease:
     def leave(self) -> Steps[None]:
         """Save what has changed, and release the lease."""
         try:
-            yield from finally_take(insist(self._save_changes), then=lambda: insist(self._release))
+            saved = _insist(self._save_changes)
+            yield from finally_take(saved, then=lambda: _insist(self._release))
         except UpdateError:
             raise SessionInterrupted(_HAS_ENDED) from None
 
@@ -98,7 +101,7 @@ class _Lease:
             if self._state.known is None:
                 yield from self._session.ensure_loaded()
             else:
-                yield from saving.catch_up(self._state)
+                yield from conflicts.catch_up(self._state)
         except SessionMissing:
             raise SessionInterrupted(_HAS_ENDED) from None
 
@@ -109,15 +112,15 @@ class _Lease:
             SessionInterrupted: if it has ended.
         """
         try:
-            row = yield from moves.follow(self._state)
+            found = yield from moves.follow(self._state)
         except SessionMissing:
-            row = None
-        if row is None:
+            found = None
+        if found is None:
             raise SessionInterrupted(_HAS_ENDED) from None
 
     def _save_changes(self) -> Steps[None]:
         yield from self._session.ensure_loaded()
-        if self._session.has_changed():
+        if self._state.has_changed():
             yield from self._session.save(False, slide=True)
 
     def _release(self) -> Steps[None]:
@@ -126,9 +129,25 @@ class _Lease:
             return
         if (yield from verbs.release_lease(key, self._owner)):
             return
-        if known is None or known.row.session_id is None:  # No filter names an anonymous session.
-            return
+        if known is None or known.session.session_id is None:
+            return  # No filter names an anonymous session.
         # Another request may have moved the session, and the lease with it. No other lease has
         # this owner.
-        for row in (yield from verbs.get_user_sessions(UserSessionsFilter.of_session(known.row))):
-            yield from verbs.release_lease(row.key, self._owner)
+        filter = UserSessionsFilter.of_session(known.session)
+        for other in (yield from verbs.get_user_sessions(filter)):
+            yield from verbs.release_lease(other.key, self._owner)
+
+
+def _insist(make: Callable[[], Steps[_T]]) -> Steps[_T]:
+    """Take steps once more if they are interrupted, and raise the interruption after that.
+
+    For steps that may be taken twice. An event loop that ends cancels every task, also those that
+    finish shielded steps.
+    """
+    try:
+        return (yield from make())
+    except (Exception, GeneratorExit):
+        raise
+    except BaseException:
+        yield from make()
+        raise

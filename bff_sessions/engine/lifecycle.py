@@ -5,7 +5,6 @@ Nothing here knows Django's ``SessionBase``.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Any
 
 from django.contrib.sessions.backends.base import CreateError, UpdateError
@@ -13,19 +12,17 @@ from django.contrib.sessions.exceptions import SessionInterrupted
 
 from bff_sessions import conf
 from bff_sessions.contract import UserSessionsFilter
-from bff_sessions.engine import lifetimes, moves, saving, verbs
+from bff_sessions.engine import moves, renewal, saving
 from bff_sessions.engine.data import Policy
-from bff_sessions.engine.sansio import Steps, pause
 from bff_sessions.engine.state import Cookie, SessionState, Snapshot, State
+from bff_sessions.engine.take_over import take_over
 from bff_sessions.engine.tickets import is_session_key
 from bff_sessions.exceptions import SessionMissing
-from bff_sessions.protection import is_current, store_key
+from bff_sessions.protection import store_key
+from bff_sessions.revocation import deletes
+from bff_sessions.sansio import Steps, in_thread
 from bff_sessions.stores.live import is_live
 
-__all__ = ["StoredSession"]
-
-# Seconds from a new password in the database to the move of the session that has changed it.
-_PASSWORD_PAUSE = 0.1
 _HAS_ENDED = "The session has ended."
 
 
@@ -39,16 +36,16 @@ class StoredSession:
         """Return the data in the store; {} if there is no such session."""
         state, data = self.state, self.state.data
         was_loaded = data.is_loaded
-        row = yield from moves.read(state)
-        if row is not None and not is_live(row):
-            row = None
-        opened = None if row is None else data.open(row)
+        session = yield from moves.read(state)
+        if session is not None and not is_live(session):
+            session = None
+        opened = None if session is None else data.open(session)
         found = {} if opened is None else opened[1]
         if was_loaded:
             return found  # The data at hand, and what is known of the session, stay.
         # Another task of the same request may have loaded it since: then that one counts.
         if not data.is_loaded:
-            if row is None or state.session_key is None:
+            if session is None or state.session_key is None:
                 state.session_key = None
                 state.restart()
                 data.load(found)
@@ -56,7 +53,7 @@ class StoredSession:
                 state.refuse()
                 data.load(found)
             else:
-                state.load(Snapshot(state.session_key, row, opened[0]))
+                state.load(Snapshot(state.session_key, session, opened[0]))
                 data.load(found, opened[0])
         return data.values
 
@@ -81,14 +78,14 @@ class StoredSession:
         if state.session_key is None:
             raise UpdateError(_HAS_ENDED)
         saved = state.committed
-        if not slide and state.state is State.LOADED and self._is_unchanged():
+        if not slide and state.state is State.LOADED and state.is_unchanged():
             # SESSION_SAVE_EVERY_REQUEST saves this, too, though it is no use of it. Another request
             # may have moved the session, and sent its cookie.
             state.cookie = Cookie.OF_OTHERS
             return
         try:
-            if slide and saved is not None and self.is_due() and self._is_unchanged():
-                yield from saving.renew(state, saved)
+            if slide and saved is not None and renewal.is_due(state) and state.is_unchanged():
+                yield from renewal.renew(state, saved)
             else:
                 written = yield from saving.update(state, move=False)
                 if state.data.values and not written:
@@ -100,7 +97,7 @@ class StoredSession:
         """Start a session under a new key with the data at hand; move it if a user is signed in."""
         state = self.state
         yield from self.ensure_loaded(no_load=True)
-        if state.known is not None and state.known.row.subject_id is not None:
+        if state.known is not None and state.known.session.subject_id is not None:
             return (yield from self.cycle_key())
         yield from saving.insert(state, saving.new_session_key())
         state.is_modified = True
@@ -121,7 +118,7 @@ class StoredSession:
             written = yield from saving.update(state, move=True)
         except SessionMissing:
             if known is not None:
-                if known.row.subject_id is not None:
+                if known.session.subject_id is not None:
                     raise SessionInterrupted(_HAS_ENDED) from None
                 # What the ended session held is gone; what this request put into it is not.
                 state.data.keep_changes(known.plain)
@@ -140,11 +137,11 @@ class StoredSession:
         key = store_key(conf.PARTITION, session_key)
         if is_own:
             key = state.store_key or key
-        known = state.known.row if is_own and state.known is not None else None
-        deleted = yield from verbs.delete_user_session(key, known)
+        known = state.known.session if is_own and state.known is not None else None
+        deleted = yield from deletes.delete_user_session(key, known)
         if not deleted and conf.TAKE_OVER is not None:
-            yield from verbs.move_here(session_key)
-            deleted = yield from verbs.delete_user_session(key)
+            yield from in_thread(take_over, session_key)
+            deleted = yield from deletes.delete_user_session(key)
         return deleted
 
     def flush(self, *, signs_out: bool) -> Steps[None]:
@@ -155,42 +152,29 @@ class StoredSession:
                 whose user has another password by now.
         """
         state = self.state
-        row = None if state.known is None else state.known.row
+        session = None if state.known is None else state.known.session
         if signs_out and state.left is not None:
-            yield from verbs.delete_user_sessions(UserSessionsFilter.of_session(state.left))
+            yield from deletes.delete_user_sessions(UserSessionsFilter.of_session(state.left))
             state.left = None
-        if row is not None and not signs_out and (yield from moves.has_old_password(state)):
-            # Django's get_user() found that out, perhaps just before the request that has changed
-            # the password moves the session, and saves the new hash.
-            yield from pause(_PASSWORD_PAUSE)
-            if (yield from moves.was_taken_along(state)):
-                state.left = row
-                self._restart()
-                state.cookie = Cookie.OF_OTHERS
-                return
-        if row is None and state.state is not State.UNREADABLE:
-            row = yield from moves.read(state)
-            if row is not None and state.data.open(row) is None:
+        if session is not None and not signs_out and (yield from moves.was_taken_along(state)):
+            state.left = session
+            self._restart()
+            state.cookie = Cookie.OF_OTHERS
+            return
+        if session is None and state.state is not State.UNREADABLE:
+            session = yield from moves.read(state)
+            if session is not None and state.data.open(session) is None:
                 state.refuse()
         deleted = yield from self.delete(None)
         is_unreadable = state.state is State.UNREADABLE
-        if not (deleted or row is None or row.session_id is None or is_unreadable):
+        if not (deleted or session is None or session.session_id is None or is_unreadable):
             # Another request has moved it to a new key, which this one cannot know.
-            yield from verbs.delete_user_sessions(UserSessionsFilter.of_session(row))
+            yield from deletes.delete_user_sessions(UserSessionsFilter.of_session(session))
         saved = state.committed
         if saved is not None and saved.session_key != state.session_key:
             # It was moved in a transaction that may yet be rolled back, or was.
             yield from self.delete(saved.session_key)
         self._restart()
-
-    def exists(self, session_key: str | None) -> Steps[bool]:
-        """Return whether there is a session under `session_key`."""
-        if not is_session_key(session_key):
-            return False
-        if conf.TAKE_OVER is not None:
-            yield from verbs.move_here(session_key)
-        row = yield from verbs.get_user_session(store_key(conf.PARTITION, session_key))
-        return row is not None
 
     def ensure_loaded(self, *, no_load: bool = False) -> Steps[None]:
         """Load the session unless it is loaded; with `no_load`, begin with no data instead."""
@@ -205,32 +189,6 @@ class StoredSession:
         if begins:
             self.state.data.load({})
         return begins
-
-    def has_changed(self) -> bool:
-        """Return whether the session holds anything else than the store, as far as is known."""
-        known, data = self.state.known, self.state.data
-        return bool(data.values) if known is None else not data.is_held_by(known.plain)
-
-    def is_due(self) -> bool:
-        """Return whether a request that changes nothing renews the session."""
-        saved = self.state.committed
-        if saved is None or self.state.state is not State.LOADED:
-            return False
-        now = datetime.now(UTC)
-        if not lifetimes.is_due(saved.row, now):
-            return False
-        expires = self.state.data.get_expiry(now, self.get_limit())
-        return lifetimes.is_worth_renewing(saved.row, expires, now)
-
-    def get_limit(self) -> datetime | None:
-        """Return when a save would let the session end at the latest; None if nothing limits it."""
-        return saving.get_limit(self.state, datetime.now(UTC))
-
-    def _is_unchanged(self) -> bool:
-        saved, data = self.state.committed, self.state.data
-        if saved is None or data.replaces or not is_current(saved.row.ticket):
-            return False
-        return data.is_held_by(saved.plain)
 
     def _restart(self) -> None:
         """Begin a new and empty session."""

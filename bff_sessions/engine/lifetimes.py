@@ -12,16 +12,6 @@ from bff_sessions import conf
 from bff_sessions.contract import UserSession
 from bff_sessions.identity import Identity
 
-__all__ = [
-    "expiry_of",
-    "goes_on",
-    "is_due",
-    "is_worth_renewing",
-    "limit_of",
-    "round_up",
-    "to_utc",
-]
-
 _GRANULE = timedelta(seconds=60)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -67,16 +57,16 @@ def limit_of(identity: Identity, old: UserSession | None, now: datetime) -> date
     return (old.created if goes_on(old, identity) else now) + conf.ABSOLUTE_LIFETIME
 
 
-def is_due(row: UserSession, now: datetime) -> bool:
+def is_due(session: UserSession, now: datetime) -> bool:
     """Return whether so much of the lifetime is gone that a request that only reads renews it."""
-    if conf.RENEW_AFTER is None or row.expires is None:
+    if conf.RENEW_AFTER is None or session.expires is None:
         return False
-    return now - row.renewed >= conf.RENEW_AFTER * (row.expires - row.renewed)
+    return now - session.renewed >= conf.RENEW_AFTER * (session.expires - session.renewed)
 
 
-def is_worth_renewing(row: UserSession, expires: datetime, now: datetime) -> bool:
-    """Return whether `row` would live longer by a granule, and has no fixed moment of expiry."""
-    return row.expires is not None and expires - row.expires >= _granule(expires - now)
+def is_worth_renewing(session: UserSession, expires: datetime, now: datetime) -> bool:
+    """Return whether `session` would live longer by a granule, and its expiry is not fixed."""
+    return session.expires is not None and expires - session.expires >= _granule(expires - now)
 
 
 def to_utc(moment: datetime) -> datetime:

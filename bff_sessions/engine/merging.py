@@ -9,8 +9,6 @@ from bff_sessions import conf
 from bff_sessions.engine.equality import is_same
 from bff_sessions.identity import identify, sign_in_part
 
-__all__ = ["Serializer", "is_same_data", "merge"]
-
 _MISSING = object()
 # Begins the key of what is one value though it has several keys. No serializer gives such a key.
 _WHOLE = object()

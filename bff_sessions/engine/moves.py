@@ -15,24 +15,18 @@ from django.utils.module_loading import import_string
 from bff_sessions import conf
 from bff_sessions.contract import UserSession, UserSessionsFilter
 from bff_sessions.engine import verbs
-from bff_sessions.engine.auth import HashState, acheck_hash, check_hash, has_hash, has_same_hash
-from bff_sessions.engine.sansio import Steps, call, pause
+from bff_sessions.engine.auth import HashState, check_hash, has_hash, has_same_hash
 from bff_sessions.engine.state import Cookie, SessionState
+from bff_sessions.engine.take_over import take_over
+from bff_sessions.engine.tickets import is_session_key
 from bff_sessions.exceptions import SessionMissing
 from bff_sessions.protection import next_session_keys, store_key
-
-__all__ = [
-    "can_follow",
-    "find_moved",
-    "follow",
-    "get_step_keys",
-    "has_old_password",
-    "read",
-    "was_taken_along",
-]
+from bff_sessions.sansio import Steps, in_thread, pause
 
 # The longest pauses while another request moves the session, in seconds. They are random.
 _MOVE_PAUSES: Final = (0.01, 0.02, 0.05, 0.1, 0.2, 0.4)
+# Seconds from a new password in the database to the move of the session that has changed it.
+_PASSWORD_PAUSE: Final = 0.1
 
 
 @cache
@@ -57,16 +51,25 @@ def read(state: SessionState) -> Steps[UserSession | None]:
     key = state.store_key
     if key is None or state.session_key is None:
         return None
-    row = yield from verbs.get_user_session(key)
-    if row is None and state.known is None and settings.SECRET_KEY_FALLBACKS:
-        row = yield from _read_after_step(state, state.session_key)
-    if row is None and state.known is None and conf.TAKE_OVER is not None:
-        yield from verbs.move_here(state.session_key)
-        row = yield from verbs.get_user_session(key)
-    return row
+    session = yield from verbs.get_user_session(key)
+    if session is None and state.known is None and settings.SECRET_KEY_FALLBACKS:
+        session = yield from _read_after_rotation(state, state.session_key)
+    if session is None and state.known is None and conf.TAKE_OVER is not None:
+        yield from in_thread(take_over, state.session_key)
+        session = yield from verbs.get_user_session(key)
+    return session
 
 
-def get_step_keys(state: SessionState) -> Steps[Sequence[str]]:
+def exists(session_key: str | None) -> Steps[bool]:
+    """Return whether there is a session under `session_key`."""
+    if not is_session_key(session_key):
+        return False
+    if conf.TAKE_OVER is not None:
+        yield from in_thread(take_over, session_key)
+    return (yield from verbs.get_user_session(store_key(conf.PARTITION, session_key))) is not None
+
+
+def get_rotated_keys(state: SessionState) -> Steps[Sequence[str]]:
     """Return the new session keys if Django moves the session because of a new SECRET_KEY.
 
     Every request of a page does that at its first look at the user, so all of them move it to
@@ -75,7 +78,7 @@ def get_step_keys(state: SessionState) -> Steps[Sequence[str]]:
     known, data = state.known, state.data.values
     if known is None or not (settings.SECRET_KEY_FALLBACKS and has_hash(data)):
         return ()
-    hash_state, data_hash = yield from call(check_hash, acheck_hash, data)
+    hash_state, data_hash = yield from in_thread(check_hash, data)
     if hash_state is not HashState.FALLBACK:
         return ()
     # Django sets it after the move. Until then, a request with the new key would move on.
@@ -83,37 +86,37 @@ def get_step_keys(state: SessionState) -> Steps[Sequence[str]]:
     return next_session_keys(known.session_key)
 
 
-def _read_after_step(state: SessionState, session_key: str) -> Steps[UserSession | None]:
-    """Return the session if get_step_keys() has just moved it from the key of this request.
+def _read_after_rotation(state: SessionState, session_key: str) -> Steps[UserSession | None]:
+    """Return the session if get_rotated_keys() has just moved it from the key of this request.
 
     Its page has sent this request before the new key was there. For ten seconds at most, and
-    for as long as the session is where that step has moved it.
+    for as long as the session is where that request has moved it.
     """
     for next_key in next_session_keys(session_key):
-        row = yield from verbs.get_user_session(store_key(conf.PARTITION, next_key))
-        if row is not None:
+        session = yield from verbs.get_user_session(store_key(conf.PARTITION, next_key))
+        if session is not None:
             state.session_key, state.cookie = next_key, Cookie.NEW_KEY
-            return row
+            return session
     return None
 
 
-def follow(state: SessionState, step_keys: Sequence[str] = ()) -> Steps[UserSession | None]:
+def follow(state: SessionState, rotated_keys: Sequence[str] = ()) -> Steps[UserSession | None]:
     """Return the session where another request has moved it to; None if it has ended.
 
     Raises:
         SessionMissing: if it lives on where this request cannot follow, see can_follow().
     """
-    row = yield from find_moved(state)
-    if row is None:
+    session = yield from find_moved(state)
+    if session is None:
         return None
-    for session_key in step_keys:
-        if row.key == store_key(conf.PARTITION, session_key):
-            state.move_to(session_key)
-            return row
+    for session_key in rotated_keys:
+        if session.key == store_key(conf.PARTITION, session_key):
+            state.change_session_key(session_key)
+            return session
     if not can_follow():
         raise SessionMissing
-    state.moved_to = row.key
-    return row
+    state.followed_key = session.key
+    return session
 
 
 def find_moved(state: SessionState) -> Steps[UserSession | None]:
@@ -123,41 +126,47 @@ def find_moved(state: SessionState) -> Steps[UserSession | None]:
     """
     known = state.known
     # No filter names an anonymous session.
-    if known is None or known.row.session_id is None:
+    if known is None or known.session.session_id is None:
         return None
-    filter = UserSessionsFilter.of_session(known.row)
+    filter = UserSessionsFilter.of_session(known.session)
     for longest in _MOVE_PAUSES:
         found = yield from verbs.get_user_sessions(filter)
         # Also the same subject and session ID at the provider may have signed in anew.
-        same = [row for row in found if row.sign_in_id == known.row.sign_in_id]
-        for row in same:
-            if not row.is_moved and state.data.open(row) is not None:
-                return row
-        if not any(row.is_moved for row in same):
+        same = [session for session in found if session.sign_in_id == known.session.sign_in_id]
+        for session in same:
+            if not session.is_moved and state.data.open(session) is not None:
+                return session
+        if not any(session.is_moved for session in same):
             break
         yield from pause(random.uniform(0, longest))
     return None
 
 
-def has_old_password(state: SessionState) -> Steps[bool]:
-    """Return whether the user has another password since this session was written."""
+def was_taken_along(state: SessionState) -> Steps[bool]:
+    """Return whether the request that has changed the user's password has this session now.
+
+    Django's get_user() finds the new password, perhaps just before that request moves the session
+    and saves the new hash. So wait for it a moment.
+    """
+    if not (yield from _has_old_password(state)):
+        return False
+    yield from pause(_PASSWORD_PAUSE)
+    session = yield from read(state)
+    if session is None:
+        return (yield from find_moved(state)) is not None
+    opened = state.data.open(session)
+    return opened is not None and not has_same_hash(opened[1], state.data.values)
+
+
+def _has_old_password(state: SessionState) -> Steps[bool]:
     data = state.data.values
     if not has_hash(data):
         return False
     try:
-        hash_state, _ = yield from call(check_hash, acheck_hash, data)
+        hash_state, _ = yield from in_thread(check_hash, data)
     except Exception:
         return False  # Whatever the backend has: the session is to end.
     return hash_state is HashState.OLD
-
-
-def was_taken_along(state: SessionState) -> Steps[bool]:
-    """Return whether the request that has changed the password has this session now."""
-    row = yield from read(state)
-    if row is None:
-        return (yield from find_moved(state)) is not None
-    opened = state.data.open(row)
-    return opened is not None and not has_same_hash(opened[1], state.data.values)
 
 
 def _forget(*, setting: str, **kwargs: Any) -> None:

@@ -15,20 +15,18 @@ from django.utils import timezone
 
 from bff_sessions import conf
 from bff_sessions.contract import UserSession, UserSessionStoreCleanup
-from bff_sessions.engine import lifetimes
+from bff_sessions.engine import lifetimes, moves, renewal
 from bff_sessions.engine.exclusive import exclusive_block
 from bff_sessions.engine.lifecycle import StoredSession
 from bff_sessions.engine.merging import Serializer
-from bff_sessions.engine.sansio import Block, arun, guarded, run
 from bff_sessions.engine.state import Cookie
 from bff_sessions.engine.tickets import is_session_key
 from bff_sessions.events import Ending, hook_for
 from bff_sessions.exceptions import AbilityMissing
 from bff_sessions.identity import begins_sign_in
-from bff_sessions.secret import Secret, hidden_frames
+from bff_sessions.sansio import Block, arun, run
+from bff_sessions.secret import Secret, guarded, hidden_frames
 from bff_sessions.stores import get_store
-
-__all__ = ["SessionStore"]
 
 
 class SessionStore(SessionBase):
@@ -141,13 +139,13 @@ class SessionStore(SessionBase):
         await arun(self._stored.flush(signs_out=self.signs_out))
 
     def exists(self, session_key: str | None) -> bool:
-        steps = self._stored.exists(session_key)
+        steps = moves.exists(session_key)
         del session_key
         return run(steps)
 
     async def aexists(self, session_key: str | None) -> bool:
         """See exists()."""
-        steps = self._stored.exists(session_key)
+        steps = moves.exists(session_key)
         del session_key
         return await arun(steps)
 
@@ -195,7 +193,7 @@ class SessionStore(SessionBase):
         """Return this session as it was last loaded or saved; None if the store has none."""
         self._get_session()
         known = self._state.known
-        return None if known is None else known.row
+        return None if known is None else known.session
 
     async def aget_user_session(self) -> UserSession | None:
         """See get_user_session()."""
@@ -253,7 +251,7 @@ class SessionStore(SessionBase):
         # Not a flag that load() sets: pop() as the first access takes it back.
         if self._state.is_modified or self._state.cookie is Cookie.NEW_KEY:
             return True
-        return self.slide and conf.RENEW_AFTER is not None and guarded(self._stored.is_due)
+        return self.slide and conf.RENEW_AFTER is not None and guarded(renewal.is_due, self._state)
 
     @modified.setter
     def modified(self, value: bool) -> None:
@@ -356,7 +354,7 @@ class SessionStore(SessionBase):
         if conf.ABSOLUTE_LIFETIME is None:
             return None
         self._get_session()
-        return guarded(self._stored.get_limit)
+        return guarded(renewal.get_limit, self._state)
 
 
 def _get_cleanup() -> UserSessionStoreCleanup:

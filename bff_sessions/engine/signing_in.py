@@ -8,12 +8,11 @@ from collections.abc import Callable
 from bff_sessions import conf
 from bff_sessions.contract import UserSession, UserSessionsFilter
 from bff_sessions.engine import verbs
-from bff_sessions.engine.sansio import Steps
 from bff_sessions.engine.tickets import is_other_subject
 from bff_sessions.events import hook_for_sign_in
 from bff_sessions.identity import Identity
-
-__all__ = ["changes_hands", "finish", "is_other_user", "replace_others", "signs_in"]
+from bff_sessions.revocation import bans, endings
+from bff_sessions.sansio import Steps, in_thread
 
 logger = logging.getLogger("bff_sessions.identity")
 
@@ -33,70 +32,83 @@ def is_other_user(old: UserSession, new: Identity) -> bool:
     return new.user_id is not None and new.user_id != old.user_id
 
 
-def signs_in(row: UserSession, old: UserSession | None) -> bool:
-    """Return whether saving `row` over `old` begins a session at the provider, or a local one."""
-    return row.subject_id is not None and (old is None or _triple(old) != _triple(row))
+def signs_in(session: UserSession, old: UserSession | None) -> bool:
+    """Return whether saving `session` over `old` is a sign-in, at a provider or a local one."""
+    return session.subject_id is not None and (old is None or _triple(old) != _triple(session))
 
 
 def replace_others(
-    row: UserSession, old: UserSession | None, open_ticket: Callable[[UserSession], object]
+    session: UserSession, old: UserSession | None, open_ticket: Callable[[UserSession], object]
 ) -> Steps[None]:
     """End what the same session at the provider has elsewhere: signing in replaces."""
-    others = UserSessionsFilter.of_session(row, exclude_key=None if old is None else old.key)
+    filter = UserSessionsFilter.of_session(session, exclude_key=None if old is None else old.key)
     if conf.TAKE_OVER is not None:
         # What it has in the old table does not come back either.
-        yield from verbs.ban(others)
-    for _, key in (yield from verbs.list_ages(others)):
-        # Lists carry no tickets, and one ticket at a time is enough.
-        other = yield from verbs.get_user_session(key)
-        # Not what a host with the wrong encryption key cannot open.
-        if other is not None and open_ticket(other) is not None:
-            yield from verbs.replace_session(other)
+        yield from in_thread(bans.ban, filter)
+    keys = [key for _, key in (yield from verbs.list_ages(filter))]
+    seen: set[str] = set()
+    while keys:
+        are_ended = True
+        for key in keys:
+            # Lists carry no tickets, and one ticket at a time is enough.
+            other = yield from verbs.get_user_session(key, also_moving=True)
+            if other is None:
+                are_ended = False
+            elif open_ticket(other) is not None:  # Else a host with the right key can open it.
+                are_ended &= yield from endings.replace_session(other)
+        if are_ended:
+            break
+        # Another request may have moved one of them before it was deleted.
+        seen.update(keys)
+        found = yield from verbs.get_user_sessions(filter)
+        keys = [other.key for other in found if other.key not in seen]
 
 
-def finish(row: UserSession, auth_time: float | None) -> Steps[None]:
-    """Do what follows a sign-in that was saved as `row`.
+def finish(session: UserSession, auth_time: float | None) -> Steps[None]:
+    """Do what follows a sign-in that was saved as `session`.
 
     Args:
         auth_time: when the provider says that the user signed in, see `Identity`.
     """
-    _warn_without_provider(row)
-    yield from _end_oldest(row)
-    hook = hook_for_sign_in(row, auth_time)
+    _warn_without_provider(session)
+    yield from _end_oldest(session)
+    hook = hook_for_sign_in(session, auth_time)
     if hook is not None:
         # Not before other requests see the session.
         yield from verbs.on_commit(hook)
 
 
-def _end_oldest(row: UserSession) -> Steps[None]:
+def _end_oldest(session: UserSession) -> Steps[None]:
     """End the oldest sessions above BFF_SESSIONS["MAX_SESSIONS_PER_SUBJECT"]."""
     limit = conf.MAX_SESSIONS_PER_SUBJECT
     if limit is None:
         return
-    others = yield from verbs.list_ages(UserSessionsFilter.of_subject(row, exclude_key=row.key))
+    others = yield from verbs.list_ages(
+        UserSessionsFilter.of_subject(session, exclude_key=session.key)
+    )
     # Its own among them: of two sign-ins at the same moment, whichever finds the other, the later
     # one stays.
-    ages = sorted([*others, (row.created, row.key)])
+    ages = sorted([*others, (session.created, session.key)])
     for _, key in ages[: max(0, len(ages) - limit)]:
-        yield from verbs.revoke_session(key)
+        yield from endings.revoke_session(key)
 
 
-def _warn_without_provider(row: UserSession) -> None:
+def _warn_without_provider(session: UserSession) -> None:
     """Log a sign-in without a provider, if the project has one.
 
     No provider can end such a session. If a login library lost the id token, nothing else reports
     it.
     """
-    if conf.PROVIDERS and row.user_id is not None and row.issuer is None:
+    if conf.PROVIDERS and session.user_id is not None and session.issuer is None:
         logger.warning(
             "User %s signed in without the identity of a provider, in session %s, so that no "
             "provider can end it. Unless the user is a local one, store iss, sub and sid under %r "
             "in the session, or call bind_identity().",
-            row.user_id,
-            row.public_id,
+            session.user_id,
+            session.public_id,
             conf.CLAIMS_KEY,
         )
 
 
-def _triple(row: UserSession) -> tuple[str | None, str | None, str | None]:
-    return row.issuer, row.subject_id, row.session_id
+def _triple(session: UserSession) -> tuple[str | None, str | None, str | None]:
+    return session.issuer, session.subject_id, session.session_id

@@ -7,9 +7,7 @@ import enum
 from bff_sessions import conf
 from bff_sessions.contract import UserSession
 from bff_sessions.engine.data import Policy, SessionData
-from bff_sessions.protection import store_key
-
-__all__ = ["Cookie", "SessionState", "Snapshot", "State"]
+from bff_sessions.protection import is_current, store_key
 
 
 class State(enum.Enum):
@@ -40,11 +38,11 @@ class Cookie(enum.Enum):
 class Snapshot:
     """A session as this request has loaded or saved it."""
 
-    __slots__ = ("plain", "row", "session_key")
+    __slots__ = ("plain", "session", "session_key")
 
-    def __init__(self, session_key: str, row: UserSession, plain: bytes) -> None:
+    def __init__(self, session_key: str, session: UserSession, plain: bytes) -> None:
         self.session_key = session_key
-        self.row = row
+        self.session = session
         self.plain = plain
         """The data, serialized."""
 
@@ -61,9 +59,9 @@ class SessionState:
         "committed",
         "cookie",
         "data",
+        "followed_key",
         "is_modified",
         "left",
-        "moved_to",
         "session_key",
         "state",
         "uncommitted",
@@ -83,9 +81,9 @@ class SessionState:
     def restart(self) -> None:
         """Know nothing of a stored session."""
         self._become(State.NEW)
-        # The store key under which the session is now, if another request moved it and this one
-        # does not know the session key.
-        self.moved_to: str | None = None
+        # The store key to which this request has followed the session, if another one has moved it
+        # to a session key that this one does not know.
+        self.followed_key: str | None = None
         self.data.restart()
 
     def load(self, snapshot: Snapshot) -> None:
@@ -122,15 +120,27 @@ class SessionState:
     @property
     def store_key(self) -> str | None:
         """Under what the store keeps the session; None before the first save."""
-        if self.moved_to is not None:
-            return self.moved_to
+        if self.followed_key is not None:
+            return self.followed_key
         return None if self.session_key is None else store_key(conf.PARTITION, self.session_key)
 
     @property
     def keeps_cookie_of_others(self) -> bool:
         """Whether the answer to this request must not set or delete the session cookie."""
-        return self.cookie is Cookie.OF_OTHERS or self.moved_to is not None
+        return self.cookie is Cookie.OF_OTHERS or self.followed_key is not None
 
-    def move_to(self, session_key: str) -> None:
+    def has_changed(self) -> bool:
+        """Return whether the session holds anything else than the store, as far as is known."""
+        known, data = self.known, self.data
+        return bool(data.values) if known is None else not data.is_held_by(known.plain)
+
+    def is_unchanged(self) -> bool:
+        """Return whether a save would write what is committed, encrypted with the present key."""
+        saved, data = self.committed, self.data
+        if saved is None or data.replaces or not is_current(saved.session.ticket):
+            return False
+        return data.is_held_by(saved.plain)
+
+    def change_session_key(self, session_key: str) -> None:
         """Go on under a session key that the browser is to get."""
-        self.session_key, self.moved_to, self.is_modified = session_key, None, True
+        self.session_key, self.followed_key, self.is_modified = session_key, None, True

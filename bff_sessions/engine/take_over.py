@@ -15,7 +15,6 @@ from datetime import UTC, datetime
 from importlib import import_module
 from typing import Any
 
-from asgiref.sync import sync_to_async
 from django.contrib.sessions.backends.base import SessionBase
 from django.contrib.sessions.base_session import AbstractBaseSession
 from django.core import signing
@@ -32,8 +31,6 @@ from bff_sessions.protection import store_key
 from bff_sessions.revocation import bans
 from bff_sessions.stores import database_of_store, get_store
 from bff_sessions.stores.databases.retrying import retry
-
-__all__ = ["HasEnded", "NotMoved", "OldEngine", "atake_over", "take_over"]
 
 # Callers hide these frames: the steps of the engine, and import_sessions.
 
@@ -201,8 +198,3 @@ def take_over(session_key: str) -> None:
         return
     except NotMoved as reason:
         logger.warning("A session of the former engine was not moved: %s.", reason)
-
-
-async def atake_over(session_key: str) -> None:
-    """See take_over()."""
-    await sync_to_async(take_over)(session_key)

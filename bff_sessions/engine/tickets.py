@@ -5,26 +5,32 @@ from __future__ import annotations
 import logging
 import secrets
 from datetime import datetime
+from types import SimpleNamespace
 from typing import Any, TypeGuard
 
 from bff_sessions import conf
-from bff_sessions.contract import UserSession
+from bff_sessions.contract import MOVED, UserSession, bound_values
 from bff_sessions.engine import lifetimes
 from bff_sessions.engine.merging import Serializer
 from bff_sessions.exceptions import TicketUnreadable
 from bff_sessions.identity import Identity
 from bff_sessions.protection import open_sealed, seal
 
-__all__ = ["compose", "is_other_subject", "is_session_key", "open_ticket"]
-
 logger = logging.getLogger("django.security.SuspiciousSession")
 
 
-def open_ticket(row: UserSession, serializer: Serializer) -> tuple[bytes, dict[str, Any]] | None:
-    """Return the data of `row`, serialized and as a dictionary; log and return None on failure."""
+def open_ticket(
+    session: UserSession, serializer: Serializer
+) -> tuple[bytes, dict[str, Any]] | None:
+    """Return the data of `session`, serialized and as a dictionary.
+
+    Log and return None if the ticket does not open.
+    """
     try:
-        bound_to = (row.key, row.partition, *row.bound)
-        plain = open_sealed(row.ticket, bound_to=bound_to, purpose="ticket")
+        bound_to = (session.key, session.partition, *session.bound)
+        # A session that is moving has its ticket behind a mark.
+        ticket = session.ticket.removeprefix(MOVED)
+        plain = open_sealed(ticket, bound_to=bound_to, purpose="ticket")
         try:
             data = serializer.loads(plain)
         except Exception as error:
@@ -35,7 +41,7 @@ def open_ticket(row: UserSession, serializer: Serializer) -> tuple[bytes, dict[s
         if not isinstance(data, dict):
             raise TicketUnreadable("The data is not a dictionary.")
     except TicketUnreadable as error:
-        logger.warning("Session %s cannot be opened. %s", row.public_id, error)
+        logger.warning("Session %s cannot be opened. %s", session.public_id, error)
         return None
     return plain, data
 
@@ -65,25 +71,19 @@ def compose(
     else:
         sign_in_id, created = secrets.token_hex(16), now
     partition = conf.PARTITION
-    bound_to = (
-        key,
-        partition,
-        identity.issuer,
-        identity.subject_id,
-        session_id,
-        identity.user_id,
-        sign_in_id,
-        int(created.timestamp()),
-    )
+    sign_in: dict[str, Any] = {
+        "issuer": identity.issuer,
+        "subject_id": identity.subject_id,
+        "session_id": session_id,
+        "user_id": identity.user_id,
+        "sign_in_id": sign_in_id,
+        "created": created,
+    }
+    bound_to = (key, partition, *bound_values(SimpleNamespace(**sign_in)))
     return UserSession(
         key=key,
         partition=partition,
-        issuer=identity.issuer,
-        subject_id=identity.subject_id,
-        session_id=session_id,
-        user_id=identity.user_id,
-        sign_in_id=sign_in_id,
-        created=created,
+        **sign_in,
         renewed=now,
         expires=expires,
         ticket=seal(plain, bound_to=bound_to, purpose="ticket"),

@@ -1,46 +1,20 @@
-"""What the steps of the engine ask of the configured store, and of who ends sessions.
-
-get_user_session() takes a session that is moving for absent. It leaves a mark under its old key for
-a minute at most.
-"""
+"""What the steps of the engine ask of the configured store."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
 
-from bff_sessions import revocation
 from bff_sessions.contract import UserSession, UserSessionsFilter, UserSessionStoreLeases
-from bff_sessions.engine import take_over
-from bff_sessions.engine.sansio import Steps, call
-from bff_sessions.revocation import bans, deletes
+from bff_sessions.sansio import Steps, call
 from bff_sessions.stores import get_store
 
-__all__ = [
-    "acquire_lease",
-    "ban",
-    "create_user_session",
-    "delete_user_session",
-    "delete_user_sessions",
-    "get_user_session",
-    "get_user_sessions",
-    "list_ages",
-    "move_here",
-    "on_commit",
-    "overwrite_user_session",
-    "release_lease",
-    "replace_session",
-    "revoke_session",
-    "touch_user_session",
-]
 
-# Verbs of the store
-
-
-def get_user_session(key: str) -> Steps[UserSession | None]:
+def get_user_session(key: str, *, also_moving: bool = False) -> Steps[UserSession | None]:
+    """Return the session under `key`; one that is moving is absent unless `also_moving`."""
     store = get_store()
-    row = yield from call(store.get_user_session, store.aget_user_session, key)
-    return None if row is None or row.is_moved else row
+    session = yield from call(store.get_user_session, store.aget_user_session, key)
+    return None if session is None or (session.is_moved and not also_moving) else session
 
 
 def get_user_sessions(filter: UserSessionsFilter) -> Steps[list[UserSession]]:
@@ -97,37 +71,3 @@ def release_lease(key: str, owner: str) -> Steps[bool]:
 def on_commit(callback: Callable[[], None]) -> Steps[None]:
     store = get_store()
     return call(store.on_commit, store.aon_commit, callback)
-
-
-# A session of the former engine
-
-
-def move_here(session_key: str) -> Steps[None]:
-    """Take the session over from the engine that was used before, if that has it."""
-    return call(take_over.take_over, take_over.atake_over, session_key)
-
-
-# The end of this session
-
-
-def delete_user_session(key: str, session: UserSession | None = None) -> Steps[bool]:
-    return call(deletes.delete_user_session, deletes.adelete_user_session, key, session)
-
-
-def delete_user_sessions(filter: UserSessionsFilter) -> Steps[object]:
-    return call(deletes.delete_user_sessions, deletes.adelete_user_sessions, filter)
-
-
-# The end of other sessions
-
-
-def revoke_session(key: str) -> Steps[bool]:
-    return call(revocation.revoke_session, revocation.arevoke_session, key)
-
-
-def replace_session(session: UserSession) -> Steps[bool]:
-    return call(revocation.replace_session, revocation.areplace_session, session)
-
-
-def ban(filter: UserSessionsFilter) -> Steps[None]:
-    return call(bans.ban, bans.aban, filter)

@@ -8,8 +8,6 @@ from bff_sessions.contract import is_moment
 from bff_sessions.identity.claims import BINDING
 from bff_sessions.identity.person import Identity
 
-__all__ = ["abind_identity", "bind_identity"]
-
 
 def bind_identity(
     request: HttpRequest,

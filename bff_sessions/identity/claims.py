@@ -8,18 +8,6 @@ from typing import Any
 from bff_sessions import conf
 from bff_sessions.identity.id_tokens import ID_TOKEN, MOZILLA_TOKENS
 
-__all__ = [
-    "AUTH_USER_ID",
-    "BINDING",
-    "begins_sign_in",
-    "claim",
-    "has_several_sources",
-    "is_claims_key",
-    "is_claims_source",
-    "person_of",
-    "sign_in_part",
-]
-
 # bind_identity() writes this key and resolve_identity() reads it.
 BINDING = "_bff_identity"
 _SOURCES = frozenset({BINDING, *MOZILLA_TOKENS})

@@ -6,8 +6,6 @@ from typing import Any, Final
 
 from bff_sessions.identity.jws import read_jws
 
-__all__ = ["ID_TOKEN", "MOZILLA_TOKENS", "read_claims"]
-
 # The key under which mozilla-django-oidc keeps the raw ID token, if OIDC_STORE_ID_TOKEN is on.
 ID_TOKEN: Final = "oidc_id_token"  # noqa: S105
 # The keys of one sign-in that mozilla-django-oidc, its backend or our view sets.

@@ -6,8 +6,6 @@ import json
 from base64 import b64decode, urlsafe_b64encode
 from typing import Any
 
-__all__ = ["read_jws"]
-
 
 def read_jws(token: object) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return header and claims of a signed JSON Web Token, without verifying it.

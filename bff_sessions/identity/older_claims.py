@@ -9,8 +9,6 @@ from bff_sessions import conf
 from bff_sessions.identity.claims import AUTH_USER_ID, BINDING, person_of
 from bff_sessions.identity.id_tokens import ID_TOKEN, MOZILLA_TOKENS, read_claims
 
-__all__ = ["older_claims"]
-
 # A mapping with one of these keys holds claims or tokens.
 _OF_SIGN_IN = frozenset({"iss", "sub", "access_token", "refresh_token", "id_token"})
 

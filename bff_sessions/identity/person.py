@@ -6,8 +6,6 @@ from dataclasses import dataclass, field
 
 from bff_sessions.contract import check_text
 
-__all__ = ["ANONYMOUS", "Identity"]
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Identity:

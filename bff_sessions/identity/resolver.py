@@ -14,8 +14,6 @@ from bff_sessions.identity.claims import AUTH_USER_ID, BINDING, claim, person_of
 from bff_sessions.identity.id_tokens import ID_TOKEN, read_claims
 from bff_sessions.identity.person import Identity
 
-__all__ = ["identify", "resolve_identity"]
-
 logger = logging.getLogger("bff_sessions.identity")
 
 

@@ -16,8 +16,6 @@ from django.core.management.base import BaseCommand
 from bff_sessions._compat.django_commands import stream_of
 from bff_sessions.contract.pacing import MAX_BATCH_SIZE
 
-__all__ = ["batch_size", "not_negative", "progress", "stop_on_signals"]
-
 
 def batch_size(text: str) -> int:
     """Return the batch size that a command-line argument names."""

@@ -4,8 +4,6 @@ from importlib.util import find_spec
 
 from django.core.management.base import CommandError
 
-__all__ = ["require_oidc"]
-
 
 def require_oidc() -> None:
     """Check that the extra ``oidc`` is installed.

@@ -10,7 +10,6 @@ from django.contrib.sessions.exceptions import SessionInterrupted
 from django.http import HttpRequest
 
 from bff_sessions import conf
-from bff_sessions.engine.sansio import Block, Steps, arun, call, finally_take, run, shield
 from bff_sessions.exceptions import (
     ProviderUnavailable,
     SessionBusy,
@@ -23,9 +22,8 @@ from bff_sessions.oidc import outbox
 from bff_sessions.oidc.providers import Provider, get_provider
 from bff_sessions.oidc.refreshing import OtherSubject, RefreshRefused, refresh
 from bff_sessions.oidc.tokens import UNKNOWN_EXPIRY, Tokens, read_tokens
+from bff_sessions.sansio import Block, Steps, arun, call, finally_take, in_thread, run, shield
 from bff_sessions.secret import hidden_frames
-
-__all__ = ["aget_access_token", "get_access_token"]
 
 logger = logging.getLogger("bff_sessions.oidc")
 
@@ -111,7 +109,7 @@ class _Access:
         except SessionInterrupted as error:
             # The other request ended the session without the token that was just issued.
             if not isinstance(error, SessionConflict) and self._new.refresh_token is not None:
-                yield from call(outbox.hand_over, outbox.ahand_over, [self._new])
+                yield from in_thread(outbox.hand_over, [self._new])
             raise
 
     def _refresh(self) -> Steps[str]:

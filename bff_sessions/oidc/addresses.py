@@ -8,8 +8,6 @@ from urllib.parse import SplitResult, urlsplit
 from bff_sessions import conf
 from bff_sessions.conf.guesses import closest
 
-__all__ = ["explain_issuer", "is_secure", "is_url"]
-
 
 def is_url(value: object) -> bool:
     """Return whether `value` is an absolute http or https URL without credentials and fragment."""

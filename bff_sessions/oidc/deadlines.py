@@ -11,8 +11,6 @@ from contextvars import ContextVar
 
 from bff_sessions.exceptions import ProviderUnavailable
 
-__all__ = ["hold", "time_left", "time_limit"]
-
 _deadline: ContextVar[float] = ContextVar("bff_sessions_deadline", default=math.inf)
 
 

@@ -19,8 +19,6 @@ from bff_sessions.oidc.keys import KeySetMissing
 from bff_sessions.oidc.providers import Provider
 from bff_sessions.oidc.refusals import Meaning, Refusal
 
-__all__ = ["Finding", "Verdict", "diagnose"]
-
 # Seconds: the Date header has whole ones, and an answer may take some.
 _CLOCKS_AGREE: Final = 5
 # The endpoints by their names in the metadata, each with what is missing without it.

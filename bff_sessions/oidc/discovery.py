@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Any, Final
 
 from bff_sessions.exceptions import ProviderUnavailable
-from bff_sessions.oidc.http import NotFound, Source, asking, get_json
-
-__all__ = ["Discovery", "get_default_url"]
+from bff_sessions.oidc.http import NotFound, asking, get_json
+from bff_sessions.oidc.sources import Source
 
 _METADATA: Final = "metadata"
 

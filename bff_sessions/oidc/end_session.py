@@ -17,8 +17,6 @@ from bff_sessions.identity.id_tokens import ID_TOKEN, read_claims
 from bff_sessions.oidc.providers import get_providers
 from bff_sessions.secret import hidden_frames
 
-__all__ = ["find_id_token", "get_url"]
-
 logger = logging.getLogger("bff_sessions.oidc")
 
 # Characters. Common web servers take request lines of 8 KB: nginx's large_client_header_buffers,

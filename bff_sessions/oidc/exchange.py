@@ -21,8 +21,6 @@ with extra("oidc"):
     from requests.adapters import HTTPAdapter
     from requests.exceptions import SSLError
 
-__all__ = ["run_in_time"]
-
 _T = TypeVar("_T")
 
 

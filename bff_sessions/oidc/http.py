@@ -3,55 +3,30 @@
 from __future__ import annotations
 
 import json
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC
 from email.utils import parsedate_to_datetime
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final
 
 from bff_sessions.exceptions import ProviderUnavailable
 from bff_sessions.extras import extra
-from bff_sessions.oidc.deadlines import hold, time_left, time_limit
+from bff_sessions.oidc.deadlines import time_left
 from bff_sessions.oidc.exchange import run_in_time
 
 with extra("oidc"):
     import requests
     from requests.adapters import HTTPAdapter
 
-__all__ = [
-    "MAX_AGE",
-    "NOT_ASKED",
-    "NotFound",
-    "Response",
-    "Source",
-    "asking",
-    "asks_to_wait",
-    "get",
-    "get_json",
-    "knock",
-    "post_form",
-]
-
-_T = TypeVar("_T")
-
 # Seconds for one wait: to connect, or for the next piece of an answer. The whole exchange takes
 # twice as long at most. A logout waits for it.
 TIMEOUT: Final = 2.0
-# Seconds without requests to a provider that did not answer.
-PAUSE_AFTER_FAILURE: Final = 10.0
-# Seconds between two extra requests because the cached value did not suffice.
-COOLDOWN: Final = 30.0
-# Seconds for which the metadata and the keys of a provider are cached.
-MAX_AGE: Final = 3600.0
 # Bytes. Large providers' keys are about 10,000.
 _MAX_SIZE: Final = 256 * 1024
 # Seconds. A number of 400 digits would become infinite.
 _MAX_RETRY_AFTER: Final = 366 * 24 * 60 * 60.0
-# Ends the text of an error that repeats the last one.
-NOT_ASKED: Final = " It failed recently and is not asked again yet."
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,70 +209,3 @@ def _parse_date(text: str) -> float:
 def _as_is(request: requests.PreparedRequest) -> requests.PreparedRequest:
     # Without an auth, requests would look for other credentials in ~/.netrc.
     return request
-
-
-class Source(Generic[_T]):
-    """A cached document of a provider. One thread at a time reads it, and not soon after a failure.
-
-    Args:
-        issuer: the provider, for the text of errors.
-        what: the name of the document, for the text of errors.
-        read: reads the document. It may raise `ProviderUnavailable`, with a text that names both.
-    """
-
-    def __init__(self, issuer: str, what: str, read: Callable[[], _T]) -> None:
-        self._issuer = issuer
-        self._what = what
-        self._read = read
-        self._lock = threading.Lock()
-        self._cached: tuple[_T, float] | None = None
-        self._failed = self._looked_again = float("-inf")
-        self._fault = ""
-
-    @property
-    def is_fresh(self) -> bool:
-        """Return whether get() need not ask the provider."""
-        return self._cached is not None and time.monotonic() - self._cached[1] < MAX_AGE
-
-    def get(self, suffices: Callable[[_T], bool] = lambda value: True) -> _T:
-        """Return the document, at most `MAX_AGE` old, within twice `TIMEOUT`.
-
-        Args:
-            suffices: returns whether the cached document is enough. If not, it is read again, at
-                most once in `COOLDOWN`. The first read does not count, so that a key that the
-                provider adds right after it is found.
-
-        Raises:
-            ProviderUnavailable: if the document cannot be read, or the last read failed shortly
-                before. Also if it does not suffice and was read again too recently; the error then
-                has a ``retry_after``.
-        """
-        cached = self._cached
-        if cached is not None and self.is_fresh and suffices(cached[0]):
-            return cached[0]
-        with time_limit(2 * TIMEOUT), hold(self._lock, f"{self._what} of {self._issuer}"):
-            cached = self._cached
-            if cached is None or not self.is_fresh:
-                cached = self._fetch()
-            if not suffices(cached[0]):
-                if time.monotonic() - self._looked_again < COOLDOWN:
-                    raise ProviderUnavailable(
-                        f"The {self._what} of {self._issuer} were fetched too recently to be "
-                        "fetched again.",
-                        retry_after=COOLDOWN,
-                    )
-                cached = self._fetch()
-                self._looked_again = time.monotonic()
-            return cached[0]
-
-    def _fetch(self) -> tuple[_T, float]:
-        if time.monotonic() - self._failed < PAUSE_AFTER_FAILURE:
-            raise ProviderUnavailable(self._fault + NOT_ASKED)
-        try:
-            self._cached = cached = (self._read(), time.monotonic())
-        except ProviderUnavailable as error:
-            self._failed = time.monotonic()
-            # Reading one source may begin with another one, which failed before.
-            self._fault = str(error).removesuffix(NOT_ASKED)
-            raise
-        return cached

@@ -10,13 +10,12 @@ from typing import Any, Final
 
 from bff_sessions.exceptions import BffSessionsError, ProviderUnavailable
 from bff_sessions.extras import extra
-from bff_sessions.oidc.http import Source, asking, get_json
+from bff_sessions.oidc.http import asking, get_json
+from bff_sessions.oidc.sources import Source
 
 with extra("oidc"):
     from jwt import PyJWK, PyJWKSet
     from jwt.exceptions import PyJWTError
-
-__all__ = ["KeySet", "KeySetMissing", "SigningKeys"]
 
 logger = logging.getLogger("bff_sessions.logout")
 

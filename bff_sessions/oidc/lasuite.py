@@ -15,8 +15,6 @@ from django.core.exceptions import ImproperlyConfigured
 
 from bff_sessions.secret import hidden_frames
 
-__all__ = ["decrypt", "encrypt", "read_plain"]
-
 # The version 0x80, and the first bytes of the 64-bit time, which are 0 until 2106:
 # https://github.com/fernet/spec/blob/master/Spec.md
 _FERNET: Final = re.compile(r"gAAAAA[A-Za-z0-9_-]+={0,2}")

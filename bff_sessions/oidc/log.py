@@ -8,8 +8,6 @@ from typing import Any, Final
 
 from django.core.signals import setting_changed
 
-__all__ = ["log_once"]
-
 # A process meets few faults. The bound is for issuers that are never the same.
 _MAX: Final = 1000
 _reported: dict[tuple[str, str | None], None] = {}

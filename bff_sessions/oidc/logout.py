@@ -12,8 +12,6 @@ from bff_sessions.oidc.sign_in import REMEMBERED
 from bff_sessions.revocation import revoke_sessions
 from bff_sessions.stores import get_store
 
-__all__ = ["end_sessions"]
-
 
 def end_sessions(token: LogoutToken) -> int:
     """End the sessions that the verified `token` names, and return their number.

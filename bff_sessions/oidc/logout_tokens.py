@@ -21,8 +21,6 @@ from bff_sessions.secret import hidden_frames
 with extra("oidc"):
     import jwt
 
-__all__ = ["LogoutToken", "LogoutTokenInvalid", "Reason", "verify_logout_token"]
-
 _EVENT: Final = "http://schemas.openid.net/event/backchannel-logout"
 _TYPE: Final = "logout+jwt"
 _CLOCKS: Final = "Compare both clocks: 'manage.py check_provider' does."

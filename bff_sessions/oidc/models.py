@@ -14,8 +14,6 @@ from bff_sessions.contract import UserSession
 from bff_sessions.fields import ExactCharField, UTCDateTimeField
 from bff_sessions.stores.databases.retrying import retry
 
-__all__ = ["Logout", "LogoutQuerySet", "TokenRevocation", "TokenRevocationQuerySet"]
-
 
 class LogoutQuerySet(models.QuerySet["Logout"]):
     """The logouts that providers have requested."""

@@ -12,8 +12,6 @@ from bff_sessions.conf.faults import Fault
 from bff_sessions.conf.options import Options, option, seconds, switch
 from bff_sessions.conf.rules import POSITIVE_TIMEDELTA
 
-__all__ = ["LogoutOptions", "RevocationOptions", "get_logout_options", "get_revocation_options"]
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LogoutOptions(Options):

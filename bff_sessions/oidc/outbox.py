@@ -16,7 +16,6 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Final
 
-from asgiref.sync import sync_to_async
 from django.core.signals import request_finished
 from django.db import transaction
 
@@ -31,8 +30,6 @@ from bff_sessions.oidc.tokens import Tokens, tokens_of
 from bff_sessions.secret import hidden_frames
 from bff_sessions.stores import database_of_store
 from bff_sessions.stores.databases.scopes import scope_of
-
-__all__ = ["ahand_over", "connect", "hand_over"]
 
 logger = logging.getLogger("bff_sessions.oidc")
 
@@ -80,13 +77,6 @@ def hand_over(ended: Collection[DeletedSession | Tokens], *, after_response: boo
             len(rows or ended),
             type(error).__name__,
         )
-
-
-async def ahand_over(
-    ended: Collection[DeletedSession | Tokens], *, after_response: bool = True
-) -> None:
-    """See hand_over()."""
-    await sync_to_async(hand_over)(ended, after_response=after_response)
 
 
 def _find_hook(ending: Ending) -> OnEnding | None:

@@ -15,8 +15,6 @@ from bff_sessions.conf.rules import Rule, is_text, one_of, or_none, some_of
 from bff_sessions.contract import MAX_TEXT
 from bff_sessions.oidc.addresses import is_secure, is_url
 
-__all__ = ["ENDPOINTS", "LOGOUT", "ProviderOptions"]
-
 ENDPOINTS: Final = (
     "JWKS_URI",
     "AUTHORIZATION_ENDPOINT",

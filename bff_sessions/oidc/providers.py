@@ -28,8 +28,6 @@ from bff_sessions.oidc.provider_options import (
 )
 from bff_sessions.secret import hidden_frames
 
-__all__ = ["Provider", "get_provider", "get_providers"]
-
 # Seconds to wait for a provider. Longer than for keys, because a posted token cannot be sent again.
 _POST_TIMEOUT: Final = 5.0
 

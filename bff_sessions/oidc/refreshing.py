@@ -11,16 +11,15 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final, TypeGuard
 
 from bff_sessions.contract import is_moment
-from bff_sessions.engine.sansio import Steps, call
 from bff_sessions.exceptions import BffSessionsError, ProviderUnavailable
 from bff_sessions.identity.id_tokens import read_claims
-from bff_sessions.oidc.http import NOT_ASKED, Response, asking
+from bff_sessions.oidc.http import Response, asking
 from bff_sessions.oidc.log import log_once
 from bff_sessions.oidc.providers import Provider
 from bff_sessions.oidc.refusals import Meaning, Refusal
+from bff_sessions.oidc.sources import NOT_ASKED
 from bff_sessions.oidc.tokens import Tokens
-
-__all__ = ["OtherSubject", "RefreshRefused", "refresh"]
+from bff_sessions.sansio import Steps, call
 
 logger = logging.getLogger("bff_sessions.oidc")
 

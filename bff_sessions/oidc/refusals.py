@@ -10,8 +10,6 @@ from typing import Final
 from bff_sessions.exceptions import ClientMisconfigured, ProviderUnavailable
 from bff_sessions.oidc.http import Response, asks_to_wait
 
-__all__ = ["Meaning", "Refusal", "meaning_of"]
-
 logger = logging.getLogger("bff_sessions.oidc")
 
 

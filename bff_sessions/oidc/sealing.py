@@ -9,8 +9,6 @@ from bff_sessions.oidc.models import TokenRevocation
 from bff_sessions.protection import open_sealed, seal
 from bff_sessions.secret import hidden_frames
 
-__all__ = ["open_token", "seal_token"]
-
 
 @hidden_frames()
 def seal_token(issuer: str, token: str) -> tuple[str, bytes]:

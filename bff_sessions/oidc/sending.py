@@ -21,8 +21,6 @@ from bff_sessions.oidc.providers import get_provider
 from bff_sessions.oidc.refusals import Meaning, Refusal
 from bff_sessions.oidc.sealing import open_token
 
-__all__ = ["Outcome", "send"]
-
 logger = logging.getLogger("bff_sessions.oidc")
 
 # Longer than a provider may take to answer. If a process dies, others may send its tokens after it.

@@ -21,8 +21,6 @@ from bff_sessions.oidc.log import log_once
 from bff_sessions.oidc.models import Logout
 from bff_sessions.revocation import revoke_sessions
 
-__all__ = ["REMEMBERED", "connect"]
-
 logger = logging.getLogger("bff_sessions.logout")
 
 # The longest time from the provider's answer to a saved session: servers do not let a request run

@@ -21,8 +21,6 @@ from bff_sessions.oidc.log import log_once
 from bff_sessions.oidc.tokens import Tokens, read_expiry, read_tokens
 from bff_sessions.secret import hidden_frames
 
-__all__ = ["asign_in", "keep_sign_in", "read_response", "sign_in", "try_response"]
-
 logger = logging.getLogger("bff_sessions.oidc")
 
 # Names of tokens in session data, see keep_tokens(). No claim may pass for one of them.

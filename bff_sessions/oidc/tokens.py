@@ -24,15 +24,6 @@ from bff_sessions.oidc.log import log_once
 from bff_sessions.protection import open_sealed
 from bff_sessions.secret import hidden_frames
 
-__all__ = [
-    "UNKNOWN_EXPIRY",
-    "Tokens",
-    "keep_tokens",
-    "read_expiry",
-    "read_tokens",
-    "tokens_of",
-]
-
 logger = logging.getLogger("bff_sessions.oidc")
 
 # The names that mozilla-django-oidc uses, and those that its adapter adds. Its version 5.0 stores

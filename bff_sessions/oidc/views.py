@@ -23,8 +23,6 @@ from bff_sessions.exceptions import ProviderUnavailable
 from bff_sessions.secret import hidden_frames
 from bff_sessions.stores.databases.atomic import non_atomic_requests
 
-__all__ = ["backchannel_logout"]
-
 logger = logging.getLogger("bff_sessions.logout")
 
 # Bytes. A logout token has about 1,000.

@@ -2,24 +2,12 @@
 
 from __future__ import annotations
 
-from bff_sessions.contract import DeletedSession, UserSession, UserSessionsFilter
-from bff_sessions.events import Ending, hook_for
-from bff_sessions.revocation import deletes
+from bff_sessions.contract import UserSessionsFilter
+from bff_sessions.revocation import endings
+from bff_sessions.sansio import arun, run
 from bff_sessions.secret import hidden_frames
-from bff_sessions.signals import sessions_revoked
-from bff_sessions.stores import get_store
 
-__all__ = [
-    "areplace_session",
-    "arevoke_session",
-    "arevoke_sessions",
-    "replace_session",
-    "revoke_session",
-    "revoke_sessions",
-]
-
-# The functions use send_robust(), because the sessions have already ended. A receiver's fault must
-# not look like a failed revocation, nor stop other receivers. Django logs the fault.
+__all__ = ["arevoke_session", "arevoke_sessions", "revoke_session", "revoke_sessions"]
 
 
 @hidden_frames()
@@ -28,22 +16,13 @@ def revoke_sessions(filter: UserSessionsFilter) -> int:
 
     If any session ended, send `bff_sessions.signals.sessions_revoked`.
     """
-    store = get_store()
-    ended = _distinct(deletes.delete_user_sessions(filter, on_ending=hook_for(Ending.REVOKED)))
-    if ended:
-        sessions_revoked.send_robust(type(store), sessions=ended)
-    return len(ended)
+    return run(endings.revoke_sessions(filter))
 
 
 @hidden_frames()
 async def arevoke_sessions(filter: UserSessionsFilter) -> int:
     """See revoke_sessions()."""
-    store = get_store()
-    hook = hook_for(Ending.REVOKED)
-    ended = _distinct(await deletes.adelete_user_sessions(filter, on_ending=hook))
-    if ended:
-        await sessions_revoked.asend_robust(type(store), sessions=ended)
-    return len(ended)
+    return await arun(endings.revoke_sessions(filter))
 
 
 @hidden_frames()
@@ -53,63 +32,10 @@ def revoke_session(key: str) -> bool:
     This also ends anonymous sessions, which no filter can name. The signal names live sessions
     only. A session of a signed-in user ends even if it moves to another store key meanwhile.
     """
-    store = get_store()
-    session = store.get_user_session(key)
-    ended = deletes.delete_user_session(key, session, on_ending=hook_for(Ending.REVOKED))
-    if session is None:
-        return ended
-    if ended:
-        sessions_revoked.send_robust(type(store), sessions=[DeletedSession.of(session)])
-        return True
-    return (
-        session.session_id is not None
-        and revoke_sessions(UserSessionsFilter.of_session(session)) > 0
-    )
+    return run(endings.revoke_session(key))
 
 
 @hidden_frames()
 async def arevoke_session(key: str) -> bool:
     """See revoke_session()."""
-    store = get_store()
-    session = await store.aget_user_session(key)
-    ended = await deletes.adelete_user_session(key, session, on_ending=hook_for(Ending.REVOKED))
-    if session is None:
-        return ended
-    if ended:
-        await sessions_revoked.asend_robust(type(store), sessions=[DeletedSession.of(session)])
-        return True
-    return (
-        session.session_id is not None
-        and await arevoke_sessions(UserSessionsFilter.of_session(session)) > 0
-    )
-
-
-@hidden_frames()
-def replace_session(session: UserSession) -> bool:
-    """End `session`, because its user has signed in again in the same session at the provider.
-
-    Return whether the store had it. Unlike revoke_session(), do not look for the session under
-    another store key: the one found there may be the new session.
-    """
-    hook = hook_for(Ending.REPLACED)
-    ended = deletes.delete_user_session(session.key, session, on_ending=hook)
-    if ended:
-        sessions_revoked.send_robust(type(get_store()), sessions=[DeletedSession.of(session)])
-    return ended
-
-
-@hidden_frames()
-async def areplace_session(session: UserSession) -> bool:
-    """See replace_session()."""
-    hook = hook_for(Ending.REPLACED)
-    ended = await deletes.adelete_user_session(session.key, session, on_ending=hook)
-    if ended:
-        await sessions_revoked.asend_robust(
-            type(get_store()), sessions=[DeletedSession.of(session)]
-        )
-    return ended
-
-
-def _distinct(ended: list[DeletedSession]) -> list[DeletedSession]:
-    """Return each sign-in once: a session that moves may stand under both keys for a moment."""
-    return list({session.sign_in_id: session for session in ended}.values())
+    return await arun(endings.revoke_session(key))

@@ -18,7 +18,6 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from asgiref.sync import sync_to_async
 from django.apps import apps
 from django.db import transaction
 
@@ -36,16 +35,6 @@ from bff_sessions.stores.databases.retrying import retry
 if TYPE_CHECKING:
     from bff_sessions.revocation.models import TakeOverBan, TakeOverBanQuerySet
 
-__all__ = [
-    "aban",
-    "ban",
-    "banned",
-    "copies_of",
-    "database_of_bans",
-    "lock",
-    "moved_session_id",
-    "write_bans",
-]
 
 # Begins the session ID of a session that moved here and had no session ID from a provider.
 _MOVED: Final = "moved-"
@@ -62,12 +51,6 @@ def ban(filter: UserSessionsFilter) -> None:
             write_bans(using, [copies_of(filter)])
 
     retry(using, write)
-
-
-async def aban(filter: UserSessionsFilter) -> None:
-    """See ban()."""
-    if database_of_bans(get_store()) is not None:
-        await sync_to_async(ban)(filter)
 
 
 def moved_session_id() -> str:

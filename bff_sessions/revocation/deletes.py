@@ -1,4 +1,4 @@
-"""Deletes of sessions that no take-over may undo.
+"""Deletes of sessions that no take-over may undo, in steps (see `bff_sessions.sansio`).
 
 Each delete bans what it deletes from moving here, in its own transaction. See
 `bff_sessions.revocation.bans`.
@@ -6,7 +6,6 @@ Each delete bans what it deletes from moving here, in its own transaction. See
 
 from __future__ import annotations
 
-from asgiref.sync import sync_to_async
 from django.db import transaction
 
 from bff_sessions.contract import (
@@ -17,25 +16,48 @@ from bff_sessions.contract import (
     UserSessionStore,
 )
 from bff_sessions.revocation.bans import copies_of, database_of_bans, write_bans
+from bff_sessions.sansio import Steps, call, in_thread
 from bff_sessions.stores import get_store
 from bff_sessions.stores.databases.retrying import Doubt, leave_doubt, retry
-
-__all__ = [
-    "adelete_user_session",
-    "adelete_user_sessions",
-    "delete_user_session",
-    "delete_user_sessions",
-]
 
 
 def delete_user_sessions(
     filter: UserSessionsFilter, *, on_ending: OnEnding | None = None
-) -> list[DeletedSession]:
+) -> Steps[list[DeletedSession]]:
     """Call the store's verb, and ban old sessions that match from moving here."""
     store = get_store()
     using = database_of_bans(store)
-    if using is None:
-        return store.delete_user_sessions(filter, on_ending=on_ending)
+    if using is not None:
+        return in_thread(_delete_all_and_ban, store, using, filter, on_ending)
+    verb, twin = store.delete_user_sessions, store.adelete_user_sessions
+    return call(verb, twin, filter, on_ending=on_ending)
+
+
+def delete_user_session(
+    key: str, session: UserSession | None = None, *, on_ending: OnEnding | None = None
+) -> Steps[bool]:
+    """Call the store's verb, and ban copies of the session from moving here.
+
+    Args:
+        session: the session as the caller loaded it, if another request may have moved it since.
+    """
+    store = get_store()
+    using = database_of_bans(store)
+    with Doubt() as doubt:
+        if using is not None:
+            steps = in_thread(_delete_and_ban, store, using, key, session, on_ending)
+        else:
+            verb, twin = store.delete_user_session, store.adelete_user_session
+            steps = call(verb, twin, key, on_ending=on_ending)
+        deleted = yield from steps
+    if doubt.is_left and session is not None:
+        yield from in_thread(_end_where_it_is, store, session, on_ending)
+    return deleted
+
+
+def _delete_all_and_ban(
+    store: UserSessionStore, using: str, filter: UserSessionsFilter, on_ending: OnEnding | None
+) -> list[DeletedSession]:
     copies = copies_of(filter)
     deleted: list[DeletedSession] = []
     tries: list[list[DeletedSession]] = []
@@ -63,50 +85,6 @@ def delete_user_sessions(
         return [session for batch in done for session in batch]
 
     return retry(using, delete, own_result=lambda: tries.append(deleted), if_in_doubt=add_doubtful)
-
-
-async def adelete_user_sessions(
-    filter: UserSessionsFilter, *, on_ending: OnEnding | None = None
-) -> list[DeletedSession]:
-    """See delete_user_sessions()."""
-    store = get_store()
-    if database_of_bans(store) is None:
-        return await store.adelete_user_sessions(filter, on_ending=on_ending)
-    return await sync_to_async(delete_user_sessions)(filter, on_ending=on_ending)
-
-
-def delete_user_session(
-    key: str, session: UserSession | None = None, *, on_ending: OnEnding | None = None
-) -> bool:
-    """Call the store's verb, and ban copies of the session from moving here.
-
-    Args:
-        session: the session as the caller loaded it, if another request may have moved it since.
-    """
-    store = get_store()
-    using = database_of_bans(store)
-    with Doubt() as doubt:
-        if using is None:
-            deleted = store.delete_user_session(key, on_ending=on_ending)
-        else:
-            deleted = _delete_and_ban(store, using, key, session, on_ending)
-    if doubt.is_left and session is not None:
-        _end_where_it_is(store, session, on_ending)
-    return deleted
-
-
-async def adelete_user_session(
-    key: str, session: UserSession | None = None, *, on_ending: OnEnding | None = None
-) -> bool:
-    """See delete_user_session()."""
-    store = get_store()
-    if database_of_bans(store) is not None:
-        return await sync_to_async(delete_user_session)(key, session, on_ending=on_ending)
-    with Doubt() as doubt:
-        deleted = await store.adelete_user_session(key, on_ending=on_ending)
-    if doubt.is_left and session is not None:
-        await sync_to_async(_end_where_it_is)(store, session, on_ending)
-    return deleted
 
 
 def _delete_and_ban(

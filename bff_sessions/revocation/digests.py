@@ -10,8 +10,6 @@ from typing import Final
 
 from bff_sessions.contract import ANY, AnyType, UserSession, UserSessionsFilter
 
-__all__ = ["ban_of", "digests_of", "lock_names"]
-
 # The most selective first.
 _NAMES: Final = ("session_id", "subject_id", "user_id")
 

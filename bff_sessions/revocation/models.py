@@ -13,8 +13,6 @@ from bff_sessions._compat.django_db import delete_rows
 from bff_sessions.fields import ExactCharField, UTCDateTimeField
 from bff_sessions.stores.databases.retrying import retry
 
-__all__ = ["TakeOverBan", "TakeOverBanQuerySet"]
-
 
 class TakeOverBanQuerySet(models.QuerySet["TakeOverBan"]):
     """The bans of sessions that must not move here from the former engine."""

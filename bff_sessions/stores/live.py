@@ -13,8 +13,6 @@ from bff_sessions import conf
 from bff_sessions.contract import UserSession, UserSessionsFilter, iterate_user_sessions
 from bff_sessions.stores import get_store
 
-__all__ = ["end_of", "is_live", "iterate_live_sessions"]
-
 
 class _Session(Protocol):
     """A `UserSession`, or a row of the ORM store."""

@@ -32,8 +32,6 @@ from bff_sessions.contract import (
 )
 from bff_sessions.exceptions import SessionChanged, SessionExists, SessionMissing
 
-__all__ = ["InMemoryUserSessionStore"]
-
 
 class InMemoryUserSessionStore(
     UserSessionStore, UserSessionStoreLeases, UserSessionStoreDevices, UserSessionStoreCleanup

@@ -14,8 +14,6 @@ from bff_sessions.exceptions import SessionMissing
 from bff_sessions.testing.fixtures import ago
 from bff_sessions.testing.harness import StoreTests
 
-__all__ = ["UserSessionStoreCleanupTests"]
-
 
 class UserSessionStoreCleanupTests(StoreTests):
     """For a store that holds expired sessions until it is cleaned up."""

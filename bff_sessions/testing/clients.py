@@ -18,7 +18,6 @@ from bff_sessions import conf
 if TYPE_CHECKING:
     from bff_sessions.engine import SessionStore
 
-__all__ = ["AsyncClient", "Client", "asign_in", "sign_in"]
 
 _TOKEN: Final = {"access_token": "access-token", "expires_in": 3600}
 

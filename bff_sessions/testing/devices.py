@@ -13,8 +13,6 @@ from bff_sessions.contract import (
 from bff_sessions.testing.fixtures import ago, impossible_keys
 from bff_sessions.testing.harness import StoreTests
 
-__all__ = ["UserSessionStoreDevicesTests"]
-
 
 class UserSessionStoreDevicesTests(StoreTests):
     """For a store that records which browser used a session."""

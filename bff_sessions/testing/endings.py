@@ -19,8 +19,6 @@ from bff_sessions.contract import (
 from bff_sessions.testing.fixtures import ago, altered, sealed
 from bff_sessions.testing.harness import StoreTests
 
-__all__ = ["EndingTests"]
-
 
 class EndingTests(StoreTests):
     """Tickets open after every verb, and in `on_ending`."""

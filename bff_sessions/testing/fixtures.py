@@ -10,8 +10,6 @@ from typing import Any
 from bff_sessions.contract import UserSession
 from bff_sessions.protection import open_sealed, seal
 
-__all__ = ["ago", "altered", "impossible_keys", "make_session", "sealed"]
-
 
 def make_session(**fields: Any) -> UserSession:
     """Return a live session of alice with a random store key and ticket; `fields` override."""

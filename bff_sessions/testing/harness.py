@@ -23,8 +23,6 @@ from bff_sessions.contract import (
 from bff_sessions.protection import open_sealed
 from bff_sessions.testing.fixtures import make_session, sealed
 
-__all__ = ["StoreTests", "Twins"]
-
 if TYPE_CHECKING:
     _Mixin = TestCase
 else:

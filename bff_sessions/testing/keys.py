@@ -13,8 +13,6 @@ from bff_sessions.exceptions import SessionMissing
 from bff_sessions.testing.fixtures import impossible_keys
 from bff_sessions.testing.harness import StoreTests
 
-__all__ = ["KeyTests"]
-
 
 class KeyTests(StoreTests):
     """A key that no session has is missing for every verb, without another error."""

@@ -9,8 +9,6 @@ from bff_sessions.exceptions import SessionMissing
 from bff_sessions.testing.fixtures import ago, impossible_keys, make_session
 from bff_sessions.testing.harness import StoreTests
 
-__all__ = ["UserSessionStoreLeasesTests"]
-
 
 class UserSessionStoreLeasesTests(StoreTests):
     """For a store that leases a session to one caller at a time."""

@@ -19,8 +19,6 @@ from bff_sessions.stores.memory import InMemoryUserSessionStore
 from bff_sessions.testing.fixtures import ago
 from bff_sessions.testing.harness import StoreTests
 
-__all__ = ["PageTests"]
-
 
 class PageTests(StoreTests):
     """Pages show each session once."""

@@ -15,8 +15,6 @@ from bff_sessions.exceptions import SessionChanged, SessionExists, SessionMissin
 from bff_sessions.testing.fixtures import ago, make_session
 from bff_sessions.testing.harness import StoreTests
 
-__all__ = ["RaceTests"]
-
 
 class RaceTests(StoreTests):
     """Signed out is out, and one of several writers wins."""

@@ -11,16 +11,16 @@ from bff_sessions.contract import (
     UserSessionStoreTransactions,
 )
 from bff_sessions.testing.cleanup import UserSessionStoreCleanupTests
+from bff_sessions.testing.defaults import DefaultTests
 from bff_sessions.testing.devices import UserSessionStoreDevicesTests
 from bff_sessions.testing.endings import EndingTests
+from bff_sessions.testing.filters import FilterTests
 from bff_sessions.testing.keys import KeyTests
 from bff_sessions.testing.leases import UserSessionStoreLeasesTests
 from bff_sessions.testing.moves import MoveTests
 from bff_sessions.testing.races import RaceTests
 from bff_sessions.testing.transactions import UserSessionStoreTransactionsTests
 from bff_sessions.testing.verbs import VerbTests
-
-__all__ = ["UserSessionStoreTests"]
 
 _ABILITIES: Final = {
     UserSessionStoreCleanup: UserSessionStoreCleanupTests,
@@ -30,7 +30,9 @@ _ABILITIES: Final = {
 }
 
 
-class UserSessionStoreTests(VerbTests, KeyTests, MoveTests, EndingTests, RaceTests):
+class UserSessionStoreTests(
+    VerbTests, FilterTests, KeyTests, MoveTests, DefaultTests, EndingTests, RaceTests
+):
     """Tests of the six verbs and of the defaults that are built on them; a mixin.
 
     They accept whatever happens to an expired session before clean-up: the store decides that.

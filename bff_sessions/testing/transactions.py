@@ -17,8 +17,6 @@ from bff_sessions.contract import (
 from bff_sessions.testing.endings import EndingTests
 from bff_sessions.testing.fixtures import make_session
 
-__all__ = ["UserSessionStoreTransactionsTests"]
-
 
 class UserSessionStoreTransactionsTests(EndingTests):
     """For a store that takes part in the transactions of a Django database."""

@@ -20,8 +20,6 @@ from bff_sessions.contract import UserSession
 from bff_sessions.engine import SessionStore
 from bff_sessions.secret import hidden_frames
 
-__all__ = ["HEADER", "endpoint", "error", "not_signed_in", "session_of", "signed_in", "url_of"]
-
 HEADER: Final = "X-CSRF"
 # The namespace of `bff_sessions.urls`, and the arguments that its own paths capture.
 _APP_NAME: Final = "bff_sessions"

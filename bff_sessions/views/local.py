@@ -8,8 +8,6 @@ from typing import Final
 from django.utils.encoding import iri_to_uri
 from django.utils.http import url_has_allowed_host_and_scheme
 
-__all__ = ["is_local", "local_target"]
-
 # Characters, percent-encoded. Django and the login libraries that use its check refuse longer URLs
 # (django.utils.http.MAX_URL_LENGTH). Encoded again as a parameter, the longest has 6,144, and web
 # servers accept request lines of 8 KB.

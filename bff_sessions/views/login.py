@@ -12,8 +12,6 @@ from bff_sessions import conf
 from bff_sessions.views.endpoint import endpoint, error
 from bff_sessions.views.local import is_local, local_target
 
-__all__ = ["login", "login_url"]
-
 
 @endpoint("login", "GET", "HEAD", needs_header=False)
 def login(request: HttpRequest) -> HttpResponse:

@@ -18,8 +18,6 @@ from bff_sessions.stores.databases.atomic import non_atomic_requests
 from bff_sessions.views.endpoint import endpoint, session_of, url_of
 from bff_sessions.views.local import local_target
 
-__all__ = ["logout", "logout_callback"]
-
 
 # So that a later error does not roll back the end of the session.
 @non_atomic_requests

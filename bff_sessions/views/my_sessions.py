@@ -32,8 +32,6 @@ from bff_sessions.views.sessions import (
     still_signed_in,
 )
 
-__all__ = ["end_my_session", "end_other_sessions", "my_sessions"]
-
 logger = logging.getLogger("bff_sessions.views")
 
 # Whole phrases, because other languages may inflect "2 days" in "2 days ago". The phrases of

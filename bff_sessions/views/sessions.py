@@ -19,17 +19,6 @@ from bff_sessions.stores import get_store
 from bff_sessions.stores.live import end_of, is_live, iterate_live_sessions
 from bff_sessions.views.endpoint import endpoint, error, not_signed_in, signed_in
 
-__all__ = [
-    "PAGE",
-    "find_session",
-    "others",
-    "page_of",
-    "session",
-    "sessions",
-    "sessions_beside",
-    "still_signed_in",
-]
-
 # Sessions on one page, of `my_sessions` too.
 PAGE: Final = 100
 

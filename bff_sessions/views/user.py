@@ -19,8 +19,6 @@ from bff_sessions.views.endpoint import (
     url_of,
 )
 
-__all__ = ["user"]
-
 
 @endpoint("user", "GET", "HEAD")
 def user(request: HttpRequest) -> HttpResponse:

@@ -27,7 +27,7 @@ from bff_sessions.contract import UserSessionsFilter
 from bff_sessions.engine import SessionStore
 from bff_sessions.management import commands
 from bff_sessions.models import Logout, Session, TakeOverBan, TokenRevocation
-from bff_sessions.oidc import access_tokens, outbox, refreshing, sign_in
+from bff_sessions.oidc import outbox, refreshing, sign_in
 from bff_sessions.oidc.sealing import seal_token
 from bff_sessions.oidc.tokens import keep_tokens
 from bff_sessions.protection import store_key
@@ -116,15 +116,6 @@ async def async_revoke_view(request):
     return HttpResponse(str(await revocation.arevoke_session(request.session.store_key)))
 
 
-def replace_view(request):
-    return HttpResponse(str(revocation.replace_session(request.session.get_user_session())))
-
-
-async def async_replace_view(request):
-    session = await request.session.aget_user_session()
-    return HttpResponse(str(await revocation.areplace_session(session)))
-
-
 urlpatterns = [
     *others,
     path("get_access_token", token_view),
@@ -135,8 +126,6 @@ urlpatterns = [
     path("arevoke_sessions", async_revoke_all_view),
     path("revoke_session", revoke_view),
     path("arevoke_session", async_revoke_view),
-    path("replace_session", replace_view),
-    path("areplace_session", async_replace_view),
 ]
 
 
@@ -476,12 +465,8 @@ ENDPOINTS = {
     "backchannel-logout": post_logout_token,
 }
 FUNCTIONS = sorted(
-    {
-        name
-        for module in (bff_sessions, revocation, access_tokens)
-        for name in module.__all__
-        if name[0].islower()
-    }
+    {name for module in (bff_sessions, revocation) for name in module.__all__ if name[0].islower()}
+    | {"get_access_token", "aget_access_token"}
 )
 LIST = "/admin/bff_sessions/session/"
 

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from bff_sessions import events
@@ -10,9 +12,11 @@ from bff_sessions.events import (
     subscribe,
     subscribe_to_sign_ins,
 )
+from bff_sessions.exceptions import SessionMissing
 from bff_sessions.revocation import revoke_sessions
 from bff_sessions.stores import get_store
 from bff_sessions.testing import make_session
+from tests.support.stores import MINIMAL
 
 
 @pytest.fixture(autouse=True)
@@ -40,6 +44,35 @@ def test_hook_calls_every_subscriber_with_the_batch():
     batch = [DeletedSession.of(make_session())]
     hook_for(Ending.REVOKED)(batch)
     assert one == two == [batch]
+
+
+def test_hook_gets_a_session_once_that_stands_under_both_keys_of_a_move():
+    session, other = make_session(), make_session()
+    moved = replace(session, key=other.key + "0")
+    told = []
+    subscribe(lambda ending: told.append)
+    hook_for(Ending.REVOKED)([DeletedSession.of(each) for each in (session, other, moved)])
+    assert told == [[DeletedSession.of(moved), DeletedSession.of(other)]]
+
+
+def test_revocation_during_a_default_move_is_announced_once(settings, monkeypatch):
+    settings.BFF_SESSIONS = {"STORE": MINIMAL}
+    store, told = get_store(), []
+    subscribe(lambda ending: told.extend)
+    session, moved = make_session(), make_session()
+    store.create_user_session(session)
+    delete = store.delete_user_session
+
+    def revoke_first(key):
+        store.delete_user_session = delete
+        revoke_sessions(UserSessionsFilter(subject_id="alice"))
+        return delete(key)
+
+    monkeypatch.setattr(store, "delete_user_session", revoke_first)
+    moved = replace(moved, sign_in_id=session.sign_in_id)
+    with pytest.raises(SessionMissing):
+        store.rekey_user_session(session.key, moved, if_version=1)
+    assert [ended.sign_in_id for ended in told] == [session.sign_in_id]
 
 
 ALICE = {"iss": "https://idp.example", "sub": "alice", "sid": "s1", "auth_time": 1_700_000_000}

@@ -15,8 +15,6 @@ from django.core.cache.backends.locmem import LocMemCache
 
 from bff_sessions._compat.django_redis_cache import get_many, keeps_one_pool
 
-__all__ = ["Cache"]
-
 logger = logging.getLogger("bff_sessions.cache")
 
 # Seconds for which readers do not use a cache that has failed.

@@ -12,8 +12,6 @@ from bff_sessions.contract import MOMENTS, UserSession
 from bff_sessions.exceptions import TicketUnreadable
 from bff_sessions.protection import open_sealed, seal
 
-__all__ = ["Entry", "entry_name", "mark_name", "names_of", "open_entry", "seal_entry"]
-
 # The name contains the version of the format, so that another release ignores the entry.
 _PREFIX: Final = "bff_sessions:1:"
 _PREFIX_BYTES: Final = _PREFIX.encode()

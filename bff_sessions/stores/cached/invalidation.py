@@ -11,8 +11,6 @@ from typing import Final
 from bff_sessions.stores.cached.backend import Cache
 from bff_sessions.stores.cached.entries import mark_name
 
-__all__ = ["Marks", "is_closed"]
-
 _CLOSED: Final = 0
 """The tombstone. Any other mark is the number of a write."""
 

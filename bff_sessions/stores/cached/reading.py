@@ -16,8 +16,6 @@ from bff_sessions.stores.cached.entries import (
 )
 from bff_sessions.stores.cached.invalidation import Marks, is_closed
 
-__all__ = ["Reader"]
-
 
 class Reader:
     """Reads sessions, and fills the cache with those that it read from the store."""

@@ -34,8 +34,6 @@ from bff_sessions.stores.cached.invalidation import Marks
 from bff_sessions.stores.cached.reading import Reader
 from bff_sessions.stores.cached.writing import Writer
 
-__all__ = ["CachedUserSessionStore", "load_inner_class"]
-
 _Ability = TypeVar("_Ability")
 
 

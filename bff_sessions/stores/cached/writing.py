@@ -13,8 +13,6 @@ from bff_sessions.stores.cached.backend import Cache, logger
 from bff_sessions.stores.cached.entries import entry_name
 from bff_sessions.stores.cached.invalidation import Marks
 
-__all__ = ["Writer"]
-
 
 class Writer:
     """Invalidates entries around the writes of the inner store."""

@@ -7,8 +7,6 @@ from typing import Any, TypeVar
 
 from django.db import connections, transaction
 
-__all__ = ["non_atomic_requests"]
-
 _View = TypeVar("_View", bound=Callable[..., Any])
 
 

@@ -10,8 +10,6 @@ from typing import Any, Final
 
 from django.db import Error, InterfaceError, OperationalError
 
-__all__ = ["is_lost", "is_rolled_back", "without_values"]
-
 # PostgreSQL's documentation, appendix A: serialization_failure, deadlock_detected,
 # lock_not_available. The server has committed nothing of such a transaction.
 _ROLLED_BACK_STATES: Final = frozenset({"40001", "40P01", "55P03"})

@@ -19,8 +19,6 @@ from bff_sessions._compat.django_db import commits_each_statement
 from bff_sessions.exceptions import SessionChanged, SessionExists, SessionMissing
 from bff_sessions.stores.databases.errors import is_lost, is_rolled_back, without_values
 
-__all__ = ["Doubt", "leave_doubt", "retry"]
-
 _T = TypeVar("_T")
 
 # No try begins later than so many seconds after the first one.

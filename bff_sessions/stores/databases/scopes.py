@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.db import connections
 
-__all__ = ["scope_of"]
+from bff_sessions._compat.django_db import name_of_database
 
 
 def scope_of(using: str) -> str:
@@ -15,4 +15,4 @@ def scope_of(using: str) -> str:
     """
     connection = connections[using]
     schema = getattr(connection, "schema_name", None) or ""
-    return f"{using}\0{connection.settings_dict['NAME']}\0{schema}"
+    return f"{using}\0{name_of_database(connection)}\0{schema}"

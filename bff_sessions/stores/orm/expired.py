@@ -10,11 +10,9 @@ from typing import Any
 from django.db import connections, transaction
 from django.db.models import QuerySet
 
-from bff_sessions._compat.django_db import delete_rows
+from bff_sessions._compat.django_db import commits_each_statement, delete_rows
 from bff_sessions.stores.databases.retrying import retry
 from bff_sessions.stores.orm.models import Session
-
-__all__ = ["ExpiredRows", "are_left", "locks_indexes"]
 
 
 def locks_indexes(using: str) -> bool:
@@ -103,7 +101,7 @@ class ExpiredRows:
     @contextmanager
     def _transaction(self) -> Iterator[None]:
         connection = connections[self._using]
-        is_own = connection.get_autocommit() and not connection.in_atomic_block
+        is_own = commits_each_statement(self._using)
         with transaction.atomic(using=self._using):
             if is_own and connection.vendor == "postgresql":
                 # Do not wait for the disk: a row that a crash restores has still expired.

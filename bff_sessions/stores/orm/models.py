@@ -11,15 +11,6 @@ from bff_sessions import conf
 from bff_sessions.contract import is_within_lifetime
 from bff_sessions.fields import ExactCharField, UTCDateTimeField
 
-__all__ = [
-    "Session",
-    "SessionQuerySet",
-    "expired_sessions",
-    "live_sessions",
-    "unexpired_sessions",
-    "young_sessions",
-]
-
 
 def live_sessions(now: datetime | None = None) -> models.Q:
     """Return the condition for rows that are live by `bff_sessions.stores.live.is_live()`."""

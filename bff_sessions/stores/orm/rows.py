@@ -20,19 +20,7 @@ from bff_sessions.contract import (
     UserSessionUpdate,
 )
 from bff_sessions.stores.orm.models import Session
-from bff_sessions.stores.orm.statements import DELETED, SESSION
-
-__all__ = [
-    "LISTED",
-    "matching",
-    "newest_first",
-    "position_of",
-    "to_deleted",
-    "to_listed",
-    "to_row",
-    "to_session",
-    "to_update",
-]
+from bff_sessions.stores.orm.statements import DELETED, GET, SESSION
 
 logger = logging.getLogger("django.security.SuspiciousSession")
 
@@ -87,6 +75,12 @@ def to_session(row: dict[str, Any]) -> UserSession | None:
         # Without the error's text, which may quote the row.
         logger.warning("A row of the table of sessions was altered and is ignored.")
         return None
+
+
+def fetch(using: str, key: str) -> UserSession | None:
+    """Return the session under `key`, expired or not."""
+    row = GET.fetch(using, key=key)
+    return None if row is None else to_session(row)
 
 
 def to_listed(row: dict[str, Any]) -> UserSession | None:

@@ -14,8 +14,6 @@ from bff_sessions._compat.statements import KeySlot, Slot, Statement
 from bff_sessions.contract import UPDATED, DeletedSession, UserSession
 from bff_sessions.stores.orm.models import Session
 
-__all__ = ["CREATE", "DELETE", "DELETED", "DELETE_ROW", "GET", "LOCK", "SESSION", "update"]
-
 SESSION: Final = tuple(f.name for f in fields(UserSession))
 """The columns of a session."""
 
@@ -52,7 +50,7 @@ def _plain_create(using: str, **values: Any) -> int:
 
 
 @cache
-def update(unchanged: frozenset[str] = frozenset(), *, move: bool = False) -> Statement:
+def update_statement(unchanged: frozenset[str] = frozenset(), *, move: bool = False) -> Statement:
     """Return the UPDATE of all columns but the `unchanged` ones; `move` sets a new key, too.
 
     SQLite writes to the index of each column that an UPDATE names, even if its value is equal.

@@ -23,12 +23,13 @@ from bff_sessions._compat.django_db import (
     delete_rows,
     in_atomic_block,
     is_in_transaction,
+    name_of_database,
 )
 from bff_sessions._compat.django_redis_cache import get_many, keeps_one_pool
 from bff_sessions.contract import UPDATED, UserSession
 from bff_sessions.engine import SessionStore
 from bff_sessions.models import Session
-from bff_sessions.stores.orm.statements import CREATE, DELETE, DELETE_ROW, GET, update
+from bff_sessions.stores.orm.statements import CREATE, DELETE, DELETE_ROW, GET, update_statement
 from bff_sessions.testing import make_session
 from tests.support.factories import SessionFactory
 
@@ -53,11 +54,11 @@ def test_compiled_statements_do_what_plain_ones_do(monkeypatch):
         written = {name: getattr(new, name) for name in UPDATED} | {"version": 2}
         at = {"key": session.key, "if_version": 1}
         unchanged = frozenset({"issuer", "expires"})
-        steps.append(update(unchanged).execute("default", **at, **written))
-        steps.append(update().execute("default", **at, **written))
+        steps.append(update_statement(unchanged).execute("default", **at, **written))
+        steps.append(update_statement().execute("default", **at, **written))
         at["if_version"] = 2
         moved = written | {"new_key": new.key, "version": 3}
-        steps.append(update(move=True).execute("default", **at, **moved))
+        steps.append(update_statement(move=True).execute("default", **at, **moved))
         left = GET.fetch("default", key=new.key)
         steps.append({name: bytes(v) if name == "ticket" else v for name, v in left.items()})
         steps += [DELETE.execute("default", key=key) for key in (session.key, new.key, "\0")]
@@ -110,6 +111,7 @@ def test_transaction_of_a_test_case_is_not_the_callers():
 @pytest.mark.django_db(transaction=True)
 def test_connections_of_django_are_as_they_were_read():
     using = connection.alias
+    assert name_of_database(connection) == connection.settings_dict["NAME"]
     assert not in_atomic_block(using)
     assert commits_each_statement(using)
     with transaction.atomic():

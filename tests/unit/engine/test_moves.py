@@ -19,9 +19,8 @@ from bff_sessions.contract import (
     UserSessionStoreLeases,
     UserSessionUpdate,
 )
-from bff_sessions.engine import SessionStore
+from bff_sessions.engine import SessionStore, renewal
 from bff_sessions.engine.auth import HashState, check_hash
-from bff_sessions.engine.lifecycle import StoredSession
 from bff_sessions.engine.moves import can_follow
 from bff_sessions.engine.tickets import open_ticket
 from bff_sessions.exceptions import AbilityMissing
@@ -148,7 +147,7 @@ def test_exclusive_follows_a_session_that_moved(alice):
 def test_renewal_follows_a_session_that_moved(alice, settings, monkeypatch):
     mover, follower = loaded(alice), loaded(alice)
     mover.cycle_key()
-    monkeypatch.setattr(StoredSession, "is_due", lambda self: True)
+    monkeypatch.setattr(renewal, "is_due", lambda state: True)
     follower.save()
     assert follower.keeps_cookie_of_others
 
@@ -554,7 +553,7 @@ def test_save_waits_for_a_move_that_is_under_way(settings, monkeypatch, verb):
         go_on.set()
         thread.join(10)
 
-    monkeypatch.setattr("bff_sessions.engine.sansio.time.sleep", rest)
+    monkeypatch.setattr("bff_sessions.sansio.time.sleep", rest)
     follower.save()
     assert len(pauses) == 1
     assert current()["follower"] == 1
@@ -570,7 +569,7 @@ def test_save_gives_up_on_a_move_that_never_ends(settings, monkeypatch):
     row, store = session.get_user_session(), get_store()
     store.update_user_session(row.key, UserSessionUpdate.of(row.moving(row.renewed)))
     pauses = []
-    monkeypatch.setattr("bff_sessions.engine.sansio.time.sleep", pauses.append)
+    monkeypatch.setattr("bff_sessions.sansio.time.sleep", pauses.append)
     with pytest.raises(UpdateError):
         follower.save()
     assert 0 < sum(pauses) < 1

@@ -3,18 +3,24 @@
 import itertools
 import math
 import pickle
+from dataclasses import replace
+from datetime import UTC, datetime
+from secrets import token_hex
 
 import pytest
 from asgiref.sync import async_to_sync
 from django.contrib.auth import SESSION_KEY, alogin, login
 
 from bff_sessions import bind_identity
+from bff_sessions.contract import UserSessionsFilter, UserSessionUpdate
 from bff_sessions.engine import SessionStore
 from bff_sessions.oidc.tokens import read_tokens
 from bff_sessions.stores import get_store
+from bff_sessions.testing.fixtures import sealed
 from tests.support.factories import UserFactory
 from tests.support.id_tokens import id_token
 from tests.support.sessions import request_with
+from tests.support.stores import MINIMAL
 
 ISSUER = "https://idp.example"
 
@@ -317,3 +323,52 @@ def test_silently_renewed_id_token_keeps_the_other_tokens(any_store):
     session["oidc_id_token"] = id_token(claims_of("alice", iat=2))
     session.save()
     assert found(session.session_key)[0]["oidc_refresh_token"] == "refresh token of alice"
+
+
+def move(session):
+    """Move the stored session to a new key, as another request does."""
+    moved = replace(session, key=token_hex(32))
+    get_store().rekey_user_session(session.key, sealed(moved, b"{}"), if_version=session.version)
+
+
+@pytest.mark.parametrize("verb", ["get_user_session", "delete_user_session"])
+def test_sign_in_ends_a_session_that_moves_after_it_was_listed(any_store, verb, monkeypatch):
+    other = SessionStore()
+    keep_claims(other, "alice")
+    other.save()
+    before = other.get_user_session()
+    store, original = get_store(), getattr(get_store(), verb)
+
+    def move_first(*args, **kwargs):
+        monkeypatch.undo()
+        move(before)
+        return original(*args, **kwargs)
+
+    session = SessionStore()
+    keep_claims(session, "alice")
+    monkeypatch.setattr(store, verb, move_first)
+    session.save()
+    alice = UserSessionsFilter(subject_id="alice")
+    assert [each.key for each in store.get_user_sessions(alice)] == [session.store_key]
+
+
+def test_sign_in_ends_a_session_that_begins_to_move_after_it_was_listed(settings, monkeypatch):
+    settings.BFF_SESSIONS = {"STORE": MINIMAL}
+    other = SessionStore()
+    keep_claims(other, "alice")
+    other.save()
+    before = other.get_user_session()
+    store, look = get_store(), get_store().get_user_session
+
+    def begin_to_move(key):
+        monkeypatch.undo()
+        moving = UserSessionUpdate.of(before.moving(datetime.now(UTC)))
+        store.update_user_session(before.key, moving, if_version=before.version)
+        return look(key)
+
+    session = SessionStore()
+    keep_claims(session, "alice")
+    monkeypatch.setattr(store, "get_user_session", begin_to_move)
+    session.save()
+    # So the move deletes the session under the new key, too: see contract/moving.py.
+    assert store.delete_user_session(before.key) is False

@@ -59,4 +59,5 @@ def clock(monkeypatch):
 
     clock = Clock()
     monkeypatch.setattr("bff_sessions.oidc.http.time", clock)
+    monkeypatch.setattr("bff_sessions.oidc.sources.time", clock)
     return clock

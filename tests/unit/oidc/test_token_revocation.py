@@ -629,7 +629,7 @@ def test_batch_that_fails_loses_no_token_of_those_before(provider, monkeypatch, 
                 raise RuntimeError
         return execute(sql, *args)
 
-    monkeypatch.setattr("bff_sessions.stores.orm.store._BATCH", 2)
+    monkeypatch.setattr("bff_sessions.stores.orm.deletes._BATCH", 2)
     with connection.execute_wrapper(fail_the_second), pytest.raises(RuntimeError):
         revoke(ALICES)
     assert Session.objects.count() == 1

@@ -192,7 +192,7 @@ def test_each_deleted_session_is_returned_once(store, fault):
 
 
 def test_batches_that_were_committed_are_returned(store, fault, monkeypatch):
-    monkeypatch.setattr("bff_sessions.stores.orm.store._BATCH", 2)
+    monkeypatch.setattr("bff_sessions.stores.orm.deletes._BATCH", 2)
     keys = {new(store).key for _ in range(5)}
     with fault():
         deleted = store.delete_user_sessions(ALICE)

@@ -19,20 +19,9 @@ from collections.abc import Awaitable, Callable, Generator
 from functools import partial
 from typing import Any, ParamSpec, TypeAlias, TypeVar, cast
 
-from bff_sessions.secret import hide_frames
+from asgiref.sync import sync_to_async
 
-__all__ = [
-    "Block",
-    "Steps",
-    "arun",
-    "call",
-    "finally_take",
-    "guarded",
-    "insist",
-    "pause",
-    "run",
-    "shield",
-]
+from bff_sessions.secret import hide_frames
 
 logger = logging.getLogger("bff_sessions.engine")
 
@@ -56,6 +45,11 @@ def call(
     """Call `function`, or await its asynchronous `twin`."""
     result: _T = yield partial(function, *args, **kwargs), partial(twin, *args, **kwargs)
     return result
+
+
+def in_thread(function: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> Steps[_T]:
+    """Call `function`, for asynchronous callers in the thread of synchronous code."""
+    return call(function, sync_to_async(function), *args, **kwargs)
 
 
 def pause(seconds: float) -> Steps[None]:
@@ -85,21 +79,6 @@ def finally_take(first: Steps[_T], *, then: Callable[[], Steps[None]]) -> Steps[
     return result
 
 
-def insist(make: Callable[[], Steps[_T]]) -> Steps[_T]:
-    """Take steps once more if they are interrupted, and raise the interruption after that.
-
-    For steps that may be taken twice. An event loop that ends cancels every task, also those that
-    finish shielded steps.
-    """
-    try:
-        return (yield from make())
-    except (Exception, GeneratorExit):
-        raise
-    except BaseException:
-        yield from make()
-        raise
-
-
 class Block:
     """A ``with`` block, or an ``async with`` block, with steps to enter and to leave it.
 
@@ -124,16 +103,6 @@ class Block:
 
     async def __aexit__(self, *exc_info: object) -> None:
         await _finish(self.leave())
-
-
-def guarded(function: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
-    """Call `function`, and hide every frame below if it raises."""
-    handled = sys.exception()
-    try:
-        return function(*args, **kwargs)
-    except BaseException as error:
-        hide_frames(error, handled=handled)
-        raise
 
 
 def run(steps: Steps[_T]) -> _T:

@@ -1,0 +1,58 @@
+"""The ends of sessions of others, in steps: each one is announced once.
+
+The signal is sent by send_robust(), because the sessions have already ended. A receiver's fault
+must not look like a failed revocation, nor stop other receivers. Django logs the fault.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from bff_sessions.contract import DeletedSession, UserSession, UserSessionsFilter
+from bff_sessions.events import Ending, distinct, hook_for
+from bff_sessions.revocation.deletes import delete_user_session, delete_user_sessions
+from bff_sessions.sansio import Steps, call
+from bff_sessions.signals import sessions_revoked
+from bff_sessions.stores import get_store
+
+
+def revoke_sessions(filter: UserSessionsFilter) -> Steps[int]:
+    """See bff_sessions.revocation.revoke_sessions()."""
+    deleted = yield from delete_user_sessions(filter, on_ending=hook_for(Ending.REVOKED))
+    ended = distinct(deleted)
+    if ended:
+        yield from _announce(ended)
+    return len(ended)
+
+
+def revoke_session(key: str) -> Steps[bool]:
+    """See bff_sessions.revocation.revoke_session()."""
+    store = get_store()
+    session = yield from call(store.get_user_session, store.aget_user_session, key)
+    ended = yield from delete_user_session(key, session, on_ending=hook_for(Ending.REVOKED))
+    if session is None:
+        return ended
+    if ended:
+        yield from _announce([DeletedSession.of(session)])
+        return True
+    if session.session_id is None:  # No filter names an anonymous session.
+        return False
+    return (yield from revoke_sessions(UserSessionsFilter.of_session(session))) > 0
+
+
+def replace_session(session: UserSession) -> Steps[bool]:
+    """End `session`, because its user has signed in again in the same session at the provider.
+
+    Return whether the store had it. Unlike revoke_session(), do not look for the session under
+    another store key: the one found there may be the new session.
+    """
+    hook = hook_for(Ending.REPLACED)
+    ended = yield from delete_user_session(session.key, session, on_ending=hook)
+    if ended:
+        yield from _announce([DeletedSession.of(session)])
+    return ended
+
+
+def _announce(ended: Sequence[DeletedSession]) -> Steps[object]:
+    send, twin = sessions_revoked.send_robust, sessions_revoked.asend_robust
+    return call(send, twin, type(get_store()), sessions=ended)

@@ -1,0 +1,74 @@
+"""Tests of verbs that have a default: saves, renewals, and callbacks after a commit."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from secrets import token_hex
+from typing import Any
+
+from bff_sessions.exceptions import SessionChanged, SessionMissing
+from bff_sessions.testing.fixtures import ago
+from bff_sessions.testing.harness import StoreTests
+
+
+class DefaultTests(StoreTests):
+    """A store may override these verbs, and they mean the same."""
+
+    def test_overwrite_of_the_version_that_was_read_succeeds(self) -> None:
+        read = self.create()
+        changes: list[dict[str, Any]] = [
+            {"ticket": b"new"},
+            {"subject_id": "bob", "expires": None},
+            {"key": token_hex(32), "ticket": b"moved"},
+        ]
+        for fields in changes:
+            changed = replace(read, **fields)
+            version = self.store.overwrite_user_session(read, changed)
+            self.assertEqual(version, read.version + 1)
+            changed = replace(changed, version=version)
+            if changed.key != read.key:
+                self.assertIsNone(self.store.get_user_session(read.key))
+            self.assertEqual(self.store.get_user_session(changed.key), changed)
+            read = changed
+
+    def test_overwrite_of_a_session_that_has_changed_fails(self) -> None:
+        read = self.create()
+        self.store.update_user_session(read.key, self.update_of(read, ticket=b"theirs"))
+        for key in (read.key, token_hex(32)):
+            with self.assertRaises(SessionChanged):
+                self.store.overwrite_user_session(read, replace(read, key=key, ticket=b"mine"))
+        current = self.store.get_user_session(read.key)
+        assert current is not None
+        self.assertEqual(current.ticket, b"theirs")
+
+    def test_overwrite_of_a_session_that_was_deleted_creates_nothing(self) -> None:
+        read = self.create()
+        self.store.delete_user_session(read.key)
+        for key in (read.key, token_hex(32)):
+            with self.assertRaises(SessionMissing):
+                self.store.overwrite_user_session(read, replace(read, key=key, ticket=b"mine"))
+            self.assertIsNone(self.store.get_user_session(key))
+
+    def test_a_touch_renews_and_keeps_the_rest(self) -> None:
+        session = self.create()
+        renewed = session.renewed + timedelta(minutes=5)
+        for expires in (session.renewed + timedelta(hours=2), None):
+            self.assertIs(
+                self.store.touch_user_session(session.key, renewed=renewed, expires=expires), True
+            )
+            found = self.store.get_user_session(session.key)
+            expected = replace(session, renewed=renewed, expires=expires, version=found.version)
+            self.assertEqual(found, expected)
+
+    def test_a_touch_of_a_missing_or_expired_session_does_nothing(self) -> None:
+        expired = self.create(expires=ago(1))
+        for key in (expired.key, token_hex(32)):
+            renewed = datetime.now(UTC)
+            self.assertIs(self.store.touch_user_session(key, renewed=renewed, expires=None), False)
+            self.assertIsNone(self.store.get_user_session(key))
+
+    def test_on_commit_calls_outside_a_transaction(self) -> None:
+        called: list[int] = []
+        self.store.on_commit(lambda: called.append(1))
+        self.assertEqual(called, [1])
