@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 from bff_sessions.contract import DeletedSession, UserSession, UserSessionsFilter
 from bff_sessions.events import Ending, hook_for
 from bff_sessions.revocation import deletes
 from bff_sessions.secret import hidden_frames
 from bff_sessions.signals import sessions_revoked
 from bff_sessions.stores import get_store
+from bff_sessions.stores.live import is_live
 
 __all__ = [
     "areplace_session",
@@ -24,26 +27,18 @@ __all__ = [
 
 @hidden_frames()
 def revoke_sessions(filter: UserSessionsFilter) -> int:
-    """End all sessions that match, expired or not, and return their number.
+    """End all sessions that match, and return how many of them were live.
 
-    If any session ended, send `bff_sessions.signals.sessions_revoked`.
+    Expired sessions are deleted, too, but nobody is signed out by that. If there was any session,
+    send `bff_sessions.signals.sessions_revoked`.
     """
-    store = get_store()
-    ended = _distinct(deletes.delete_user_sessions(filter, on_ending=hook_for(Ending.REVOKED)))
-    if ended:
-        sessions_revoked.send_robust(type(store), sessions=ended)
-    return len(ended)
+    return _count_live(_revoke(filter))
 
 
 @hidden_frames()
 async def arevoke_sessions(filter: UserSessionsFilter) -> int:
     """See revoke_sessions()."""
-    store = get_store()
-    hook = hook_for(Ending.REVOKED)
-    ended = _distinct(await deletes.adelete_user_sessions(filter, on_ending=hook))
-    if ended:
-        await sessions_revoked.asend_robust(type(store), sessions=ended)
-    return len(ended)
+    return _count_live(await _arevoke(filter))
 
 
 @hidden_frames()
@@ -61,10 +56,7 @@ def revoke_session(key: str) -> bool:
     if ended:
         sessions_revoked.send_robust(type(store), sessions=[DeletedSession.of(session)])
         return True
-    return (
-        session.session_id is not None
-        and revoke_sessions(UserSessionsFilter.of_session(session)) > 0
-    )
+    return session.session_id is not None and bool(_revoke(UserSessionsFilter.of_session(session)))
 
 
 @hidden_frames()
@@ -78,9 +70,8 @@ async def arevoke_session(key: str) -> bool:
     if ended:
         await sessions_revoked.asend_robust(type(store), sessions=[DeletedSession.of(session)])
         return True
-    return (
-        session.session_id is not None
-        and await arevoke_sessions(UserSessionsFilter.of_session(session)) > 0
+    return session.session_id is not None and bool(
+        await _arevoke(UserSessionsFilter.of_session(session))
     )
 
 
@@ -108,6 +99,28 @@ async def areplace_session(session: UserSession) -> bool:
             type(get_store()), sessions=[DeletedSession.of(session)]
         )
     return ended
+
+
+def _revoke(filter: UserSessionsFilter) -> list[DeletedSession]:
+    store = get_store()
+    ended = _distinct(deletes.delete_user_sessions(filter, on_ending=hook_for(Ending.REVOKED)))
+    if ended:
+        sessions_revoked.send_robust(type(store), sessions=ended)
+    return ended
+
+
+async def _arevoke(filter: UserSessionsFilter) -> list[DeletedSession]:
+    store = get_store()
+    hook = hook_for(Ending.REVOKED)
+    ended = _distinct(await deletes.adelete_user_sessions(filter, on_ending=hook))
+    if ended:
+        await sessions_revoked.asend_robust(type(store), sessions=ended)
+    return ended
+
+
+def _count_live(ended: list[DeletedSession]) -> int:
+    now = datetime.now(UTC)
+    return sum(is_live(session, now) for session in ended)
 
 
 def _distinct(ended: list[DeletedSession]) -> list[DeletedSession]:

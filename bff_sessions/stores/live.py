@@ -13,7 +13,7 @@ from bff_sessions import conf
 from bff_sessions.contract import UserSession, UserSessionsFilter, iterate_user_sessions
 from bff_sessions.stores import get_store
 
-__all__ = ["end_of", "is_live", "iterate_live_sessions"]
+__all__ = ["end_of", "is_live", "iterate_live_sessions", "last_seen"]
 
 
 class _Session(Protocol):
@@ -41,3 +41,8 @@ def end_of(session: UserSession) -> datetime | None:
         return session.expires
     limit = session.created + conf.ABSOLUTE_LIFETIME
     return limit if session.expires is None else min(limit, session.expires)
+
+
+def last_seen(session: UserSession) -> datetime:
+    """Return when `session` was last used, as far as it is known."""
+    return max(session.renewed, session.last_seen or session.renewed)
