@@ -17,7 +17,14 @@ from typing import Final, TypeAlias
 
 from bff_sessions.contract import DeletedSession, OnEnding, UserSession
 
-__all__ = ["Ending", "hook_for", "hook_for_sign_in", "subscribe", "subscribe_to_sign_ins"]
+__all__ = [
+    "Ending",
+    "EndReason",
+    "hook_for",
+    "hook_for_sign_in",
+    "subscribe",
+    "subscribe_to_sign_ins",
+]
 
 OnSignIn: TypeAlias = Callable[[], None]
 
@@ -30,6 +37,16 @@ class Ending(enum.Enum):
     """The same session at the provider has signed in again. Both may share tokens: some providers
     end their session if one of its refresh tokens is revoked."""
     EXPIRED = "expired"
+
+
+class EndReason(enum.Enum):
+    """Who has ended a session of somebody else, for the page that this person meets."""
+
+    OTHER_BROWSER = "other_browser"
+    """The user, from another browser."""
+    OPERATOR = "operator"
+    PROVIDER = "provider"
+    """The OpenID Provider, by a logout token."""
 
 
 _subscribers: Final[list[Callable[[Ending], OnEnding | None]]] = []

@@ -22,6 +22,7 @@ from django.utils.translation import gettext_lazy as _
 from bff_sessions.admin.ending import end_session
 from bff_sessions.admin.preview import Preview, preview_sessions, preview_subjects
 from bff_sessions.contract import UserSessionsFilter
+from bff_sessions.events import EndReason
 from bff_sessions.revocation import revoke_sessions
 from bff_sessions.stores.live import is_live
 from bff_sessions.stores.orm.models import Session
@@ -140,7 +141,8 @@ def _sign_out_subjects(
     by_subject = {(session.subject_id, session.issuer): session for session in batch}
     for (subject_id, issuer), session in by_subject.items():
         # Exactly this issuer: the same subject of another issuer is another person.
-        ended = revoke_sessions(UserSessionsFilter(subject_id=subject_id, issuer=issuer))
+        theirs = UserSessionsFilter(subject_id=subject_id, issuer=issuer)
+        ended = revoke_sessions(theirs, reason=EndReason.OPERATOR)
         if ended:
             total += ended
             LogEntry.objects.log_actions(

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+from asgiref.sync import sync_to_async
+
 from bff_sessions.contract import DeletedSession, UserSession, UserSessionsFilter
-from bff_sessions.events import Ending, hook_for
+from bff_sessions.events import Ending, EndReason, hook_for
 from bff_sessions.revocation import deletes
+from bff_sessions.revocation.notes import write_notes
 from bff_sessions.secret import hidden_frames
 from bff_sessions.signals import sessions_revoked
 from bff_sessions.stores import get_store
@@ -26,23 +29,26 @@ __all__ = [
 
 
 @hidden_frames()
-def revoke_sessions(filter: UserSessionsFilter) -> int:
+def revoke_sessions(filter: UserSessionsFilter, *, reason: EndReason | None = None) -> int:
     """End all sessions that match, and return how many of them were live.
 
     Expired sessions are deleted, too, but nobody is signed out by that. If there was any session,
     send `bff_sessions.signals.sessions_revoked`.
+
+    Args:
+        reason: what the users read who sign in again, see `bff_sessions.revocation.notes`.
     """
-    return _count_live(_revoke(filter))
+    return _count_live(_revoke(filter, reason))
 
 
 @hidden_frames()
-async def arevoke_sessions(filter: UserSessionsFilter) -> int:
+async def arevoke_sessions(filter: UserSessionsFilter, *, reason: EndReason | None = None) -> int:
     """See revoke_sessions()."""
-    return _count_live(await _arevoke(filter))
+    return _count_live(await _arevoke(filter, reason))
 
 
 @hidden_frames()
-def revoke_session(key: str) -> bool:
+def revoke_session(key: str, *, reason: EndReason | None = None) -> bool:
     """End the session under the store key `key`. Return whether there was one, expired or not.
 
     This also ends anonymous sessions, which no filter can name. The signal names live sessions
@@ -54,13 +60,16 @@ def revoke_session(key: str) -> bool:
     if session is None:
         return ended
     if ended:
+        write_notes([key], reason)
         sessions_revoked.send_robust(type(store), sessions=[DeletedSession.of(session)])
         return True
-    return session.session_id is not None and bool(_revoke(UserSessionsFilter.of_session(session)))
+    return session.session_id is not None and bool(
+        _revoke(UserSessionsFilter.of_session(session), reason)
+    )
 
 
 @hidden_frames()
-async def arevoke_session(key: str) -> bool:
+async def arevoke_session(key: str, *, reason: EndReason | None = None) -> bool:
     """See revoke_session()."""
     store = get_store()
     session = await store.aget_user_session(key)
@@ -68,10 +77,11 @@ async def arevoke_session(key: str) -> bool:
     if session is None:
         return ended
     if ended:
+        await sync_to_async(write_notes)([key], reason)
         await sessions_revoked.asend_robust(type(store), sessions=[DeletedSession.of(session)])
         return True
     return session.session_id is not None and bool(
-        await _arevoke(UserSessionsFilter.of_session(session))
+        await _arevoke(UserSessionsFilter.of_session(session), reason)
     )
 
 
@@ -101,19 +111,22 @@ async def areplace_session(session: UserSession) -> bool:
     return ended
 
 
-def _revoke(filter: UserSessionsFilter) -> list[DeletedSession]:
+def _revoke(filter: UserSessionsFilter, reason: EndReason | None) -> list[DeletedSession]:
     store = get_store()
-    ended = _distinct(deletes.delete_user_sessions(filter, on_ending=hook_for(Ending.REVOKED)))
+    deleted = deletes.delete_user_sessions(filter, on_ending=hook_for(Ending.REVOKED))
+    ended = _distinct(deleted)
     if ended:
+        write_notes([session.key for session in deleted], reason)
         sessions_revoked.send_robust(type(store), sessions=ended)
     return ended
 
 
-async def _arevoke(filter: UserSessionsFilter) -> list[DeletedSession]:
+async def _arevoke(filter: UserSessionsFilter, reason: EndReason | None) -> list[DeletedSession]:
     store = get_store()
-    hook = hook_for(Ending.REVOKED)
-    ended = _distinct(await deletes.adelete_user_sessions(filter, on_ending=hook))
+    deleted = await deletes.adelete_user_sessions(filter, on_ending=hook_for(Ending.REVOKED))
+    ended = _distinct(deleted)
     if ended:
+        await sync_to_async(write_notes)([session.key for session in deleted], reason)
         await sessions_revoked.asend_robust(type(store), sessions=ended)
     return ended
 
