@@ -18,8 +18,8 @@ from typing import Final, TypeAlias
 from bff_sessions.contract import DeletedSession, OnEnding, UserSession
 
 __all__ = [
-    "Ending",
     "EndReason",
+    "Ending",
     "hook_for",
     "hook_for_sign_in",
     "subscribe",

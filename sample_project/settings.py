@@ -23,7 +23,6 @@ INSTALLED_APPS = [
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
-    "django.contrib.humanize",
     "django.contrib.messages",
     "django.contrib.staticfiles",
     # Before bff_sessions, so that its templates override those of bff_sessions.

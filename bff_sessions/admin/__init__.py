@@ -200,7 +200,8 @@ class SessionAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
                 "subtitle": str(obj),
                 # The link at the top of the page says "End", because that is what it does.
                 "show_delete": False,
-                "may_sign_out": obj.subject_id is not None and self.has_sign_out_permission(request),
+                "may_sign_out": obj.subject_id is not None
+                and self.has_sign_out_permission(request),
             }
         return super().render_change_form(request, context, *args, obj=obj, **kwargs)
 

@@ -11,9 +11,10 @@ UNUSED = {
 
 def delete_unused(apps, schema_editor):
     try:
-        permissions = apps.get_model("auth", "Permission").objects.using(schema_editor.connection.alias)
+        permission = apps.get_model("auth", "Permission")
     except LookupError:
         return  # A new database, or a project without django.contrib.auth.
+    permissions = permission.objects.using(schema_editor.connection.alias)
     for model, verbs in UNUSED.items():
         permissions.filter(
             content_type__app_label="bff_sessions",

@@ -94,22 +94,23 @@ async function act(done) {
   const response = await done;
   await show();
   status.textContent = response.ok ? "Done: the list shows the sessions that are left." : "That did not work.";
-  app.querySelector("h2, h1").focus();
+  app.querySelector("[tabindex]").focus();
 }
 
 async function poll() {
-  // A page that shows a signed-out user looks again when it gets the focus.
-  if (shown === null) return;
   try {
+    // A page that shows a signed-out user looks again when it gets the focus.
+    if (shown === null) return;
     // Without slide=false an open page would renew its session for ever.
     const user = await getUser("?slide=false");
     if ((user?.claims.sub ?? null) !== shown) await show();
   } catch {
     // Try again at the next poll.
+  } finally {
+    setTimeout(poll, SECONDS_BETWEEN_POLLS * 1000);
   }
 }
 
 // Other tabs and browsers may have begun sessions, or replaced the CSRF token.
 addEventListener("focus", () => show().catch(() => {}));
-setInterval(poll, SECONDS_BETWEEN_POLLS * 1000);
-show().catch(() => {});
+show().catch(() => {}).then(poll);
