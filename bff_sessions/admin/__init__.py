@@ -190,9 +190,10 @@ class SessionAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         self,
         request: HttpRequest,
         context: dict[str, Any],
-        *args: Any,
+        add: bool = False,
+        change: bool = False,
+        form_url: str = "",
         obj: Session | None = None,
-        **kwargs: Any,
     ) -> HttpResponse:
         if obj is not None:
             context |= self._describe(request, obj) | {
@@ -203,7 +204,7 @@ class SessionAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
                 "may_sign_out": obj.subject_id is not None
                 and self.has_sign_out_permission(request),
             }
-        return super().render_change_form(request, context, *args, obj=obj, **kwargs)
+        return super().render_change_form(request, context, add, change, form_url, obj)
 
     def render_delete_form(self, request: HttpRequest, context: dict[str, Any]) -> HttpResponse:
         obj = context["object"]
@@ -246,7 +247,7 @@ class SessionAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     def _page_name(self, page: str) -> str:
         return f"{self.admin_site.name}:{self.opts.app_label}_{self.opts.model_name}_{page}"
 
-    def response_delete(self, request: HttpRequest, obj_display: str, obj_id: str) -> HttpResponse:
+    def response_delete(self, request: HttpRequest, obj_display: str, obj_id: Any) -> HttpResponse:
         text = gettext("The session has ended: %(session)s") % {"session": obj_display}
         self.message_user(request, text, messages.SUCCESS)
         # Django's goes back to the list only if the user may change sessions.

@@ -1,3 +1,5 @@
+from typing import Any
+
 from django.db import migrations
 
 # Django creates missing permissions after each `migrate`, and never deletes them.
@@ -9,7 +11,8 @@ UNUSED = {
 }
 
 
-def delete_unused(apps, schema_editor):
+def delete_unused(apps: Any, schema_editor: Any) -> None:
+    """Delete the permissions that Django has created for models without a page."""
     try:
         permission = apps.get_model("auth", "Permission")
     except LookupError:

@@ -1,7 +1,7 @@
 """Notes that say why a session was ended, for the page on which its user signs in again.
 
-Django's cache keeps them for a day, under a digest of the store key: only a browser that has the old
-cookie can ask for one. A note that is lost, or that no process shares, costs a neutral text.
+Django's cache keeps them for a day, under a digest of the store key: only a browser that has the
+old cookie can ask for one. Without a cache that all processes share, the text is a neutral one.
 """
 
 from __future__ import annotations

@@ -16,7 +16,9 @@ register = template.Library()
 def session_ended(context: Context) -> str | None:
     """Return a sentence on the end of this browser's session; None if no session has ended.
 
-    On the sign-in page: ``{% session_ended as ended %}{% if ended %}<p>{{ ended }}</p>{% endif %}``.
+    On the sign-in page, with ``{% session_ended as text %}`` before it::
+
+        {% if text %}<p role="status">{{ text }}</p>{% endif %}
     """
     request: Any = context.get("request")
     return None if request is None else why_ended(request)

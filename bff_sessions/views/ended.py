@@ -75,11 +75,16 @@ def _has_no_user(request: HttpRequest) -> bool:
 
 def _find(request: HttpRequest) -> str | None:
     """Return why the session has ended whose cookie has come; None if none has."""
-    session, arrived = request.session, request.COOKIES.get(settings.SESSION_COOKIE_NAME)
-    if not is_session_key(arrived) or not _has_no_user(request):
+    session, arrived = (
+        getattr(request, "session", None),
+        request.COOKIES.get(settings.SESSION_COOKIE_NAME),
+    )
+    if not (isinstance(session, SessionStore) and is_session_key(arrived)):
         return None
-    # A sign-out by the user, or a session that another request has moved, is no news.
-    if session.signs_out or session.keeps_cookie_of_others or session.session_key == arrived:
+    # A sign-out by the user does not need a reason, and a session that has moved has not ended.
+    if session.signs_out or session.keeps_cookie_of_others or not _has_no_user(request):
+        return None
+    if session.session_key == arrived:
         return None
     reason = read_note(store_key(conf.PARTITION, arrived))
     return _UNKNOWN if reason is None else reason.value

@@ -34,7 +34,8 @@ def test_permissions_are_those_that_are_documented():
 def test_migration_deletes_unused_permissions_of_older_databases():
     user, group = UserFactory(), Group.objects.create(name="operators")
     own = Permission.objects.create(
-        codename="audit_session", content_type=ContentType.objects.get(model="session")
+        codename="audit_session",
+        content_type=ContentType.objects.get(app_label="bff_sessions", model="session"),
     )
     for model, verbs in migration.UNUSED.items():
         kind, _is_new = ContentType.objects.get_or_create(app_label="bff_sessions", model=model)

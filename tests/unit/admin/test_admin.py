@@ -92,7 +92,8 @@ TIMES = {
 }
 
 
-def test_list_shows_device_times_state_and_provider(operator):
+def test_list_shows_device_times_state_and_provider(operator, settings):
+    settings.TIME_ZONE = "UTC"
     agent = "Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:132.0) Gecko/20100101 Firefox/132.0"
     SessionFactory(
         subject_id="sub-7", partition="shop", user_agent=agent, address="192.0.2.0/24", **TIMES
@@ -352,7 +353,8 @@ def test_delete_page_says_that_a_session_has_expired(operator):
     assert "must sign in again" not in text
 
 
-def test_page_shows_times_in_the_format_of_the_admin(operator):
+def test_page_shows_times_in_the_format_of_the_admin(operator, settings):
+    settings.TIME_ZONE = "UTC"
     text = operator.get(page_of(SessionFactory(**TIMES | {"expires": None}))).content.decode()
     for shown in ("Jan. 2, 2030, 3:04 a.m.", "Jan. 3, 2030, 10:30 a.m.", "never"):
         assert shown in text

@@ -235,7 +235,7 @@ def test_search_finds_the_sessions_of_a_user_by_name(operator):
     SessionFactory(user_id=str(UserFactory(username="alice smith 2").pk))
     named = SessionFactory(subject_id="Alice Smith")
     assert found_by(operator, "Alice Smith") == {*mine, named}
-    for term in ("alice smith", "Alice", "Alice Smith ", "Alice\0", "\ud800"):
+    for term in ("alice smith", "Alice", "Alice Smith ", "Alice\0"):
         assert found_by(operator, term) == set()
     found = found_by(operator, "iss:https://idp.example Alice Smith")
     assert found == {named, *(row for row in mine if row.issuer)}

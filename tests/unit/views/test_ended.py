@@ -1,6 +1,7 @@
 """The sentence on the sign-in page of a browser whose session has ended."""
 
 import pytest
+from asgiref.sync import async_to_sync
 from django.contrib.auth import logout
 from django.contrib.auth.decorators import login_required
 from django.core.cache import cache
@@ -10,9 +11,14 @@ from django.test import Client
 from django.urls import path
 
 from bff_sessions.contract import UserSessionsFilter
-from bff_sessions.engine import SessionStore
 from bff_sessions.events import EndReason
-from bff_sessions.revocation import arevoke_sessions, notes, revoke_session, revoke_sessions
+from bff_sessions.revocation import (
+    arevoke_session,
+    arevoke_sessions,
+    notes,
+    revoke_session,
+    revoke_sessions,
+)
 from bff_sessions.testing import make_session
 from bff_sessions.views.ended import COOKIE
 from tests.support.endpoints import Browser, of_django
@@ -80,19 +86,14 @@ def test_sign_in_page_itself_may_be_the_first_page(browser, mine):
     assert read(browser, "/sign-in") == TEXTS[EndReason.OPERATOR]
 
 
-@pytest.mark.django_db(transaction=True)
-async def test_asynchronous_revocation_notes_its_reason(settings):
-    settings.ROOT_URLCONF = __name__
-    session = SessionStore()
-    session["oidc"] = {"iss": "https://idp.example", "sub": "alice"}
-    await session.asave()
-    mine = UserSessionsFilter(subject_id="alice")
-    assert await arevoke_sessions(mine, reason=EndReason.PROVIDER) == 1
-    assert notes.read_note(session.store_key) is EndReason.PROVIDER
+def test_asynchronous_revocation_notes_its_reason(browser, mine):
+    assert async_to_sync(arevoke_sessions)(mine, reason=EndReason.PROVIDER) == 1
+    assert read(browser) == TEXTS[EndReason.PROVIDER]
 
 
-def test_session_that_is_ended_by_its_key_has_a_note(browser):
-    revoke_session(browser.row.key, reason=EndReason.OPERATOR)
+@pytest.mark.parametrize("revoke", [revoke_session, async_to_sync(arevoke_session)])
+def test_session_that_is_ended_by_its_key_has_a_note(browser, revoke):
+    revoke(browser.row.key, reason=EndReason.OPERATOR)
     assert read(browser) == TEXTS[EndReason.OPERATOR]
 
 
