@@ -30,6 +30,16 @@ class Ending(enum.Enum):
     EXPIRED = "expired"
 
 
+class EndReason(enum.Enum):
+    """Who has ended a session of somebody else, for the page that this person meets."""
+
+    OTHER_BROWSER = "other_browser"
+    """The user, from another browser."""
+    OPERATOR = "operator"
+    PROVIDER = "provider"
+    """The OpenID Provider, by a logout token."""
+
+
 _subscribers: Final[list[Callable[[Ending], OnEnding | None]]] = []
 _sign_in_subscribers: Final[list[Callable[[UserSession, float | None], OnSignIn | None]]] = []
 

@@ -13,6 +13,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from bff_sessions.device.recording import record_device
 from bff_sessions.engine import SessionStore
 from bff_sessions.exceptions import SessionConflict, SignInRequired
+from bff_sessions.views.ended import pass_on
 from bff_sessions.views.endpoint import error
 from bff_sessions.views.login import login_url
 
@@ -22,6 +23,8 @@ class SessionMiddleware(middleware.SessionMiddleware):
 
     A page load is redirected to sign-in, and fetch() gets a 401 in JSON, where Django's middleware
     answers 400. The cookie stays, because a sign-in in another tab may have replaced it.
+
+    The sign-in page may say why a session has ended, see `bff_sessions.views.ended`.
 
     The middleware also records the device of a session for BFF_SESSIONS["DEVICE"].
     """
@@ -42,6 +45,7 @@ class SessionMiddleware(middleware.SessionMiddleware):
             return session_ended(request)
         if isinstance(request.session, SessionStore) and request.session.keeps_cookie_of_others:
             response.cookies.pop(settings.SESSION_COOKIE_NAME, None)
+        pass_on(request, response)
         record_device(request)
         return response
 

@@ -31,6 +31,8 @@ class SignIn(LoginView):
             subject_id=claims["sub"],
             session_id=claims["sid"],
         )
+        # GET bff/user shows it, so that all pages show the same name.
+        self.request.session["oidc"] = {**claims, "name": form.get_user().get_username()}
         return redirect(self.get_success_url())
 
 

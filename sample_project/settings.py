@@ -23,7 +23,6 @@ INSTALLED_APPS = [
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
-    "django.contrib.humanize",
     "django.contrib.messages",
     "django.contrib.staticfiles",
     # Before bff_sessions, so that its templates override those of bff_sessions.
@@ -85,8 +84,27 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "handlers": {"console": {"class": "logging.StreamHandler"}},
-    "loggers": {"bff_sessions": {"handlers": ["console"], "level": "INFO"}},
+    "filters": {"no_polls": {"()": "sample_project.logs.NoPolls"}},
+    # As Django does it for runserver.
+    "formatters": {
+        "server": {
+            "()": "django.utils.log.ServerFormatter",
+            "format": "[{server_time}] {message}",
+            "style": "{",
+        }
+    },
+    "handlers": {
+        "console": {"class": "logging.StreamHandler"},
+        "server": {
+            "class": "logging.StreamHandler",
+            "formatter": "server",
+            "filters": ["no_polls"],
+        },
+    },
+    "loggers": {
+        "bff_sessions": {"handlers": ["console"], "level": "INFO"},
+        "django.server": {"handlers": ["server"], "level": "INFO", "propagate": False},
+    },
 }
 
 ROOT_URLCONF = "sample_project.urls"

@@ -4,9 +4,10 @@ The columns are here, in `SessionAdmin.list_display`.
 
 - `filters`: the filters of the list, and its search
 - `changelist`: one page of the list, in the order of an index
-- `users`: links from sessions to their users
+- `cells`: what the pages show of one session
+- `users`: the names of users, links to their pages, and the search by name
 - `ending`: ends one session
-- `actions`, `preview`: end many sessions, after a page that shows how many and which subjects
+- `actions`, `preview`: end many sessions, after a page that counts the live ones
 - `overview`, `figures`, `charts`: how many sessions there are, in numbers and charts
 
 The pages work with a million sessions and more: no statement counts or sorts the whole table, and
@@ -20,13 +21,16 @@ from typing import Any
 
 from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.contrib.admin.templatetags.admin_urls import add_preserved_filters
 from django.db import router
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse
-from django.urls import URLPattern, path
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import URLPattern, path, reverse
+from django.utils.http import urlencode
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from bff_sessions.admin import cells
 from bff_sessions.admin.actions import end_sessions, sign_out_subjects
 from bff_sessions.admin.changelist import SessionChangeList
 from bff_sessions.admin.ending import end_session
@@ -36,9 +40,11 @@ from bff_sessions.admin.filters import (
     SinceFilter,
     StateFilter,
     search,
+    split_term,
 )
 from bff_sessions.admin.overview import overview
-from bff_sessions.admin.users import link_users, user_link
+from bff_sessions.admin.users import find_user_ids, link_users, user_link
+from bff_sessions.device.user_agents import describe_user_agent
 from bff_sessions.stores.live import is_live
 from bff_sessions.stores.orm.models import Session
 
@@ -52,25 +58,30 @@ class SessionAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     """List, show and end sessions."""
 
     # Listed one by one, because store key and ticket must not be shown.
-    list_display = (
-        "subject",
+    list_display = ("subject", "device", "signed_in", "seen", "expiry", "state", "provider")
+    fields = (
+        "name",
+        "sub",
         "state",
-        "session_id",
-        "issuer",
-        "user",
+        "sid",
+        "iss",
         "partition",
-        "created",
+        "begun",
         "renewed",
-        "expires",
+        "last_use",
+        "ends",
+        "device_name",
+        "address",
+        "agent",
     )
-    fields = ("subject_id", "state", *list_display[2:], "user_agent", "address", "last_seen")
     readonly_fields = fields
     list_filter = (StateFilter, SinceFilter, SignInFilter, PartitionFilter)
     # get_search_results() matches each of them exactly.
     search_fields = ("subject_id", "session_id", "user_id")
     search_help_text = _(
-        "Enter an exact subject, session ID or user ID. Put iss:https://idp.example before it "
-        "to search one issuer only, or enter that alone to find all sessions of the issuer."
+        "Enter an exact subject, session ID, user name or user ID. Put iss:https://idp.example "
+        "before it to search one issuer only, or enter that alone to find all sessions of the "
+        "issuer."
     )
     ordering = ("-created", "-id")
     list_per_page = 50
@@ -83,17 +94,73 @@ class SessionAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     class Media:
         css = {"all": ["bff_sessions/admin.css"]}
 
+    # The columns of the list
+
     @admin.display(description=_("subject"))
     def subject(self, session: Session) -> str:
-        return session.subject_id or str(_("anonymous"))
+        return cells.subject(session)
+
+    @admin.display(description=_("device"))
+    def device(self, session: Session) -> str | None:
+        return cells.device(session)
+
+    @admin.display(description=_("signed in"))
+    def signed_in(self, session: Session) -> str:
+        return cells.short(session.created)
+
+    @admin.display(description=_("last seen"))
+    def seen(self, session: Session) -> str:
+        return cells.short(cells.seen(session))
+
+    @admin.display(description=_("expires"))
+    def expiry(self, session: Session) -> str:
+        return cells.short(cells.expires(session))
 
     @admin.display(description=_("state"))
     def state(self, session: Session) -> str:
-        return str(_("live")) if is_live(session) else str(_("expired"))
+        return cells.state(session)
+
+    @admin.display(description=_("provider"))
+    def provider(self, session: Session) -> str | None:
+        return cells.provider(session)
+
+    # The rows of the page of one session
 
     @admin.display(description=_("user"))
-    def user(self, session: Session) -> str | None:
+    def name(self, session: Session) -> str | None:
         return user_link(session)
+
+    @admin.display(description=_("subject"))
+    def sub(self, session: Session) -> str | None:
+        return cells.identifier(session.subject_id)
+
+    @admin.display(description=_("session ID"))
+    def sid(self, session: Session) -> str | None:
+        return cells.identifier(session.session_id)
+
+    @admin.display(description=_("issuer"))
+    def iss(self, session: Session) -> str | None:
+        return cells.identifier(session.issuer)
+
+    @admin.display(description=_("signed in"))
+    def begun(self, session: Session) -> str:
+        return cells.long(session.created)
+
+    @admin.display(description=_("last seen"))
+    def last_use(self, session: Session) -> str:
+        return cells.long(cells.seen(session))
+
+    @admin.display(description=_("expires"))
+    def ends(self, session: Session) -> str:
+        return cells.long(cells.expires(session))
+
+    @admin.display(description=_("device"))
+    def device_name(self, session: Session) -> str | None:
+        return describe_user_agent(session.user_agent)
+
+    @admin.display(description=_("user agent"))
+    def agent(self, session: Session) -> str | None:
+        return cells.identifier(session.user_agent)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Session]:
         # Reads the database that sessions are written to: a replica may still show ended sessions.
@@ -103,7 +170,9 @@ class SessionAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Session], search_term: str
     ) -> tuple[QuerySet[Session], bool]:
-        return search(queryset, search_term, self.search_fields), False
+        _issuer, name = split_term(search_term)
+        users = find_user_ids(self.admin_site, request, name) if name else []
+        return search(queryset, search_term, self.search_fields, users), False
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[SessionChangeList]:
         return SessionChangeList
@@ -114,7 +183,75 @@ class SessionAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         session: Session | None = super().get_object(request, object_id, from_field)
         if session is not None:
             link_users(self.admin_site, request, [session])
+            cells.mark_own(request, [session])
         return session
+
+    def render_change_form(
+        self,
+        request: HttpRequest,
+        context: dict[str, Any],
+        add: bool = False,
+        change: bool = False,
+        form_url: str = "",
+        obj: Session | None = None,
+    ) -> HttpResponse:
+        if obj is not None:
+            context |= self._describe(request, obj) | {
+                "title": gettext("Session of %(subject)s") % {"subject": cells.title(obj)},
+                "subtitle": str(obj),
+                # The link at the top of the page says "End", because that is what it does.
+                "show_delete": False,
+                "may_sign_out": obj.subject_id is not None
+                and self.has_sign_out_permission(request),
+            }
+        return super().render_change_form(request, context, add, change, form_url, obj)
+
+    def render_delete_form(self, request: HttpRequest, context: dict[str, Any]) -> HttpResponse:
+        obj = context["object"]
+        context |= self._describe(request, obj) | {
+            "title": gettext("End the session of %(subject)s?") % {"subject": cells.title(obj)},
+            "rows": [
+                (_("subject"), obj.subject_id or gettext("anonymous")),
+                (_("session ID"), obj.session_id),
+                (_("issuer"), obj.issuer),
+                (_("device"), cells.device(obj)),
+                (_("signed in"), obj.created),
+                (_("last seen"), cells.seen(obj)),
+                (_("state"), cells.state(obj)),
+            ],
+        }
+        return super().render_delete_form(request, context)
+
+    def _describe(self, request: HttpRequest, session: Session) -> dict[str, Any]:
+        """Return what the templates of one session need."""
+        page, own = reverse(self._page_name("changelist")), {}
+        if session.subject_id is not None:
+            own = {"q": session.subject_id, "provider": "without"}
+            if session.issuer is not None:
+                own = {"q": f"iss:{session.issuer} {session.subject_id}"}
+        return {
+            "is_own": cells.is_own(session),
+            "is_live": is_live(session),
+            "list_url": self._list_url(request),
+            "subject_url": f"{page}?{urlencode(own)}" if own else None,
+            "action_checkbox_name": ACTION_CHECKBOX_NAME,
+        }
+
+    def _list_url(self, request: HttpRequest) -> str:
+        """Return the URL of the list, with the filters that the operator has come from."""
+        return add_preserved_filters(
+            {"preserved_filters": self.get_preserved_filters(request), "opts": self.opts},
+            reverse(self._page_name("changelist")),
+        )
+
+    def _page_name(self, page: str) -> str:
+        return f"{self.admin_site.name}:{self.opts.app_label}_{self.opts.model_name}_{page}"
+
+    def response_delete(self, request: HttpRequest, obj_display: str, obj_id: Any) -> HttpResponse:
+        text = gettext("The session has ended: %(session)s") % {"session": obj_display}
+        self.message_user(request, text, messages.SUCCESS)
+        # Django's goes back to the list only if the user may change sessions.
+        return HttpResponseRedirect(self._list_url(request))
 
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view(self.overview)

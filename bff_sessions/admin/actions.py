@@ -22,7 +22,9 @@ from django.utils.translation import gettext_lazy as _
 from bff_sessions.admin.ending import end_session
 from bff_sessions.admin.preview import Preview, preview_sessions, preview_subjects
 from bff_sessions.contract import UserSessionsFilter
+from bff_sessions.events import EndReason
 from bff_sessions.revocation import revoke_sessions
+from bff_sessions.stores.live import is_live
 from bff_sessions.stores.orm.models import Session
 
 _BATCH: Final = 500
@@ -70,10 +72,14 @@ def _confirmed(
     *,
     title: str,
     name: str,
-    preview: Callable[[QuerySet[Session]], Preview],
+    preview: Callable[[HttpRequest, QuerySet[Session]], Preview],
     end: Callable[[admin.ModelAdmin[Any], HttpRequest, list[Session]], int],
 ) -> HttpResponse | None:
-    """Show what is going to end, or end it if that was confirmed; None leads back to the list."""
+    """Show what is going to end, or end it if that was confirmed; None leads back to the list.
+
+    Args:
+        end: ends a batch of sessions, and returns how many of them were live.
+    """
     ended, is_done = 0, True
     if request.POST.get("post"):
         until = time.monotonic() + _SECONDS
@@ -96,7 +102,7 @@ def _confirmed(
         "opts": model_admin.opts,
         # A link for browsers without scripts; cancel.js makes it go back in the history.
         "back": request.get_full_path(),
-        "preview": preview(queryset),
+        "preview": preview(request, queryset),
         "action": name,
         "action_checkbox_name": ACTION_CHECKBOX_NAME,
         # The admin requires at least one ID, also if the address selects all that match.
@@ -123,7 +129,7 @@ def _end_sessions(
     ended = [session for session in batch if end_session(session)]
     if ended:
         model_admin.log_deletions(request, cast(Any, ended))
-    return len(ended)
+    return sum(map(is_live, ended))
 
 
 def _sign_out_subjects(
@@ -133,7 +139,9 @@ def _sign_out_subjects(
     by_subject = {(session.subject_id, session.issuer): session for session in batch}
     for (subject_id, issuer), session in by_subject.items():
         # Exactly this issuer: the same subject of another issuer is another person.
-        if ended := revoke_sessions(UserSessionsFilter(subject_id=subject_id, issuer=issuer)):
+        theirs = UserSessionsFilter(subject_id=subject_id, issuer=issuer)
+        ended = revoke_sessions(theirs, reason=EndReason.OPERATOR)
+        if ended:
             total += ended
             LogEntry.objects.log_actions(
                 user_id=cast(int, request.user.pk),

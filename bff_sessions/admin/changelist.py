@@ -9,6 +9,7 @@ from django.contrib.admin.views.main import PAGE_VAR, ChangeList
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 
+from bff_sessions.admin.cells import mark_own
 from bff_sessions.admin.charts import grouped
 from bff_sessions.admin.filters import SearchForm, SessionFilter, is_selective
 from bff_sessions.admin.users import link_users
@@ -72,6 +73,7 @@ class SessionChangeList(ChangeList):
             self.looked_at = grouped(_WINDOW)
         self.is_first_page = begin is None
         link_users(self.model_admin.admin_site, request, self.result_list)
+        mark_own(request, self.result_list)
         # Templates and the base class read these attributes.
         number = len(self.result_list)
         self.result_count = number if self.next_page is None else MoreThan(number)

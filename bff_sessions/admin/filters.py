@@ -129,20 +129,38 @@ class SearchForm(ChangeListSearchForm):
         self.fields[SEARCH_VAR].validators = []
 
 
-def search(queryset: QuerySet[Session], term: str, names: Sequence[str]) -> QuerySet[Session]:
-    """Return the sessions that have exactly `term` in one of the columns `names`.
+def split_term(term: str) -> tuple[str | None, str]:
+    """Return the issuer that a search names, or None, and the rest.
 
-    These columns have indexes. ``iss:https://idp.example alice`` searches one issuer only. The
-    issuer has no index, because each sign-in would have to update it. An issuer alone is therefore
-    searched among the newest sessions, like a filter.
+    ``iss:https://idp.example alice`` searches one issuer only.
     """
+    if not term.startswith(_ISSUER):
+        return None, term
     # An issuer is a URL without blanks (OpenID Connect Core 1.0, 2). A subject may contain blanks,
     # so that the rest is one value.
-    if term.startswith(_ISSUER):
-        issuer, _blank, term = term.removeprefix(_ISSUER).partition(" ")
+    issuer, _blank, rest = term.removeprefix(_ISSUER).partition(" ")
+    return issuer, rest
+
+
+def search(
+    queryset: QuerySet[Session], term: str, names: Sequence[str], user_ids: Sequence[str] = ()
+) -> QuerySet[Session]:
+    """Return the sessions that have exactly `term` in one of the columns `names`.
+
+    These columns have indexes. The issuer has none, because each sign-in would have to update it.
+    An issuer alone is therefore searched among the newest sessions, like a filter.
+
+    Args:
+        user_ids: the IDs of the users whose name is the term. Their sessions match, too.
+    """
+    issuer, term = split_term(term)
+    if issuer is not None:
         queryset = queryset.filter(issuer=issuer)
     if term:
-        queryset = queryset.filter(Q(*[(name, term) for name in names], _connector=Q.OR))
+        matches = [Q((name, term)) for name in names]
+        if user_ids:
+            matches.append(Q(user_id__in=user_ids))
+        queryset = queryset.filter(Q(*matches, _connector=Q.OR))
     return queryset
 
 

@@ -1,9 +1,13 @@
-"""Links from sessions to the admin's pages of their users."""
+"""The users of sessions: their names, links to their pages, and the search by name.
+
+The identity resolver decides what the user ID of a session is: it need not be the primary key of a
+user. Users may also live in another database than sessions, so that no statement joins the tables.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Final
 
 from django.contrib.admin import AdminSite
 from django.contrib.auth import get_user_model
@@ -12,13 +16,23 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
 
+from bff_sessions.contract import can_be_kept
 from bff_sessions.stores.orm.models import Session
+
+# A name need not be unique. This many users of one name are searched.
+_NAMESAKES: Final = 100
+
+
+def name_of(session: Session) -> str | None:
+    """Return the user name that link_users() has found; None if there is none."""
+    _url, name = getattr(session, "_link", (None, None))
+    return name
 
 
 def user_link(session: Session) -> str | None:
     """Return the link that link_users() has found; the user ID if there is none."""
     url, name = getattr(session, "_link", (None, session.user_id))
-    return format_html('<a href="{}">{}</a>', url, name) if url else name
+    return format_html('<a href="{}" class="bff-id">{}</a>', url, name) if url else name
 
 
 def link_users(site: AdminSite, request: HttpRequest, sessions: Iterable[Session]) -> None:
@@ -26,15 +40,12 @@ def link_users(site: AdminSite, request: HttpRequest, sessions: Iterable[Session
 
     All users are read in one statement.
     """
+    if not _may_see_users(site, request):
+        return
     model = get_user_model()
-    if not site.is_registered(model):
-        return
-    if not site.get_model_admin(model).has_view_permission(request):
-        return
     clean = model._meta.pk.clean
     keys: dict[str, Any] = {}
     for session in sessions:
-        # The identity resolver decides what a user ID is: it need not be a key of this model.
         try:
             keys[str(session.user_id)] = clean(session.user_id, None)
         except ValidationError:
@@ -46,3 +57,19 @@ def link_users(site: AdminSite, request: HttpRequest, sessions: Iterable[Session
         if user is not None:
             link = reverse(page, args=[user.pk]), user.get_username()
             session._link = link  # type: ignore[attr-defined]
+
+
+def find_user_ids(site: AdminSite, request: HttpRequest, name: str) -> list[str]:
+    """Return the user IDs of the users with exactly this name, if the viewer may see users."""
+    if not (can_be_kept(name) and _may_see_users(site, request)):
+        return []
+    model: Any = get_user_model()
+    users = model._default_manager.filter(**{model.USERNAME_FIELD: name})[:_NAMESAKES]
+    # Some databases ignore case and trailing blanks. The user ID is the text that login() stores.
+    to_string = model._meta.pk.value_to_string
+    return [to_string(user) for user in users if user.get_username() == name]
+
+
+def _may_see_users(site: AdminSite, request: HttpRequest) -> bool:
+    model = get_user_model()
+    return site.is_registered(model) and site.get_model_admin(model).has_view_permission(request)

@@ -139,6 +139,11 @@ class DeletedSession(_BoundFields):
 
     key: str = field(repr=False)
     partition: str
+    expires: datetime | None
+
+    def is_live(self, now: datetime, *, lifetime: timedelta | None = None) -> bool:
+        """Return whether the session was live at `now`, see UserSession.is_live()."""
+        return is_within_lifetime(self, now, lifetime)
 
     @classmethod
     def of(cls, session: UserSession) -> DeletedSession:

@@ -4,8 +4,25 @@ from __future__ import annotations
 
 import logging
 from importlib.util import find_spec
+from typing import Final
 
 from django.utils.translation import gettext
+
+# ua-parser names the variants of a browser; people name the browser, and what stands on the box.
+_BROWSERS: Final = {
+    "Chrome Mobile": "Chrome",
+    "Chrome Mobile WebView": "Chrome",
+    "Chrome Mobile iOS": "Chrome",
+    "Edge Mobile": "Edge",
+    "Firefox Mobile": "Firefox",
+    "Firefox iOS": "Firefox",
+    "HeadlessChrome": "Chrome",
+    "Mobile Safari": "Safari",
+    "Mobile Safari UI/WKWebView": "Safari",
+    "Opera Mobile": "Opera",
+}
+_SYSTEMS: Final = {"Chrome OS": "ChromeOS", "Mac OS X": "macOS"}
+_DEVICES: Final = ("iPhone", "iPad")
 
 logger = logging.getLogger("bff_sessions.device")
 
@@ -30,7 +47,14 @@ def _describe(user_agent: str) -> str | None:
 
     found = parse(user_agent)
     browser = found.user_agent.family if found.user_agent else None
+    browser = _BROWSERS.get(browser, browser) if browser else None
+    if found.device and found.device.family in _DEVICES:
+        device = found.device.family
+        # Another word than for a system in some languages.
+        text = gettext("%(browser)s on %(device)s") if browser else "%(device)s"
+        return text % {"browser": browser, "device": device}
     system = found.os.family if found.os else None
+    system = _SYSTEMS.get(system, system) if system else None
     if browser and system:
         return gettext("%(browser)s on %(system)s") % {"browser": browser, "system": system}
     return browser or system

@@ -117,6 +117,8 @@ class Logout(models.Model):
     class Meta:
         verbose_name = _("logout")
         verbose_name_plural = _("logouts")
+        # No page shows them, so a permission would allow nothing.
+        default_permissions = ()
         constraints = [models.UniqueConstraint(fields=["token"], name="bff_sessions_logout_token")]
         indexes = [
             models.Index(fields=["session"], name="bff_sessions_logout_session"),
@@ -194,6 +196,7 @@ class TokenRevocation(models.Model):
     class Meta:
         verbose_name = _("token revocation")
         verbose_name_plural = _("token revocations")
+        default_permissions = ()
         constraints = [
             models.UniqueConstraint(fields=["digest"], name="bff_sessions_revocation_digest")
         ]

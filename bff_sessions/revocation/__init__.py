@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bff_sessions.contract import UserSessionsFilter
+from bff_sessions.events import EndReason
 from bff_sessions.revocation import endings
 from bff_sessions.sansio import arun, run
 from bff_sessions.secret import hidden_frames
@@ -11,31 +12,35 @@ __all__ = ["arevoke_session", "arevoke_sessions", "revoke_session", "revoke_sess
 
 
 @hidden_frames()
-def revoke_sessions(filter: UserSessionsFilter) -> int:
-    """End all sessions that match, expired or not, and return their number.
+def revoke_sessions(filter: UserSessionsFilter, *, reason: EndReason | None = None) -> int:
+    """End all sessions that match, and return how many of them were live.
 
-    If any session ended, send `bff_sessions.signals.sessions_revoked`.
+    Expired sessions are deleted, too, but nobody is signed out by that. If there was any session,
+    send `bff_sessions.signals.sessions_revoked`.
+
+    Args:
+        reason: what the users read who sign in again, see `bff_sessions.revocation.notes`.
     """
-    return run(endings.revoke_sessions(filter))
+    return run(endings.revoke_sessions(filter, reason))
 
 
 @hidden_frames()
-async def arevoke_sessions(filter: UserSessionsFilter) -> int:
+async def arevoke_sessions(filter: UserSessionsFilter, *, reason: EndReason | None = None) -> int:
     """See revoke_sessions()."""
-    return await arun(endings.revoke_sessions(filter))
+    return await arun(endings.revoke_sessions(filter, reason))
 
 
 @hidden_frames()
-def revoke_session(key: str) -> bool:
+def revoke_session(key: str, *, reason: EndReason | None = None) -> bool:
     """End the session under the store key `key`. Return whether there was one, expired or not.
 
     This also ends anonymous sessions, which no filter can name. The signal names live sessions
     only. A session of a signed-in user ends even if it moves to another store key meanwhile.
     """
-    return run(endings.revoke_session(key))
+    return run(endings.revoke_session(key, reason))
 
 
 @hidden_frames()
-async def arevoke_session(key: str) -> bool:
+async def arevoke_session(key: str, *, reason: EndReason | None = None) -> bool:
     """See revoke_session()."""
-    return await arun(endings.revoke_session(key))
+    return await arun(endings.revoke_session(key, reason))

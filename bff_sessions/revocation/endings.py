@@ -7,25 +7,26 @@ must not look like a failed revocation, nor stop other receivers. Django logs th
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 
 from bff_sessions.contract import DeletedSession, UserSession, UserSessionsFilter
-from bff_sessions.events import Ending, distinct, hook_for
+from bff_sessions.events import Ending, EndReason, distinct, hook_for
 from bff_sessions.revocation.deletes import delete_user_session, delete_user_sessions
-from bff_sessions.sansio import Steps, call
+from bff_sessions.revocation.notes import write_notes
+from bff_sessions.sansio import Steps, call, in_thread
 from bff_sessions.signals import sessions_revoked
 from bff_sessions.stores import get_store
+from bff_sessions.stores.live import is_live
 
 
-def revoke_sessions(filter: UserSessionsFilter) -> Steps[int]:
+def revoke_sessions(filter: UserSessionsFilter, reason: EndReason | None) -> Steps[int]:
     """See bff_sessions.revocation.revoke_sessions()."""
-    deleted = yield from delete_user_sessions(filter, on_ending=hook_for(Ending.REVOKED))
-    ended = distinct(deleted)
-    if ended:
-        yield from _announce(ended)
-    return len(ended)
+    ended = yield from _revoke(filter, reason)
+    now = datetime.now(UTC)
+    return sum(is_live(session, now) for session in ended)
 
 
-def revoke_session(key: str) -> Steps[bool]:
+def revoke_session(key: str, reason: EndReason | None = None) -> Steps[bool]:
     """See bff_sessions.revocation.revoke_session()."""
     store = get_store()
     session = yield from call(store.get_user_session, store.aget_user_session, key)
@@ -33,11 +34,12 @@ def revoke_session(key: str) -> Steps[bool]:
     if session is None:
         return ended
     if ended:
+        yield from _write_notes([key], reason)
         yield from _announce([DeletedSession.of(session)])
         return True
     if session.session_id is None:  # No filter names an anonymous session.
         return False
-    return (yield from revoke_sessions(UserSessionsFilter.of_session(session))) > 0
+    return bool((yield from _revoke(UserSessionsFilter.of_session(session), reason)))
 
 
 def replace_session(session: UserSession) -> Steps[bool]:
@@ -51,6 +53,20 @@ def replace_session(session: UserSession) -> Steps[bool]:
     if ended:
         yield from _announce([DeletedSession.of(session)])
     return ended
+
+
+def _revoke(filter: UserSessionsFilter, reason: EndReason | None) -> Steps[list[DeletedSession]]:
+    deleted = yield from delete_user_sessions(filter, on_ending=hook_for(Ending.REVOKED))
+    ended = distinct(deleted)
+    if ended:
+        yield from _write_notes([session.key for session in deleted], reason)
+        yield from _announce(ended)
+    return ended
+
+
+def _write_notes(keys: Sequence[str], reason: EndReason | None) -> Steps[None]:
+    if reason is not None:
+        yield from in_thread(write_notes, keys, reason)
 
 
 def _announce(ended: Sequence[DeletedSession]) -> Steps[object]:

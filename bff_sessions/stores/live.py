@@ -39,3 +39,8 @@ def end_of(session: UserSession) -> datetime | None:
         return session.expires
     limit = session.created + conf.ABSOLUTE_LIFETIME
     return limit if session.expires is None else min(limit, session.expires)
+
+
+def last_seen(session: UserSession) -> datetime:
+    """Return when `session` was last used, as far as it is known."""
+    return max(session.renewed, session.last_seen or session.renewed)

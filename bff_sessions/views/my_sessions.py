@@ -21,11 +21,12 @@ from django.views.decorators.clickjacking import xframe_options_deny
 from bff_sessions import conf
 from bff_sessions.contract import UserSession, UserSessionsFilter
 from bff_sessions.device.user_agents import describe_user_agent
+from bff_sessions.events import EndReason
 from bff_sessions.revocation import revoke_sessions
+from bff_sessions.stores.live import last_seen
 from bff_sessions.views.endpoint import endpoint, url_of
 from bff_sessions.views.login import login_url
 from bff_sessions.views.sessions import (
-    PAGE,
     find_session,
     page_of,
     sessions_beside,
@@ -34,6 +35,8 @@ from bff_sessions.views.sessions import (
 
 logger = logging.getLogger("bff_sessions.views")
 
+# Sessions on one page: a person reads them, on a phone perhaps.
+_PAGE: Final = 20
 # Whole phrases, because other languages may inflect "2 days" in "2 days ago". The phrases of
 # django.contrib.humanize are translated only if it is installed.
 _AGO: Final[dict[str, Any]] = {
@@ -57,7 +60,7 @@ def my_sessions(request: HttpRequest) -> HttpResponse:
     # The current session comes first, on the first page only.
     leading = [current] if after is None else []
     try:
-        others = page_of(current, after=after, limit=PAGE - len(leading), exclude_key=current.key)
+        others = page_of(current, after=after, limit=_PAGE - len(leading), exclude_key=current.key)
     except ValueError:
         # Another store wrote the cursor in this link: show the first page.
         return HttpResponseRedirect(url_of(request, "my-sessions"))
@@ -90,7 +93,7 @@ def end_my_session(request: HttpRequest, *, public_id: str) -> HttpResponse:
     if request.method != "POST":
         return show(request, "end_my_session", session=describe(chosen, current))
     # By its session ID, which it keeps if it moves to a new store key meanwhile.
-    revoke_sessions(UserSessionsFilter.of_session(chosen))
+    revoke_sessions(UserSessionsFilter.of_session(chosen), reason=EndReason.OTHER_BROWSER)
     if chosen.session_id == current.session_id:
         auth.logout(request)
         return HttpResponseRedirect(login_url(None))
@@ -107,7 +110,8 @@ def end_other_sessions(request: HttpRequest) -> HttpResponse:
     if request.method != "POST":
         number = sum(session.key != current.key for session in sessions_beside(current))
         return show(request, "end_other_sessions", number=number)
-    ended = revoke_sessions(UserSessionsFilter.of_subject(current, exclude_key=current.key))
+    elsewhere = UserSessionsFilter.of_subject(current, exclude_key=current.key)
+    ended = revoke_sessions(elsewhere, reason=EndReason.OTHER_BROWSER)
     text = ngettext("%(number)d session has ended.", "%(number)d sessions have ended.", ended)
     return back_to_list(request, messages.SUCCESS, text % {"number": ended})
 
@@ -115,18 +119,33 @@ def end_other_sessions(request: HttpRequest) -> HttpResponse:
 def describe(session: UserSession, current: UserSession) -> dict[str, Any]:
     """Return the values of `session` that a page shows. They do not include its store key."""
     now = datetime.now(UTC)
-    seen = max(session.renewed, session.last_seen or session.renewed)
     is_current = session.key == current.key
     return {
         "public_id": session.public_id,
         "is_current": is_current,
         "device": describe_user_agent(session.user_agent),
-        "address": session.address,
+        "network": describe_network(session.address, current.address),
         "signed_in": session.created,
         "signed_in_words": ago(session.created, now),
-        "seen": now if is_current else seen,
-        "seen_words": ago(now if is_current else seen, now),
+        "seen": now if is_current else last_seen(session),
+        "seen_words": ago(now if is_current else last_seen(session), now),
     }
+
+
+def describe_network(address: str | None, current: str | None) -> str | None:
+    """Return `address` in words as far as comparing it with the `current` one allows.
+
+    Both are addresses or networks, as BFF_SESSIONS["DEVICE"] stores them. An address does not say
+    in which place a person was, so no place is shown.
+    """
+    if address is None:
+        return None
+    if address == current:
+        return _("This network, %(address)s") % {"address": address}
+    # A device may use IPv4 and IPv6 in one network: then their addresses do not compare.
+    if current is not None and (":" in address) == (":" in current):
+        return _("Another network, %(address)s") % {"address": address}
+    return address
 
 
 def ago(time: datetime, now: datetime) -> str:

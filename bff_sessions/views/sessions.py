@@ -14,12 +14,13 @@ from bff_sessions.contract import (
     UserSessionsFilter,
     UserSessionsPage,
 )
+from bff_sessions.events import EndReason
 from bff_sessions.revocation import revoke_sessions
 from bff_sessions.stores import get_store
 from bff_sessions.stores.live import end_of, is_live, iterate_live_sessions
 from bff_sessions.views.endpoint import endpoint, error, not_signed_in, signed_in
 
-# Sessions on one page, of `my_sessions` too.
+# Sessions in one answer.
 PAGE: Final = 100
 
 
@@ -51,7 +52,7 @@ def session(request: HttpRequest, *, public_id: str) -> HttpResponse:
     if chosen is None:
         return error(404, "session_not_found", "You have no session with this public_id.")
     # By its session ID, which it keeps if it moves to a new store key meanwhile.
-    revoke_sessions(UserSessionsFilter.of_session(chosen))
+    revoke_sessions(UserSessionsFilter.of_session(chosen), reason=EndReason.OTHER_BROWSER)
     if chosen.session_id == current.session_id:
         auth.logout(request)
     return HttpResponse(status=204)
@@ -64,7 +65,8 @@ def others(request: HttpRequest) -> HttpResponse:
     if current is None:
         return not_signed_in()
     elsewhere = UserSessionsFilter.of_subject(current, exclude_key=current.key)
-    return JsonResponse({"ended": revoke_sessions(elsewhere)})
+    ended = revoke_sessions(elsewhere, reason=EndReason.OTHER_BROWSER)
+    return JsonResponse({"ended": ended})
 
 
 def still_signed_in(request: HttpRequest) -> UserSession | None:

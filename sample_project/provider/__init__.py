@@ -13,17 +13,33 @@ from django.core.management.base import CommandError
 
 FOLDER = Path(__file__).parent
 SECONDS_TO_START = 30
+NODE = 20  # the oldest version, as in package.json
 
 
 def install():
     """Run `npm ci` if package-lock.json is newer than the installed packages."""
-    if not (shutil.which("node") and shutil.which("npm")):
-        raise CommandError("The provider needs Node.js 20 or later with npm: https://nodejs.org/")
+    check_node()
     lock, installed = FOLDER / "package-lock.json", FOLDER / "node_modules/.package-lock.json"
     if installed.exists() and installed.stat().st_mtime >= lock.stat().st_mtime:
         return
     if subprocess.run(["npm", "ci"], cwd=FOLDER).returncode:
         raise CommandError("The provider cannot be installed: npm ci failed, see above.")
+
+
+def check_node():
+    """Raise CommandError unless Node.js with npm is installed, and is new enough."""
+    missing = [name for name in ("node", "npm") if shutil.which(name) is None]
+    found = f"{' and '.join(missing)} cannot be found" if missing else None
+    if not missing:
+        version = subprocess.run(["node", "--version"], capture_output=True, text=True).stdout
+        major = version.strip().removeprefix("v").partition(".")[0]
+        if not (major.isdecimal() and int(major) >= NODE):
+            found = f"node is {version.strip() or 'broken'}"
+    if found:
+        raise CommandError(
+            f"The provider needs Node.js {NODE} or later with npm, but {found}. Install it from "
+            "https://nodejs.org/, or run the demo without --provider."
+        )
 
 
 def start(environment):

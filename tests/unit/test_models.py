@@ -22,9 +22,14 @@ def test_the_text_of_a_row_shows_neither_key_nor_ticket(shown, whose):
     assert session.ticket.hex() not in text
 
 
-def test_the_text_of_a_row_names_subject_and_issuer():
-    assert str(SessionFactory.build()) == "alice (https://idp.example)"
-    assert str(SessionFactory.build(issuer=None)) == "alice"
+def test_the_text_of_a_row_names_subject_sid_and_issuer():
+    row = SessionFactory.build(session_id="5f3a")
+    assert str(row) == "alice (sid 5f3a, https://idp.example)"
+    assert str(SessionFactory.build(issuer=None, session_id=None)) == "alice"
+    # The admin's log has room for 200 characters.
+    text = str(SessionFactory.build(subject_id="s" * 255, session_id="i" * 255, issuer="p" * 255))
+    assert len(text) <= 200
+    assert "iii, ppp" in text
     assert str(SessionFactory.build(anonymous=True)) == "anonymous session"
 
 

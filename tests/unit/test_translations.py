@@ -55,7 +55,7 @@ def test_texts_of_modules_and_templates_are_found():
         ("templates/bff_sessions/_session.html", "Another browser"),
         (
             "templates/admin/bff_sessions/session/end_confirmation.html",
-            "%(number)s session will end.",
+            "%(number)s live session will end.",
         ),
     } <= set(MARKED)
 

@@ -20,6 +20,7 @@ from django.core.management.base import BaseCommand, CommandError
 from bff_sessions import conf
 from bff_sessions.conf.guesses import closest
 from bff_sessions.contract import ANY, UserSession, UserSessionsFilter, check_text
+from bff_sessions.events import EndReason
 from bff_sessions.revocation import revoke_sessions
 from bff_sessions.secret import hidden_frames
 from bff_sessions.stores.live import iterate_live_sessions
@@ -107,7 +108,7 @@ class Command(BaseCommand):
     ) -> None:
         if not options["yes"]:
             self._ask(found)
-        ended = revoke_sessions(filter)
+        ended = revoke_sessions(filter, reason=EndReason.OPERATOR)
         if options["json"]:
             self.stdout.write(json.dumps({"ended": ended}, indent=2))
         elif options["verbosity"]:

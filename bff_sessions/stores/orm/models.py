@@ -106,8 +106,17 @@ class Session(models.Model):
     def __str__(self) -> str:
         if self.subject_id is None:
             return str(_("anonymous session"))
-        return f"{self.subject_id} ({self.issuer})" if self.issuer else self.subject_id
+        known = [f"sid {_shortened(self.session_id)}" if self.session_id else None]
+        known.append(_shortened(self.issuer) if self.issuer else None)
+        details = ", ".join(filter(None, known))
+        subject = _shortened(self.subject_id)
+        return f"{subject} ({details})" if details else subject
 
     def is_live(self, now: datetime, *, lifetime: timedelta | None = None) -> bool:
         """See UserSession.is_live()."""
         return is_within_lifetime(self, now, lifetime)
+
+
+def _shortened(text: str) -> str:
+    """Return `text` without its middle if it is long: three of them fit into the admin's log."""
+    return text if len(text) <= 64 else f"{text[:40]}…{text[-20:]}"

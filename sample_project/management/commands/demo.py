@@ -18,14 +18,14 @@ HERE = """
   {origin}/        sign in as alice or bob, password {password};
   {indent}         "Where am I signed in?" lists alice's other sessions
   {origin}/admin/  sign in as operator, password {password}, in a private window;
-  {indent}         find sub-alice under Sessions, delete that session,
+  {indent}         find sub-alice under Sessions, end that session,
   {indent}         and reload alice's page
 """
 AT_PROVIDER = """
   {origin}/        sign in at the provider, {issuer};
   {indent}         sign out there in another tab, and reload this page
   {origin}/admin/  sign in as operator, password {password}, in a private window;
-  {indent}         delete a session under Sessions, and reload its page
+  {indent}         end a session under Sessions, and reload its page
 """
 
 

@@ -1,5 +1,6 @@
 // A single-page front end in one file. All its data comes from the endpoints of bff_sessions.
 const app = document.getElementById("app");
+const status = document.getElementById("status");
 const BFF = app.dataset.bff.replace(/user$/, "");
 const SECONDS_BETWEEN_POLLS = 3;
 
@@ -16,10 +17,19 @@ function element(tag, properties = {}, ...children) {
   return created;
 }
 
+/** Like the dates of the other pages of the sample. */
+function moment(text) {
+  const parts = new Date(text);
+  const date = parts.toLocaleDateString("en-GB", { day: "numeric", month: "long", year: "numeric", timeZone: "UTC" });
+  const time = parts.toLocaleTimeString("en-GB", { hour: "2-digit", minute: "2-digit", timeZone: "UTC" });
+  return element("time", { dateTime: text }, `${date}, ${time} UTC`);
+}
+
 function signedOut() {
   const to = `${BFF}login?return_to=${encodeURIComponent(location.pathname)}`;
   return [
-    element("h1", {}, "You are signed out"),
+    element("h1", { tabIndex: -1 }, "You are signed out"),
+    ...(shown ? [element("p", {}, "Your session has ended.")] : []),
     element("p", {}, element("a", { href: to, className: "button" }, "Sign in")),
   ];
 }
@@ -34,13 +44,13 @@ function signedIn(user, sessions) {
     element("input", { type: "hidden", name: "return_to", value: location.pathname }),
     element("button", {}, "Sign out"),
   );
-  const others = element("button", { className: "second", onclick: () => end(user, "others").then(show) },
-    "Sign out everywhere else");
+  const others = element("button", { className: "second", onclick: () => act(end(user, "others")) },
+    "End all other sessions");
   return [
     element("header", {},
       element("h1", {}, `Signed in as ${claims.name ?? claims.preferred_username ?? claims.sub}`),
       signOut),
-    element("h2", {}, "Your sessions"),
+    element("h2", { tabIndex: -1 }, "Your sessions"),
     ...sessions.map((session) => card(user, session)),
     ...(sessions.length > 1 ? [element("p", {}, others)] : []),
   ];
@@ -51,12 +61,13 @@ function card(user, session) {
   const last = session.current
     ? "this browser"
     : element("button",
-      { className: "second", onclick: () => end(user, session.public_id).then(show) }, "End");
+      { className: "second", onclick: () => act(end(user, session.public_id)) },
+      "End", element("span", { className: "hidden" }, ` session ${session.public_id.slice(0, 8)}`));
   return element("section", { className: session.current ? "card current" : "card" },
     element("h3", {}, id, last),
     element("dl", {},
       element("dt", {}, "Signed in"),
-      element("dd", {}, new Date(session.created).toLocaleString())));
+      element("dd", {}, moment(session.created))));
 }
 
 /** The subject whose page is shown; null while the page shows a signed-out user. */
@@ -78,17 +89,28 @@ async function show() {
   shown = isSignedIn ? user.claims.sub : null;
 }
 
+/** Show the page after an act. Its button may be gone, so that the focus needs another place. */
+async function act(done) {
+  const response = await done;
+  await show();
+  status.textContent = response.ok ? "Done: the list shows the sessions that are left." : "That did not work.";
+  app.querySelector("[tabindex]").focus();
+}
+
 async function poll() {
   try {
+    // A page that shows a signed-out user looks again when it gets the focus.
+    if (shown === null) return;
     // Without slide=false an open page would renew its session for ever.
     const user = await getUser("?slide=false");
     if ((user?.claims.sub ?? null) !== shown) await show();
   } catch {
     // Try again at the next poll.
+  } finally {
+    setTimeout(poll, SECONDS_BETWEEN_POLLS * 1000);
   }
-  setTimeout(poll, SECONDS_BETWEEN_POLLS * 1000);
 }
 
 // Other tabs and browsers may have begun sessions, or replaced the CSRF token.
 addEventListener("focus", () => show().catch(() => {}));
-poll();
+show().catch(() => {}).then(poll);

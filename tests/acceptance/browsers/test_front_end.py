@@ -32,7 +32,7 @@ def others_are_gone(sample, open_browser):
     """The sample is shared by all tests, and alice has sessions from some of them."""
     page = open_browser()
     open_app(page, sample)
-    everywhere = page.get_by_role("button", name="Sign out everywhere else")
+    everywhere = page.get_by_role("button", name="End all other sessions")
     if everywhere.count():
         everywhere.click()
     number_of_sessions(page, 1)
@@ -52,11 +52,13 @@ def test_a_user_ends_sessions_of_their_own(sample, open_browser, others_are_gone
     for page in (second, third, first):
         open_app(page, sample)
     number_of_sessions(first, 3)
-    first.get_by_role("button", name="End", exact=True).first.click()
+    first.get_by_role("button", name="End session").first.press("Enter")
     number_of_sessions(first, 2)
+    expect(first.get_by_role("heading", name="Your sessions")).to_be_focused()
+    expect(first.get_by_role("status")).to_contain_text("Done")
     is_signed_out(third)
     is_signed_in(second)
-    first.get_by_role("button", name="Sign out everywhere else").click()
+    first.get_by_role("button", name="End all other sessions").click()
     number_of_sessions(first, 1)
     is_signed_out(second)
     is_signed_in(first)

@@ -36,7 +36,7 @@ def test_one_browser_ends_the_others_and_they_are_thrown_out(sample_alone, open_
     open_list(first)
     number_of_sessions(first, 3)
     expect(first.get_by_text("on Linux").first).to_be_visible()
-    expect(first.get_by_text("127.0.0.0/24").first).to_be_visible()
+    expect(first.get_by_text("This network, 127.0.0.0/24").first).to_be_visible()
 
     first.get_by_role("link", name=re.compile("^End (?!all)")).first.click()
     heading(first, "End this session?").to_be_visible()
@@ -44,9 +44,16 @@ def test_one_browser_ends_the_others_and_they_are_thrown_out(sample_alone, open_
     heading(third, "Signed in as alice").to_be_visible()
     first.get_by_role("button", name="Yes, end it").click()
     expect(first.get_by_role("status")).to_have_text("The session has ended.")
+    # So that a screen reader reads it, and the keyboard goes on from there.
+    expect(first.get_by_role("status")).to_be_focused()
     number_of_sessions(first, 2)
     third.reload()
     heading(third, "Sign in").to_be_visible()
+    expect(third.get_by_role("status")).to_have_text("Your session was ended from another browser.")
+    sign_in(third, sample_alone)
+    third.get_by_role("button", name="Sign out").click()
+    heading(third, "Sign in").to_be_visible()
+    expect(third.get_by_role("status")).to_have_count(0)
 
     first.get_by_role("link", name="End all other sessions").click()
     first.get_by_role("link", name="No, go back").click()

@@ -43,7 +43,7 @@ def test_an_operator_signs_a_subject_out_everywhere(sample, open_browser):
         label="Sign the selected subjects out everywhere"
     )
     operator.get_by_role("button", name="Go").click()
-    expect(operator.get_by_text("sessions will end")).to_be_visible()
+    expect(operator.get_by_text("live sessions will end")).to_be_visible()
     is_accessible(operator)
     first.reload()
     is_signed_in(first)
@@ -64,6 +64,49 @@ def test_axe_finds_nothing_on_the_pages_for_operators(sample, open_browser):
         for path in (SESSIONS, f"{SESSIONS}overview/"):
             operator.goto(f"{sample.origin}{path}")
             is_accessible(operator)
+        operator.goto(f"{sample.origin}{SESSIONS}?q=operator")
+        operator.locator("#result_list tbody a").first.click()
+        expect(operator.get_by_role("heading", name="Session of operator")).to_be_visible()
+        is_accessible(operator)
+        operator.get_by_role("link", name="End this session").click()
+        expect(operator.get_by_text("This is your own session")).to_be_visible()
+        is_accessible(operator)
+
+
+def test_list_of_sessions_needs_no_scrolling(sample, open_browser):
+    """What operators need fits beside filters and navigation."""
+    first, operator = open_browser(), open_browser()
+    operator.set_viewport_size({"width": 1280, "height": 800})
+    sign_in(first, sample)
+    log_in(operator, sample.origin)
+    operator.goto(f"{sample.origin}{SESSIONS}")
+    fits = "e => e.scrollWidth <= e.clientWidth"
+    assert operator.locator(".results").evaluate(fits)
+    assert operator.locator("html").evaluate(fits)
+    head = operator.locator("#result_list thead").inner_text().split("\n")
+    shown = [text.strip().lower() for text in head if text.strip()]
+    assert shown == ["subject", "device", "signed in", "last seen", "expires", "state", "provider"]
+
+
+def test_keyboard_alone_ends_a_session(sample, open_browser):
+    first, operator = open_browser(), open_browser()
+    sign_in(first, sample)
+    log_in(operator, sample.origin)
+    operator.goto(f"{sample.origin}{SESSIONS}?q={SUBJECTS['alice']}&state=live")
+    operator.locator("#result_list tbody a").first.focus()
+    operator.keyboard.press("Enter")
+    for name, role in (("End this session", "link"), ("Yes, end it", "button")):
+        target = operator.get_by_role(role, name=name)
+        expect(target).to_be_visible()
+        for _ in range(60):
+            if target.evaluate("e => e === document.activeElement"):
+                break
+            operator.keyboard.press("Tab")
+        expect(target).to_be_focused()
+        operator.keyboard.press("Enter")
+    expect(operator.locator(".messagelist .success")).to_contain_text("The session has ended")
+    first.reload()
+    is_signed_out(first)
 
 
 def test_who_was_signed_in_before_the_import_still_is(tmp_path, open_browser):

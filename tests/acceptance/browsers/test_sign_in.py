@@ -45,6 +45,7 @@ def test_signing_out_at_the_provider_signs_out_at_the_sample(sample, open_browse
         assert line in sample.log
     page.reload()
     is_signed_out(page)
+    expect(page.get_by_role("status")).to_contain_text("Your identity provider has ended")
 
 
 def test_of_two_browsers_of_a_user_only_the_right_one_is_signed_out(sample, open_browser):
@@ -102,12 +103,14 @@ def test_an_operator_ends_a_session(sample, open_browser):
     operator.get_by_label("Password").fill("demo")
     operator.get_by_role("button", name="Log in").click()
     operator.goto(f"{sample.origin}/admin/bff_sessions/session/?q={sid}")
-    operator.get_by_role("link", name=SUBJECTS["alice"]).click()
-    operator.get_by_role("link", name="Delete").click()
+    operator.locator("#result_list tbody a").click()
+    operator.get_by_role("link", name="End this session").click()
     operator.get_by_role("button", name=re.compile("Yes")).click()
-    expect(operator.get_by_text("was deleted successfully")).to_be_visible()
+    expect(operator.get_by_text(f"The session has ended: {SUBJECTS['alice']}")).to_be_visible()
+    assert operator.url == f"{sample.origin}/admin/bff_sessions/session/?q={sid}"
     first.reload()
     is_signed_out(first)
+    expect(first.get_by_role("status")).to_have_text("An operator has ended your session.")
     second.reload()
     is_signed_in(second)
 

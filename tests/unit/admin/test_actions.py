@@ -1,10 +1,13 @@
 """Actions of the admin that end many sessions."""
 
+import io
 import re
+from datetime import timedelta
 
 import pytest
 from django.contrib.admin.models import DELETION, LogEntry
 from django.contrib.messages.storage.base import BaseStorage
+from django.core.management import CommandError, call_command
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -42,7 +45,7 @@ def test_confirmation_shows_number_and_subjects(operator, action):
     rows = [*SessionFactory.create_batch(2), SessionFactory(subject_id="bob")]
     rows.append(SessionFactory(subject_id="bob", issuer="https://other.example"))
     text = words(operator.post(LIST, choose(rows, action)))
-    assert "4 sessions will end." in text
+    assert "4 live sessions will end." in text
     assert "alice https://idp.example 2" in text
     assert "bob https://idp.example 1" in text
     assert "bob https://other.example 1" in text
@@ -54,13 +57,13 @@ def test_confirmation_of_sign_out_counts_all_sessions_of_a_subject(operator):
     SessionFactory(partition="shop")
     SessionFactory(issuer="https://other.example")
     text = words(operator.post(LIST, choose([chosen], "sign_out_subjects")))
-    assert "4 sessions will end." in text
+    assert "4 live sessions will end." in text
     assert "other.example" not in text
 
 
 def test_confirmation_shows_anonymous_sessions(operator):
     row = SessionFactory(anonymous=True)
-    assert "1 session will end." in words(operator.post(LIST, choose([row])))
+    assert "1 live session will end." in words(operator.post(LIST, choose([row])))
     text = words(operator.post(LIST, choose([row], "sign_out_subjects")))
     assert "There is no session to end." in text
 
@@ -70,12 +73,12 @@ def test_confirmation_counts_subjects_that_it_does_not_name(operator, monkeypatc
     assert "And 5 other subjects." in words(operator.post(LIST, choose(rows)))
     monkeypatch.setattr(preview, "_SAMPLE", 22)
     text = words(operator.post(LIST, choose(rows)))
-    assert "25 sessions will end." in text
+    assert "25 live sessions will end." in text
     assert "And more than 3 other subjects." in text
     monkeypatch.setattr(preview, "_COUNTED", 24)
-    assert "More than 24 sessions will end." in words(operator.post(LIST, choose(rows)))
+    assert "At least 25 live sessions will end." in words(operator.post(LIST, choose(rows)))
     text = words(operator.post(LIST, choose(rows, "sign_out_subjects")))
-    assert "More than 23 sessions will end." in text
+    assert "At least 23 live sessions will end." in text
 
 
 @BOTH
@@ -83,7 +86,7 @@ def test_confirmation_of_all_that_match_sends_no_list_of_ids(operator, action):
     rows = SessionFactory.create_batch(5)
     response = operator.post(f"{LIST}?q=alice", choose(rows[:3], action, select_across="1"))
     text = response.content.decode()
-    assert "5 sessions will end." in text
+    assert "5 live sessions will end." in text
     assert text.count('name="_selected_action"') == 1
     assert 'name="select_across" value="1"' in text
     # By the address, which is where the form goes.
@@ -103,15 +106,65 @@ def test_confirmation_takes_no_more_statements_for_many_sessions(
         operator.post(LIST, choose(rows, action))
 
 
+@BOTH
+def test_confirmation_counts_live_sessions_as_the_command_does(operator, action, monkeypatch):
+    rows = [*SessionFactory.create_batch(10), *SessionFactory.create_batch(6, expired=True)]
+    text = words(operator.post(LIST, choose(rows, action)))
+    assert "10 live sessions will end." in text
+    assert "6 expired sessions will be deleted, too." in text
+    assert "alice https://idp.example 10" in text
+    monkeypatch.setattr("sys.stdin", io.StringIO("n"))
+    asked = io.StringIO()
+    with pytest.raises(CommandError):
+        call_command("sessions", "end", "--subject", "alice", stderr=asked)
+    assert "End these 10 sessions?" in asked.getvalue()
+    response = operator.post(LIST, choose(rows, action, post="yes"), follow=True)
+    assert "10 sessions have ended." in response.content.decode()
+    assert not left(subject_id="alice")
+
+
+@pytest.mark.parametrize("lifetime", [None, timedelta(hours=1)])
+def test_confirmation_counts_by_the_absolute_lifetime(operator, settings, lifetime):
+    settings.BFF_SESSIONS = {"ABSOLUTE_LIFETIME": lifetime}
+    row = SessionFactory(created=ago(hours=2))
+    for action in ("end_sessions", "sign_out_subjects"):
+        text = words(operator.post(LIST, choose([row], action)))
+        assert ("1 live session will end." in text) == (lifetime is None)
+        assert ("1 expired session will be deleted" in text) == (lifetime is not None)
+
+
+def test_confirmation_of_very_many_counts_live_sessions(operator, monkeypatch):
+    monkeypatch.setattr(preview, "_SAMPLE", 3)
+    rows = [*SessionFactory.create_batch(3), *SessionFactory.create_batch(2, expired=True)]
+    text = words(operator.post(LIST, choose(rows)))
+    assert "3 live sessions will end." in text
+    assert "2 expired sessions will be deleted, too." in text
+
+
+@BOTH
+def test_confirmation_warns_of_the_own_session(operator, action):
+    own, other = Session.objects.get(), SessionFactory()
+    warning = "Your own session is among them: you will be signed out."
+    assert warning in words(operator.post(LIST, choose([own, other], action)))
+    assert warning not in words(operator.post(LIST, choose([other], action)))
+
+
+def test_sign_out_warns_of_the_own_session_by_its_subject(operator):
+    own = Session.objects.get()
+    elsewhere = SessionFactory(issuer=None, subject_id=own.subject_id)
+    page = operator.post(LIST, choose([elsewhere], "sign_out_subjects"))
+    assert "Your own session is among them" in words(page)
+
+
 # What ends
 
 
 def test_all_that_match_end_in_batches(operator, monkeypatch, revoked):
     monkeypatch.setattr(actions, "_BATCH", 2)
-    rows = SessionFactory.create_batch(7, expired=True)
+    rows = SessionFactory.create_batch(7, partition="wiki")
     other = SessionFactory()
     chosen = choose_all(rows, "end_sessions", post="yes")
-    response = operator.post(f"{LIST}?state=expired", chosen, follow=True)
+    response = operator.post(f"{LIST}?partition=wiki", chosen, follow=True)
     assert "7 sessions have ended." in response.content.decode()
     assert left(subject_id="alice") == {other}
 
@@ -136,7 +189,7 @@ def test_all_subjects_that_match_are_signed_out(operator, monkeypatch, revoked):
 def test_sessions_are_looked_up_again_at_confirmation(operator):
     rows = SessionFactory.create_batch(3, expired=True)
     response = operator.post(f"{LIST}?state=expired", choose_all(rows, "end_sessions"))
-    assert "3 sessions will end." in words(response)
+    assert "No live session will end. 3 expired sessions will be deleted, too." in words(response)
     # Renewed by a request that took its time.
     Session.objects.filter(pk=rows[0].pk).update(expires=None)
     chosen = choose_all(rows, "end_sessions", post="yes")
@@ -171,7 +224,7 @@ def test_action_that_takes_too_long_asks_to_continue(operator, monkeypatch):
     for rest in (3, 1):
         text = words(operator.post(f"{LIST}?q=alice", chosen))
         assert "2 sessions have ended. More sessions match. Do you want to continue?" in text
-        assert f"{rest} session{'s' * (rest > 1)} will end." in text
+        assert f"{rest} live session{'s' * (rest > 1)} will end." in text
         assert len(left(subject_id="alice")) == rest
     assert operator.post(f"{LIST}?q=alice", chosen).status_code == 302
     assert left(subject_id="alice") == set()
@@ -210,20 +263,22 @@ def test_each_ended_session_is_logged(operator):
     operator.post(LIST, choose(rows, post="yes"))
     entries = LogEntry.objects.values_list("action_flag", "object_id", "object_repr")
     assert set(entries) == {
-        (DELETION, str(rows[0].pk), "alice (https://idp.example)"),
-        (DELETION, str(rows[1].pk), "bob (https://idp.example)"),
+        (DELETION, str(row.pk), f"{row.subject_id} (sid {row.session_id}, https://idp.example)")
+        for row in rows
     }
 
 
 def test_each_signed_out_subject_is_logged_once(operator):
     rows = [*SessionFactory.create_batch(3), SessionFactory(subject_id="bob")]
     operator.post(LIST, choose(rows, "sign_out_subjects", post="yes"))
-    entries = LogEntry.objects.values_list("action_flag", "object_repr", "change_message")
-    assert set(entries) == {
-        (DELETION, "alice (https://idp.example)", "Signed out everywhere: 3"),
-        (DELETION, "bob (https://idp.example)", "Signed out everywhere: 1"),
-    }
-    assert len(entries) == 2
+    entries = LogEntry.objects.order_by("-object_repr").values_list(
+        "action_flag", "object_repr", "change_message"
+    )
+    bob, alice = entries
+    assert bob[0] == alice[0] == DELETION
+    assert bob[1] == f"bob (sid {rows[3].session_id}, https://idp.example)"
+    assert alice[1].startswith("alice (sid ")
+    assert (bob[2], alice[2]) == ("Signed out everywhere: 1", "Signed out everywhere: 3")
 
 
 @BOTH
@@ -259,7 +314,7 @@ def test_each_action_has_a_permission_of_its_own(permissions, allowed):
         may = action in allowed
         assert (f'value="{action}"' in text) == may
         page = browser.post(LIST, choose([row], action))
-        assert ("1 session will end." in page.content.decode()) == may
+        assert ("1 live session will end." in page.content.decode()) == may
         browser.post(LIST, choose([row], action, post="yes"))
         assert (row not in left()) == may
 
@@ -277,7 +332,7 @@ def test_permission_to_end_needs_permission_to_view(action):
 @BOTH
 def test_permission_is_checked_again_at_confirmation(action):
     row, browser = SessionFactory(), browser_of("view", "end", "sign_out")
-    assert "1 session will end." in words(browser.post(LIST, choose([row], action)))
+    assert "1 live session will end." in words(browser.post(LIST, choose([row], action)))
     user = UserFactory._meta.model.objects.get(pk=browser.session["_auth_user_id"])
     for codename in ("end_session", "sign_out_subject"):
         user.user_permissions.remove(user.user_permissions.get(codename=codename))

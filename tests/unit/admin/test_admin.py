@@ -1,5 +1,7 @@
 import base64
+import re
 from datetime import UTC, datetime, timedelta
+from html import unescape
 from secrets import token_hex
 
 import pytest
@@ -82,11 +84,38 @@ WAYS = pytest.mark.parametrize("delete", [delete_by_page, delete_by_action, dele
 # The list
 
 
-def test_list_shows_subject_sid_and_issuer(operator):
-    row = SessionFactory(subject_id="alice", user_id="4711", partition="shop")
-    text = operator.get(LIST).content.decode()
-    for shown in (row.subject_id, row.session_id, row.issuer, "4711", "shop"):
-        assert shown in text
+TIMES = {
+    "created": datetime(2030, 1, 2, 3, 4, tzinfo=UTC),
+    "renewed": datetime(2030, 1, 3, 9, tzinfo=UTC),
+    "last_seen": datetime(2030, 1, 3, 10, 30, tzinfo=UTC),
+    "expires": datetime(2030, 2, 1, 12, tzinfo=UTC),
+}
+
+
+def test_list_shows_device_times_state_and_provider(operator, settings):
+    settings.TIME_ZONE = "UTC"
+    agent = "Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:132.0) Gecko/20100101 Firefox/132.0"
+    SessionFactory(
+        subject_id="sub-7", partition="shop", user_agent=agent, address="192.0.2.0/24", **TIMES
+    )
+    rows = re.findall("<tr><td.*?</tr>", operator.get(LIST).content.decode(), re.DOTALL)
+    (cells,) = [
+        [
+            " ".join(re.sub("<[^>]*>", " ", cell).split())
+            for cell in re.findall("<t[dh].*?</t[dh]>", row)
+        ]
+        for row in rows
+        if "sub-7" in row
+    ]
+    assert cells[1:] == [
+        "sub-7",
+        "Firefox on Windows 192.0.2.0/24",
+        "01/02/2030 3:04 a.m.",
+        "01/03/2030 10:30 a.m.",
+        "02/01/2030 noon",
+        "live",
+        "idp.example shop",
+    ]
 
 
 def test_list_shows_anonymous_sessions(operator):
@@ -144,6 +173,21 @@ def test_list_does_not_read_tickets(operator):
     lists = [q["sql"] for q in captured if "ORDER BY" in q["sql"] and "partition" in q["sql"]]
     assert lists
     assert not any("ticket" in sql for sql in lists)
+
+
+def test_list_and_page_mark_the_own_session(operator):
+    row, own = SessionFactory(), Session.objects.get(subject_id__in=[str(n) for n in range(9999)])
+    assert operator.get(LIST).content.decode().count("your own session") == 1
+    for session, is_own in ((row, False), (own, True)):
+        for page in ("change", "delete"):
+            text = operator.get(page_of(session, page)).content.decode()
+            assert ("This is your own session" in text) == is_own
+
+
+def test_empty_list_says_why(operator):
+    assert "No session matches." in operator.get(LIST, {"q": "nobody"}).content.decode()
+    assert "No session matches." in operator.get(LIST, {"state": "expired"}).content.decode()
+    assert "No more sessions match." in operator.get(LIST, {"p": "1-1"}).content.decode()
 
 
 # Search
@@ -245,6 +289,75 @@ def test_anonymous_session_is_neither_with_nor_without_provider(operator):
     for provider in ("with", "without"):
         assert nobody not in found_by(operator, "", provider=provider)
     assert nobody in found_by(operator, "")
+
+
+# The page of one session
+
+
+def test_page_is_titled_with_the_session(operator):
+    row = SessionFactory()
+    text = operator.get(page_of(row)).content.decode()
+    assert "<h1>Session of alice</h1>" in text
+    assert f"alice (sid {row.session_id}, https://idp.example)" in text
+
+
+def test_page_leads_to_all_sessions_of_the_subject(operator):
+    mine = {SessionFactory(), SessionFactory(expired=True)}
+    local = {SessionFactory(issuer=None, user_id="x")}
+    SessionFactory(issuer="https://other.example")
+    for rows in (mine, local):
+        text = operator.get(page_of(next(iter(rows)))).content.decode()
+        link = re.search(r'<a href="([^"]*)">All sessions of this subject', text)
+        assert set(operator.get(unescape(link[1])).context["cl"].result_list) == rows
+    text = operator.get(page_of(SessionFactory(anonymous=True))).content.decode()
+    assert "All sessions of this subject" not in text
+    assert "Sign out everywhere" not in text
+
+
+def test_page_signs_the_subject_out_everywhere(operator):
+    row, other = SessionFactory.create_batch(2)
+    text = operator.get(f"{page_of(row)}?_changelist_filters=q%3Dalice").content.decode()
+    form = text[text.index('<form method="post" action="') : text.index("Sign out everywhere")]
+    action = unescape(re.search('action="([^"]*)"', form)[1])
+    assert action == f"{LIST}?q=alice"
+    fields = dict(re.findall(r'name="(\w+)" value="([^"]*)"', form))
+    page = operator.post(action, fields)
+    assert "2 live sessions will end." in " ".join(page.content.decode().split())
+    assert operator.post(action, fields | {"post": "yes"})["Location"] == action
+    assert not Session.objects.filter(pk__in=[row.pk, other.pk]).exists()
+
+
+@pytest.mark.parametrize("permissions", [["view"], ["view", "end"], ["view", "sign_out"]], ids=str)
+def test_page_offers_what_the_operator_may_do(permissions):
+    text = browser_of(*permissions).get(page_of(SessionFactory())).content.decode()
+    assert ("End this session" in text) == ("end" in permissions)
+    assert ("Sign out everywhere" in text) == ("sign_out" in permissions)
+    assert "All sessions of this subject" in text
+
+
+def test_delete_page_names_the_session_and_leads_back_to_the_list(operator):
+    row = SessionFactory(address="192.0.2.0/24")
+    address = f"{page_of(row, 'delete')}?_changelist_filters=q%3Dalice%26state%3Dlive"
+    text = operator.get(address).content.decode()
+    for shown in ("End the session of alice?", row.session_id, row.issuer, "192.0.2.0/24"):
+        assert shown in text
+    response = operator.post(address, {"post": "yes"}, follow=True)
+    assert response.redirect_chain == [(f"{LIST}?q=alice&state=live", 302)]
+    text = f"The session has ended: alice (sid {row.session_id}, https://idp.example)"
+    assert text in response.content.decode()
+
+
+def test_delete_page_says_that_a_session_has_expired(operator):
+    text = operator.get(page_of(SessionFactory(expired=True), "delete")).content.decode()
+    assert "It has expired already" in text
+    assert "must sign in again" not in text
+
+
+def test_page_shows_times_in_the_format_of_the_admin(operator, settings):
+    settings.TIME_ZONE = "UTC"
+    text = operator.get(page_of(SessionFactory(**TIMES | {"expires": None}))).content.decode()
+    for shown in ("Jan. 2, 2030, 3:04 a.m.", "Jan. 3, 2030, 10:30 a.m.", "never"):
+        assert shown in text
 
 
 # What cannot be done
@@ -361,7 +474,8 @@ def test_deleting_an_ended_session_is_not_an_error(operator):
 def test_delete_is_logged_with_its_user(operator):
     row = SessionFactory()
     delete_by_page(operator, row)
-    assert LogEntry.objects.get().object_repr == "alice (https://idp.example)"
+    assert LogEntry.objects.get().object_repr == str(row)
+    assert row.session_id in str(row)
 
 
 # Secrets
@@ -481,7 +595,6 @@ def test_user_outside_the_staff_must_sign_in(staff):
 
 def test_permission_to_view_does_not_allow_delete():
     row, browser = SessionFactory(), browser_of("view")
-    assert row.session_id in browser.get(LIST).content.decode()
     text = browser.get(LIST).content.decode()
     assert not any(action in text for action in ACTIONS)
     assert browser.get(page_of(row)).status_code == 200

@@ -21,6 +21,14 @@ from tests.support.factories import ago
 from tests.support.minimal import MinimalStore
 
 FIREFOX = "Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:132.0) Gecko/20100101 Firefox/132.0"
+MAC = (
+    "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) "
+    "Version/17.6 Safari/605.1.15"
+)
+ANDROID = (
+    "Mozilla/5.0 (Linux; Android 14; Pixel 8) AppleWebKit/537.36 (KHTML, like Gecko) "
+    "Chrome/131.0.0.0 Mobile Safari/537.36"
+)
 IPHONE = (
     "Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) AppleWebKit/605.1.15 "
     "(KHTML, like Gecko) Version/17.5 Mobile/15E148 Safari/604.1"
@@ -418,7 +426,9 @@ def test_forwarded_address_counts_only_with_address_of():
 
 def test_known_user_agents_are_described():
     assert describe_user_agent(FIREFOX) == "Firefox on Windows"
-    assert describe_user_agent(IPHONE) == "Mobile Safari on iOS"
+    assert describe_user_agent(IPHONE) == "Safari on iPhone"
+    assert describe_user_agent(MAC) == "Safari on macOS"
+    assert describe_user_agent(ANDROID) == "Chrome on Android"
     assert describe_user_agent("curl/8.0") == "curl"
     assert describe_user_agent("nonsense") is None
     assert describe_user_agent(None) is None

@@ -44,9 +44,9 @@ def journey(browser, place, prefix=""):
     assert browser.user(f"{place}/user")["logout_url"] == f"{at}/logout"
     assert len(browser.fetch("get", f"{place}/sessions").json()["sessions"]) == 2
     assert links_of(browser.client.get(f"{place}/my-sessions")) == [
+        f"{at}/my-sessions/others/end",
         f"{at}/logout",
         f"{at}{end}",
-        f"{at}/my-sessions/others/end",
     ]
     for page in (end, "/my-sessions/others/end"):
         assert links_of(browser.client.get(f"{place}{page}")) == [f"{at}/my-sessions"]
@@ -108,9 +108,9 @@ def test_pages_in_a_pattern_of_the_project_lead_to_the_include(browser, settings
     other = SessionFactory()
     assert browser.user("/me")["logout_url"] == "/bff/logout"
     assert links_of(browser.client.get("/account")) == [
+        "/bff/my-sessions/others/end",
         "/bff/logout",
         f"/bff/my-sessions/{public_id_of(other)}/end",
-        "/bff/my-sessions/others/end",
     ]
 
 

@@ -1,0 +1,47 @@
+"""Notes that say why a session was ended, for the page on which its user signs in again.
+
+Django's cache keeps them for a day, under a digest of the store key: only a browser that has the
+old cookie can ask for one. Without a cache that all processes share, the text is a neutral one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Collection
+from contextlib import suppress
+from typing import Final
+
+from django.core.cache import cache
+
+from bff_sessions.events import EndReason
+
+logger = logging.getLogger("bff_sessions.revocation")
+
+_KEPT: Final = 24 * 60 * 60  # seconds
+_PREFIX: Final = "bff_sessions.ended.1."
+
+
+def write_notes(keys: Collection[str], reason: EndReason) -> None:
+    """Note why the sessions under the store keys `keys` have ended."""
+    try:
+        cache.set_many({_name_of(key): reason.value for key in keys}, _KEPT)
+    except Exception as error:
+        # Only the class: the text may contain the address of the cache with its password.
+        logger.warning("The reason of an end could not be noted: %s", type(error).__name__)
+
+
+def read_note(key: str) -> EndReason | None:
+    """Return why the session under the store key `key` has ended; None if it is not known."""
+    try:
+        value = cache.get(_name_of(key))
+    except Exception as error:
+        logger.warning("The reason of an end could not be read: %s", type(error).__name__)
+        return None
+    with suppress(ValueError):
+        return EndReason(value)
+    return None
+
+
+def _name_of(key: str) -> str:
+    return _PREFIX + hashlib.sha256(b"bff_sessions ended:" + key.encode()).hexdigest()

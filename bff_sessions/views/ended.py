@@ -1,0 +1,88 @@
+"""Why the session of a browser has ended, for the page on which its user signs in again.
+
+The first answer to a browser whose session is gone deletes its session cookie, and is a redirect to
+the sign-in page. So the middleware passes the reason on in a cookie of its own, for some minutes.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+from django.utils.translation import gettext_lazy as _
+
+from bff_sessions import conf
+from bff_sessions.engine import SessionStore
+from bff_sessions.engine.tickets import is_session_key
+from bff_sessions.events import EndReason
+from bff_sessions.protection import store_key
+from bff_sessions.revocation.notes import read_note
+
+COOKIE: Final = "bff_session_ended"
+_MAX_AGE: Final = 300  # seconds, to read the sign-in page
+_UNKNOWN: Final = "unknown"
+_TEXTS: Final[dict[str, Any]] = {
+    EndReason.OTHER_BROWSER.value: _("Your session was ended from another browser."),
+    EndReason.OPERATOR.value: _("An operator has ended your session."),
+    EndReason.PROVIDER.value: _("Your identity provider has ended your session."),
+    _UNKNOWN: _("Your session has ended."),
+}
+
+
+def why_ended(request: HttpRequest) -> str | None:
+    """Return a sentence on the end of this browser's session; None if no session has ended.
+
+    For sign-in pages; templates use the tag ``session_ended`` of the library ``bff_sessions``.
+    """
+    code = request.COOKIES.get(COOKIE) if _has_no_user(request) else None
+    text = _TEXTS.get(code or _find(request) or "")
+    return None if text is None else str(text)
+
+
+def pass_on(request: HttpRequest, response: HttpResponse) -> None:
+    """Let the next pages know why the session of `request` has ended, until a user signs in."""
+    session = getattr(request, "session", None)
+    if not isinstance(session, SessionStore) or not session.accessed:
+        return
+    if COOKIE in request.COOKIES:
+        if not _has_no_user(request):
+            response.delete_cookie(
+                COOKIE, path=settings.SESSION_COOKIE_PATH, domain=settings.SESSION_COOKIE_DOMAIN
+            )
+    elif code := _find(request):
+        response.set_cookie(
+            COOKIE,
+            code,
+            max_age=_MAX_AGE,
+            path=settings.SESSION_COOKIE_PATH,
+            domain=settings.SESSION_COOKIE_DOMAIN,
+            secure=settings.SESSION_COOKIE_SECURE,
+            httponly=True,
+            samesite=settings.SESSION_COOKIE_SAMESITE,
+        )
+
+
+def _has_no_user(request: HttpRequest) -> bool:
+    session = getattr(request, "session", None)
+    if not isinstance(session, SessionStore):
+        return False
+    current = session.get_user_session()
+    return current is None or current.subject_id is None
+
+
+def _find(request: HttpRequest) -> str | None:
+    """Return why the session has ended whose cookie has come; None if none has."""
+    session, arrived = (
+        getattr(request, "session", None),
+        request.COOKIES.get(settings.SESSION_COOKIE_NAME),
+    )
+    if not (isinstance(session, SessionStore) and is_session_key(arrived)):
+        return None
+    # A sign-out by the user does not need a reason, and a session that has moved has not ended.
+    if session.signs_out or session.keeps_cookie_of_others or not _has_no_user(request):
+        return None
+    if session.session_key == arrived:
+        return None
+    reason = read_note(store_key(conf.PARTITION, arrived))
+    return _UNKNOWN if reason is None else reason.value
