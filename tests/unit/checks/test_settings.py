@@ -916,7 +916,8 @@ def test_reference_has_every_id_and_no_other():
 def test_every_check_has_a_text_and_a_hint():
     for id, *texts, hint in reference.check_rows():
         assert texts, id
-        assert all(text.endswith(".") for text in [*texts, hint]), id
+        # A value at the end stands for itself and the full stop.
+        assert all(text.endswith((".", "…")) for text in [*texts, hint]), id
 
 
 def test_second_fault_of_an_id_is_refused():
