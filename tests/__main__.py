@@ -1,10 +1,10 @@
 """Run the tests on SQLite, and on every server that the environment names, on all cores.
 
-    python -m tests [--all] [--servers] [-n WORKERS] [arguments of pytest]
+    python -m tests [--all] [--coverage] [--servers] [-n WORKERS] [arguments of pytest]
 
 Without --all, tests that race, start processes, take thousands of steps, or repeat others with one
-more store, caller or fault are left out, and no coverage is measured. The last lines say what was
-left out and how to run it. TEST_POSTGRESQL_URL and TEST_MARIADB_URL name the servers, for example
+more store, caller or fault are left out. The last lines say what was left out and how to run it.
+With --coverage, less than is asked for in setup.cfg is a failure. TEST_POSTGRESQL_URL and TEST_MARIADB_URL name the servers, for example
 postgres://postgres@127.0.0.1:5432/bff_sessions, and TEST_REDIS_URL a cache,
 redis://127.0.0.1:6379/9; each worker takes the next number. A server that is named and cannot
 be reached is a failure. With --servers, SQLite is left out, the environment must name all three,
@@ -69,6 +69,7 @@ def number_of_workers(databases: int) -> int:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests", allow_abbrev=False)
     parser.add_argument("--all", action="store_true", dest="everything")
+    parser.add_argument("--coverage", action="store_true")
     parser.add_argument("--servers", action="store_true")
     parser.add_argument("-n", type=int, dest="workers")
     options, arguments = parser.parse_known_args()
@@ -81,15 +82,12 @@ def main() -> int:
         return 1
     databases = {} if options.servers else {"SQLite": "sqlite:///tests.sqlite3"}
     databases |= {name: os.environ[SERVERS[name]] for name in SERVERS if name not in absent}
-    # Part of the suite covers part of the package, and measuring takes almost as long as testing.
-    measures = options.everything and not (options.servers or arguments)
-
     workers = options.workers
     if workers is None:
         workers = number_of_workers(len(databases) if options.servers else 1)
 
     command = ["pytest", "-q", "-n", str(workers), "--dist", "worksteal", *arguments]
-    if measures:
+    if options.coverage:
         command = ["coverage", "run", "-m", *command]
         for old in Path().glob(".coverage*"):
             old.unlink()
@@ -112,15 +110,14 @@ def main() -> int:
             print(f"Testing on {name}.", flush=True)
             if run(*commands[name], TEST_DATABASE_URL=url):
                 failed.append(name)
-    if measures and (run("coverage", "combine", "--quiet") or run("coverage", "report")):
+    if options.coverage and (run("coverage", "combine", "--quiet") or run("coverage", "report")):
         failed.append("coverage")
 
     passed = [*databases, *(name for name in CACHES if name not in absent)]
     print(f"Failed: {', '.join(failed)}." if failed else f"Passed: {', '.join(passed)}.")
     if not options.everything:
         print(
-            f"Left out: tests marked {', '.join(slow)}, and coverage. "
-            "`python -m tests --all` runs them."
+            f"Left out: tests marked {', '.join(slow)}. `python -m tests --all` runs them."
         )
     if absent:
         print(f"Left out, because the environment names no server: {left_out}.")

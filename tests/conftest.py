@@ -1,6 +1,7 @@
 import logging
 import os
 from functools import cache
+from pathlib import Path
 
 import pytest
 from django.core.management.color import no_style
@@ -54,12 +55,26 @@ def empty_tables(test_case):
 TransactionTestCase._fixture_teardown = empty_tables
 
 
+# Their statements are those of the store and the engine, which are tested on each database.
+ANY_DATABASE = (
+    "unit/identity/",
+    "unit/views/",
+    "unit/engine/test_reports.py",
+    "unit/engine/test_sansio.py",
+    "unit/oidc/test_refused_tokens.py",
+    "unit/oidc/test_sign_in.py",
+    "unit/test_middleware.py",
+    "unit/test_protection.py",
+)
+
+
 def pytest_collection_modifyitems(items):
     """Mark the tests that use the database, and those that repeat others on one more store.
 
     Not those of `any_store` that keep sessions in memory: no database changes what they do.
     """
     for item in items:
+        path = item.path.relative_to(Path(__file__).parent).as_posix()
         case = getattr(item, "cls", None)
         parameters = item.callspec.params if hasattr(item, "callspec") else {}
         store, calls = parameters.get("any_store", ORM), parameters.get("calls", False)
@@ -68,7 +83,9 @@ def pytest_collection_modifyitems(items):
         # The documentation shows its test, which has no marker therefore.
         if repeats or (case and case.__name__ == "TestFileStore"):
             item.add_marker(pytest.mark.thorough)
-        if store in (MEMORY, MINIMAL, NATIVE_EXPIRY) or item.get_closest_marker("any_database"):
+        if store in (MEMORY, MINIMAL, NATIVE_EXPIRY) or path.startswith(ANY_DATABASE):
+            continue
+        if item.get_closest_marker("any_database"):
             continue
         if (
             "_django_db_helper" in item.fixturenames
