@@ -33,7 +33,7 @@ LANGUAGES |= {"yaml", "nginx", "dockerfile", "apache", "caddy", "http", "diff", 
 # Modules that the oldest supported Django does not have.
 SINCE = {"django.tasks": (6, 0)}
 SAMPLE = ROOT / "sample_project" / "management" / "commands"
-EXTRAS = set(re.findall(r"(?m)^(\w+) =$", (ROOT / "setup.cfg").read_text()))
+EXTRAS = set(re.findall(r"(?m)^(\w+) = *$", (ROOT / "setup.cfg").read_text()))
 
 
 def written_in(language):

@@ -41,6 +41,14 @@ def test_each_refusal_of_a_logout_has_a_row():
     assert [text for text in refusals if text not in page("troubleshooting")] == []
 
 
+def test_each_reason_to_sign_in_has_a_row():
+    raised = re.findall(r'SignIn(?:Required|Ended)\(\s*f?"([^"]+?[.,])', SOURCE)
+    assert len(raised) >= 5
+    # That the session has ended is what other pages are about.
+    raised.remove("The session has ended.")
+    assert [text for text in raised if text not in page("troubleshooting")] == []
+
+
 def test_each_logger_has_a_row():
     loggers = set(re.findall(r'getLogger\("([\w.]+)"\)', SOURCE))
     assert loggers == {
