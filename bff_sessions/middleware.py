@@ -5,6 +5,8 @@ In MIDDLEWARE, "bff_sessions.middleware.SessionMiddleware" replaces Django's ses
 
 from __future__ import annotations
 
+from typing import Final
+
 from django.conf import settings
 from django.contrib.sessions import middleware
 from django.contrib.sessions.exceptions import SessionInterrupted
@@ -12,10 +14,16 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 
 from bff_sessions.device.recording import record_device
 from bff_sessions.engine import SessionStore
-from bff_sessions.exceptions import SessionConflict, SignInRequired
+from bff_sessions.exceptions import SessionConflict, SignInEnded, SignInRequired
 from bff_sessions.views.ended import pass_on
 from bff_sessions.views.endpoint import error
 from bff_sessions.views.login import login_url
+
+_SESSION_ENDED: Final = ("session_ended", "The session has ended: sign in again.")
+_SIGN_IN_REQUIRED: Final = (
+    "sign_in_required",
+    "The session has no valid access token: sign in again.",
+)
 
 
 class SessionMiddleware(middleware.SessionMiddleware):
@@ -42,7 +50,7 @@ class SessionMiddleware(middleware.SessionMiddleware):
         except SessionInterrupted as interrupted:
             if isinstance(interrupted, SessionConflict):  # The session lives on.
                 raise
-            return session_ended(request)
+            return ask_to_sign_in(request, *_SESSION_ENDED)
         if isinstance(request.session, SessionStore) and request.session.keeps_cookie_of_others:
             response.cookies.pop(settings.SESSION_COOKIE_NAME, None)
         pass_on(request, response)
@@ -52,21 +60,21 @@ class SessionMiddleware(middleware.SessionMiddleware):
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
         """Answer if the session ended while the view signed in or waited for exclusive use.
 
-        SignInRequired, which get_access_token() raises, gets the same answer.
+        Answer SignInRequired, which get_access_token() raises, in the same way. Its session lives on.
         """
         if isinstance(exception, SessionConflict):  # The session lives on.
             return None
-        if isinstance(exception, (SessionInterrupted, SignInRequired)):
-            return session_ended(request)
+        if isinstance(exception, (SessionInterrupted, SignInEnded)):
+            return ask_to_sign_in(request, *_SESSION_ENDED)
+        if isinstance(exception, SignInRequired):
+            return ask_to_sign_in(request, *_SIGN_IN_REQUIRED)
         return None
 
 
-def session_ended(request: HttpRequest) -> HttpResponse:
-    """Return a redirect to sign-in for a page load, and a 401 for other requests."""
+def ask_to_sign_in(request: HttpRequest, code: str, text: str) -> HttpResponse:
+    """Return a redirect to sign-in for a page load, and a 401 with this error for other requests."""
     if not _is_page_load(request):
-        response: HttpResponse = error(
-            401, "session_ended", "The session has ended: sign in again."
-        )
+        response: HttpResponse = error(401, code, text)
     else:
         # Return to the page only if it was read: the browser cannot repeat a POST after sign-in.
         is_get = request.method in ("GET", "HEAD")

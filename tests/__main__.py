@@ -116,9 +116,7 @@ def main() -> int:
     passed = [*databases, *(name for name in CACHES if name not in absent)]
     print(f"Failed: {', '.join(failed)}." if failed else f"Passed: {', '.join(passed)}.")
     if not options.everything:
-        print(
-            f"Left out: tests marked {', '.join(slow)}. `python -m tests --all` runs them."
-        )
+        print(f"Left out: tests marked {', '.join(slow)}. `python -m tests --all` runs them.")
     if absent:
         print(f"Left out, because the environment names no server: {left_out}.")
     return bool(failed)

@@ -12,7 +12,7 @@ from django.test import AsyncRequestFactory, RequestFactory, override_settings
 
 from bff_sessions.contract import UserSessionsFilter
 from bff_sessions.engine import SessionStore
-from bff_sessions.exceptions import SessionChanged, SessionConflict
+from bff_sessions.exceptions import SessionChanged, SessionConflict, SignInEnded, SignInRequired
 from bff_sessions.middleware import SessionMiddleware
 from bff_sessions.revocation import revoke_sessions
 from bff_sessions.stores import get_store
@@ -166,6 +166,15 @@ def test_merge_conflict_of_a_live_session_is_a_400(monkeypatch):
     with pytest.raises(SessionConflict) as caught:
         send(view)
     assert isinstance(caught.value, SessionInterrupted)
+
+
+@pytest.mark.parametrize(
+    ("error", "code"), [(SignInRequired, "sign_in_required"), (SignInEnded, "session_ended")]
+)
+def test_401_says_whether_the_session_has_ended(error, code):
+    response = SessionMiddleware(view).process_exception(RequestFactory().get("/"), error())
+    assert response.status_code == 401
+    assert json.loads(response.content)["error"] == code
 
 
 def test_other_errors_of_a_view_are_raised():
