@@ -60,7 +60,7 @@ class SessionMiddleware(middleware.SessionMiddleware):
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
         """Answer if the session ended while the view signed in or waited for exclusive use.
 
-        Answer SignInRequired, which get_access_token() raises, in the same way. Its session lives on.
+        SignInRequired of get_access_token() has an answer of its own, because the session lives on.
         """
         if isinstance(exception, SessionConflict):  # The session lives on.
             return None
@@ -72,7 +72,7 @@ class SessionMiddleware(middleware.SessionMiddleware):
 
 
 def ask_to_sign_in(request: HttpRequest, code: str, text: str) -> HttpResponse:
-    """Return a redirect to sign-in for a page load, and a 401 with this error for other requests."""
+    """Return a redirect to sign-in for a page load, and a 401 for other requests."""
     if not _is_page_load(request):
         response: HttpResponse = error(401, code, text)
     else:

@@ -4,7 +4,9 @@
 
 Without --all, tests that race, start processes, take thousands of steps, or repeat others with one
 more store, caller or fault are left out. The last lines say what was left out and how to run it.
-With --coverage, less than is asked for in setup.cfg is a failure. TEST_POSTGRESQL_URL and TEST_MARIADB_URL name the servers, for example
+With --coverage, less than is asked for in setup.cfg is a failure.
+
+TEST_POSTGRESQL_URL and TEST_MARIADB_URL name the servers, for example
 postgres://postgres@127.0.0.1:5432/bff_sessions, and TEST_REDIS_URL a cache,
 redis://127.0.0.1:6379/9; each worker takes the next number. A server that is named and cannot
 be reached is a failure. With --servers, SQLite is left out, the environment must name all three,
