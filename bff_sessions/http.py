@@ -9,8 +9,6 @@ from django.http import HttpRequest
 if TYPE_CHECKING:
     from bff_sessions.engine import SessionStore
 
-__all__ = ["BffHttpRequest"]
-
 
 class BffHttpRequest(HttpRequest):
     """The type of a request whose session is of this package.

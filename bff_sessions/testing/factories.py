@@ -20,8 +20,6 @@ except ModuleNotFoundError:
         "The package factory-boy is not installed. Run pip install factory-boy."
     ) from None
 
-__all__ = ["SessionFactory"]
-
 
 class SessionFactory(factory.Factory):  # type: ignore[misc]
     """Make a session in the configured store, live and alice's by default.

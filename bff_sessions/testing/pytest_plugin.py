@@ -18,8 +18,6 @@ import pytest
 
 from bff_sessions.testing import clients
 
-__all__ = ["asign_in", "async_client", "client", "sign_in"]
-
 
 @pytest.fixture
 def client() -> clients.Client:
