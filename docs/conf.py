@@ -48,7 +48,7 @@ nitpick_ignore_regex = [
     ),
     # Private types in signatures.
     (r"py:.*", r"bff_sessions\..*\._\w+"),
-    (r"py:.*", r"bff_sessions\.engine\.sansio\..*"),
+    (r"py:.*", r"bff_sessions\.sansio\..*"),
 ]
 
 copybutton_prompt_text = "$ "

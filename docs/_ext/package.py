@@ -165,10 +165,20 @@ def _find_undocumented(app: Any, env: Any) -> None:
     """Warn of public names that the reference does not have."""
     found = env.get_domain("py").objects
     for module in PUBLIC:
-        for name in getattr(import_module(module), "__all__", ()):
+        for name in _public_names(import_module(module)):
             full = f"{module}.{name}"
             if full not in INTERNAL and not any(each.rpartition(".")[2] == name for each in found):
                 logger.warning("The reference does not have %s.", full)
+
+
+def _public_names(module: Any) -> list[str]:
+    """Return the names in `__all__`, or else the classes and functions of `module`."""
+    defined = [
+        name
+        for name, value in vars(module).items()
+        if name[0] != "_" and callable(value) and value.__module__ == module.__name__
+    ]
+    return getattr(module, "__all__", defined)
 
 
 def setup(app: Any) -> dict[str, bool]:

@@ -7,6 +7,7 @@ import logging
 import pkgutil
 import re
 from collections.abc import Iterator
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from string import Formatter
@@ -199,7 +200,7 @@ def log_lines() -> list[LogLine]:
     """Return what the package logs, each line once, by logger and level."""
     found: set[LogLine] = set()
     for path in PACKAGE.rglob("*.py"):
-        tree = ast.parse(path.read_text())
+        tree = _parse(path)
         name = _logger_of(tree) or _logger_beside(path)
         for function in ast.walk(tree):
             if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
@@ -216,13 +217,18 @@ def logger_names() -> set[str]:
 
 def describe_loggers() -> str:
     """Return an entry for each logger, in Markdown, with its levels and what it logs."""
-    entries = []
+    entries, found = [], log_lines()
     for name in sorted(logger_names()):
-        lines = [line for line in log_lines() if line.logger == name]
+        lines = [line for line in found if line.logger == name]
         rows = [f"| {' or '.join(line.levels)} | {_escape(line.message)} |" for line in lines]
         table = "\n".join(["| Level | Message |", "| --- | --- |", *rows])
         entries.append(f"````{{logger}} {name}\n{table}\n````")
     return "\n\n".join(entries)
+
+
+@cache
+def _parse(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
 
 
 def _logger_of(tree: ast.Module) -> str | None:
@@ -234,7 +240,7 @@ def _logger_of(tree: ast.Module) -> str | None:
 
 def _logger_beside(path: Path) -> str | None:
     """Return the logger of the package in `path`, whose helper the module calls."""
-    names = {_logger_of(ast.parse(each.read_text())) for each in path.parent.glob("*.py")} - {None}
+    names = {_logger_of(_parse(each)) for each in path.parent.glob("*.py")} - {None}
     return names.pop() if len(names) == 1 else None
 
 
