@@ -21,7 +21,7 @@ def sign_in(page, sample):
 
 
 def open_list(page):
-    page.get_by_role("link", name="Where am I signed in?").click()
+    page.get_by_role("link", name="Where am I signed in?", exact=True).click()
     heading(page, "Where am I signed in?").to_be_visible()
 
 
