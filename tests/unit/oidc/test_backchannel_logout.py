@@ -255,7 +255,7 @@ def test_of_two_deliveries_at_the_same_time_one_is_a_replay(provider, post, monk
     token = provider.token()
     answers = []
 
-    def meanwhile(filter):
+    def meanwhile(filter, **kwargs):
         monkeypatch.undo()
         answers.append(post(token).status_code)
         return 0
@@ -523,9 +523,9 @@ def test_atomic_requests_do_not_hide_what_others_have_to_see(provider, post, mon
     seen = []
     real = logout_module.revoke_sessions
 
-    def look(filter):
+    def look(filter, **kwargs):
         seen.append((connection.in_atomic_block, Logout.objects.count()))
-        return real(filter)
+        return real(filter, **kwargs)
 
     monkeypatch.setattr(logout_module, "revoke_sessions", look)
     assert post(provider.token()).status_code == 200

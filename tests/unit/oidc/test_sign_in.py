@@ -77,7 +77,7 @@ def test_a_sign_in_at_another_provider_stays(provider, another_provider, calls):
 
 
 def test_of_a_failed_logout_the_sign_in_hears_too(provider, calls, monkeypatch):
-    monkeypatch.setattr(logout_module, "revoke_sessions", lambda filter: 1 / 0)
+    monkeypatch.setattr(logout_module, "revoke_sessions", lambda filter, **kwargs: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         log_out(provider)
     assert not is_signed_in(sign_in(calls, claims_of(provider)))
@@ -331,9 +331,9 @@ def test_a_sign_in_between_what_a_logout_writes_and_what_it_deletes_is_deleted(
 ):
     gate, real = Gate(), logout_module.revoke_sessions
 
-    def late(filter):
+    def late(filter, **kwargs):
         gate.stop()
-        return real(filter)
+        return real(filter, **kwargs)
 
     monkeypatch.setattr(logout_module, "revoke_sessions", late)
     with in_a_thread(lambda: log_out(provider)) as answers:
