@@ -59,7 +59,7 @@ class Browser:
         return perform(path, *args, **kwargs)
 
     def fetch(self, method, path, headers=None):
-        """A request as the README's example makes it."""
+        """A request as the example for front ends makes it."""
         return self.request(method, path, headers={"X-CSRF": "1"} if headers is None else headers)
 
     def user(self, path="/bff/user"):

@@ -429,7 +429,7 @@ def test_tables_must_be_in_one_database(settings):
 
 @pytest.mark.django_db
 def test_on_the_way_back_what_has_moved_signs_in_again_and_the_rest_lives(settings, taking_over):
-    """As the README says: nobody here knows the keys that the old table is read by."""
+    """The package does not know the keys of the old table."""
     moved, stays = old_session(a=1), old_session(b=2)
     assert SessionStore(moved)["a"] == 1
     assert dict(OldStore(moved).items()) == {}

@@ -172,7 +172,7 @@ def test_a_host_with_a_wrong_key_lets_the_browser_forget_its_cookie(browser, set
     )
     assert split(response) == ("/", {})
     assert response.cookies["sessionid"]["max-age"] == 0
-    # Of a host that cannot read it no session ends; see the README.
+    # Of a host that cannot read it no session ends.
     assert get_store().get_user_session(row.key) == row
 
 
