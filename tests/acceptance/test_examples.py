@@ -252,6 +252,7 @@ def test_other_examples_are_well_formed(language, read):
 
 def _template_libraries() -> Mapping[str, str]:
     return {
+        "bff_sessions": "bff_sessions.templatetags.bff_sessions",
         "static": "django.templatetags.static",
         "i18n": "django.templatetags.i18n",
         "tz": "django.templatetags.tz",

@@ -88,6 +88,26 @@ async def async_token_view(request):
     return HttpResponse((await bff_sessions.aget_access_token(request))[:0])
 
 
+BACKEND = "django.contrib.auth.backends.ModelBackend"
+
+
+def sign_in_view(request):
+    """Sign in with the tokens of the session, which no local variable holds."""
+    stored = request.session.get
+    user = get_user_model().objects.get(username="operator")
+    bff_sessions.sign_in(request, user, stored("oidc"), claims=stored("oidc"), backend=BACKEND)
+    return HttpResponse()
+
+
+async def async_sign_in_view(request):
+    stored = request.session.aget
+    user = await get_user_model().objects.aget(username="operator")
+    await bff_sessions.asign_in(
+        request, user, await stored("oidc"), claims=await stored("oidc"), backend=BACKEND
+    )
+    return HttpResponse()
+
+
 def bind_view(request):
     bff_sessions.bind_identity(request, subject_id="alice")
     return HttpResponse()
@@ -120,6 +140,8 @@ urlpatterns = [
     *others,
     path("get_access_token", token_view),
     path("aget_access_token", async_token_view),
+    path("sign_in", sign_in_view),
+    path("asign_in", async_sign_in_view),
     path("bind_identity", bind_view),
     path("abind_identity", async_bind_view),
     path("revoke_sessions", revoke_all_view),

@@ -27,12 +27,11 @@ from django.http import HttpResponse
 from django.test import AsyncClient, Client
 from django.urls import include, path
 
-from bff_sessions import revocation
 from bff_sessions.contract import DeletedSession, UserSessionsFilter
 from bff_sessions.engine import SessionStore
 from bff_sessions.events import Ending, hook_for
 from bff_sessions.exceptions import TicketUnreadable
-from bff_sessions.management.commands import revoke_tokens
+from bff_sessions.management import extras
 from bff_sessions.models import Session, TokenRevocation
 from bff_sessions.oidc import outbox, sending
 from bff_sessions.oidc.models import TokenRevocationQuerySet
@@ -46,6 +45,7 @@ from bff_sessions.revocation import (
     revoke_session,
     revoke_sessions,
 )
+from bff_sessions.signals import sessions_revoked
 from bff_sessions.stores import get_store
 from bff_sessions.stores.orm import OrmUserSessionStore
 from tests.support.processes import go, processes
@@ -586,6 +586,7 @@ settings.BFF_SESSIONS = json.loads(sys.stdin.readline())
 import django; django.setup()
 from bff_sessions import revocation
 from bff_sessions.contract import UserSessionsFilter
+from bff_sessions.signals import sessions_revoked
 from bff_sessions.oidc.models import TokenRevocationQuerySet
 add = TokenRevocationQuerySet.add
 def die(*args, **kwargs):
@@ -596,7 +597,7 @@ def add_and_die(*args):
 if sys.argv[1] == "before":
     TokenRevocationQuerySet.add = add_and_die
 else:
-    revocation.sessions_revoked.send_robust = die
+    sessions_revoked.send_robust = die
 print("ready", flush=True); sys.stdin.readline()
 revocation.revoke_sessions(UserSessionsFilter(subject_id="alice"))
 """
@@ -698,7 +699,7 @@ def test_token_is_handed_over_though_the_signal_is_not_sent(provider, monkeypatc
 
     sign_in(provider)
     for name in ("send_robust", "asend_robust"):
-        monkeypatch.setattr(revocation.sessions_revoked, name, fail)
+        monkeypatch.setattr(sessions_revoked, name, fail)
     with pytest.raises(SystemExit):
         revoke(ALICES)
     assert TokenRevocation.objects.count() == 1
@@ -1215,7 +1216,7 @@ def test_it_says_what_is_missing(provider, settings, monkeypatch):
     settings.BFF_SESSIONS = {"PROVIDERS": {"https://idp.example": {}}}
     with pytest.raises(CommandError, match="CLIENT_ID"):
         command()
-    monkeypatch.setattr(revoke_tokens, "find_spec", lambda name: None)
+    monkeypatch.setattr(extras, "find_spec", lambda name: None)
     with pytest.raises(CommandError, match="oidc"):
         command()
 
