@@ -19,17 +19,11 @@
 Nothing here knows `oidc` or `device`: they subscribe to `bff_sessions.events`.
 """
 
-from django.apps import apps
-from django.core.exceptions import ImproperlyConfigured
+from bff_sessions.installed import require_app
 
-# Without the app no system check of this package runs, so the first import reports it. Models of
-# the project may import the engine while Django still loads the apps.
-if apps.apps_ready and not apps.is_installed("bff_sessions"):
-    raise ImproperlyConfigured(
-        "The session engine 'bff_sessions.engine' needs its app, which is not installed: "
-        "add 'bff_sessions' to INSTALLED_APPS, and run 'manage.py migrate'."
-    )
+# Before the models, whose import would fail with a text that names no remedy.
+require_app()
 
-from bff_sessions.engine.session import SessionStore
+from bff_sessions.engine.session import SessionStore  # noqa: E402
 
 __all__ = ["SessionStore"]

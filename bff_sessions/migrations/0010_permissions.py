@@ -17,7 +17,10 @@ def delete_unused(apps: Any, schema_editor: Any) -> None:
         permission = apps.get_model("auth", "Permission")
     except LookupError:
         return  # A new database, or a project without django.contrib.auth.
-    permissions = permission.objects.using(schema_editor.connection.alias)
+    connection = schema_editor.connection
+    if permission._meta.db_table not in connection.introspection.table_names():
+        return  # Sessions have a database of their own.
+    permissions = permission.objects.using(connection.alias)
     for model, verbs in UNUSED.items():
         permissions.filter(
             content_type__app_label="bff_sessions",

@@ -21,8 +21,8 @@ const DAYS = 24 * 60 * 60;
 const PASSWORD = 'demo';
 // A subject is not a user name: it stays when the user changes the name.
 const ACCOUNTS = [
-  { sub: 'a1f0c6d2-4b7e', login: 'alice', name: 'Alice' },
-  { sub: 'b93e5a70-c218', login: 'bob', name: 'Bob' },
+  { sub: 'a1f0c6d2-4b7e', login: 'alice', name: 'Alice', email: 'alice@shop.example' },
+  { sub: 'b93e5a70-c218', login: 'bob', name: 'Bob', email: 'bob@shop.example' },
 ];
 
 const log = (line) => console.log(`[provider] ${line}`);
@@ -43,19 +43,24 @@ const provider = new Provider(OIDC_ISSUER, {
     client_id: OIDC_CLIENT_ID,
     client_secret: OIDC_CLIENT_SECRET,
     grant_types: ['authorization_code', 'refresh_token'],
-    redirect_uris: origins.map((origin) => `${origin}/oidc/callback`),
+    // With a slash at the end it is that of mozilla-django-oidc.
+    redirect_uris: origins.flatMap((origin) => [`${origin}/oidc/callback`, `${origin}/oidc/callback/`]),
     post_logout_redirect_uris: origins.map((origin) => `${origin}/bff/logout/callback`),
     backchannel_logout_uri: backchannelLogoutUri,
     backchannel_logout_session_required: true,
   }],
   findAccount: (ctx, sub) => {
     const account = ACCOUNTS.find((one) => one.sub === sub);
-    return account && {
-      accountId: sub,
-      claims: () => ({ sub, name: account.name, preferred_username: account.login }),
-    };
+    if (!account) return undefined;
+    const { login, name, email } = account;
+    const claims = { sub, name, preferred_username: login, email, email_verified: true };
+    return { accountId: sub, claims: () => claims };
   },
-  claims: { openid: ['sub'], profile: ['name', 'preferred_username'] },
+  claims: {
+    openid: ['sub'],
+    email: ['email', 'email_verified'],
+    profile: ['name', 'preferred_username'],
+  },
   // Most providers put the name into the ID token, not only into the userinfo response.
   conformIdTokenClaims: false,
   pkce: { required: () => true },

@@ -7,6 +7,7 @@ from django.apps import apps
 from django.contrib.auth.models import Group, Permission
 from django.contrib.contenttypes.models import ContentType
 from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from tests.support.factories import UserFactory
 
@@ -57,3 +58,11 @@ def test_migration_needs_no_django_contrib_auth():
             raise LookupError
 
     migration.delete_unused(Apps(), None)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_migration_needs_no_permissions_in_the_database_of_sessions(monkeypatch):
+    monkeypatch.setattr(connection.introspection, "table_names", lambda: ["bff_sessions_session"])
+    with CaptureQueriesContext(connection) as queries:
+        delete_unused()
+    assert not [query for query in queries if "auth_permission" in query["sql"]]

@@ -438,6 +438,14 @@ def test_engine_without_the_app_is_refused_when_django_starts(tmp_path, app, mid
     assert "add 'bff_sessions' to INSTALLED_APPS" in done.stderr
 
 
+@pytest.mark.parametrize("name", ["sign_in", "bind_identity", "get_access_token"])
+def test_function_without_the_app_is_refused(monkeypatch, name):
+    monkeypatch.setattr(apps, "is_installed", lambda app: app != "bff_sessions")
+    monkeypatch.delitem(vars(bff_sessions), name, raising=False)
+    with pytest.raises(ImproperlyConfigured, match="add 'bff_sessions' to INSTALLED_APPS"):
+        getattr(bff_sessions, name)
+
+
 MINIMAL = {"STORE": "tests.support.minimal.MinimalStore"}
 CACHED_MINIMAL = {
     "STORE": "bff_sessions.stores.cached.CachedUserSessionStore",
