@@ -1,6 +1,6 @@
 from typing import Any
 
-from django.db import migrations
+from django.db import migrations, router
 
 # Django creates missing permissions after each `migrate`, and never deletes them.
 UNUSED = {
@@ -17,7 +17,10 @@ def delete_unused(apps: Any, schema_editor: Any) -> None:
         permission = apps.get_model("auth", "Permission")
     except LookupError:
         return  # A new database, or a project without django.contrib.auth.
-    permissions = permission.objects.using(schema_editor.connection.alias)
+    alias = schema_editor.connection.alias
+    if not router.allow_migrate_model(alias, permission):
+        return  # Another database has the permissions. They do no harm there.
+    permissions = permission.objects.using(alias)
     for model, verbs in UNUSED.items():
         permissions.filter(
             content_type__app_label="bff_sessions",

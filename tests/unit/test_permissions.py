@@ -7,6 +7,7 @@ from django.apps import apps
 from django.contrib.auth.models import Group, Permission
 from django.contrib.contenttypes.models import ContentType
 from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from tests.support.factories import UserFactory
 
@@ -57,3 +58,15 @@ def test_migration_needs_no_django_contrib_auth():
             raise LookupError
 
     migration.delete_unused(Apps(), None)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_migration_leaves_out_a_database_without_permissions(settings):
+    class OnlySessions:
+        def allow_migrate(self, db, app_label, **hints):
+            return app_label == "bff_sessions"
+
+    settings.DATABASE_ROUTERS = [OnlySessions()]
+    with CaptureQueriesContext(connection) as statements:
+        delete_unused()
+    assert not any("auth_permission" in each["sql"] for each in statements)
