@@ -5,6 +5,7 @@ from asgiref.sync import async_to_sync
 from django.contrib.auth import logout
 from django.contrib.auth.decorators import login_required
 from django.core.cache import cache
+from django.db import OperationalError
 from django.http import HttpResponse
 from django.template import engines
 from django.test import Client
@@ -19,6 +20,7 @@ from bff_sessions.revocation import (
     revoke_session,
     revoke_sessions,
 )
+from bff_sessions.stores import get_store
 from bff_sessions.testing import make_session
 from bff_sessions.views.ended import COOKIE
 from tests.support.endpoints import Browser, of_django
@@ -44,7 +46,34 @@ def sign_out(request):
     return HttpResponse()
 
 
+def careful(request):
+    try:
+        request.session.get("cart")
+    except OperationalError:
+        return HttpResponse("Come back later.", status=503)
+    return HttpResponse("now")
+
+
+def fill(request):
+    request.session["cart"] = [1]
+    return HttpResponse()
+
+
+def cycle(request):
+    request.session.cycle_key()
+    return HttpResponse()
+
+
+def flush(request):
+    request.session.flush()
+    return HttpResponse()
+
+
 urlpatterns = [
+    path("careful", careful),
+    path("fill", fill),
+    path("cycle", cycle),
+    path("flush", flush),
     path("", login_required(lambda request: HttpResponse("home"), login_url="/sign-in")),
     path("sign-in", sign_in_page),
     path("sign-out", sign_out),
@@ -127,6 +156,38 @@ def test_page_that_reads_no_session_sets_no_cookie(browser, mine, django_assert_
     revoke_sessions(mine, reason=EndReason.OPERATOR)
     with django_assert_num_queries(0):
         assert not browser.client.get("/open").cookies
+
+
+def test_answer_about_a_broken_store_is_not_lost(browser, monkeypatch):
+    def fail(store, key):
+        raise OperationalError
+
+    monkeypatch.setattr(type(get_store()), "get_user_session", fail)
+    assert browser.client.get("/careful").status_code == 503
+
+
+@pytest.mark.parametrize("page", ["/cycle", "/flush"])
+def test_anonymous_session_that_its_request_replaces_has_not_ended(browser, page):
+    anonymous = Client()
+    anonymous.get("/fill")
+    assert COOKIE not in anonymous.get(page).cookies
+
+
+def test_new_password_ends_other_sessions_with_a_neutral_text(browser):
+    browser.user.set_password("another one")
+    browser.user.save()
+    assert read(browser) == TEXTS[None]
+
+
+@pytest.mark.parametrize("same_site", ["Lax", "None"])
+def test_cookie_is_deleted_as_it_was_set(browser, mine, settings, same_site):
+    settings.SESSION_COOKIE_SAMESITE = same_site
+    revoke_sessions(mine)
+    assert browser.client.get("/").cookies[COOKIE]["samesite"] == same_site
+    browser.sign_in(of_django(browser.user))
+    deleted = browser.client.get("/").cookies[COOKIE]
+    assert (deleted["max-age"], deleted["samesite"]) == (0, same_site)
+    assert bool(deleted["secure"]) is (same_site == "None")
 
 
 def test_signed_in_request_takes_one_statement(browser, django_assert_num_queries):
