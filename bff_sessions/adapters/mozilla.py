@@ -48,6 +48,9 @@ class CallbackView(OIDCAuthenticationCallbackView):  # type: ignore[misc]
     @hidden_frames()
     def login_success(self) -> HttpResponse:
         tokens = _tokens(self.request.session)
+        if getattr(self.request, "user", None) != self.user:
+            # What this sign-in has not written is of the user of before.
+            tokens = {name: tokens[name] for name in tokens if tokens[name] != self._before.get(name)}
         response: HttpResponse = super().login_success()
         self.request.session.update(tokens)
         self._keep_response()
