@@ -50,7 +50,8 @@ class CallbackView(OIDCAuthenticationCallbackView):  # type: ignore[misc]
         tokens = _tokens(self.request.session)
         if getattr(self.request, "user", None) != self.user:
             # What this sign-in has not written is of the user of before.
-            tokens = {name: tokens[name] for name in tokens if tokens[name] != self._before.get(name)}
+            before = self._before
+            tokens = {name: each for name, each in tokens.items() if each != before.get(name)}
         response: HttpResponse = super().login_success()
         self.request.session.update(tokens)
         self._keep_response()

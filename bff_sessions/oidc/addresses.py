@@ -9,7 +9,6 @@ from urllib.parse import SplitResult, urlsplit
 from bff_sessions import conf
 from bff_sessions.conf.guesses import closest
 
-
 # Anybody can name an issuer to the endpoint of logouts, and to compare it takes time.
 _MAX_COMPARED: Final = 10
 
