@@ -42,7 +42,7 @@ def revoke_session(key: str, reason: EndReason | None = None) -> Steps[bool]:
     return bool((yield from _revoke(UserSessionsFilter.of_session(session), reason)))
 
 
-def replace_session(session: UserSession) -> Steps[bool]:
+def replace_session(session: UserSession, *, announce: bool = True) -> Steps[bool]:
     """End `session`, because its user has signed in again in the same session at the provider.
 
     Return whether the store had it. Unlike revoke_session(), do not look for the session under
@@ -50,7 +50,7 @@ def replace_session(session: UserSession) -> Steps[bool]:
     """
     hook = hook_for(Ending.REPLACED)
     ended = yield from delete_user_session(session.key, session, on_ending=hook)
-    if ended:
+    if ended and announce:
         yield from _announce([DeletedSession.of(session)])
     return ended
 
