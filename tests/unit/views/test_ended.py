@@ -5,7 +5,7 @@ from asgiref.sync import async_to_sync
 from django.contrib.auth import logout
 from django.contrib.auth.decorators import login_required
 from django.core.cache import cache
-from django.db import OperationalError
+from django.db import OperationalError, transaction
 from django.http import HttpResponse
 from django.template import engines
 from django.test import Client
@@ -26,7 +26,8 @@ from bff_sessions.views.ended import COOKIE
 from tests.support.endpoints import Browser, of_django
 from tests.support.factories import UserFactory
 
-pytestmark = pytest.mark.django_db
+# A note is written after the commit.
+pytestmark = pytest.mark.django_db(transaction=True)
 
 TEMPLATE = "{% load bff_sessions %}{% session_ended as text %}{{ text|default_if_none:'nothing' }}"
 TEXTS = {
@@ -221,3 +222,17 @@ def test_garbage_in_the_cache_is_no_reason():
     session = make_session()
     cache.set(notes._name_of(session.key), {"not": "a reason"})
     assert notes.read_note(session.key) is None
+
+
+def test_revocation_that_is_rolled_back_leaves_no_note(browser, mine):
+    with pytest.raises(ZeroDivisionError), transaction.atomic():
+        revoke_sessions(mine, reason=EndReason.OPERATOR)
+        raise ZeroDivisionError
+    revoke_sessions(mine)
+    assert read(browser) == TEXTS[None]
+
+
+def test_revocation_notes_its_reason_after_the_commit(browser, mine):
+    with transaction.atomic():
+        revoke_sessions(mine, reason=EndReason.OPERATOR)
+    assert read(browser) == TEXTS[EndReason.OPERATOR]
