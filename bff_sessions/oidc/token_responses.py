@@ -14,6 +14,7 @@ from django.contrib import auth
 from django.http import HttpRequest
 
 from bff_sessions import conf
+from bff_sessions.contract import is_moment
 from bff_sessions.identity import Identity
 from bff_sessions.identity.claims import BINDING, claim
 from bff_sessions.identity.id_tokens import MOZILLA_TOKENS, read_claims
@@ -143,8 +144,10 @@ def read_response(token: Mapping[str, Any], *, since: float | None = None) -> To
 def _lifetime(token: Mapping[str, Any], expires_at: datetime | None, now: float) -> float | None:
     if expires_at is None:
         return None
-    with suppress(KeyError, TypeError, ValueError):
-        return float(token["expires_in"])
+    with suppress(TypeError, ValueError):
+        # "nan" is a number for Python, and no lifetime.
+        if is_moment(lifetime := float(token.get("expires_in"))):  # type: ignore[arg-type]
+            return lifetime
     return max(0.0, round((expires_at - datetime.fromtimestamp(now, UTC)).total_seconds()))
 
 
