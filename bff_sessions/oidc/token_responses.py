@@ -61,11 +61,17 @@ def sign_in(
         TypeError: if `token`, `claims` or `userinfo` is not a mapping.
         ValueError: if the access token, ``iss`` or ``sub`` is missing, if a value cannot be read,
             or if `token`, `claims` and `userinfo` name different subjects. Nobody is signed in.
+        Exception: any error of the function in BFF_SESSIONS["TOKENS"]. The user is signed out.
     """
     verified, tokens = _check(token, claims, userinfo)
     bound = request.session.get(BINDING)
     auth.login(request, user, backend)
-    _replace(request.session, bound, verified, tokens)
+    try:
+        _replace(request.session, bound, verified, tokens)
+    except BaseException:
+        # No provider could end the session, and a view may handle the error.
+        auth.logout(request)
+        raise
 
 
 @hidden_frames()
@@ -82,7 +88,11 @@ async def asign_in(
     verified, tokens = _check(token, claims, userinfo)
     bound = await request.session.aget(BINDING)
     await auth.alogin(request, user, backend)
-    _replace(request.session, bound, verified, tokens)
+    try:
+        _replace(request.session, bound, verified, tokens)
+    except BaseException:
+        await auth.alogout(request)
+        raise
 
 
 def keep_sign_in(session: Any, claims: Mapping[str, Any], tokens: Tokens | None) -> None:

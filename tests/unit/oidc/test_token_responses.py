@@ -106,6 +106,22 @@ def test_response_needs_an_access_token_and_claims_only(sign_in, user):
     assert get_access_token(request) == "a"
 
 
+def keep_nothing(data, new=None):
+    raise RuntimeError("The vault is closed.")
+
+
+def test_user_whose_tokens_cannot_be_stored_is_signed_out(sign_in, user, settings):
+    settings.BFF_SESSIONS = {"TOKENS": f"{__name__}.keep_nothing"}
+    request = request_of()
+    request.session["cart"] = [1]
+    with pytest.raises(RuntimeError, match="vault"):
+        sign_in(user, response(), of=request)
+    request.session.save()  # The view has handled the error.
+    assert request.user == AnonymousUser()
+    assert get_store().get_user_sessions(UserSessionsFilter(user_id=str(user.pk))) == []
+    assert dict(SessionStore(request.session.session_key).items()) == {}
+
+
 @pytest.mark.parametrize("expires_in", [300, "300", 300.0])
 def test_expires_in_counts_from_now(sign_in, user, expires_in):
     token = without(response(expires_in=expires_in), "expires_at")
