@@ -13,6 +13,7 @@ from typing import Any
 from allauth.account.signals import user_logged_in
 from django.apps import AppConfig
 from django.http import HttpRequest
+from django.utils import timezone
 
 from bff_sessions.oidc.token_responses import keep_sign_in, try_response
 from bff_sessions.oidc.tokens import Tokens
@@ -59,10 +60,14 @@ def _tokens_of(sociallogin: Any, claims: Mapping[str, Any]) -> Tokens | None:
     token = sociallogin.token
     if token is None:
         return None
+    expires_at = token.expires_at
+    if expires_at is not None and timezone.is_naive(expires_at):
+        # USE_TZ is False. timezone.now() has then returned the time of the process.
+        expires_at = expires_at.astimezone()
     response = {
         "access_token": token.token,
         "refresh_token": token.token_secret,
-        "expires_at": token.expires_at,
+        "expires_at": expires_at,
         # allauth drops the scope of the response, which is mostly that of the request.
         "scope": sociallogin.provider.get_scope(),
     }

@@ -48,6 +48,10 @@ class CallbackView(OIDCAuthenticationCallbackView):  # type: ignore[misc]
     @hidden_frames()
     def login_success(self) -> HttpResponse:
         tokens = _tokens(self.request.session)
+        if getattr(self.request, "user", None) != self.user:
+            # What this sign-in has not written is of the user of before.
+            before = self._before
+            tokens = {name: each for name, each in tokens.items() if each != before.get(name)}
         response: HttpResponse = super().login_success()
         self.request.session.update(tokens)
         self._keep_response()

@@ -64,10 +64,14 @@ def find_user_ids(site: AdminSite, request: HttpRequest, name: str) -> list[str]
     if not (can_be_kept(name) and _may_see_users(site, request)):
         return []
     model: Any = get_user_model()
-    users = model._default_manager.filter(**{model.USERNAME_FIELD: name})[:_NAMESAKES]
+    try:
+        wanted = model._meta.get_field(model.USERNAME_FIELD).to_python(name)
+    except ValidationError:
+        return []  # Users have numbers for names, for example.
+    users = model._default_manager.filter(**{model.USERNAME_FIELD: wanted})[:_NAMESAKES]
     # Some databases ignore case and trailing blanks. The user ID is the text that login() stores.
     to_string = model._meta.pk.value_to_string
-    return [to_string(user) for user in users if user.get_username() == name]
+    return [to_string(user) for user in users if str(user.get_username()) == name]
 
 
 def _may_see_users(site: AdminSite, request: HttpRequest) -> bool:

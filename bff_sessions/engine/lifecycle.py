@@ -46,6 +46,7 @@ class StoredSession:
         # Another task of the same request may have loaded it since: then that one counts.
         if not data.is_loaded:
             if session is None or state.session_key is None:
+                state.has_ended = state.session_key is not None
                 state.session_key = None
                 state.restart()
                 data.load(found)
@@ -161,6 +162,8 @@ class StoredSession:
             self._restart()
             state.cookie = Cookie.OF_OTHERS
             return
+        # The user of an anonymous session has nothing to sign in to again.
+        state.has_ended |= not signs_out and session is not None and session.subject_id is not None
         if session is None and state.state is not State.UNREADABLE:
             session = yield from moves.read(state)
             if session is not None and state.data.open(session) is None:

@@ -210,6 +210,16 @@ class SessionStore(SessionBase):
         """Whether the answer to this request must not set or delete the session cookie."""
         return self._state.keeps_cookie_of_others
 
+    @property
+    def is_loaded(self) -> bool:
+        """Whether the session need not be read any more."""
+        return self._data.is_loaded
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the session of the request's cookie is gone, as far as it is loaded."""
+        return self._state.has_ended
+
     # What SessionBase reads and writes
 
     @property

@@ -45,23 +45,27 @@ def replace_others(
     if conf.TAKE_OVER is not None:
         # What it has in the old table does not come back either.
         yield from in_thread(bans.ban, filter)
-    keys = [key for _, key in (yield from verbs.list_ages(filter))]
     seen: set[str] = set()
-    while keys:
+    told: set[str] = set()
+    are_ended = False
+    while not are_ended:
+        # Unlike query_user_sessions(), this finds a session that another request is just moving.
+        found = yield from verbs.get_user_sessions(filter)
+        keys = [each.key for each in found if each.key not in seen]
+        seen.update(keys)
         are_ended = True
         for key in keys:
-            # Lists carry no tickets, and one ticket at a time is enough.
             other = yield from verbs.get_user_session(key, also_moving=True)
             if other is None:
                 are_ended = False
             elif open_ticket(other) is not None:  # Else a host with the right key can open it.
-                are_ended &= yield from endings.replace_session(other)
-        if are_ended:
-            break
-        # Another request may have moved one of them before it was deleted.
-        seen.update(keys)
-        found = yield from verbs.get_user_sessions(filter)
-        keys = [other.key for other in found if other.key not in seen]
+                # Of one that moves, both halves are found, and it ends once.
+                is_new = other.sign_in_id not in told
+                is_ended = yield from endings.replace_session(other, announce=is_new)
+                if is_ended:
+                    told.add(other.sign_in_id)
+                # If not, another request may have moved it before it was deleted.
+                are_ended &= is_ended
 
 
 def finish(session: UserSession, auth_time: float | None) -> Steps[None]:

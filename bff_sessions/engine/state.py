@@ -60,6 +60,7 @@ class SessionState:
         "cookie",
         "data",
         "followed_key",
+        "has_ended",
         "is_modified",
         "left",
         "session_key",
@@ -72,6 +73,8 @@ class SessionState:
         self.session_key: str | None = None
         self.arrived_key: str | None = None
         """The session key that came with the request."""
+        self.has_ended = False
+        """Whether the session of that key is gone, and this request has not ended it itself."""
         self.is_modified = False
         self.cookie = Cookie.AS_DJANGO
         self.left: UserSession | None = None

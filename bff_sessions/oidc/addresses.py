@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from ipaddress import ip_address
+from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
 from bff_sessions import conf
 from bff_sessions.conf.guesses import closest
+
+# Anybody can name an issuer to the endpoint of logouts, and to compare it takes time.
+_MAX_COMPARED: Final = 10
 
 
 def is_url(value: object) -> bool:
@@ -22,14 +26,25 @@ def is_secure(value: str) -> bool:
 
 
 def explain_issuer(issuer: str) -> str:
-    """Return the difference between `issuer` and the configured one that is most like it."""
-    nearest = closest(issuer, conf.PROVIDERS, likeness=0)
+    """Return the difference between `issuer` and the configured one that is most like it.
+
+    Of more than ten configured ones, only one that differs in the final slash or in capitals.
+    """
+    name = _normalized(issuer)
+    choices = [each for each in conf.PROVIDERS if _normalized(each) == name] or conf.PROVIDERS
+    if len(choices) > _MAX_COMPARED:
+        return f"It is none of the {len(choices)} configured issuers."
+    nearest = closest(issuer, choices, likeness=0)
     if nearest is None:
         return "BFF_SESSIONS['PROVIDERS'] has no issuer."
     text = f"The nearest configured issuer is {nearest!a:.120}"
     if nearest.rstrip("/") == issuer.rstrip("/"):
         return f"{text}: only the final slash differs."
     return f"{text}."
+
+
+def _normalized(issuer: object) -> str:
+    return str(issuer).rstrip("/").casefold()
 
 
 def _split(value: object) -> SplitResult | None:

@@ -14,6 +14,7 @@ from django.contrib import auth
 from django.http import HttpRequest
 
 from bff_sessions import conf
+from bff_sessions.contract import is_moment
 from bff_sessions.identity import Identity
 from bff_sessions.identity.claims import BINDING, claim
 from bff_sessions.identity.id_tokens import MOZILLA_TOKENS, read_claims
@@ -60,11 +61,17 @@ def sign_in(
         TypeError: if `token`, `claims` or `userinfo` is not a mapping.
         ValueError: if the access token, ``iss`` or ``sub`` is missing, if a value cannot be read,
             or if `token`, `claims` and `userinfo` name different subjects. Nobody is signed in.
+        Exception: any error of the function in BFF_SESSIONS["TOKENS"]. The user is signed out.
     """
     verified, tokens = _check(token, claims, userinfo)
     bound = request.session.get(BINDING)
     auth.login(request, user, backend)
-    _replace(request.session, bound, verified, tokens)
+    try:
+        _replace(request.session, bound, verified, tokens)
+    except BaseException:
+        # No provider could end the session, and a view may handle the error.
+        auth.logout(request)
+        raise
 
 
 @hidden_frames()
@@ -81,7 +88,11 @@ async def asign_in(
     verified, tokens = _check(token, claims, userinfo)
     bound = await request.session.aget(BINDING)
     await auth.alogin(request, user, backend)
-    _replace(request.session, bound, verified, tokens)
+    try:
+        _replace(request.session, bound, verified, tokens)
+    except BaseException:
+        await auth.alogout(request)
+        raise
 
 
 def keep_sign_in(session: Any, claims: Mapping[str, Any], tokens: Tokens | None) -> None:
@@ -143,8 +154,10 @@ def read_response(token: Mapping[str, Any], *, since: float | None = None) -> To
 def _lifetime(token: Mapping[str, Any], expires_at: datetime | None, now: float) -> float | None:
     if expires_at is None:
         return None
-    with suppress(KeyError, TypeError, ValueError):
-        return float(token["expires_in"])
+    with suppress(TypeError, ValueError):
+        # "nan" is a number for Python, and no lifetime.
+        if is_moment(lifetime := float(token.get("expires_in"))):  # type: ignore[arg-type]
+            return lifetime
     return max(0.0, round((expires_at - datetime.fromtimestamp(now, UTC)).total_seconds()))
 
 

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import partial
 
 from bff_sessions.contract import DeletedSession, UserSession, UserSessionsFilter
 from bff_sessions.events import Ending, EndReason, distinct, hook_for
 from bff_sessions.revocation.deletes import delete_user_session, delete_user_sessions
 from bff_sessions.revocation.notes import write_notes
-from bff_sessions.sansio import Steps, call, in_thread
+from bff_sessions.sansio import Steps, call
 from bff_sessions.signals import sessions_revoked
 from bff_sessions.stores import get_store
 from bff_sessions.stores.live import is_live
@@ -42,7 +43,7 @@ def revoke_session(key: str, reason: EndReason | None = None) -> Steps[bool]:
     return bool((yield from _revoke(UserSessionsFilter.of_session(session), reason)))
 
 
-def replace_session(session: UserSession) -> Steps[bool]:
+def replace_session(session: UserSession, *, announce: bool = True) -> Steps[bool]:
     """End `session`, because its user has signed in again in the same session at the provider.
 
     Return whether the store had it. Unlike revoke_session(), do not look for the session under
@@ -50,7 +51,7 @@ def replace_session(session: UserSession) -> Steps[bool]:
     """
     hook = hook_for(Ending.REPLACED)
     ended = yield from delete_user_session(session.key, session, on_ending=hook)
-    if ended:
+    if ended and announce:
         yield from _announce([DeletedSession.of(session)])
     return ended
 
@@ -66,7 +67,9 @@ def _revoke(filter: UserSessionsFilter, reason: EndReason | None) -> Steps[list[
 
 def _write_notes(keys: Sequence[str], reason: EndReason | None) -> Steps[None]:
     if reason is not None:
-        yield from in_thread(write_notes, keys, reason)
+        # After a rollback the sessions live on, and may end for another reason.
+        store = get_store()
+        yield from call(store.on_commit, store.aon_commit, partial(write_notes, keys, reason))
 
 
 def _announce(ended: Sequence[DeletedSession]) -> Steps[object]:

@@ -43,12 +43,16 @@ def why_ended(request: HttpRequest) -> str | None:
 def pass_on(request: HttpRequest, response: HttpResponse) -> None:
     """Let the next pages know why the session of `request` has ended, until a user signs in."""
     session = getattr(request, "session", None)
-    if not isinstance(session, SessionStore) or not session.accessed:
+    # Reads nothing: the response is ready, and the store may be the reason why it is an error.
+    if not isinstance(session, SessionStore) or not session.is_loaded:
         return
     if COOKIE in request.COOKIES:
         if not _has_no_user(request):
             response.delete_cookie(
-                COOKIE, path=settings.SESSION_COOKIE_PATH, domain=settings.SESSION_COOKIE_DOMAIN
+                COOKIE,
+                path=settings.SESSION_COOKIE_PATH,
+                domain=settings.SESSION_COOKIE_DOMAIN,
+                samesite=settings.SESSION_COOKIE_SAMESITE,
             )
     elif code := _find(request):
         response.set_cookie(
@@ -82,7 +86,7 @@ def _find(request: HttpRequest) -> str | None:
     # A sign-out by the user does not need a reason, and a session that has moved has not ended.
     if session.signs_out or session.keeps_cookie_of_others or not _has_no_user(request):
         return None
-    if session.session_key == arrived:
+    if not session.has_ended:
         return None
     reason = read_note(store_key(conf.PARTITION, arrived))
     return _UNKNOWN if reason is None else reason.value

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from django.apps import apps
 from django.contrib.auth import get_user_model
-from django.core.exceptions import ImproperlyConfigured
+from django.core.exceptions import ImproperlyConfigured, ValidationError
 from django.core.management.base import BaseCommand, CommandError
 
 from bff_sessions import conf
@@ -114,7 +114,7 @@ class Command(BaseCommand):
         elif options["verbosity"]:
             self.stdout.write(f"{ended} {'session' if ended == 1 else 'sessions'} ended.")
         if not ended and options["verbosity"]:
-            self.stderr.write(f"No session matches.{_guess(options)}")
+            self.stderr.write(f"No live session matches.{_guess(options)}")
 
     def _ask(self, found: Iterator[UserSession]) -> None:
         """Ask whether to end the sessions, if there are several.
@@ -199,7 +199,11 @@ def _key_of(username: str) -> str | None:
     if not apps.is_installed("django.contrib.auth"):
         return None
     model: Any = get_user_model()
-    user = model._default_manager.filter(**{model.USERNAME_FIELD: username}).first()
+    try:
+        name = model._meta.get_field(model.USERNAME_FIELD).to_python(username)
+    except ValidationError:
+        return None  # Users have numbers for names, for example.
+    user = model._default_manager.filter(**{model.USERNAME_FIELD: name}).first()
     return None if user is None else str(user.pk)
 
 

@@ -16,6 +16,7 @@ from django.test import RequestFactory
 
 from bff_sessions.adapters.allauth import copy_claims
 from bff_sessions.engine import SessionStore
+from bff_sessions.oidc.tokens import keep_tokens
 from tests.support.adapters import PASSWORD, TokenJourneys, make_user, rows
 from tests.support.provider import CLIENT_ID, CLIENT_SECRET
 
@@ -77,6 +78,12 @@ class TestAllauth(TokenJourneys):
         browser.client.post(re.search(r"http://testserver(/\S+)", message.body)[1])
         assert browser.who() == "alice"
         assert rows() == [(provider.issuer, "alice", "s1")]
+
+    def test_expiry_without_a_time_zone_is_local_time(self, browser, project, provider):
+        # Django stores no time zones then.
+        project.USE_TZ, project.TIME_ZONE = False, "Asia/Tokyo"
+        browser.sign_in("alice", "s1")
+        assert 0 < keep_tokens(browser.client.session).seconds_left <= provider.expires_in
 
     def test_connecting_an_account_is_no_sign_in(self, browser, provider):
         user = make_user("carol")

@@ -150,6 +150,27 @@ class TestOurCallback(Mozilla, TokenJourneys):
         assert browser.who()
         assert browser.get_token().status_code == 401
 
+    @pytest.mark.parametrize("why", ["hidden response", "no access token", "unreadable"])
+    def test_another_user_does_not_get_tokens_of_before(
+        self, browser, project, provider, monkeypatch, why
+    ):
+        browser.sign_in("alice", "s1")
+        alices = "unreadable" if why == "unreadable" else "alice's"
+        session = browser.client.session
+        session["oidc_refresh_token"] = alices
+        session.save()
+        monkeypatch.setattr(provider, "issues_refresh_tokens", False)
+        if why == "hidden response":
+            project.AUTHENTICATION_BACKENDS = [f"{__name__}.SecretiveBackend"]
+        elif why == "no access token":
+            project.OIDC_STORE_ACCESS_TOKEN = False
+        else:
+            project.OIDC_STORE_REFRESH_TOKEN_KEY = Fernet.generate_key()
+        browser.sign_in("bob", "s2")
+        assert rows() == [(provider.issuer, "bob", "s2")]
+        assert "oidc_refresh_token" not in browser.client.session
+        assert "oidc_id_token" in browser.client.session
+
     def test_check_finds_our_view(self, project):
         assert "bff_sessions.W033" not in [message.id for message in run_checks()]
 

@@ -241,6 +241,14 @@ def test_search_finds_the_sessions_of_a_user_by_name(operator):
     assert found == {named, *(row for row in mine if row.issuer)}
 
 
+def test_names_need_not_be_texts(operator, monkeypatch):
+    user = UserFactory()
+    row = SessionFactory(user_id=str(user.pk))
+    monkeypatch.setattr(User, "USERNAME_FIELD", "id")
+    assert found_by(operator, "alice smith") == set()
+    assert row in found_by(operator, str(user.pk))
+
+
 def test_search_by_name_needs_permission_to_view_users():
     user = UserFactory(username="the-user")
     row, browser = SessionFactory(user_id=str(user.pk)), browser_of("view")

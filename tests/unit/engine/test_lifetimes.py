@@ -295,8 +295,13 @@ def test_oldest_sessions_end_first_without_reading_tickets(configure, calls, mon
     ]
     for session in sessions:
         store.create_user_session(session)
-    monkeypatch.setattr(OrmUserSessionStore, "get_user_sessions", None)
-    told = []
+    read, told = OrmUserSessionStore.get_user_sessions, []
+
+    def read_none(store, filter):
+        assert read(store, filter) == []  # Of the same session at the provider.
+        return []
+
+    monkeypatch.setattr(OrmUserSessionStore, "get_user_sessions", read_none)
 
     def receiver(sessions, **kwargs):
         told.extend(session.session_id for session in sessions)

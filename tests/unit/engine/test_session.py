@@ -770,13 +770,6 @@ def test_signing_in_replaces_the_same_session_of_the_provider(any_store, calls, 
         assert load(session.session_key) is not None
 
 
-def test_signing_in_reads_one_ticket_at_a_time(transactional_db, calls, load, monkeypatch):
-    monkeypatch.setattr(type(get_store()), "get_user_sessions", None)
-    old = calls.start(**ALICE)
-    calls.start(**ALICE)
-    assert load(old.session_key) is None
-
-
 def test_signing_in_with_a_wrong_key_ends_nothing(any_store, calls, load):
     key = calls.start(**ALICE).session_key
     with override_settings(SECRET_KEY="another key, and a wrong one"):

@@ -15,6 +15,7 @@ from bff_sessions import bind_identity
 from bff_sessions.contract import UserSessionsFilter, UserSessionUpdate
 from bff_sessions.engine import SessionStore
 from bff_sessions.oidc.tokens import read_tokens
+from bff_sessions.signals import sessions_revoked
 from bff_sessions.stores import get_store
 from bff_sessions.testing.fixtures import sealed
 from tests.support.factories import UserFactory
@@ -372,3 +373,30 @@ def test_sign_in_ends_a_session_that_begins_to_move_after_it_was_listed(settings
     session.save()
     # So the move deletes the session under the new key, too: see contract/moving.py.
     assert store.delete_user_session(before.key) is False
+
+
+def test_session_that_moves_is_announced_once_when_a_sign_in_ends_it(settings):
+    settings.BFF_SESSIONS = {"STORE": MINIMAL}
+    other = SessionStore()
+    keep_claims(other, "alice")
+    other.save()
+    store, before, told = get_store(), other.get_user_session(), []
+    # Between the second and the third step of contract/moving.py.
+    moving = before.moving(datetime.now(UTC))
+    store.update_user_session(before.key, UserSessionUpdate.of(moving), if_version=before.version)
+    new = sealed(replace(before, key=token_hex(32)), b"{}")
+    store.create_user_session(new.moving(datetime.now(UTC)))
+
+    def receiver(sessions, **kwargs):
+        told.extend(session.sign_in_id for session in sessions)
+
+    sessions_revoked.connect(receiver)
+    try:
+        session = SessionStore()
+        keep_claims(session, "alice")
+        session.save()
+    finally:
+        sessions_revoked.disconnect(receiver)
+    alice = UserSessionsFilter(subject_id="alice")
+    assert [each.key for each in store.get_user_sessions(alice)] == [session.store_key]
+    assert told == [before.sign_in_id]

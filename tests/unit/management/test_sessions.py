@@ -269,15 +269,19 @@ def test_closed_pipe_ends_the_output_quietly(many, arguments, subject):
 # What may have been meant
 
 
-@pytest.mark.parametrize(
-    ("verb", "said"), [("list", "No live session matches."), ("end", "No session matches.")]
-)
-def test_user_name_is_answered_with_the_primary_key(verb, said):
+@pytest.mark.parametrize("verb", ["list", "end"])
+def test_user_name_is_answered_with_the_primary_key(verb):
+    said = "No live session matches."
     user = User.objects.create(username="carol")
     assert errors_of(verb, "--user", "carol") == (
         f"{said} Is 'carol' a user name? Then give the primary key: --user {user.pk}.\n"
     )
     assert errors_of(verb, "--user", "dave") == f"{said}\n"
+
+
+def test_user_names_need_not_be_texts(monkeypatch):
+    monkeypatch.setattr(User, "USERNAME_FIELD", "id")
+    assert errors_of("list", "--user", "carol") == "No live session matches.\n"
 
 
 def test_user_name_is_not_looked_up_without_users(monkeypatch):
@@ -297,7 +301,7 @@ def test_misspelt_issuer_is_answered_with_the_configured_one(settings):
 def test_end_that_ends_nothing_says_so():
     out, err = io.StringIO(), io.StringIO()
     call_command("sessions", "end", "--sid", "nope", stdout=out, stderr=err)
-    assert (out.getvalue(), err.getvalue()) == ("0 sessions ended.\n", "No session matches.\n")
+    assert (out.getvalue(), err.getvalue()) == ("0 sessions ended.\n", "No live session matches.\n")
     assert errors_of("end", "--sid", "nope", verbosity=0) == ""
 
 

@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from django.urls import reverse
 
 from bff_sessions.models import Logout, Session
+from bff_sessions.oidc import addresses
 from bff_sessions.oidc.logout_tokens import LogoutTokenInvalid, Reason, verify_logout_token
 from bff_sessions.oidc.providers import get_providers
 from tests.support.factories import SessionFactory
@@ -394,6 +395,24 @@ def test_refusal_is_logged_with_what_to_compare(provider, post, caplog, make, de
     assert detail.format(issuer=provider.issuer) in text
     assert record.getMessage().startswith("A logout was refused. The ")
     assert response.json()["error_description"] in {reason.value for reason in Reason}
+
+
+def test_issuer_is_compared_with_few_others(provider, post, settings, caplog, monkeypatch):
+    others = {f"https://idp{number}.example": {"CLIENT_ID": "shop"} for number in range(10)}
+    settings.BFF_SESSIONS = {"PROVIDERS": {**settings.BFF_SESSIONS["PROVIDERS"], **others}}
+    compared = []
+    guess = addresses.closest
+
+    def closest(word, choices, **options):
+        compared.append(len(list(choices)))
+        return guess(word, choices, **options)
+
+    monkeypatch.setattr(addresses, "closest", closest)
+    post(provider.token(iss="https://idp.example"))
+    assert "It is none of the 11 configured issuers." in caplog.text
+    post(provider.token(iss="https://idp5.example/"))
+    assert "nearest configured issuer is 'https://idp5.example': only the final" in caplog.text
+    assert compared == [1]
 
 
 def test_claims_in_the_log_are_short_and_ascii(provider, post, caplog):

@@ -16,6 +16,7 @@ from bff_sessions import bind_identity, get_access_token
 from bff_sessions.contract import UserSessionsFilter
 from bff_sessions.engine import SessionStore
 from bff_sessions.models import Session
+from bff_sessions.oidc.token_responses import read_response
 from bff_sessions.oidc.tokens import Tokens, keep_tokens
 from bff_sessions.stores import get_store
 from tests.support.factories import UserFactory
@@ -105,6 +106,22 @@ def test_response_needs_an_access_token_and_claims_only(sign_in, user):
     assert get_access_token(request) == "a"
 
 
+def keep_nothing(data, new=None):
+    raise RuntimeError("The vault is closed.")
+
+
+def test_user_whose_tokens_cannot_be_stored_is_signed_out(sign_in, user, settings):
+    settings.BFF_SESSIONS = {"TOKENS": f"{__name__}.keep_nothing"}
+    request = request_of()
+    request.session["cart"] = [1]
+    with pytest.raises(RuntimeError, match="vault"):
+        sign_in(user, response(), of=request)
+    request.session.save()  # The view has handled the error.
+    assert request.user == AnonymousUser()
+    assert get_store().get_user_sessions(UserSessionsFilter(user_id=str(user.pk))) == []
+    assert dict(SessionStore(request.session.session_key).items()) == {}
+
+
 @pytest.mark.parametrize("expires_in", [300, "300", 300.0])
 def test_expires_in_counts_from_now(sign_in, user, expires_in):
     token = without(response(expires_in=expires_in), "expires_at")
@@ -113,6 +130,12 @@ def test_expires_in_counts_from_now(sign_in, user, expires_in):
     request = sign_in(user, token, claims=claims)
     assert 290 < keep_tokens(request.session).seconds_left <= 300
     assert keep_tokens(request.session).expires_in == 300
+
+
+@pytest.mark.parametrize("expires_in", ["nan", "inf", -1])
+def test_lifetime_that_is_none_counts_from_the_expiry(expires_in):
+    tokens = read_response(response(expires_at=time.time() + 300, expires_in=expires_in))
+    assert 290 < tokens.expires_in <= 300
 
 
 def test_claims_win_over_those_of_authlib(sign_in, user):

@@ -5,6 +5,7 @@ from asgiref.sync import async_to_sync
 from django.contrib.auth import logout
 from django.contrib.auth.decorators import login_required
 from django.core.cache import cache
+from django.db import OperationalError, transaction
 from django.http import HttpResponse
 from django.template import engines
 from django.test import Client
@@ -19,12 +20,14 @@ from bff_sessions.revocation import (
     revoke_session,
     revoke_sessions,
 )
+from bff_sessions.stores import get_store
 from bff_sessions.testing import make_session
 from bff_sessions.views.ended import COOKIE
 from tests.support.endpoints import Browser, of_django
 from tests.support.factories import UserFactory
 
-pytestmark = pytest.mark.django_db
+# A note is written after the commit.
+pytestmark = pytest.mark.django_db(transaction=True)
 
 TEMPLATE = "{% load bff_sessions %}{% session_ended as text %}{{ text|default_if_none:'nothing' }}"
 TEXTS = {
@@ -44,7 +47,34 @@ def sign_out(request):
     return HttpResponse()
 
 
+def careful(request):
+    try:
+        request.session.get("cart")
+    except OperationalError:
+        return HttpResponse("Come back later.", status=503)
+    return HttpResponse("now")
+
+
+def fill(request):
+    request.session["cart"] = [1]
+    return HttpResponse()
+
+
+def cycle(request):
+    request.session.cycle_key()
+    return HttpResponse()
+
+
+def flush(request):
+    request.session.flush()
+    return HttpResponse()
+
+
 urlpatterns = [
+    path("careful", careful),
+    path("fill", fill),
+    path("cycle", cycle),
+    path("flush", flush),
     path("", login_required(lambda request: HttpResponse("home"), login_url="/sign-in")),
     path("sign-in", sign_in_page),
     path("sign-out", sign_out),
@@ -129,6 +159,38 @@ def test_page_that_reads_no_session_sets_no_cookie(browser, mine, django_assert_
         assert not browser.client.get("/open").cookies
 
 
+def test_answer_about_a_broken_store_is_not_lost(browser, monkeypatch):
+    def fail(store, key):
+        raise OperationalError
+
+    monkeypatch.setattr(type(get_store()), "get_user_session", fail)
+    assert browser.client.get("/careful").status_code == 503
+
+
+@pytest.mark.parametrize("page", ["/cycle", "/flush"])
+def test_anonymous_session_that_its_request_replaces_has_not_ended(browser, page):
+    anonymous = Client()
+    anonymous.get("/fill")
+    assert COOKIE not in anonymous.get(page).cookies
+
+
+def test_new_password_ends_other_sessions_with_a_neutral_text(browser):
+    browser.user.set_password("another one")
+    browser.user.save()
+    assert read(browser) == TEXTS[None]
+
+
+@pytest.mark.parametrize("same_site", ["Lax", "None"])
+def test_cookie_is_deleted_as_it_was_set(browser, mine, settings, same_site):
+    settings.SESSION_COOKIE_SAMESITE = same_site
+    revoke_sessions(mine)
+    assert browser.client.get("/").cookies[COOKIE]["samesite"] == same_site
+    browser.sign_in(of_django(browser.user))
+    deleted = browser.client.get("/").cookies[COOKIE]
+    assert (deleted["max-age"], deleted["samesite"]) == (0, same_site)
+    assert bool(deleted["secure"]) is (same_site == "None")
+
+
 def test_signed_in_request_takes_one_statement(browser, django_assert_num_queries):
     with django_assert_num_queries(2):  # Session and user.
         assert browser.client.get("/").content == b"home"
@@ -160,3 +222,17 @@ def test_garbage_in_the_cache_is_no_reason():
     session = make_session()
     cache.set(notes._name_of(session.key), {"not": "a reason"})
     assert notes.read_note(session.key) is None
+
+
+def test_revocation_that_is_rolled_back_leaves_no_note(browser, mine):
+    with pytest.raises(ZeroDivisionError), transaction.atomic():
+        revoke_sessions(mine, reason=EndReason.OPERATOR)
+        raise ZeroDivisionError
+    revoke_sessions(mine)
+    assert read(browser) == TEXTS[None]
+
+
+def test_revocation_notes_its_reason_after_the_commit(browser, mine):
+    with transaction.atomic():
+        revoke_sessions(mine, reason=EndReason.OPERATOR)
+    assert read(browser) == TEXTS[EndReason.OPERATOR]
