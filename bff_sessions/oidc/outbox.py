@@ -73,7 +73,7 @@ def hand_over(ended: Collection[DeletedSession | Tokens], *, after_response: boo
             raise
         # Here and below, log the error's type only: its text may quote a token.
         logger.error(
-            "%d refresh token(s) that are to be revoked were lost: %s.",
+            "Refresh tokens of ended sessions were lost before they were revoked (%d): %s.",
             len(rows or ended),
             type(error).__name__,
         )

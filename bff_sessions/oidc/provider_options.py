@@ -50,12 +50,12 @@ _ISSUER = Fault(
 )
 _METADATA_URL = Fault(
     "E039",
-    "BFF_SESSIONS['PROVIDERS'][{issuer!r:.120}] must be an issuer; it is the URL of metadata.",
-    "Write the issuer that these metadata name, which is probably {guess!r:.120}.",
+    "BFF_SESSIONS['PROVIDERS'][{issuer!r:.120}] must be an issuer; it is the URL of its metadata.",
+    "Write the issuer that this metadata names, which is probably {guess!r:.120}.",
 )
 _HTTP = Fault(
     "E028",
-    "{place} must be https; it is {url!r:.120}.",
+    "{place} must be an https URL; it is {url!r:.120}.",
     "Use https, or set 'ALLOW_HTTP': True if you control the network between both hosts.",
 )
 _NO_KEYS = Fault(
@@ -125,7 +125,7 @@ class ProviderOptions(Options):
         or_none(one_of("client_secret_basic", "client_secret_post")),
         check="E030",
         hint="Give one of client_secret_basic, client_secret_post, or leave it out.",
-        doc="How this site authenticates. Default: as the metadata say",
+        doc="How this site authenticates. Default: as the metadata says",
     )
     allow_missing_exp: bool = switch(
         False,

@@ -111,7 +111,7 @@ def test_metadata_of_another_issuer_are_a_fault_that_names_both(whole, configure
     verdict, said = found(configure)["issuer"]
     assert verdict == "fault"
     assert said == (
-        f"BFF_SESSIONS['PROVIDERS'] has '{whole.issuer}', and the metadata name "
+        f"BFF_SESSIONS['PROVIDERS'] has '{whole.issuer}', and the metadata names "
         f"'{whole.issuer}{end}'. Write the issuer that they name."
     )
 
@@ -196,7 +196,7 @@ def test_endpoint_that_is_down_or_not_secure_is_reported(whole, configure):
         f"{whole.issuer}/revocation: The status is 502.",
     )
     assert findings["end_session_endpoint"][0] == "fault"
-    assert "is not https" in findings["end_session_endpoint"][1]
+    assert "is not an https URL" in findings["end_session_endpoint"][1]
     assert findings["token_endpoint"][0] == "fault"
     assert findings["token_endpoint"][1].startswith("http://127.0.0.1:1/token: The provider cannot")
 
@@ -213,8 +213,8 @@ def test_endpoint_that_redirects_or_answers_at_length_is_good(whole, configure):
         (401, "invalid_client", "fault", "does not accept CLIENT_ID and CLIENT_SECRET"),
         (400, "invalid_client", "fault", "(invalid_client)"),
         (401, "access_denied", "fault", "(access_denied)"),
-        (400, "unauthorized_client", "warning", "may not refresh access tokens"),
-        (400, "unsupported_grant_type", "warning", "may not refresh access tokens"),
+        (400, "unauthorized_client", "warning", "not allowed to refresh access tokens"),
+        (400, "unsupported_grant_type", "warning", "not allowed to refresh access tokens"),
         (400, "invalid_grant", "ok", "accepts the client"),
         (400, "invalid_request", "ok", "accepts the client"),
         (400, "temporarily_unavailable", "warning", "answers with temporarily_unavailable"),

@@ -138,7 +138,7 @@ def test_a_provider_elsewhere_does_not_have_us_call_services_of_this_machine(con
         if is_good:
             assert provider.find_endpoint("token_endpoint").startswith("http://127.0.0.1")
         else:
-            with pytest.raises(ProviderUnavailable, match="is not https"):
+            with pytest.raises(ProviderUnavailable, match="is not an https URL"):
                 provider.find_endpoint("token_endpoint")
 
 
