@@ -112,7 +112,7 @@ def test_metadata_of_another_issuer_are_a_fault_that_names_both(whole, configure
     assert verdict == "fault"
     assert said == (
         f"BFF_SESSIONS['PROVIDERS'] has '{whole.issuer}', and the metadata names "
-        f"'{whole.issuer}{end}'. Write the issuer that they name."
+        f"'{whole.issuer}{end}'. Write the issuer that it names."
     )
 
 
@@ -124,7 +124,7 @@ def test_clock_is_compared_with_leeway(whole, configure, seconds, verdict, side)
     whole.answers[METADATA] = dated(whole, formatdate(time.time() + seconds, usegmt=True))
     found_verdict, said = found(configure)["clock"]
     assert found_verdict == verdict
-    assert f"{side} that of this host; LEEWAY is 60 s." in said if side else "LEEWAY" in said
+    assert f"{side} this host's; LEEWAY is 60 s." in said if side else "LEEWAY" in said
 
 
 def test_age_of_a_cached_answer_is_no_difference_of_clocks(whole, configure):
