@@ -21,8 +21,8 @@ class AbilityMissing(BffSessionsError):
         self.store_class = store_class
         self.ability = ability
         super().__init__(
-            f"The store {store_class.__name__} must be a {ability.__name__} for this, and is not: "
-            "set BFF_SESSIONS['STORE'] to another store."
+            f"The store {store_class.__name__} must inherit from {ability.__name__} for this: set "
+            "BFF_SESSIONS['STORE'] to another store."
         )
 
 
