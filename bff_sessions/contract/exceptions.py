@@ -5,9 +5,9 @@ Their texts contain no session key, store key, ticket or token.
 
 
 class BffSessionsError(Exception):
-    """Root of the package's own errors.
+    """Base class of the package's own errors.
 
-    An error that is raised without a text has the first line of its class's docstring.
+    The text of an error that is raised without one is the first line of its class's docstring.
     """
 
     def __str__(self) -> str:
