@@ -76,8 +76,7 @@ class OldEngine:
             ) from None
         except Exception:
             raise ImproperlyConfigured(
-                f"{path!r} is not a session engine with a table, and only sessions in a table can "
-                "move."
+                f"{path!r} is not a session engine with a table. Only sessions in a table can move."
             ) from None
         if database_of_store() != self.using:
             raise ImproperlyConfigured(

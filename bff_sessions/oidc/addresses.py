@@ -16,13 +16,13 @@ def is_url(value: object) -> bool:
 
 
 def is_secure(value: str) -> bool:
-    """Return whether the URL `value` is https or on this machine, so that it cannot be tapped."""
+    """Return whether the URL `value` is https or on this machine, so that requests are private."""
     url = _split(value)
     return url is not None and (url.scheme == "https" or _is_loopback(url.hostname or ""))
 
 
 def explain_issuer(issuer: str) -> str:
-    """Return the difference between `issuer` and the configured one that is most like it."""
+    """Return a text about the configured issuer that is most like `issuer`."""
     nearest = closest(issuer, conf.PROVIDERS, likeness=0)
     if nearest is None:
         return "BFF_SESSIONS['PROVIDERS'] has no issuer."

@@ -151,7 +151,7 @@ def _send_pending(**kwargs: Any) -> None:
         for using, digests in _take_pending().items():
             _send(using, digests)
     except Exception as error:
-        logger.error("Tokens were not revoked after the response: %s.", type(error).__name__)
+        logger.error("Refresh tokens were not sent after the response: %s.", type(error).__name__)
 
 
 def _send(using: str, digests: list[str]) -> None:

@@ -106,7 +106,7 @@ def try_response(
     try:
         return read_response(token, since=since)
     except (TypeError, ValueError) as error:
-        message = f"The tokens of %s cannot be stored at sign-in. {error}"
+        message = f"The tokens of %s were not stored at sign-in. {error}"
         log_once(logger, logging.ERROR, "token_response", issuer, message)
         return None
 

@@ -187,7 +187,7 @@ def test_every_error_of_keys_names_issuer_and_fault(provider, configure, answer,
         with pytest.raises(ProviderUnavailable, match=fault) as caught:
             keys.find("RS256", "RS256")
         assert str(caught.value).startswith(f"The keys of {provider.issuer} cannot be used. The ")
-    assert str(caught.value).endswith("It failed recently and is not asked again yet.")
+    assert str(caught.value).endswith("The request failed recently and is not repeated yet.")
 
 
 def test_unknown_key_of_a_recent_set_names_issuer(provider, configure):
