@@ -74,7 +74,7 @@ def test_no_finding_shows_a_secret(whole, configure):
         ((503, {}, ""), "The status of {url} is 503."),
         ((200, {}, "<html>Sign in</html>"), "The answer of {url} is not a JSON object."),
         ((200, {}, "[]"), "The answer of {url} is not a JSON object."),
-        ((302, {"Location": "/"}, ""), "{url}: The provider redirects"),
+        ((302, {"Location": "/"}, ""), "{url}: The provider answered with a redirect"),
     ],
 )
 def test_metadata_that_cannot_be_read_are_the_only_fault(whole, configure, answer, text):

@@ -158,7 +158,7 @@ def test_a_provider_that_failed_is_left_in_peace_for_a_moment(provider, configur
 FAULTS = [
     ((404, {}, b"{}"), "status 404"),
     ((200, {}, b"[]"), "JSON object"),
-    ((302, {"Location": "/elsewhere"}, b""), "redirects"),
+    ((302, {"Location": "/elsewhere"}, b""), "a redirect"),
 ]
 
 
@@ -175,8 +175,8 @@ def test_every_error_of_metadata_names_issuer_and_fault(provider, configure, ans
     for text in told:
         assert text.startswith(f"The metadata of {provider.issuer} cannot be used. The provider")
         assert text.count(fault) == 1
-        assert text.count("not asked again yet") <= 1
-    assert [("not asked again yet" in text) for text in told] == [False, True, True, True]
+        assert text.count("not repeated yet") <= 1
+    assert [("not repeated yet" in text) for text in told] == [False, True, True, True]
 
 
 @pytest.mark.parametrize(("answer", "fault"), [*FAULTS, ((200, {}, b"{}"), "no usable key")])
