@@ -1,4 +1,4 @@
-"""The claims that the front end may read of the signed-in user."""
+"""The claims of the signed-in user that the front end may read."""
 
 from __future__ import annotations
 
@@ -41,11 +41,12 @@ STANDARD_CLAIMS: Final = (
 
 @hidden_frames()
 def standard_claims(request: HttpRequest) -> dict[str, Any]:
-    """Return the claims of the signed-in user: the default of BFF_SESSIONS["USER_CLAIMS"].
+    """Return the claims of the signed-in user that the front end may read.
 
-    With a provider these are ``iss``, ``sub`` and the standard claims that the session holds under
-    BFF_SESSIONS["CLAIMS_KEY"] or in the ID token of mozilla-django-oidc. Without a provider they
-    are ``sub`` and the names of Django's user.
+    This is the default of BFF_SESSIONS["USER_CLAIMS"]. With a provider these are ``iss``, ``sub``
+    and the standard claims that the session holds under BFF_SESSIONS["CLAIMS_KEY"] or in the ID
+    token of mozilla-django-oidc. Without a provider they are ``sub`` and the names of Django's
+    user.
     """
     data = dict(request.session.items())
     identity = identify(data)

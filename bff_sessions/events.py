@@ -31,7 +31,7 @@ class Ending(enum.Enum):
 
 
 class EndReason(enum.Enum):
-    """Who has ended a session of somebody else, for the page that this person meets."""
+    """Who has ended a session, for the page on which its user signs in again."""
 
     OTHER_BROWSER = "other_browser"
     """The user, from another browser."""

@@ -1,4 +1,4 @@
-"""Every error that the package raises of its own, under one root.
+"""The package's own errors, under one base class.
 
 Those of a store are defined in `bff_sessions.contract.exceptions`. No text of an error contains a
 session key, a store key, a ticket or a token.
@@ -31,23 +31,26 @@ __all__ = [
 
 
 class SessionBusy(BffSessionsError, TimeoutError):
-    """Another request has the session to itself for longer than the caller waits."""
+    """Another request holds the lease of the session for longer than the caller waits."""
 
 
 class SessionConflict(BffSessionsError, SessionInterrupted):
-    """A save met so many concurrent saves of the same session that it gave up.
+    """A save gave up, because too many requests saved the same session at the same time.
 
-    The session lives on. A ``SessionInterrupted``, so Django answers it as it answers a lost
-    session, in the middleware and in a view.
+    The session lives on. This is a ``SessionInterrupted``, so Django answers 400, in the middleware
+    and in a view.
     """
 
 
 class TicketUnreadable(BffSessionsError):
-    """The ticket does not open: another key made it, or the ticket or its session was altered."""
+    """The ticket does not open: its encryption key is not configured, or the session was altered.
+
+    A session is altered if its ticket, or a field that the ticket is bound to, has changed.
+    """
 
 
 class ProviderUnavailable(BffSessionsError):
-    """The provider does not answer as it must; it may do so later."""
+    """The provider cannot be reached or does not answer as it must. A later request may succeed."""
 
     def __init__(self, *args: object, retry_after: float | None = None) -> None:
         super().__init__(*args)
@@ -56,7 +59,7 @@ class ProviderUnavailable(BffSessionsError):
 
 
 class ClientMisconfigured(ProviderUnavailable):
-    """The provider does not accept this site as its client, which an operator must mend.
+    """The provider does not accept this site as its client. An operator must correct that.
 
     The client ID or secret, the authentication method, or the rights of the client are wrong.
     """
@@ -67,4 +70,4 @@ class SignInRequired(BffSessionsError):
 
 
 class SignInEnded(SignInRequired):
-    """The session has just been signed out, because its provider refuses to continue it."""
+    """The session has just ended, because its provider refuses to continue it."""

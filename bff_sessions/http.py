@@ -11,14 +11,14 @@ if TYPE_CHECKING:
 
 
 class BffHttpRequest(HttpRequest):
-    """The type of a request whose session is of this package.
+    """The type of a request whose session comes from this package's engine.
 
         def orders(request: BffHttpRequest) -> HttpResponse:
             with request.session.exclusive():
                 ...
 
-    Django makes no instances of it. Use it in annotations only: for Django the session is a
-    ``SessionBase``, which has neither `exclusive()` nor `slide` nor `store_key`.
+    Use it in annotations only, because Django makes no instances of it. For Django, the session is
+    a ``SessionBase``, which has neither `exclusive()` nor `slide` nor `store_key`.
     """
 
     session: SessionStore

@@ -1,4 +1,4 @@
-"""The session middleware: it answers requests whose session has ended in the meantime.
+"""The session middleware, which answers requests whose session has ended in the meantime.
 
 In MIDDLEWARE, "bff_sessions.middleware.SessionMiddleware" replaces Django's session middleware.
 """
@@ -58,7 +58,7 @@ class SessionMiddleware(middleware.SessionMiddleware):
         return response
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
-        """Answer if the session ended while the view signed in or waited for exclusive use.
+        """Answer if the session ended while the view signed a user in or waited for a lease.
 
         SignInRequired of get_access_token() has an answer of its own, because the session lives on.
         """

@@ -15,12 +15,12 @@ from bff_sessions.stores import get_store
 _NO_LEASES: Final = Fault(
     "W011",
     "BFF_SESSIONS['STORE'] has no leases: get_access_token() cannot refresh tokens with {store!r}.",
-    "Let the store, or the one behind the cache, be a UserSessionStoreLeases.",
+    "Use a store that inherits from UserSessionStoreLeases, also behind a cache.",
 )
 _NO_DEVICES: Final = Fault(
     "W071",
     "BFF_SESSIONS['DEVICE'] has no effect: {store!r} stores no devices.",
-    "Let the store, or the one behind the cache, be a UserSessionStoreDevices.",
+    "Use a store that inherits from UserSessionStoreDevices, also behind a cache.",
 )
 
 

@@ -21,22 +21,22 @@ _TOSSED = "Another host of the same domain can set the cookie {name!r} of this s
 _SESSION_TOSSED = Fault(
     "W050",
     _TOSSED,
-    "Set SESSION_COOKIE_NAME = '__Host-{name}', which browsers take from this host only.",
+    "Set SESSION_COOKIE_NAME = '__Host-{name}', which browsers accept from this host only.",
 )
 _CSRF_TOSSED = Fault(
     "W051",
     _TOSSED,
-    "Set CSRF_COOKIE_NAME = '__Host-{name}', which browsers take from this host only.",
+    "Set CSRF_COOKIE_NAME = '__Host-{name}', which browsers accept from this host only.",
 )
 _CROSS_SITE = Fault(
     "W052",
-    "Browsers send the session cookie along with requests that other sites make.",
+    "Browsers also send the session cookie with requests that other sites make.",
     "Set SESSION_COOKIE_SAMESITE = 'Lax'.",
 )
 _LEFT_OUT = Fault(
     "W055",
-    "SESSION_COOKIE_SAMESITE is {value!r}: browsers leave out the session cookie when a provider "
-    "redirects them back, so that most login libraries do not find their state.",
+    "SESSION_COOKIE_SAMESITE is {value!r}: browsers do not send the session cookie when a provider "
+    "redirects them back, so most login libraries do not find their state.",
     "Set SESSION_COOKIE_SAMESITE = 'Lax'.",
 )
 

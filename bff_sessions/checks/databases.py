@@ -45,8 +45,8 @@ _TWO_DATABASES = Fault(
     "W047",
     "Sessions are in the database {sessions!r}, and refresh tokens of ended sessions in "
     "{tokens!r}: a crash or a rollback can revoke the token of a session that lives on.",
-    "Let DATABASE_ROUTERS name the same database for the models Session and TokenRevocation of "
-    "bff_sessions.",
+    "Use a router in DATABASE_ROUTERS that returns the same database for the models Session and "
+    "TokenRevocation of bff_sessions.",
 )
 
 

@@ -44,7 +44,7 @@ _SEVERAL = Fault(
 )
 _BELOW = Fault(
     "W010",
-    "{ours!r} is below {authentication!r} in MIDDLEWARE, which needs the session.",
+    "{ours!r} is below {authentication!r} in MIDDLEWARE, so authentication has no session.",
     "Move {ours!r} up, above {authentication!r}.",
 )
 

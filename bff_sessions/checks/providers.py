@@ -20,7 +20,7 @@ _NO_EXTRA = Fault(
 _TWO_SPELLINGS = Fault(
     "W021",
     "BFF_SESSIONS['PROVIDERS'] has both {issuer!r:.120} and {other!r:.120}.",
-    "Keep the issuer that the provider sends; 'manage.py check_provider' compares it.",
+    "Keep the one that the provider sends; 'manage.py check_provider' compares them.",
 )
 
 

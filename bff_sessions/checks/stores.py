@@ -31,14 +31,14 @@ _NO_CACHE = Fault(
 )
 _MEMORY = Fault(
     "W002",
-    "{place} keeps sessions in memory: each process has its own, and a restart signs all users "
-    "out.",
+    "{place} stores sessions in memory: each process has its own, and a restart signs out all "
+    "users.",
     "Use {default!r} where DEBUG is False.",
 )
 _ONE_PROCESS = Fault(
     "W005",
-    "The cache {alias!r} belongs to one process: it may serve a session that "
-    "another process revoked for up to MAX_STALE seconds.",
+    "The cache {alias!r} belongs to one process: for up to MAX_STALE seconds, it may serve a "
+    "session that another process has revoked.",
     "Set BFF_SESSIONS['CACHE'] to a cache that all processes share, for example Redis.",
 )
 _REPLICAS = Fault(

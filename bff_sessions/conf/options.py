@@ -50,7 +50,7 @@ class Option:
         return make_message((is_import and self.import_check) or self.check, str(error), self.hint)
 
     def refuse(self, place: str, value: object) -> CheckMessage:
-        """Return the message for a `value` that the rule accepts, but its domain does not."""
+        """Return the message for a `value` that the rule accepts, but a later check refuses."""
         return self.to_message(SettingInvalid(place, self.rule.explain(value)))
 
 
@@ -108,7 +108,7 @@ class Options:
     __slots__ = ()
 
     unknown: ClassVar[Fault]
-    """What is said of a name that is none of these; it takes `place`, `name` and `names`."""
+    """The fault of an unknown name; its fields are `place`, `name` and `names`."""
 
     @classmethod
     @cache

@@ -67,7 +67,7 @@ ENCRYPTION_KEYS: Sequence[str | bytes] | None = option(
         'python -c "import secrets; print(secrets.token_urlsafe(48))" makes one.'
     ),
     doc=(
-        "Encryption keys, newest first: the first encrypts, all decrypt. `None` takes "
+        "Encryption keys, newest first: the first encrypts, all decrypt. `None` uses "
         "`SECRET_KEY` and `SECRET_KEY_FALLBACKS`"
     ),
 )
@@ -92,12 +92,12 @@ MAX_SESSIONS_PER_SUBJECT: int | None = option(
     None,
     or_none(
         Rule(
-            "a whole number from 1",
+            "a whole number, 1 or more",
             lambda value: is_number(value) and isinstance(value, int) and value > 0,
         )
     ),
     check="E015",
-    hint="Give a whole number from 1, or None.",
+    hint="Give a whole number, 1 or more, or None.",
     doc=(
         "The most live sessions of a subject of one issuer in this partition. Another sign-in "
         "ends the session with the oldest sign-in, by the clocks of your hosts"
@@ -115,7 +115,7 @@ CLAIMS_KEY: str = option(
     checked_elsewhere("a key of session data that nothing else uses"),
     check="E016",
     hint="Name the key of session data that holds iss, sub and sid, for example 'oidc'.",
-    doc="Key of session data for a mapping with `iss`, `sub` and, if the provider gives it, `sid`",
+    doc="Key of session data for a mapping with `iss`, `sub` and, if the provider sends it, `sid`",
 )
 ATOMIC_KEYS: Collection[str] = option(
     [],
@@ -153,7 +153,7 @@ MAX_STALE: float = option(
         lambda value: is_number(value) and 1 <= value < math.inf,
     ),
     check="E012",
-    hint="Give the seconds for which a lost revocation may stay unnoticed, for example 30.",
+    hint="Give the seconds for which the cache may serve an ended session, for example 30.",
     doc="Seconds after which a cached session is read from the store again",
 )
 TAKE_OVER: str | None = option(
@@ -210,7 +210,7 @@ TOKEN_REVOCATION: dict[str, Any] | None = option(
     or_none(DICTIONARY),
     check="E043",
     hint="Write {'EXPIRED_SESSIONS': True}, for example; None revokes no tokens.",
-    doc="How tokens of ended sessions are revoked; `None`: not at all",
+    doc="How tokens of ended sessions are revoked; `None`: they are not revoked",
 )
 ENDPOINTS: Collection[str] = option(
     list(_ENDPOINTS),
@@ -218,7 +218,7 @@ ENDPOINTS: Collection[str] = option(
     check="E050",
     hint=f"Give some of {', '.join(_ENDPOINTS)}, or an empty list.",
     doc=(
-        "The endpoints that are switched on. By default, all are, if the URLs are included: each "
+        "The endpoints that are switched on if the URLs are included. By default, all are: each "
         "endpoint protects itself"
     ),
 )
@@ -248,13 +248,13 @@ LOGIN_URL: str | None = option(
     checked_elsewhere("a URL or the name of one, or None"),
     check="E054",
     hint="Give the URL, or the name of the URL, at which the login library begins.",
-    doc="The URL at which your login library begins; `None` takes Django's `LOGIN_URL`",
+    doc="The URL at which your login library begins; `None` uses Django's `LOGIN_URL`",
 )
 LOGIN_NEXT_PARAMETER: str = option(
     "next",
     Rule("the name of a parameter", is_text),
     check="E053",
-    hint="Give the parameter that the login library takes, for example 'next'.",
+    hint="Give the parameter that the login library reads, for example 'next'.",
     doc="The login library's parameter for the URL to redirect to after sign-in",
 )
 

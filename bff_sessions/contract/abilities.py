@@ -1,6 +1,6 @@
 """Abilities: verbs that a store may have beside the six required ones.
 
-A store inherits `UserSessionStore` and the classes of its abilities. A feature calls
+A store inherits from `UserSessionStore` and the classes of its abilities. A feature calls
 `UserSessionStore.get_ability()`. A system check reports a store that lacks a needed ability.
 """
 
@@ -15,15 +15,15 @@ from bff_sessions.contract.twins import twin_of
 
 
 class UserSessionStoreLeases(ABC):
-    """Leases a session to one caller at a time: `exclusive()` and access tokens need it."""
+    """The ability to lease a session to one caller, which `exclusive()` and access tokens need."""
 
     @abstractmethod
     def acquire_lease(self, key: str, owner: str, seconds: float) -> bool:
         """Lease the live session under `key` to `owner`. Return whether `owner` has the lease.
 
-        A lease keeps out other leases and nothing else: reads, saves and deletes go through. It
-        is one conditional write that is committed at once, and it expires by itself. It moves
-        with the session to another key.
+        A lease excludes other leases only: reads, saves and deletes do not wait for it. It is one
+        conditional write that is committed at once. It expires by itself, and moves with the
+        session to another key.
 
         Args:
             owner: a name of at most 64 characters. If `owner` has the lease, this extends it.
@@ -31,7 +31,8 @@ class UserSessionStoreLeases(ABC):
 
         Raises:
             SessionMissing: if there is no such session, or it has expired.
-            RuntimeError: inside a transaction: others would not see the lease before its commit.
+            RuntimeError: inside a transaction, because other requests would not see the lease
+                before the commit.
         """
 
     aacquire_lease = twin_of(acquire_lease)
@@ -43,10 +44,10 @@ class UserSessionStoreLeases(ABC):
     arelease_lease = twin_of(release_lease)
 
     def move_lease(self, key: str, new_key: str) -> None:
-        """Let the lease of the session under `key`, if it has one, hold for `new_key` from now on.
+        """Move the lease of the session under `key`, if it has one, to `new_key`.
 
         Only the default of rekey_user_session() calls this, before the session under `new_key` is
-        live. A store that overrides that verb moves the lease there.
+        live. A store that overrides rekey_user_session() moves the lease in that verb.
         """
         raise NotImplementedError(
             f"{type(self).__name__} must define move_lease() or rekey_user_session(): a lease "
@@ -55,7 +56,7 @@ class UserSessionStoreLeases(ABC):
 
 
 class UserSessionStoreDevices(ABC):
-    """Records which browser used a session and when: the setting DEVICE needs it."""
+    """The ability to record which browser used a session and when, which DEVICE needs."""
 
     @abstractmethod
     def note_device(
@@ -74,8 +75,8 @@ class UserSessionStoreDevices(ABC):
 
         Args:
             seen: the new ``last_seen``.
-            if_seen: write only if ``last_seen`` still has this value. So one of many concurrent
-                requests writes.
+            if_seen: write only if ``last_seen`` still has this value, so that only one of many
+                concurrent requests writes.
             device: the browser; None leaves the recorded one.
 
         Returns:
@@ -86,7 +87,7 @@ class UserSessionStoreDevices(ABC):
 
 
 class UserSessionStoreTransactions(ABC):
-    """Takes part in the transactions of a Django database. Inherit it before `UserSessionStore`.
+    """The ability to use a Django database's transactions. Inherit it before `UserSessionStore`.
 
     Writes inside a transaction of the caller are committed or rolled back with it. `on_ending`
     runs inside the transaction that deletes.

@@ -35,15 +35,15 @@ class ExpiredBatch:
     sessions: Sequence[DeletedSession] = ()
     """The deleted sessions, with at least the requested `Detail`."""
     since: datetime | None = None
-    """When the first of them expired. The next batch gets it. None if the store does not use it."""
+    """When the first of them expired, for the next batch. None if the store does not use it."""
 
 
 class UserSessionStoreCleanup(ABC):
-    """Deletes the expired sessions that the store still holds: `cleanup_sessions` needs it."""
+    """The ability to delete expired sessions, which `cleanup_sessions` needs."""
 
     @property
     def cleanup_pace(self) -> Pace:
-        """How much time a clean-up leaves to requests. Default: requests wait for each batch."""
+        """How much time a clean-up leaves to requests. By default, requests wait for each batch."""
         return EXCLUSIVE
 
     @abstractmethod
@@ -59,8 +59,8 @@ class UserSessionStoreCleanup(ABC):
     ) -> ExpiredBatch:
         """Delete up to `limit` sessions that have expired at `now`, in one transaction.
 
-        A live session is never deleted, nor one that is renewed while this runs. Several calls
-        may run at the same time. A batch without a session ends the clean-up.
+        Never delete a live session, or one that is renewed meanwhile. Several calls may run at the
+        same time. A batch without a session ends the clean-up.
 
         Args:
             limit: the most sessions of the batch.
@@ -75,8 +75,8 @@ class UserSessionStoreCleanup(ABC):
     def count_expired_sessions(self, *, partition: str | AnyType = ANY) -> int:
         """Return how many sessions a clean-up would delete.
 
-        The default begins to delete all of them in one batch, and takes that back. Override it if
-        your store can count.
+        The default begins to delete all of them in one batch, and undoes that. Override it if your
+        store can count.
         """
         number = 0
 
@@ -114,8 +114,8 @@ class UserSessionStoreCleanup(ABC):
             partition: the application whose sessions are deleted; `ANY` for all.
             dry_run: delete nothing; return count_expired_sessions().
             on_deleted: called with the deleted sessions of each batch after its commit.
-            with_tickets: whether `on_deleted` needs tickets. They are most of a session, and
-                stores can skip reading them.
+            with_tickets: whether `on_deleted` needs tickets. Tickets are most of a session's data,
+                and stores can skip reading them.
             on_ending: called with each batch before its tickets are lost, see `OnEnding`.
             should_stop: called before each batch and during pauses; True ends the clean-up.
 

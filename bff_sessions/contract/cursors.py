@@ -1,4 +1,4 @@
-"""Cursors: text that says where a page of sessions ended, and that may stand in a URL.
+"""Cursors: text for URLs that says where a page of sessions ended.
 
 A cursor holds a moment and a tie-breaker. It holds no store key and no secret, and grants nothing.
 Its checksum detects a cursor that was altered or that another store wrote. It is not a signature.

@@ -5,9 +5,9 @@ Their texts contain no session key, store key, ticket or token.
 
 
 class BffSessionsError(Exception):
-    """Root of the package's own errors.
+    """Base class of the package's own errors.
 
-    An error that is raised without a text has the first line of its class's docstring.
+    The text of an error that is raised without one is the first line of its class's docstring.
     """
 
     def __str__(self) -> str:
@@ -21,8 +21,8 @@ class AbilityMissing(BffSessionsError):
         self.store_class = store_class
         self.ability = ability
         super().__init__(
-            f"The store {store_class.__name__} must be a {ability.__name__} for this, and is not: "
-            "set BFF_SESSIONS['STORE'] to another store."
+            f"The store {store_class.__name__} must inherit from {ability.__name__} for this: set "
+            "BFF_SESSIONS['STORE'] to another store."
         )
 
 

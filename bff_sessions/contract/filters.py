@@ -42,12 +42,12 @@ class _Matchable(Protocol):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class UserSessionsFilter:
-    """Selects sessions. Every criterion must match exactly, to the letter.
+    """A filter that selects sessions. Every criterion must match exactly.
 
     Raises:
         TypeError: if a criterion is not a string.
-        ValueError: if subject_id, session_id and user_id are all absent or blank: the filter
-            would match every session. Also if a text is one that no session can have.
+        ValueError: if subject_id, session_id and user_id are all absent or blank, because the
+            filter would match every session. Also if no session can have one of the texts.
     """
 
     subject_id: str | None = None
@@ -72,7 +72,7 @@ class UserSessionsFilter:
             if getattr(self, name) is not ANY:
                 check_text(name, getattr(self, name), max_length=None)
         if self.partition is None:
-            raise TypeError("partition must be a string or ANY: every session has one.")
+            raise TypeError("partition must be a string or ANY, because every session has one.")
         if self.subject_id is None and self.session_id is None and self.user_id is None:
             raise ValueError(
                 "A filter must have a subject_id, session_id or user_id: "

@@ -1,4 +1,4 @@
-"""The default move of a session to another key, by the six verbs.
+"""Move a session to another key with the six verbs.
 
 1. A conditional update makes the old session one that `is_moved` and soon expires. From then on no
    request reads or saves it.

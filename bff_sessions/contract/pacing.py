@@ -54,7 +54,7 @@ def delete_in_batches(
 ) -> int:
     """Call ``delete_batch(size)`` until it deletes nothing. Return how many were deleted.
 
-    Batches are short in time, so each size follows from how long the last batch took.
+    Each size follows from how long the last batch took, so that batches are short.
 
     Args:
         delete_batch: deletes up to `size`, and returns how many.
@@ -62,7 +62,7 @@ def delete_in_batches(
         max_seconds: see there.
         sleep: see there.
         should_stop: see there.
-        pace: `SHARED` where others can write during a batch.
+        pace: `SHARED` if other requests can write during a batch.
 
     Raises:
         ValueError: if `batch_size` is not 1 to `MAX_BATCH_SIZE`, or a number of seconds is

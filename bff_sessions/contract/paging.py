@@ -42,15 +42,15 @@ class Paging:
 
     @property
     def rows(self) -> int:
-        """How many sessions to read. One more than the page shows: it says if a page follows."""
+        """How many sessions to read: one more than the page shows, to know if a page follows."""
         return self._limit + 1
 
     def page(self, found: Iterable[tuple[Position, UserSession | None]]) -> UserSessionsPage:
         """Return the newest of `found` that follow the cursor, in order and without tickets.
 
         Args:
-            found: the sessions with their positions; None for one that cannot be read. It takes
-                its place on the page, and is not shown.
+            found: the sessions with their positions; None for one that cannot be read, which takes
+                up a place on the page and is not shown.
         """
         following = (one for one in found if self.after is None or one[0] < self.after)
         newest = heapq.nlargest(self.rows, following, key=lambda one: one[0])

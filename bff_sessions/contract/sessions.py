@@ -54,7 +54,7 @@ class _SavedFields(_BoundFields):
     renewed: datetime
     """The time of the last save or renewal. Aware, UTC."""
     expires: datetime | None
-    """The moment from which the session is absent; None means never. Aware, UTC."""
+    """The time at which the session expires; None means never. Aware, UTC."""
 
     def __post_init__(self) -> None:
         # Runs on every request: accept plain ASCII words without the full check.
@@ -79,7 +79,7 @@ class UserSession(_SavedFields):
     user_agent: str | None = None
     """The browser that last used the session, if a `UserSessionStoreDevices` recorded it."""
     address: str | None = None
-    """The network address that last used the session, or its network."""
+    """The address from which the session was last used, or the network of that address."""
     last_seen: datetime | None = None
     """When the session was last used. Aware, UTC."""
 
@@ -117,7 +117,7 @@ class UserSession(_SavedFields):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class UserSessionUpdate(_SavedFields):
-    """The fields that a save writes. They have the meaning that they have in `UserSession`."""
+    """The fields that a save writes, with their meaning in `UserSession`."""
 
     @classmethod
     def of(cls, session: UserSession) -> UserSessionUpdate:
@@ -127,7 +127,7 @@ class UserSessionUpdate(_SavedFields):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Device:
-    """The browser that uses a session. The fields have their meaning in `UserSession`."""
+    """The browser that uses a session. Its fields have their meaning in `UserSession`."""
 
     user_agent: str | None = None
     address: str | None = None
@@ -182,14 +182,15 @@ def bound_values(session: _BoundFields | SimpleNamespace) -> tuple[str | int | N
 OnEnding: TypeAlias = Callable[[Sequence[DeletedSession]], None]
 """A function that a store calls with the sessions that a delete ends.
 
-A store with transactions calls it for each batch, inside the transaction that deletes the batch.
-Both are committed together, or neither is. Any other store calls it before it deletes the batch:
-a crash in between may repeat the call, and loses nothing. A store that repeats a transaction
-repeats the call.
+A store with transactions calls it for each batch, inside the transaction that deletes the batch,
+so that both are committed or neither is. Any other store calls it before it deletes the batch. A
+crash in between may repeat the call, and loses nothing. A store that repeats a transaction repeats
+the call.
 
-It gets each session as it is deleted, with its ticket. It is not called without sessions. If it
-raises, the store deletes nothing of the batch, and the error propagates. It is synchronous and may
-use a database: an asynchronous verb of your own calls it through ``sync_to_async``.
+The function gets each session as it is deleted, with its ticket. The store does not call it without
+sessions. If it raises, the store deletes nothing of the batch, and the error propagates. It is
+synchronous and may use a database: an asynchronous verb of your own calls it through
+``sync_to_async``.
 """
 
 UPDATED: Final = tuple(f.name for f in fields(UserSessionUpdate))

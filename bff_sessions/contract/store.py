@@ -16,31 +16,30 @@ from bff_sessions.contract.verbs import RequiredVerbs
 
 
 class UserSessionStore(RequiredVerbs):
-    """Stores sessions. Implement the six abstract verbs; the others have a correct default.
+    """The base class of stores. Implement the six abstract verbs; the others have a default.
 
-    A store declares other abilities by the classes that it inherits: `UserSessionStoreCleanup`,
+    A store declares other abilities by inheriting from `UserSessionStoreCleanup`,
     `UserSessionStoreLeases`, `UserSessionStoreDevices` and `UserSessionStoreTransactions`.
 
-    The store decides what happens to an expired session before clean-up. It may stay and take
-    updates, or the store may forget it at once. A session may be created or updated with an
-    `expires` in the past: it cannot be read then.
+    The store decides what happens to an expired session before clean-up. The session may stay and
+    accept updates, or the store may delete it at once. A session may be created or updated with an
+    `expires` in the past, and cannot be read then.
 
     Every verb has an ``a…`` twin that runs it in the thread of synchronous code. Override a twin
     only if your store is natively asynchronous. If the awaiting task is cancelled, a write is
     complete or absent, never half done. All threads share one instance of a store.
 
-    A key is the store key of a session, or any text from outside: of any length, with NUL or a
-    lone surrogate for example. If no session has it, the session is missing, without another
-    error.
+    A key is the store key of a session, or any text from outside: of any length, for example with
+    NUL or a lone surrogate. If no session has it, the session is missing. Raise no other error.
     """
 
     @property
     def scope(self) -> str:
         """The name of the place that the store reads now, for stores that switch between places.
 
-        In a multi-tenant site one store may read another database or schema in each request. The
-        cache in front of a store serves a copy only in the scope in which it was read. Override
-        this if your store switches. Every load reads it, so it must not run a statement.
+        In a multi-tenant site, one store may read another database or schema in each request.
+        Override this if your store does so: the cache in front of a store serves a copy only in
+        the scope in which it was read. Every load reads the scope, so it must not run a statement.
         """
         return ""
 
@@ -49,16 +48,16 @@ class UserSessionStore(RequiredVerbs):
     ) -> UserSessionsPage:
         """Return a page of the live sessions that match, newest sign-in first, without tickets.
 
-        Follow `next_cursor` until it is None: that shows every session that lives throughout
-        exactly once. Sessions may begin, end, be renewed or move to another key meanwhile. A
-        session that another identity signs in to counts as a new one.
+        Follow `next_cursor` until it is None. This shows each session that lives throughout exactly
+        once, even if sessions begin, end, are renewed or move to another key meanwhile. If another
+        identity signs in to a session, it counts as a new one.
 
         The default calls get_user_sessions() for each page, and so reads all tickets.
 
         Args:
             filter: which sessions.
-            cursor: the `next_cursor` of the previous page; None for the first page. It holds no
-                store key and no secret, so that it may stand in a URL.
+            cursor: the `next_cursor` of the previous page; None for the first page. It contains
+                neither a store key nor a secret, and may be part of a URL.
             limit: the most sessions on the page, 1 to 1,000.
 
         Raises:
@@ -73,12 +72,12 @@ class UserSessionStore(RequiredVerbs):
         """Move the session from `key` to ``session.key`` and write it. Return the new version.
 
         Afterwards no session has the old key. The default takes the steps of
-        `bff_sessions.contract.moving`. A crash between two of them signs the user out. It never
-        leaves two live sessions, nor one that was revoked.
+        `bff_sessions.contract.moving`. A crash between two steps signs the user out, but never
+        leaves two live sessions or a revoked one.
 
         Args:
             key: the old key.
-            session: the session to write. Its version and `DEVICE` fields do not count: the
+            session: the session to write. Its version and `DEVICE` fields are ignored: the
                 stored ones stay, and the version grows by one.
             if_version: move only if the session still has this version.
 
@@ -95,7 +94,7 @@ class UserSessionStore(RequiredVerbs):
 
         The engine saves with this verb. The default calls update_user_session(), or
         rekey_user_session() if `session` has another key. A store may write only the fields that
-        differ, which spares some databases the work on indexes.
+        differ, which avoids index updates in some databases.
 
         Args:
             read: the session as get_user_session() returned it.
@@ -103,7 +102,7 @@ class UserSessionStore(RequiredVerbs):
 
         Raises:
             SessionMissing, SessionChanged: as update_user_session() at the version of `read`.
-            SessionExists: if ``session.key`` is another key, and taken.
+            SessionExists: if ``session.key`` is another key, and is taken.
         """
         if session.key != read.key:
             return self.rekey_user_session(read.key, session, if_version=read.version)
@@ -116,7 +115,7 @@ class UserSessionStore(RequiredVerbs):
         """Renew a live session without writing its ticket. Return whether there was one.
 
         This never revives an expired or ended session. The default calls update_user_session()
-        and so adds one to the version. A store may renew without that.
+        and so adds one to the version. A store may renew without changing the version.
         """
         while (session := self.get_user_session(key)) is not None and not session.is_moved:
             renewal = UserSessionUpdate.of(replace(session, renewed=renewed, expires=expires))

@@ -55,7 +55,7 @@ class RequiredVerbs(ABC):
 
         Raises:
             SessionExists: if a live session has this key. The store decides whether an expired
-                one counts. Any other fault propagates: if this returns, the session is stored.
+                session counts. Let other errors propagate: if this returns, the session is stored.
         """
 
     acreate_user_session = twin_of(create_user_session)

@@ -42,17 +42,17 @@ class DeviceOptions(Options):
         check="E074",
         hint="Give the dotted path of a callable from a request to its address.",
         doc=(
-            "A callable from the request to its address. Ours takes `REMOTE_ADDR`; behind a proxy "
-            "name your own, which knows what `X-Forwarded-For` is worth there. If it raises, the "
-            "request goes on and no address is stored"
+            "A callable from the request to its address. The default returns `REMOTE_ADDR`. Behind "
+            "a proxy, name your own, which knows whether to trust `X-Forwarded-For`. If it raises, "
+            "the request continues and no address is stored"
         ),
     )
     seen_every: float = seconds(
         60,
         check="E075",
         doc=(
-            "When a session was last seen is written once in this time at most: one UPDATE of "
-            "one column"
+            "Seconds for which a recorded time of last use is not updated again. Each update is "
+            "one UPDATE of one column"
         ),
     )
 
@@ -72,9 +72,8 @@ def load_address_of(options: DeviceOptions) -> Any:
 
 
 def remote_address(request: HttpRequest) -> object:
-    """Return the address of the connection: behind a proxy that is the proxy.
+    """Return the address of the connection, which behind a proxy is the proxy's.
 
-    X-Forwarded-For says what the client likes, unless your own proxies see to it; how many there
-    are is for you to know.
+    A client can send any X-Forwarded-For. Only you know how many of your proxies add to it.
     """
     return request.META.get("REMOTE_ADDR")

@@ -9,7 +9,7 @@
 - `conflicts`: how concurrent saves merge (`merging`, `equality`);
 - `moves`: where a session is that another request has moved to a new key;
 - `signing_in`: what a sign-in does to other sessions;
-- `exclusive`: a session that one request has to itself;
+- `exclusive`: the lease of a session by one request;
 - `tickets`, `lifetimes`, `auth`: encryption, expiry, and what ``django.contrib.auth`` adds;
 - `take_over`: sessions of the engine that was used before;
 - `verbs`: what all these steps ask of the store, with types.

@@ -1,4 +1,4 @@
-"""A session that one request has to itself, by a lease."""
+"""Lease a session to one request."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ class _Lease:
                 yield from self._follow_or_end()
             left = deadline - time.monotonic()
             if left <= 0:
-                raise SessionBusy("The session was in use for too long.")
+                raise SessionBusy("Another request holds the lease of the session for too long.")
             yield from pause(min(left, random.uniform(0, longest)))
             longest = min(2 * longest, 0.25)
 

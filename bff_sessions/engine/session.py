@@ -32,16 +32,16 @@ from bff_sessions.stores import get_store
 class SessionStore(SessionBase):
     """Django's session API on top of the configured `UserSessionStore`.
 
-    A method and its asynchronous twin take the same steps of `StoredSession`, and differ in who
-    takes them. A method with a secret as argument deletes the argument before anything can raise:
-    error reports show the local variables of this class's frames, and of none below.
+    A method and its asynchronous twin run the same steps of `StoredSession`. A method with a secret
+    as argument deletes the argument before any code can raise, because error reports show the local
+    variables of this class's frames.
     """
 
     serializer: Callable[[], Serializer]
 
     slide = True
     """Whether this request counts as use of the session, see BFF_SESSIONS["RENEW_AFTER"]. Set it to
-    False where a page polls by itself."""
+    False in a view that a page polls."""
 
     def __init__(self, session_key: str | None = None) -> None:
         # Weakly: a cycle would keep session data until the garbage collector runs.
@@ -75,9 +75,9 @@ class SessionStore(SessionBase):
         """Write the session.
 
         Raises:
-            CreateError: if `must_create` and the key is taken.
+            CreateError: if `must_create` is true and the session key is taken.
             UpdateError: if the session has ended meanwhile.
-            SessionConflict: if too many others kept saving it.
+            SessionConflict: if too many other requests kept saving the session.
         """
         self.accessed = True
         run(self._stored.save(must_create, slide=self.slide))
@@ -88,10 +88,10 @@ class SessionStore(SessionBase):
         await arun(self._stored.save(must_create, slide=self.slide))
 
     def create(self) -> None:
-        """Start a session under a new key with the data at hand, and write it.
+        """Save the current data as a new session under a new key.
 
-        If a user is signed in, the session moves there instead, as by cycle_key(): a copy could
-        outlive what it was copied from.
+        If a user is signed in, move the session to the new key instead, as cycle_key() does: a copy
+        could outlive the session from which it was made.
 
         Raises:
             SessionInterrupted: if a user was signed in and the session has ended meanwhile.
@@ -105,7 +105,7 @@ class SessionStore(SessionBase):
         await arun(self._stored.create())
 
     def cycle_key(self) -> None:
-        """Move the session to a new key; the old one is worthless from then on.
+        """Move the session to a new session key. The old one is of no use from then on.
 
         Raises:
             SessionInterrupted: if a user was signed in and the session has ended meanwhile.
@@ -161,28 +161,28 @@ class SessionStore(SessionBase):
         await _get_cleanup().adelete_expired_sessions(on_ending=hook_for(Ending.EXPIRED))
 
     def exclusive(self, *, timeout: float = 20, seconds: float = 15) -> Block:
-        """Have the session to oneself: for what may be done once only, and cannot be merged.
+        """Return a context manager that leases the session for a step that must happen only once.
 
-        Use as ``with request.session.exclusive():`` or ``async with``, around the use of a
-        refresh token that the provider rotates, for one. Others that enter such a block wait;
-        loads and saves of others do not, and merge. On entry the session is read again.
+        Use it as ``with request.session.exclusive():`` or ``async with``, for example around the
+        use of a refresh token that the provider rotates. Other requests that enter such a block
+        wait. Their loads and saves do not wait, and merge. On entry the session is read again.
 
-        On exit what changed is saved at once, also after an exception and also if the task is
-        cancelled, in the block or while it leaves it: what the provider did is done. A task that
-        is cancelled while it waits for others stops waiting. In any case the cancellation is
-        raised once the session is free for others, which takes a few statements.
+        On exit, changes are saved at once. This is also true after an exception and if the task is
+        cancelled, because the provider does not undo its part. A task that is cancelled while it
+        waits for the lease stops waiting. A cancellation is raised after the lease is released,
+        which takes a few statements.
 
         Args:
-            timeout: how long to wait for others, in seconds.
-            seconds: when the lease expires if the holder dies.
+            timeout: the seconds to wait for other requests.
+            seconds: the seconds after which the lease expires if the holder dies.
 
         Raises:
             AbilityMissing: if the store has no leases.
 
         Raises (on entry):
-            SessionBusy: if `timeout` is over.
-            SessionInterrupted: if the session has ended (on exit, too).
-            RuntimeError: inside a transaction, which other requests do not see before its end.
+            SessionBusy: if another request holds the lease for longer than `timeout`.
+            SessionInterrupted: if the session has ended (also on exit).
+            RuntimeError: inside a transaction, because other requests would not see the lease.
         """
         self.accessed = True
         return exclusive_block(self._stored, timeout, seconds, keep=self)
@@ -202,7 +202,7 @@ class SessionStore(SessionBase):
 
     @property
     def store_key(self) -> str | None:
-        """Under what the store keeps the session; None before the first save."""
+        """The store key of the session; None before the first save."""
         return self._state.store_key
 
     @property
@@ -319,7 +319,7 @@ class SessionStore(SessionBase):
         self._state.is_modified = True
 
     def refreshing(self) -> AbstractContextManager[None]:
-        """Surround what writes refreshed tokens: they are those of who is signed in already."""
+        """Return a context manager for writing refreshed tokens of the signed-in user."""
         return self._data.refreshing()
 
     def clear(self) -> None:

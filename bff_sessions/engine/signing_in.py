@@ -105,8 +105,8 @@ def _warn_without_provider(session: UserSession) -> None:
     """
     if conf.PROVIDERS and session.user_id is not None and session.issuer is None:
         logger.warning(
-            "User %s signed in without the identity of a provider, in session %s, so that no "
-            "provider can end it. Unless the user is a local one, store iss, sub and sid under %r "
+            "User %s signed in without the identity of a provider, in session %s. No provider can "
+            "end it. Unless this is a local user, store iss, sub and sid under %r "
             "in the session, or call bind_identity().",
             session.user_id,
             session.public_id,

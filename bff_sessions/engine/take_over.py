@@ -1,4 +1,4 @@
-"""Take over the sessions of the former engine: one with each request, or all at once.
+"""Take over the sessions of the previous engine: one with each request, or all at once.
 
 A session is in one table only. One transaction writes the new row and deletes the old one, so that
 a revoked session cannot return from the old table. Both tables must be in the same database. If two
@@ -76,8 +76,7 @@ class OldEngine:
             ) from None
         except Exception:
             raise ImproperlyConfigured(
-                f"{path!r} is not a session engine with a table, and only sessions in a table can "
-                "move."
+                f"{path!r} is not a session engine with a table. Only sessions in a table can move."
             ) from None
         if database_of_store() != self.using:
             raise ImproperlyConfigured(
@@ -117,7 +116,7 @@ class OldEngine:
         if expires <= now:
             raise HasEnded("expired")
         if not is_session_key(old.session_key):
-            raise NotMoved("its session key cannot stand in a cookie")
+            raise NotMoved("its session key is not valid here")
         store: Any = self._store_class()
         try:
             # As the old engine's decode(), which would return {} for data that it cannot read.
@@ -197,4 +196,4 @@ def take_over(session_key: str) -> None:
     except HasEnded:
         return
     except NotMoved as reason:
-        logger.warning("A session of the former engine was not moved: %s.", reason)
+        logger.warning("A session of the previous engine was not moved: %s.", reason)

@@ -17,9 +17,10 @@ def bind_identity(
     issuer: str | None = None,
     auth_time: float | None = None,
 ) -> None:
-    """Bind the session of `request` to a person, from its next save on. Call this at sign-in.
+    """Bind the session of `request` to a person. Call this at sign-in, before the session is saved.
 
     Args:
+        request: the request in which the user signs in.
         subject_id: the ``sub`` claim.
         session_id: the ``sid`` claim, if the provider sends one.
         issuer: the ``iss`` claim; None without a provider.

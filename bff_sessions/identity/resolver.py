@@ -18,9 +18,9 @@ logger = logging.getLogger("bff_sessions.identity")
 
 
 def resolve_identity(data: Mapping[str, Any]) -> Identity:
-    """Return the identity in `data`: the default of BFF_SESSIONS["IDENTITY_RESOLVER"].
+    """Return the identity of the user who is signed in to a session with `data`.
 
-    The first of these decides:
+    This is the default of BFF_SESSIONS["IDENTITY_RESOLVER"]. The first of these decides:
 
     1. the values that bind_identity() wrote;
     2. a mapping with ``iss``, ``sub`` and perhaps ``sid`` under BFF_SESSIONS["CLAIMS_KEY"];
@@ -70,7 +70,7 @@ def _from_id_token(token: object, user_id: str | None) -> Identity | None:
             raise ValueError("it has no iss or no sub claim")
     except ValueError as error:
         # Not raised: the library stored the token, and the code that saves cannot change that.
-        logger.warning("The ID token in a session does not identify a person: %s.", error)
+        logger.warning("The ID token in a session does not identify a user: %s.", error)
         return None
     return identity
 

@@ -95,7 +95,7 @@ class _Access:
             if tokens is None or tokens.access_token is None or tokens.seconds_left <= 0:
                 raise
             if not isinstance(error, SessionBusy):
-                logger.warning("An access token is not refreshed yet. %s", error)
+                logger.warning("An access token was not refreshed yet. %s", error)
             return tokens.access_token
         except SessionConflict:  # The session has not ended.
             raise
@@ -127,7 +127,7 @@ class _Access:
                     return tokens.access_token
                 if tokens.expires_at == UNKNOWN_EXPIRY:
                     raise SignInRequired(
-                        "It is not known when the access token expires, and it cannot be "
+                        "The expiry of the access token is unknown, and the token cannot be "
                         "refreshed. The log bff_sessions.oidc says why."
                     )
                 raise SignInRequired("The access token has expired and cannot be refreshed.")
@@ -144,7 +144,9 @@ class _Access:
                     read_tokens(self._session, stored)
                 continue
             except OtherSubject:
-                logger.error("%s refreshed a token with one of another subject.", provider.issuer)
+                logger.error(
+                    "%s answered a refresh with a token of another subject.", provider.issuer
+                )
                 refusal = None
                 break
             with self._session.refreshing():

@@ -20,15 +20,15 @@ def is_url(value: object) -> bool:
 
 
 def is_secure(value: str) -> bool:
-    """Return whether the URL `value` is https or on this machine, so that it cannot be tapped."""
+    """Return whether the URL `value` is https or on this machine, so that requests are private."""
     url = _split(value)
     return url is not None and (url.scheme == "https" or _is_loopback(url.hostname or ""))
 
 
 def explain_issuer(issuer: str) -> str:
-    """Return the difference between `issuer` and the configured one that is most like it.
+    """Return a text about the configured issuer that is most like `issuer`.
 
-    Of more than ten configured ones, only one that differs in the final slash or in capitals.
+    With more than ten issuers, it names one only if the final slash or capitals differ.
     """
     name = _normalized(issuer)
     choices = [each for each in conf.PROVIDERS if _normalized(each) == name] or conf.PROVIDERS

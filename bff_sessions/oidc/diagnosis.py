@@ -80,7 +80,7 @@ def _fault(subject: str, text: str) -> Finding:
 
 
 def _check_metadata(provider: Provider) -> Generator[Finding, None, dict[str, Any] | None]:
-    """Yield what is found of the metadata, and return them; None if they cannot be used."""
+    """Yield what is found of the metadata, and return it; None if it cannot be used."""
     url = provider.discovery_url
     if url is None:
         yield _ok("metadata", "Not fetched, because DISCOVERY_URL is None.")
@@ -91,7 +91,7 @@ def _check_metadata(provider: Provider) -> Generator[Finding, None, dict[str, An
         yield _fault("metadata", f"{_shown_url(url)}: {error}")
         return None
     if response.status_code in (404, 410) and any(provider.endpoints.values()):
-        text = f"{_shown_url(url)} is not found, so only the configured endpoints are used."
+        text = f"{_shown_url(url)} was not found, so only the configured endpoints are used."
         yield _warning("metadata", text)
         return {}
     if response.status_code != 200:
@@ -107,10 +107,10 @@ def _check_metadata(provider: Provider) -> Generator[Finding, None, dict[str, An
     yield _ok("metadata", _shown_url(url))
     issuer = metadata.get("issuer")
     if issuer != provider.issuer:
-        text = f"BFF_SESSIONS['PROVIDERS'] has {provider.issuer!a:.120}, and the metadata name"
-        yield _fault("issuer", f"{text} {issuer!a:.120}. Write the issuer that they name.")
+        text = f"BFF_SESSIONS['PROVIDERS'] has {provider.issuer!a:.120}, and the metadata names"
+        yield _fault("issuer", f"{text} {issuer!a:.120}. Write the issuer that it names.")
         return None
-    yield _ok("issuer", "The metadata name the same one.")
+    yield _ok("issuer", "The metadata names the same issuer.")
     yield _check_clock(provider, response)
     return metadata
 
@@ -120,7 +120,7 @@ def _check_clock(provider: Provider, response: Response) -> Finding:
         return _warning("clock", "Unknown, because the answer has no valid Date.")
     ahead, leeway = response.time - time.time(), provider.logout_options.leeway
     side = "ahead of" if ahead > 0 else "behind"
-    text = f"The provider's is {abs(ahead):.0f} s {side} that of this host; LEEWAY is {leeway:g} s."
+    text = f"The provider's clock is {abs(ahead):.0f} s {side} this host's; LEEWAY is {leeway:g} s."
     if abs(ahead) <= _CLOCKS_AGREE:
         return _ok("clock", text)
     if abs(ahead) <= leeway:
@@ -164,7 +164,7 @@ def _check_endpoint(provider: Provider, name: str, loss: str) -> Finding:
 
 
 def _check_client(provider: Provider) -> Finding:
-    """Ask for a refresh with a token that nobody has: the refusal says what the client may do."""
+    """Ask for a refresh with a made-up token: the refusal says what the client is allowed to do."""
     data = {"grant_type": "refresh_token", "refresh_token": secrets.token_urlsafe()}
     try:
         response = provider.post("token_endpoint", data)
@@ -178,7 +178,8 @@ def _check_client(provider: Provider) -> Finding:
             "them, and TOKEN_ENDPOINT_AUTH_METHOD, with the registration there.",
         )
     if refusal.meaning is Meaning.CLIENT:
-        text = f"The client may not refresh access tokens ({refusal}): allow it at the provider."
+        text = f"The client is not allowed to refresh access tokens ({refusal})."
+        text += " Allow it at the provider."
         return _warning("client", text)
     if refusal.meaning in (Meaning.WAIT, Meaning.UNCLEAR):
         return _warning("client", f"Unknown, because the provider answers with {refusal}.")
@@ -186,23 +187,25 @@ def _check_client(provider: Provider) -> Finding:
 
 
 def _check_support(metadata: dict[str, Any]) -> Iterator[Finding]:
-    """Yield what the metadata say: OpenID Connect Discovery 1.0, 3, and the logout drafts."""
+    """Yield what the metadata says: OpenID Connect Discovery 1.0, 3, and the logout drafts."""
     if metadata.get("backchannel_logout_supported") is True:
         yield _ok("back-channel logout", "Supported.")
         if metadata.get("backchannel_logout_session_supported") is True:
             yield _ok("sid", "Logout tokens can name one session.")
         else:
-            text = "The metadata do not promise a sid: a logout may end all sessions of a subject."
+            text = (
+                "The metadata does not promise a sid: a logout may end all sessions of a subject."
+            )
             yield _warning("sid", text)
     else:
         front = metadata.get("frontchannel_logout_supported") is True
-        other = " They name front-channel logout, which bff_sessions does not use." if front else ""
-        text = "The metadata do not name it: sign-out at the provider may not end sessions here."
+        other = " It names front-channel logout, which bff_sessions does not use." if front else ""
+        text = "The metadata does not name it: sign-out at the provider may not end sessions here."
         yield _warning("back-channel logout", text + other)
     grants = metadata.get("grant_types_supported")
     # 3: "If omitted, the default value is ["authorization_code", "implicit"]", but many omit it.
     if isinstance(grants, list) and "refresh_token" not in grants:
-        yield _warning("refresh grant", "The metadata do not name it among the grant types.")
+        yield _warning("refresh grant", "The metadata does not name it among the grant types.")
     elif isinstance(grants, list):
         yield _ok("refresh grant", "Supported.")
 

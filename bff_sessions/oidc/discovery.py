@@ -50,7 +50,7 @@ class Discovery:
             return {}
         # 4.3: "MUST exactly match the issuer value used".
         if document.get("issuer") != self._issuer:
-            raise ProviderUnavailable(f"The {_METADATA} of {self._issuer} name another issuer.")
+            raise ProviderUnavailable(f"The {_METADATA} of {self._issuer} names another issuer.")
         # The provider has metadata, so "not found" is a fault from now on.
         self._may_be_missing = False
         return document

@@ -166,7 +166,9 @@ def _send(
             if not reads:
                 return Response(response.status_code, b"")
             if response.is_redirect:
-                raise ProviderUnavailable("The provider redirects, which is not followed.")
+                raise ProviderUnavailable(
+                    "The provider answered with a redirect, which is not followed."
+                )
             content = b""
             # read1() returns the bytes received so far. iter_content() would wait for more.
             while piece := response.raw.read1(16 * 1024, decode_content=True):

@@ -23,7 +23,7 @@ with extra("oidc"):
 
 _EVENT: Final = "http://schemas.openid.net/event/backchannel-logout"
 _TYPE: Final = "logout+jwt"
-_CLOCKS: Final = "Compare both clocks: 'manage.py check_provider' does."
+_CLOCKS: Final = "Compare both clocks with 'manage.py check_provider'."
 
 
 class Reason(Enum):

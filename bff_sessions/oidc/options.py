@@ -27,10 +27,10 @@ class LogoutOptions(Options):
     strict_typ: bool = switch(
         False,
         check="E033",
-        doc='Accept only tokens with `"typ": "logout+jwt"`; otherwise also `JWT`, or none',
+        doc='Accept only tokens with `"typ": "logout+jwt"`; otherwise also `JWT` or no `typ`',
     )
     all_sessions: bool = switch(
-        False, check="E033", doc="All sessions of the subject end, whatever the token names"
+        False, check="E033", doc="End all sessions of the subject, whatever the token names"
     )
     max_age: float = seconds(
         600,
@@ -64,31 +64,31 @@ class RevocationOptions(Options):
         False,
         check="E045",
         doc=(
-            "Revokes tokens with the scope `offline_access`, too, which are meant to outlive "
+            "Also revoke tokens with the scope `offline_access`, which are meant to outlive "
             "the session"
         ),
     )
     expired_sessions: bool = switch(
         False,
         check="E045",
-        doc=("Revokes the tokens of expired sessions, too, when `cleanup_sessions` deletes them"),
+        doc="Also revoke the tokens of expired sessions, when `cleanup_sessions` deletes them",
     )
     after_response: bool = switch(
         True,
         check="E045",
-        doc="Sends tokens after the response; otherwise all wait for `revoke_tokens`",
+        doc="Send tokens after the response; otherwise they wait for `revoke_tokens`",
     )
     give_up_after: timedelta = option(
         timedelta(days=3),
         POSITIVE_TIMEDELTA,
         check="E046",
         hint="Give a timedelta, for example timedelta(days=3), or leave it out.",
-        doc="A `timedelta`: the age at which a token that the provider does not revoke is given up",
+        doc="The age, a `timedelta`, at which a token is given up if it could not be revoked",
     )
 
 
 def get_revocation_options() -> RevocationOptions | None:
-    """Check and return the options of token revocation; None if no token is to be revoked."""
+    """Check and return the options of token revocation; None if no token shall be revoked."""
     options = conf.TOKEN_REVOCATION
     if options is None or not conf.PROVIDERS:
         return None

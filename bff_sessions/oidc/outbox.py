@@ -73,7 +73,7 @@ def hand_over(ended: Collection[DeletedSession | Tokens], *, after_response: boo
             raise
         # Here and below, log the error's type only: its text may quote a token.
         logger.error(
-            "%d refresh token(s) that are to be revoked were lost: %s.",
+            "Refresh tokens of ended sessions were lost before they were revoked (%d): %s.",
             len(rows or ended),
             type(error).__name__,
         )
@@ -151,7 +151,7 @@ def _send_pending(**kwargs: Any) -> None:
         for using, digests in _take_pending().items():
             _send(using, digests)
     except Exception as error:
-        logger.error("Tokens were not revoked after the response: %s.", type(error).__name__)
+        logger.error("Refresh tokens were not sent after the response: %s.", type(error).__name__)
 
 
 def _send(using: str, digests: list[str]) -> None:

@@ -50,18 +50,18 @@ _ISSUER = Fault(
 )
 _METADATA_URL = Fault(
     "E039",
-    "BFF_SESSIONS['PROVIDERS'][{issuer!r:.120}] must be an issuer; it is the URL of metadata.",
-    "Write the issuer that these metadata name, which is probably {guess!r:.120}.",
+    "BFF_SESSIONS['PROVIDERS'][{issuer!r:.120}] must be an issuer; it is the URL of its metadata.",
+    "Write the issuer that this metadata names, which is probably {guess!r:.120}.",
 )
 _HTTP = Fault(
     "E028",
-    "{place} must be https; it is {url!r:.120}.",
+    "{place} must be an https URL; it is {url!r:.120}.",
     "Use https, or set 'ALLOW_HTTP': True if you control the network between both hosts.",
 )
 _NO_KEYS = Fault(
     "W020",
-    "BFF_SESSIONS['PROVIDERS'][{issuer!r:.120}] cannot verify logout tokens: it has no JWKS_URI.",
-    "Give the URL of the provider's keys, or silence this check.",
+    "BFF_SESSIONS['PROVIDERS'][{issuer!r:.120}] has no JWKS_URI: logout tokens are refused.",
+    "Set JWKS_URI to the URL of the provider's keys, or silence this check.",
 )
 
 
@@ -70,7 +70,7 @@ def _address(doc: str) -> Any:
         None,
         or_none(Rule("an absolute URL", is_url)),
         check="E027",
-        hint="Give the URL, or None if the provider has none; or leave it out.",
+        hint="Give an absolute URL, give None if the provider has none, or leave it out.",
         doc=doc,
     )
 
@@ -124,8 +124,8 @@ class ProviderOptions(Options):
         None,
         or_none(one_of("client_secret_basic", "client_secret_post")),
         check="E030",
-        hint="Give one of client_secret_basic, client_secret_post, or leave it out.",
-        doc="How this site authenticates. Default: as the metadata say",
+        hint="Give 'client_secret_basic' or 'client_secret_post', or leave it out.",
+        doc="How this site authenticates. Default: as the metadata says",
     )
     allow_missing_exp: bool = switch(
         False,

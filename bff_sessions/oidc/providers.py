@@ -103,7 +103,9 @@ class Provider:
         # send requests to them.
         is_here = url.startswith("https://") or not self.issuer.startswith("https://")
         if not (self.options.allow_http or (is_secure(url) and is_here)):
-            raise ProviderUnavailable(f"The {name} of the provider {self.issuer} is not https.")
+            raise ProviderUnavailable(
+                f"The {name} of the provider {self.issuer} is not an https URL."
+            )
         return str(url)
 
     async def afind_endpoint(self, name: str) -> str | None:

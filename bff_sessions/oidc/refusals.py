@@ -20,7 +20,7 @@ class Meaning(Enum):
     CLIENT = "The provider does not accept this site as its client is configured."
     ENDED = "The token is no longer valid."
     REFUSED = "The provider refuses this request, for a reason of its own."
-    UNCLEAR = "The answer is not an OAuth error, and may not be the provider's."
+    UNCLEAR = "The answer is not an OAuth error. It may come from a proxy."
 
 
 # Any other code means REFUSED, because providers and extensions define codes of their own.

@@ -50,7 +50,7 @@ def _find_hook(row: UserSession, auth_time: float | None) -> Callable[[], None] 
         since = row.created if auth_time is None else datetime.fromtimestamp(auth_time, UTC)
         if Logout.objects.current().ends(row, since, datetime.now(UTC) - REMEMBERED):
             revoke_sessions(UserSessionsFilter.of_session(row), reason=EndReason.PROVIDER)
-            logger.info("A session of %s was ended, because its logout arrived first.", issuer)
+            logger.info("A session of %s ended at sign-in: its logout arrived first.", issuer)
         _prefetch_keys(str(issuer))
 
     return look
@@ -63,8 +63,8 @@ def _warn_of(issuer: str) -> None:
         logging.WARNING,
         "not configured",
         f"{issuer!a:.120}",
-        "A user signed in at %s, which BFF_SESSIONS['PROVIDERS'] does not have: sign-out does not "
-        "reach the provider, it cannot end its sessions, and tokens are not refreshed. %s",
+        "A user signed in at %s, which is not in BFF_SESSIONS['PROVIDERS']: sign-out does not "
+        "reach the provider, the provider cannot end sessions, and tokens are not refreshed. %s",
         explain_issuer(issuer),
     )
 

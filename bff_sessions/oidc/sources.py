@@ -20,7 +20,7 @@ PAUSE_AFTER_FAILURE: Final = 10.0
 # Seconds between two extra requests because the cached value did not suffice.
 _COOLDOWN: Final = 30.0
 # Ends the text of an error that repeats the last one.
-NOT_ASKED: Final = " It failed recently and is not asked again yet."
+NOT_ASKED: Final = " The request failed recently and is not repeated yet."
 
 
 class Source(Generic[_T]):

@@ -1,4 +1,4 @@
-"""Sign a user in from the answer of a token endpoint. Imports no optional dependency."""
+"""Sign a user in with a token response. Imports no optional dependency."""
 
 from __future__ import annotations
 
@@ -40,27 +40,29 @@ def sign_in(
     userinfo: Mapping[str, Any] | None = None,
     backend: str | None = None,
 ) -> None:
-    """Sign `user` in with the answer of the provider's token endpoint.
+    """Sign `user` in with a token response of the provider.
 
     This calls ``django.contrib.auth.login()`` and stores the claims and the tokens in the session,
-    so that the session is the provider's, ``GET user`` shows the claims, and get_access_token()
-    works. They replace those of every earlier sign-in.
+    where they replace those of every earlier sign-in. Then the provider can end the session,
+    ``GET user`` shows the claims, and get_access_token() works.
 
     Args:
-        user: the user of Django whom the claims identify.
-        token: the answer, such as Authlib's ``authorize_access_token()`` returns: ``access_token``,
-            and if the provider sends them ``refresh_token``, ``id_token``, ``expires_in`` or
-            ``expires_at``, and ``scope``.
+        request: the request in which the user signs in.
+        user: Django's user whom the claims identify.
+        token: the token response, for example as Authlib's ``authorize_access_token()`` returns
+            it. It has ``access_token`` and, if the provider sends them, ``refresh_token``,
+            ``id_token``, ``expires_in`` or ``expires_at``, and ``scope``.
         claims: the claims of the ID token, which the caller has verified. By default
             ``token["userinfo"]``, where Authlib puts them.
-        userinfo: the answer of the UserInfo endpoint, for providers whose ID tokens have no name.
-            Where both have a claim, that of the ID token counts.
+        userinfo: the response of the UserInfo endpoint, for providers whose ID tokens have no name.
+            If both have a claim, that of the ID token counts.
         backend: the dotted path of the authentication backend, see ``login()``.
 
     Raises:
         TypeError: if `token`, `claims` or `userinfo` is not a mapping.
         ValueError: if the access token, ``iss`` or ``sub`` is missing, if a value cannot be read,
-            or if `token`, `claims` and `userinfo` name different subjects. Nobody is signed in.
+            or if `token`, `claims` and `userinfo` name different subjects. The user is not signed
+            in then.
         Exception: any error of the function in BFF_SESSIONS["TOKENS"]. The user is signed out.
     """
     verified, tokens = _check(token, claims, userinfo)
@@ -110,12 +112,12 @@ def try_response(
 ) -> Tokens | None:
     """Return what read_response() does; log a fault once, and return None.
 
-    A login library signs users in. A fault of the tokens must not keep it from that.
+    A fault of the tokens must not keep a login library from signing users in.
     """
     try:
         return read_response(token, since=since)
     except (TypeError, ValueError) as error:
-        message = f"The tokens of %s cannot be stored at sign-in. {error}"
+        message = f"The tokens of %s were not stored at sign-in. {error}"
         log_once(logger, logging.ERROR, "token_response", issuer, message)
         return None
 
@@ -172,7 +174,7 @@ def _check(
         claims = token.get("userinfo")
         if claims is None:
             raise ValueError(
-                "The claims of the ID token are missing: verify it, and give its claims as "
+                "The claims of the ID token are missing: verify the token, and pass its claims as "
                 "claims. Authlib does both if the scope has openid."
             )
     _check_mapping("claims", claims)
@@ -185,7 +187,7 @@ def _check(
         _check_mapping("userinfo", userinfo)
         if userinfo.get("sub") != claims["sub"]:
             # OpenID Connect Core 1.0, 5.3.2.
-            raise ValueError("The sub of userinfo must be that of the ID token.")
+            raise ValueError("userinfo and the ID token must have the same sub.")
     _check_subject(token.get("userinfo"), claims)
     _check_subject(_read_unverified(tokens.id_token), claims)
     return {**(userinfo or {}), **claims}, tokens
@@ -201,7 +203,7 @@ def _check_subject(others: object, claims: Mapping[str, Any]) -> None:
         return
     for name in ("iss", "sub"):
         if others.get(name, claims[name]) != claims[name]:
-            raise ValueError(f"The {name} in the token response is not that of claims.")
+            raise ValueError(f"The token response and claims must have the same {name}.")
 
 
 def _read_unverified(id_token: str | None) -> dict[str, Any] | None:

@@ -93,7 +93,7 @@ class Tokens:
 
 @hidden_frames()
 def keep_tokens(data: Any, new: Tokens | None = None) -> Tokens | None:
-    """Return the tokens in session data, after replacing them with `new`, if given.
+    """Return the tokens in session data. If `new` is given, replace them with it first.
 
     This is the default of BFF_SESSIONS["TOKENS"]. It uses the mapping under
     BFF_SESSIONS["CLAIMS_KEY"], with ``iss`` and the names that Authlib uses: access_token,

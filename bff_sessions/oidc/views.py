@@ -72,7 +72,7 @@ def backchannel_logout(request: HttpRequest, *args: object, **kwargs: object) ->
         response = _error("temporarily_unavailable", "The keys cannot be fetched.", 503)
         response["Retry-After"] = str(int(error.retry_after or _RETRY_AFTER))
         return response
-    logger.info("A logout of %s ended %d sessions.", token.issuer, ended)
+    logger.info("A logout of %s was accepted. Sessions ended: %d.", token.issuer, ended)
     return HttpResponse()
 
 

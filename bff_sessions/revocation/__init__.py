@@ -1,4 +1,4 @@
-"""End sessions of others: every revocation uses these functions, and each end is announced once."""
+"""End sessions of others. Every revocation uses these functions, which announce each end once."""
 
 from __future__ import annotations
 
@@ -15,11 +15,13 @@ __all__ = ["arevoke_session", "arevoke_sessions", "revoke_session", "revoke_sess
 def revoke_sessions(filter: UserSessionsFilter, *, reason: EndReason | None = None) -> int:
     """End all sessions that match, and return how many of them were live.
 
-    Expired sessions are deleted, too, but nobody is signed out by that. If there was any session,
-    send `bff_sessions.signals.sessions_revoked`.
+    Expired sessions are deleted, too, but do not count. If any session ended, send
+    `bff_sessions.signals.sessions_revoked`.
 
     Args:
-        reason: what the users read who sign in again, see `bff_sessions.revocation.notes`.
+        filter: which sessions.
+        reason: why the sessions end, shown to users who sign in again. See
+            `bff_sessions.revocation.notes`.
     """
     return run(endings.revoke_sessions(filter, reason))
 

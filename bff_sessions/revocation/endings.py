@@ -1,4 +1,4 @@
-"""The ends of sessions of others, in steps: each one is announced once.
+"""End sessions of others, in steps, and announce each end once.
 
 The signal is sent by send_robust(), because the sessions have already ended. A receiver's fault
 must not look like a failed revocation, nor stop other receivers. Django logs the fault.

@@ -15,7 +15,7 @@ from bff_sessions.stores.databases.retrying import retry
 
 
 class TakeOverBanQuerySet(models.QuerySet["TakeOverBan"]):
-    """The bans of sessions that must not move here from the former engine."""
+    """The bans of sessions that must not move here from the previous engine."""
 
     def ban(self, bans: Mapping[str, str], *, partition: str) -> None:
         """Write the bans that are the keys of `bans`, under the locks that are its values."""
@@ -60,7 +60,7 @@ class TakeOverBanQuerySet(models.QuerySet["TakeOverBan"]):
 
 
 class TakeOverBan(models.Model):
-    """Forbids that sessions of the former engine move here, see `bff_sessions.revocation.bans`.
+    """Forbids that sessions of the previous engine move here, see `bff_sessions.revocation.bans`.
 
     Session and subject are stored as digests, as in `Logout`.
     """

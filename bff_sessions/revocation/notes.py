@@ -28,7 +28,7 @@ def write_notes(keys: Collection[str], reason: EndReason) -> None:
         cache.set_many({_name_of(key): reason.value for key in keys}, _KEPT)
     except Exception as error:
         # Only the class: the text may contain the address of the cache with its password.
-        logger.warning("The reason of an end could not be noted: %s", type(error).__name__)
+        logger.warning("The cache did not store why a session has ended: %s", type(error).__name__)
 
 
 def read_note(key: str) -> EndReason | None:
@@ -36,7 +36,7 @@ def read_note(key: str) -> EndReason | None:
     try:
         value = cache.get(_name_of(key))
     except Exception as error:
-        logger.warning("The reason of an end could not be read: %s", type(error).__name__)
+        logger.warning("The cache did not return why a session has ended: %s", type(error).__name__)
         return None
     with suppress(ValueError):
         return EndReason(value)

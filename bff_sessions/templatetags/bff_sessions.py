@@ -14,7 +14,7 @@ register = template.Library()
 
 @register.simple_tag(takes_context=True)
 def session_ended(context: Context) -> str | None:
-    """Return a sentence on the end of this browser's session; None if no session has ended.
+    """Return why this browser's session has ended, as a sentence; None if none has ended.
 
     On the sign-in page, with ``{% session_ended as text %}`` before it::
 

@@ -1,7 +1,7 @@
 """Helpers for the tests of a project, and the contract as a test suite, for authors of stores.
 
-`sign_in()` signs a user in to a test client as at a provider. `Client` and `AsyncClient` stay
-signed in when a test writes to their session. Not imported here, because they need a library each:
+`sign_in()` signs a user in to a test client as a provider would. `Client` and `AsyncClient` stay
+signed in when a test writes to their session. Import these yourself, because each needs a library:
 
 - ``bff_sessions.testing.pytest_plugin``: fixtures for pytest-django;
 - ``bff_sessions.testing.factories``: a factory of sessions for factory-boy.
@@ -12,8 +12,8 @@ The suite is for authors of stores:
         def make_store(self):
             return MyStore()
 
-A store with abilities inherits their tests, too: `UserSessionStoreLeasesTests` for example. Every
-test runs twice: with the verbs, and as ``<name>_async`` with their ``a…`` twins.
+For a store with abilities, also inherit their tests, for example `UserSessionStoreLeasesTests`.
+Each test runs twice: with the verbs, and as ``<name>_async`` with their ``a…`` twins.
 
 The suite needs configured Django settings: it encrypts tickets with SECRET_KEY. A store without
 Django's database connections can use ``unittest.TestCase``. A store with them needs a

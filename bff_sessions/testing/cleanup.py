@@ -16,7 +16,7 @@ from bff_sessions.testing.harness import StoreTests
 
 
 class UserSessionStoreCleanupTests(StoreTests):
-    """For a store that holds expired sessions until it is cleaned up."""
+    """Tests for a store that holds expired sessions until it is cleaned up."""
 
     def test_a_ticket_opens_after_clean_up(self) -> None:
         self.create_sealed(expires=ago(1))

@@ -1,4 +1,4 @@
-"""Test clients that are signed in, and stay it when a test writes to their session."""
+"""Test clients that stay signed in when a test writes to their session."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ _TOKEN: Final = {"access_token": "access-token", "expires_in": 3600}
 
 
 class _FollowsSession:
-    """Let the cookie of a test client follow the session to a new session key.
+    """Update the cookie of a test client when its session moves to a new session key.
 
-    A write that changes the subject moves the session, as a sign-in does. The response tells a
-    browser its new session key, but nothing tells the test client.
+    A write that changes the subject moves the session, as a sign-in does. A browser learns the new
+    session key from the response, but a test client does not.
     """
 
     @property
@@ -41,10 +41,10 @@ class _FollowsSession:
 
 
 class Client(_FollowsSession, test.Client):
-    """Django's test client, signed in also after a test writes to its session.
+    """Django's test client, which also stays signed in after a test writes to its session.
 
-    The session that `session` returns takes the cookie of the client along when it moves to a new
-    session key: after ``session["oidc"] = claims`` and ``session.save()``, for example.
+    When the session that `session` returns moves to a new session key, it updates the client's
+    cookie. This happens for example after ``session["oidc"] = claims`` and ``session.save()``.
     """
 
 
@@ -60,7 +60,7 @@ def sign_in(
     token: Mapping[str, Any] | None = None,
     backend: str | None = None,
 ) -> SessionStore:
-    """Sign `user` in to `client` as at a provider, and return the session.
+    """Sign `user` in to `client` as a provider would, and return the session.
 
         session = sign_in(client, user, claims={"sid": "laptop"})
 
@@ -121,7 +121,7 @@ def _find_backend() -> str:
 
 
 def _session_of(client: Any) -> SessionStore:
-    """Return the session of `client`, whose cookie it takes along."""
+    """Return the session of `client`, which updates the client's cookie when it moves."""
     session_class = _make_class(import_module(settings.SESSION_ENGINE).SessionStore)
     session: SessionStore = session_class(client.cookies[settings.SESSION_COOKIE_NAME].value)
     session.client = client  # type: ignore[attr-defined]

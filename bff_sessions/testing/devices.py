@@ -15,7 +15,7 @@ from bff_sessions.testing.harness import StoreTests
 
 
 class UserSessionStoreDevicesTests(StoreTests):
-    """For a store that records which browser used a session."""
+    """Tests for a store that records which browser used a session."""
 
     def test_a_device_is_stored_beside_the_session(self) -> None:
         session = self.create(expires=None)

@@ -22,7 +22,7 @@ except ModuleNotFoundError:
 
 
 class SessionFactory(factory.Factory):  # type: ignore[misc]
-    """Make a session in the configured store, live and alice's by default.
+    """Create a session in the configured store, by default a live session of alice.
 
         SessionFactory(user=user, session_id="laptop")
         SessionFactory(subject_id="bob", data={"cart": [1]})

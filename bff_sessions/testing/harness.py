@@ -47,7 +47,7 @@ class StoreTests(_Mixin):
     """The store under test, or its `Twins`."""
 
     def make_store(self) -> UserSessionStore:
-        """Return an empty store. Called once for each test."""
+        """Return an empty store. Each test calls this once."""
         raise NotImplementedError(f"{type(self).__name__} must define make_store().")
 
     def setUp(self) -> None:

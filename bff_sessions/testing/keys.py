@@ -15,7 +15,7 @@ from bff_sessions.testing.harness import StoreTests
 
 
 class KeyTests(StoreTests):
-    """A key that no session has is missing for every verb, without another error."""
+    """Tests that a session with an unknown key is missing for every verb, and no other error."""
 
     def test_key_that_no_session_has_is_absent(self) -> None:
         session = self.create()

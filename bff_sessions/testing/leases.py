@@ -11,7 +11,7 @@ from bff_sessions.testing.harness import StoreTests
 
 
 class UserSessionStoreLeasesTests(StoreTests):
-    """For a store that leases a session to one caller at a time."""
+    """Tests for a store that leases a session to one caller at a time."""
 
     def test_lease_of_a_key_that_no_session_has_is_refused(self) -> None:
         session = self.create()

@@ -2,7 +2,7 @@
 
     pytest_plugins = ["bff_sessions.testing.pytest_plugin"]
 
-- ``client``, ``async_client``: in the place of those of pytest-django, see
+- ``client``, ``async_client``: these replace those of pytest-django, see
   `bff_sessions.testing.Client`;
 - ``sign_in(user, claims=…)`` and ``asign_in(user, claims=…)``: `bff_sessions.testing.sign_in()`
   with these clients.
@@ -39,5 +39,5 @@ def sign_in(client: Any) -> Callable[..., Any]:
 
 @pytest.fixture
 def asign_in(async_client: Any) -> Callable[..., Any]:
-    """Return a coroutine function that does so with `async_client`."""
+    """Return a coroutine function that signs a user in to `async_client`."""
     return partial(clients.asign_in, async_client)

@@ -33,9 +33,10 @@ _ABILITIES: Final = {
 class UserSessionStoreTests(
     VerbTests, FilterTests, KeyTests, MoveTests, DefaultTests, EndingTests, RaceTests
 ):
-    """Tests of the six verbs and of the defaults that are built on them; a mixin.
+    """A mixin with the tests of the six verbs, and of the defaults that use them.
 
-    They accept whatever happens to an expired session before clean-up: the store decides that.
+    The tests do not check what happens to an expired session before clean-up, which the store
+    decides.
     """
 
     def test_every_ability_is_tested(self) -> None:

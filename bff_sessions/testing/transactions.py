@@ -19,7 +19,7 @@ from bff_sessions.testing.fixtures import make_session
 
 
 class UserSessionStoreTransactionsTests(EndingTests):
-    """For a store that takes part in the transactions of a Django database."""
+    """Tests for a store that takes part in the transactions of a Django database."""
 
     def test_writes_of_on_ending_are_committed_with_the_delete(self) -> None:
         using = self._itself().require_ability(UserSessionStoreTransactions).using

@@ -31,7 +31,7 @@ _TEXTS: Final[dict[str, Any]] = {
 
 
 def why_ended(request: HttpRequest) -> str | None:
-    """Return a sentence on the end of this browser's session; None if no session has ended.
+    """Return why this browser's session has ended, as a sentence; None if none has ended.
 
     For sign-in pages; templates use the tag ``session_ended`` of the library ``bff_sessions``.
     """
@@ -76,7 +76,7 @@ def _has_no_user(request: HttpRequest) -> bool:
 
 
 def _find(request: HttpRequest) -> str | None:
-    """Return why the session has ended whose cookie has come; None if none has."""
+    """Return why the session of the request's cookie has ended; None if it has not."""
     session, arrived = (
         getattr(request, "session", None),
         request.COOKIES.get(settings.SESSION_COOKIE_NAME),

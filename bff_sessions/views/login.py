@@ -18,7 +18,9 @@ def login(request: HttpRequest) -> HttpResponse:
     """Redirect the browser to the login library."""
     return_to = request.GET.get("return_to")
     if return_to is not None and not is_local(return_to):
-        return error(400, "invalid_return_to", "return_to must be a path of this site: /orders.")
+        return error(
+            400, "invalid_return_to", "return_to must be a path of this site, such as /orders."
+        )
     return HttpResponseRedirect(login_url(return_to))
 
 

@@ -89,7 +89,7 @@ def end_my_session(request: HttpRequest, *, public_id: str) -> HttpResponse:
     chosen = find_session(current, public_id)
     if chosen is None:
         # One answer for all cases: another user's session, an invented one, or one that has ended.
-        return back_to_list(request, messages.INFO, _("That session has ended already."))
+        return back_to_list(request, messages.INFO, _("That session has already ended."))
     if request.method != "POST":
         return show(request, "end_my_session", session=describe(chosen, current))
     # By its session ID, which it keeps if it moves to a new store key meanwhile.

@@ -37,7 +37,7 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument(
-            "issuer", nargs="?", metavar="ISSUER", help="of this provider only (default: all)"
+            "issuer", nargs="?", metavar="ISSUER", help="check only this provider (default: all)"
         )
         parser.add_argument(
             "--base-url",

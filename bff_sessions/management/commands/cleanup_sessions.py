@@ -46,7 +46,7 @@ class Command(BaseCommand):
             "--max-seconds",
             type=not_negative,
             metavar="S",
-            help="do not begin a batch later than this after the start (default: no limit)",
+            help="begin no batch later than S seconds after the start (default: no limit)",
         )
         parser.add_argument(
             "--sleep",
@@ -58,7 +58,7 @@ class Command(BaseCommand):
             "--partition",
             type=_partition,
             metavar="NAME",
-            help="of one application only (default: all)",
+            help="only sessions of this application (default: all)",
         )
         parser.add_argument(
             "--dry-run", action="store_true", help="count the sessions, and delete nothing"

@@ -71,8 +71,8 @@ class Command(BaseCommand):
         if not quiet:
             verb = "would be moved" if dry_run else "moved"
             noun = "session" if moved == 1 else "sessions"
-            reasons = ", ".join(f"{count} {reason}" for reason, count in skipped.most_common())
-            left = f" Left there: {reasons}." if reasons else ""
+            reasons = ", ".join(f"{reason} ({count})" for reason, count in skipped.most_common())
+            left = f" Not moved: {reasons}." if reasons else ""
             early = " Stopped by a signal; run it again for the rest." if stop.is_set() else ""
             self.stdout.write(f"{moved} {noun} {verb}.{left}{early}")
             if advice := _advise(options, moved=moved, is_empty=is_empty):
@@ -95,7 +95,7 @@ def _advise(options: dict[str, Any], *, moved: int, is_empty: bool) -> str:
             "BFF_SESSIONS['TAKE_OVER']."
         )
     return (
-        "Sessions that a host with the previous engine writes from now on are left there: run it "
+        "Sessions that a host with the previous engine writes from now on are not moved: run it "
         f"again, or set BFF_SESSIONS['TAKE_OVER'] = {engine!r}."
     )
 

@@ -28,7 +28,7 @@ class Command(BaseCommand):
             "--max-seconds",
             type=not_negative,
             metavar="S",
-            help="do not begin with a token later than this after the start (default: no limit)",
+            help="send no token later than S seconds after the start (default: no limit)",
         )
         parser.add_argument(
             "--dry-run", action="store_true", help="count the tokens, and send nothing"

@@ -54,9 +54,11 @@ class Command(BaseCommand):
         which.add_argument("--sid", metavar="SID", help="the provider's sid, exactly")
         which.add_argument("--user", metavar="ID", help="primary key of Django's user")
         issuer = which.add_mutually_exclusive_group()
-        issuer.add_argument("--issuer", metavar="ISS", help="of this provider only, exactly")
-        issuer.add_argument("--local", action="store_true", help="without a provider only")
-        which.add_argument("--partition", metavar="NAME", help="of one application only")
+        issuer.add_argument(
+            "--issuer", metavar="ISS", help="only sessions of this provider, exactly"
+        )
+        issuer.add_argument("--local", action="store_true", help="only sessions without a provider")
+        which.add_argument("--partition", metavar="NAME", help="only sessions of this application")
         which.add_argument("--json", action="store_true", help="write JSON")
         verbs.add_parser("list", parents=[which], help="a line for each live session")
         verbs.add_parser("show", parents=[which], help="all fields of each live session")

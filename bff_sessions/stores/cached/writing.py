@@ -73,7 +73,7 @@ class Writer:
         else:
             # Logged each time: the caller reports that these sessions have ended.
             logger.error(
-                "The cache %r could not be invalidated for %d session(s) that ended. This is tried "
+                "The cache %r could not be invalidated for ended sessions (%d). The store tries "
                 "again; for up to %s seconds, other processes may serve them.",
                 self._cache.alias,
                 len(keys),

@@ -142,7 +142,7 @@ class TestOurCallback(Mozilla, TokenJourneys):
         assert browser.who()
         assert "oidc_refresh_token" not in browser.client.session
         assert browser.get_token().status_code == 401
-        assert any("cannot be stored at sign-in" in error for error in self.errors())
+        assert any("were not stored at sign-in" in error for error in self.errors())
 
     def test_backend_that_hides_the_response_asks_to_sign_in(self, browser, project):
         project.AUTHENTICATION_BACKENDS = [f"{__name__}.SecretiveBackend"]

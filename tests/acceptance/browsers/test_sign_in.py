@@ -38,7 +38,7 @@ def test_signing_out_at_the_provider_signs_out_at_the_sample(sample, open_browse
     sid = session_id(page)
     sign_out_at_provider(page, sample)
     for line in (
-        f"A logout of {sample.issuer} ended 1 sessions.",
+        f"A logout of {sample.issuer} was accepted. Sessions ended: 1.",
         f"POST {sample.origin}/bff/backchannel-logout was answered 200, Cache-Control: no-store",
         f"backchannel.success client=sample sub={SUBJECTS['alice']} sid={sid}",
     ):

@@ -349,7 +349,7 @@ def test_delete_page_names_the_session_and_leads_back_to_the_list(operator):
 
 def test_delete_page_says_that_a_session_has_expired(operator):
     text = operator.get(page_of(SessionFactory(expired=True), "delete")).content.decode()
-    assert "It has expired already" in text
+    assert "It has already expired" in text
     assert "must sign in again" not in text
 
 

@@ -783,7 +783,7 @@ def test_provider_without_key_set_is_w020(settings, options):
     provide(settings, **options)
     message = only_message("W020")
     assert message.msg == (
-        f"BFF_SESSIONS['PROVIDERS'][{IDP!r}] cannot verify logout tokens: it has no JWKS_URI."
+        f"BFF_SESSIONS['PROVIDERS'][{IDP!r}] has no JWKS_URI: logout tokens are refused."
     )
     # A warning does not keep the provider from doing what it can.
     assert get_provider(IDP).client_id == "shop"

@@ -241,8 +241,8 @@ def test_what_is_left_there_is_told_with_its_reason():
     SessionStore(taken.pk).save(must_create=True)
     moved = old_session(a=2)
     assert import_sessions() == (
-        "1 session moved. Left there: 1 expired, 1 not signed with SECRET_KEY or one of "
-        "SECRET_KEY_FALLBACKS, 1 its key is taken in the store."
+        "1 session moved. Not moved: expired (1), not signed with SECRET_KEY or one of "
+        "SECRET_KEY_FALLBACKS (1), its key is taken in the store (1)."
     )
     assert OldSession.objects.count() == 3
     assert SessionStore(moved)["a"] == 2
@@ -251,7 +251,7 @@ def test_what_is_left_there_is_told_with_its_reason():
 @pytest.mark.django_db
 def test_a_claim_that_cannot_be_kept_leaves_the_session_there():
     old_session(oidc={"iss": "https://idp.example", "sub": "x" * 300})
-    assert import_sessions() == "0 sessions moved. Left there: 1 unreadable: ValueError."
+    assert import_sessions() == "0 sessions moved. Not moved: unreadable: ValueError (1)."
 
 
 @pytest.mark.django_db
@@ -297,7 +297,7 @@ def test_a_key_that_no_cookie_holds_here_leaves_the_session_there():
     session._session_key = "no\tkey of ours"
     session.save(must_create=True)
     assert import_sessions() == (
-        "0 sessions moved. Left there: 1 its session key cannot stand in a cookie."
+        "0 sessions moved. Not moved: its session key is not valid here (1)."
     )
 
 
@@ -312,7 +312,7 @@ def test_what_another_run_moves_meanwhile_is_not_moved_twice(monkeypatch):
         return to_session(self, old)
 
     monkeypatch.setattr(OldEngine, "to_session", slow)
-    assert import_sessions() == "0 sessions moved. Left there: 1 changed meanwhile."
+    assert import_sessions() == "0 sessions moved. Not moved: changed meanwhile (1)."
     assert Session.objects.count() == 1
 
 

@@ -30,7 +30,7 @@ def test_table_has_a_verdict_for_each_check_and_the_urls_to_register(provider):
     text = check_provider("--base-url", "https://shop.example/")
     lines = text.splitlines()
     assert lines[0] == f"{provider.issuer} as shop"
-    assert "  ok       issuer                  The metadata name the same one." in lines
+    assert "  ok       issuer                  The metadata names the same issuer." in lines
     assert any(line.startswith("  warning  end_session_endpoint    None: ") for line in lines)
     assert lines[-4:] == [
         "Register at the provider:",

@@ -133,7 +133,7 @@ def test_token_of_unknown_expiry_is_never_returned_stale(provider, get, fields):
     data["oidc"]["refresh_token"] = None
     key = start(**data)
     for _ in range(2):
-        with pytest.raises(SignInRequired, match="not known when the access token expires"):
+        with pytest.raises(SignInRequired, match="expiry of the access token is unknown"):
             get(key)
     assert kept(key).access_token is not None
 

@@ -506,7 +506,7 @@ def test_what_is_logged_is_whose_logout_it_was_and_no_more(provider, post, sessi
         if record.name == "bff_sessions.logout"
     ]
     assert lines == [
-        ("INFO", f"A logout of {provider.issuer} ended 1 sessions."),
+        ("INFO", f"A logout of {provider.issuer} was accepted. Sessions ended: 1."),
         ("WARNING", "A logout was refused. The logout token has been used already."),
     ]
     said = "".join(record.getMessage() for record in caplog.records if "factory" not in record.name)

@@ -74,7 +74,7 @@ def test_no_finding_shows_a_secret(whole, configure):
         ((503, {}, ""), "The status of {url} is 503."),
         ((200, {}, "<html>Sign in</html>"), "The answer of {url} is not a JSON object."),
         ((200, {}, "[]"), "The answer of {url} is not a JSON object."),
-        ((302, {"Location": "/"}, ""), "{url}: The provider redirects"),
+        ((302, {"Location": "/"}, ""), "{url}: The provider answered with a redirect"),
     ],
 )
 def test_metadata_that_cannot_be_read_are_the_only_fault(whole, configure, answer, text):
@@ -111,8 +111,8 @@ def test_metadata_of_another_issuer_are_a_fault_that_names_both(whole, configure
     verdict, said = found(configure)["issuer"]
     assert verdict == "fault"
     assert said == (
-        f"BFF_SESSIONS['PROVIDERS'] has '{whole.issuer}', and the metadata name "
-        f"'{whole.issuer}{end}'. Write the issuer that they name."
+        f"BFF_SESSIONS['PROVIDERS'] has '{whole.issuer}', and the metadata names "
+        f"'{whole.issuer}{end}'. Write the issuer that it names."
     )
 
 
@@ -124,7 +124,7 @@ def test_clock_is_compared_with_leeway(whole, configure, seconds, verdict, side)
     whole.answers[METADATA] = dated(whole, formatdate(time.time() + seconds, usegmt=True))
     found_verdict, said = found(configure)["clock"]
     assert found_verdict == verdict
-    assert f"{side} that of this host; LEEWAY is 60 s." in said if side else "LEEWAY" in said
+    assert f"{side} this host's; LEEWAY is 60 s." in said if side else "LEEWAY" in said
 
 
 def test_age_of_a_cached_answer_is_no_difference_of_clocks(whole, configure):
@@ -196,7 +196,7 @@ def test_endpoint_that_is_down_or_not_secure_is_reported(whole, configure):
         f"{whole.issuer}/revocation: The status is 502.",
     )
     assert findings["end_session_endpoint"][0] == "fault"
-    assert "is not https" in findings["end_session_endpoint"][1]
+    assert "is not an https URL" in findings["end_session_endpoint"][1]
     assert findings["token_endpoint"][0] == "fault"
     assert findings["token_endpoint"][1].startswith("http://127.0.0.1:1/token: The provider cannot")
 
@@ -213,8 +213,8 @@ def test_endpoint_that_redirects_or_answers_at_length_is_good(whole, configure):
         (401, "invalid_client", "fault", "does not accept CLIENT_ID and CLIENT_SECRET"),
         (400, "invalid_client", "fault", "(invalid_client)"),
         (401, "access_denied", "fault", "(access_denied)"),
-        (400, "unauthorized_client", "warning", "may not refresh access tokens"),
-        (400, "unsupported_grant_type", "warning", "may not refresh access tokens"),
+        (400, "unauthorized_client", "warning", "not allowed to refresh access tokens"),
+        (400, "unsupported_grant_type", "warning", "not allowed to refresh access tokens"),
         (400, "invalid_grant", "ok", "accepts the client"),
         (400, "invalid_request", "ok", "accepts the client"),
         (400, "temporarily_unavailable", "warning", "answers with temporarily_unavailable"),

@@ -138,7 +138,7 @@ def test_a_provider_elsewhere_does_not_have_us_call_services_of_this_machine(con
         if is_good:
             assert provider.find_endpoint("token_endpoint").startswith("http://127.0.0.1")
         else:
-            with pytest.raises(ProviderUnavailable, match="is not https"):
+            with pytest.raises(ProviderUnavailable, match="is not an https URL"):
                 provider.find_endpoint("token_endpoint")
 
 
@@ -158,7 +158,7 @@ def test_a_provider_that_failed_is_left_in_peace_for_a_moment(provider, configur
 FAULTS = [
     ((404, {}, b"{}"), "status 404"),
     ((200, {}, b"[]"), "JSON object"),
-    ((302, {"Location": "/elsewhere"}, b""), "redirects"),
+    ((302, {"Location": "/elsewhere"}, b""), "a redirect"),
 ]
 
 
@@ -175,8 +175,8 @@ def test_every_error_of_metadata_names_issuer_and_fault(provider, configure, ans
     for text in told:
         assert text.startswith(f"The metadata of {provider.issuer} cannot be used. The provider")
         assert text.count(fault) == 1
-        assert text.count("not asked again yet") <= 1
-    assert [("not asked again yet" in text) for text in told] == [False, True, True, True]
+        assert text.count("not repeated yet") <= 1
+    assert [("not repeated yet" in text) for text in told] == [False, True, True, True]
 
 
 @pytest.mark.parametrize(("answer", "fault"), [*FAULTS, ((200, {}, b"{}"), "no usable key")])
@@ -187,7 +187,7 @@ def test_every_error_of_keys_names_issuer_and_fault(provider, configure, answer,
         with pytest.raises(ProviderUnavailable, match=fault) as caught:
             keys.find("RS256", "RS256")
         assert str(caught.value).startswith(f"The keys of {provider.issuer} cannot be used. The ")
-    assert str(caught.value).endswith("It failed recently and is not asked again yet.")
+    assert str(caught.value).endswith("The request failed recently and is not repeated yet.")
 
 
 def test_unknown_key_of_a_recent_set_names_issuer(provider, configure):

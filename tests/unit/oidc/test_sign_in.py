@@ -183,10 +183,10 @@ def test_sign_in_at_an_unknown_issuer_is_logged_once(provider, calls, caplog):
     (record,) = caplog.records
     assert record.levelname == "WARNING"
     assert record.getMessage() == (
-        f"A user signed in at '{provider.issuer}/', which BFF_SESSIONS['PROVIDERS'] does not have: "
-        "sign-out does not reach the provider, it cannot end its sessions, and tokens are not "
-        f"refreshed. The nearest configured issuer is '{provider.issuer}': only the final slash "
-        "differs."
+        f"A user signed in at '{provider.issuer}/', which is not in BFF_SESSIONS['PROVIDERS']: "
+        "sign-out does not reach the provider, the provider cannot end sessions, and tokens are "
+        f"not refreshed. The nearest configured issuer is '{provider.issuer}': only the final "
+        "slash differs."
     )
     sign_in(calls, claims_of(provider, iss="https://idp.example", sid="tablet"))
     assert caplog.text.count("https://idp.example") == 1

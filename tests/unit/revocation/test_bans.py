@@ -229,7 +229,7 @@ def test_copy_made_after_the_move_is_signed_out_too(taking_over, person, end):
     copy = in_flight.copy_session()
     assert OldSession.objects.get().session_key == copy
     assert is_out(copy)
-    assert import_sessions() == "0 sessions moved. Left there: 1 signed out."
+    assert import_sessions() == "0 sessions moved. Not moved: signed out (1)."
 
 
 @pytest.mark.django_db
@@ -291,8 +291,8 @@ def test_signing_out_everywhere_reaches_what_has_not_moved(settings, store, capl
     SessionStore(here).load()
     assert revoke_sessions(UserSessionsFilter(subject_id="alice", issuer=ISSUER)) == 1
     assert [is_out(key) for key in (here, there, elsewhere)] == [True] * 3
-    assert import_sessions("--dry-run") == "0 sessions would be moved. Left there: 2 signed out."
-    assert import_sessions() == "0 sessions moved. Left there: 2 signed out."
+    assert import_sessions("--dry-run") == "0 sessions would be moved. Not moved: signed out (2)."
+    assert import_sessions() == "0 sessions moved. Not moved: signed out (2)."
     assert OldSession.objects.count() == 2
     assert caplog.records == []
 
@@ -312,7 +312,7 @@ def test_banned_cookie_gets_a_new_key_and_may_sign_in(taking_over, calls):
 def test_import_moves_the_others_of_a_batch():
     keys = [old_session(**claims(subject)) for subject in ("alice", "bob", "carol", "dave", "erin")]
     bans.write_bans("default", [UserSessionsFilter(subject_id=name) for name in ("alice", "erin")])
-    assert import_sessions() == "3 sessions moved. Left there: 2 signed out."
+    assert import_sessions() == "3 sessions moved. Not moved: signed out (2)."
     assert [row_of(key) is None for key in keys] == [True, False, False, False, True]
 
 

@@ -192,7 +192,7 @@ def test_a_session_of_somebody_else_cannot_be_told_from_one_that_has_ended(brows
         ):
             assert (response.status_code, response["Location"]) == (302, LIST)
         browser.look()
-        assert "That session has ended already." in browser.page
+        assert "That session has already ended." in browser.page
     assert all(alive([*strangers, mine]))
 
 

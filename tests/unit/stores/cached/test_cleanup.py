@@ -18,7 +18,7 @@ from tests.support.minimal import MinimalStore
 def test_it_cleans_up_if_the_store_behind_it_does(cache, calls):
     store = CachedUserSessionStore(MinimalStore())
     assert store.get_ability(UserSessionStoreCleanup) is None
-    with pytest.raises(AbilityMissing, match="MinimalStore must be a UserSessionStoreCleanup"):
+    with pytest.raises(AbilityMissing, match="must inherit from UserSessionStoreCleanup"):
         calls.delete_expired_sessions(store)
 
 
@@ -27,7 +27,7 @@ def test_the_command_says_so_in_a_line(cache, settings):
         "STORE": "bff_sessions.stores.cached.CachedUserSessionStore",
         "CACHED_STORE": "tests.support.minimal.MinimalStore",
     }
-    with pytest.raises(CommandError, match="MinimalStore must be a UserSessionStoreCleanup"):
+    with pytest.raises(CommandError, match="must inherit from UserSessionStoreCleanup"):
         call_command("cleanup_sessions")
 
 

@@ -200,7 +200,7 @@ def test_dropped_tombstone_is_logged_and_written_later(hiding, inner, clock, cap
     hiding(how)
     end(ours, session.key)
     (error,) = [record for record in caplog.records if record.levelno == logging.ERROR]
-    assert "could not be invalidated for 1 session(s) that ended" in error.getMessage()
+    assert "could not be invalidated for ended sessions (1)" in error.getMessage()
     assert ours.get_user_session(session.key) is None
     hiding(None)
     clock.seconds = 2
