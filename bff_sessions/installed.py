@@ -1,4 +1,4 @@
-"""The app must be installed: without it, models cannot be imported and no system check runs."""
+"""Check that the app is installed: without it, Django can neither import models nor run checks."""
 
 from django.apps import apps
 from django.core.exceptions import ImproperlyConfigured

@@ -33,7 +33,7 @@ def explain_issuer(issuer: str) -> str:
     name = _normalized(issuer)
     choices = [each for each in conf.PROVIDERS if _normalized(each) == name] or conf.PROVIDERS
     if len(choices) > _MAX_COMPARED:
-        return f"It is none of the {len(choices)} configured issuers."
+        return f"It is not among the {len(choices)} configured issuers."
     nearest = closest(issuer, choices, likeness=0)
     if nearest is None:
         return "BFF_SESSIONS['PROVIDERS'] has no issuer."

@@ -409,7 +409,7 @@ def test_issuer_is_compared_with_few_others(provider, post, settings, caplog, mo
 
     monkeypatch.setattr(addresses, "closest", closest)
     post(provider.token(iss="https://idp.example"))
-    assert "It is none of the 11 configured issuers." in caplog.text
+    assert "It is not among the 11 configured issuers." in caplog.text
     post(provider.token(iss="https://idp5.example/"))
     assert "nearest configured issuer is 'https://idp5.example': only the final" in caplog.text
     assert compared == [1]
