@@ -66,5 +66,12 @@ def many(db):
 
 @pytest.fixture
 def no_tickets(monkeypatch):
-    """Fails what reads tickets to list sessions."""
-    monkeypatch.setattr(type(get_store()), "get_user_sessions", None)
+    """Fails what reads tickets to list sessions; a sign-in reads those that it replaces."""
+    store_class = type(get_store())
+    read = store_class.get_user_sessions
+
+    def read_replaced(store, filter):
+        assert filter.session_id is not None
+        return read(store, filter)
+
+    monkeypatch.setattr(store_class, "get_user_sessions", read_replaced)
