@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from django.core.management.color import no_style
 from django.db import DatabaseError, connection, connections
-from django.test import TransactionTestCase
+from django.test import AsyncClient, TransactionTestCase
 from hypothesis import settings as hypothesis_settings
 
 from bff_sessions.engine import SessionStore
@@ -69,7 +69,7 @@ ANY_DATABASE = (
 
 
 def pytest_collection_modifyitems(items):
-    """Mark the tests that use the database, and those that repeat others on one more store.
+    """Mark the tests that use the database, and those that repeat others.
 
     Not those of `any_store` that keep sessions in memory: no database changes what they do.
     """
@@ -80,6 +80,10 @@ def pytest_collection_modifyitems(items):
         store, calls = parameters.get("any_store", ORM), parameters.get("calls", False)
         # Stores do not know who calls the engine: both callers meet the first one only.
         repeats = store not in (ORM, NATIVE_EXPIRY) or (store == NATIVE_EXPIRY and calls)
+        # Nor do endpoints know their server: their decorator does.
+        repeats |= parameters.get("open_browser") is AsyncClient and not path.endswith(
+            "_endpoint.py"
+        )
         # The documentation shows its test, which has no marker therefore.
         if repeats or (case and case.__name__ == "TestFileStore"):
             item.add_marker(pytest.mark.thorough)

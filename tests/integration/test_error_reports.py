@@ -592,7 +592,14 @@ def test_endpoint_shows_no_secret(world, reports, kind, debug, faults, name):
 
 
 @each_with(FAULTS)
-@pytest.mark.parametrize("name", FUNCTIONS)
+@pytest.mark.parametrize(
+    "name",
+    # The twins do the same, in the same steps.
+    [
+        pytest.param(each, marks=[pytest.mark.thorough] * (each[1:] in FUNCTIONS))
+        for each in FUNCTIONS
+    ],
+)
 def test_function_shows_no_secret(world, reports, kind, debug, faults, name):
     def action():
         client = world.browser(kind, world.here)
