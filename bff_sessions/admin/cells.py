@@ -1,4 +1,4 @@
-"""What the pages of the admin show of one session, beside the values of its columns."""
+"""Cells of the list of sessions that are more than the value of a column."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the engine knows of ``django.contrib.auth``: sign-outs, and hashes of passwords."""
+"""Sign-outs and password hashes of ``django.contrib.auth``."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class HashState(Enum):
 
 
 def check_hash(data: Mapping[str, Any]) -> tuple[HashState, str]:
-    """Return the state of the hash in session data, and the hash that is right now."""
+    """Return the state of the hash in session data, and the present hash of the user."""
     path = str(data.get(BACKEND_SESSION_KEY))
     if path not in settings.AUTHENTICATION_BACKENDS:
         return HashState.UNKNOWN, ""
@@ -57,7 +57,7 @@ def check_hash(data: Mapping[str, Any]) -> tuple[HashState, str]:
 
 
 def connect() -> None:
-    """Tell sessions that a user signs out from sessions of which Django forgets the user."""
+    """Distinguish a user who signs out from a session whose user Django forgets."""
     user_logged_out.connect(_sign_out, dispatch_uid="bff_sessions.engine.auth")
 
 

@@ -1,4 +1,4 @@
-"""A session that another request has saved since this one loaded it."""
+"""Catch up with a session that another request has saved since this request loaded it."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from bff_sessions.sansio import Steps
 
 
 def catch_up(state: SessionState, rotated_keys: Sequence[str] = ()) -> Steps[bool]:
-    """Take over the session as the store has it now, and apply what changed here onto its data.
+    """Load the session as the store has it now, and apply the changes of this request to it.
 
     Returns:
-        Whether another request has moved it to another key.
+        True if another request has moved it to another key.
 
     Raises:
         SessionMissing, SessionConflict: see saving.update().
@@ -36,28 +36,28 @@ def catch_up(state: SessionState, rotated_keys: Sequence[str] = ()) -> Steps[boo
         elif session is None:
             return False  # Expired or rolled back: the conditional write decides.
         if session is not None and session.ticket == uncommitted.session.ticket:
-            return False  # Still ours.
+            return False  # This request wrote it.
     if session is None or state.session_key is None:
         raise SessionMissing
-    # An uncommitted save that is not there any more was rolled back, so it is no base.
+    # If the store no longer has an uncommitted save, it was rolled back and cannot be the base.
     base = committed or uncommitted
     opened = state.data.open(session)
     if opened is None:
         if base is None:
             state.refuse()
             return False
-        raise SessionConflict("The session cannot be opened any more.")
+        raise SessionConflict("The session can no longer be opened.")
     plain, current = opened
     if base is not None:
         if base.session.subject_id is not None and _is_other_sign_in(state, base.session, session):
-            raise SessionMissing  # Signed out meanwhile, and by no flush().
+            raise SessionMissing  # The user has signed out, or another one has signed in.
         state.data.rebase(base.plain, current)
     state.load(Snapshot(state.session_key, session, plain))
     return has_moved
 
 
 def _is_other_sign_in(state: SessionState, old: UserSession, session: UserSession) -> bool:
-    """Return whether `session` is of another sign-in than `old`, and not of this request's own."""
+    """Return whether `session` has a newer sign-in than `old`, made by another request."""
     if is_other_subject(old, session):
         return True
     if session.sign_in_id == old.sign_in_id:

@@ -32,6 +32,8 @@ class Policy(Protocol):
 
 
 class SessionData:
+    """The data of a session, and what they were before this request changed them."""
+
     __slots__ = ("_found", "_replaced", "_written", "is_loaded", "policy", "replaces", "values")
 
     def __init__(self, policy: Policy) -> None:
@@ -40,41 +42,42 @@ class SessionData:
         self.is_loaded = False
 
     def __getstate__(self) -> tuple[None, dict[str, Any]]:
-        # Without the policy, which is the SessionStore and sets itself.
+        # The policy is the SessionStore, which sets it again.
         names = (name for name in self.__slots__ if name != "policy")
         return None, {name: getattr(self, name) for name in names}
 
     def restart(self) -> None:
-        """Forget what the session was, and keep its values."""
+        """Forget what was loaded, and keep the values."""
         self.replaces = False
-        """Whether the next save replaces everything, because clear() was called."""
-        # The data, serialized, as this request found them, or when the user last changed, and the
-        # keys of claims that it has written since. All other claims are older.
+        """True if the next save replaces all data, because clear() was called."""
+        # The serialized data that this request loaded, or had when the user last changed. Then the
+        # keys of claims that it has written since: all other claims are older.
         self._found: bytes | None = None
         self._written: set[str] = set()
-        # Parts of the data that merges have replaced, and that this request may still hold.
+        # Dictionaries that merges have replaced, and that this request may still use.
         self._replaced: list[_Replaced] = []
 
     def load(self, values: dict[str, Any], plain: bytes | None = None) -> None:
-        """Begin with `values`, which are `plain` if they come from a stored session."""
+        """Begin with `values`; `plain` is their serialized form if a session was loaded."""
         self.values, self.is_loaded = values, True
         self._found = plain
 
     def clear(self) -> None:
-        """Begin with nothing."""
+        """Begin without data."""
         self.values, self.is_loaded = {}, True
         self.replaces = True
 
     def set_values(self, values: dict[str, Any]) -> None:
-        """Hold `values` from now on, and nothing else."""
-        # In place: the caller of keys() or items() looks at this dictionary.
+        """Replace all values by `values`."""
+        # In place, because views of keys() and items() show this dictionary.
         self.values.clear()
         self.values.update(values)
 
     def update(self, change: Secret[dict[str, Any]]) -> None:
-        """Write `change`, and forget claims of before as soon as another user signs in.
+        """Write `change`. If another user signs in, first forget the claims of the previous user.
 
-        By now, because what is written from now on is the user's own, also if it is the same.
+        This cannot wait for the save: from now on all that is written belongs to the new user, even
+        if the values are the same.
         """
         values = change.reveal()
         user_id = values.get(AUTH_USER_ID)
@@ -86,7 +89,7 @@ class SessionData:
 
     @contextmanager
     def refreshing(self) -> Iterator[None]:
-        """Surround what writes refreshed tokens: they are those of who is signed in already."""
+        """Surround what writes refreshed tokens, which belong to the signed-in user."""
         written = self._written.copy()
         try:
             yield
@@ -94,18 +97,18 @@ class SessionData:
             self._written = written
 
     def identify(self, old: UserSession | None) -> Identity:
-        """Return whose session it is, without claims of who was signed in to `old`."""
+        """Return whose session it is, without claims of another user who was signed in to `old`."""
         identity = identify(self.values)
         if old is None:
             return identity
         is_other = old.subject_id is not None and is_other_user(old, identity)
-        # Reads the data of before, so only where two people can be in one session.
+        # This reads the previous data, so do it only if two people can be in one session.
         if (is_other or has_several_sources(self.values)) and self._forget_older_claims({}):
             identity = identify(self.values)
         return identity
 
     def get_expiry(self, now: datetime, limit: datetime | None) -> datetime:
-        """Return when the session expires if it is saved at the moment `now`."""
+        """Return when the session expires if it is saved at `now`."""
         expiry, get_age = self.values.get("_session_expiry"), self.policy.get_session_cookie_age
         return lifetimes.expiry_of(expiry, get_age, now, limit)
 
@@ -116,7 +119,7 @@ class SessionData:
         return self.policy.serializer().dumps(self.values if values is None else values)
 
     def is_held_by(self, plain: bytes) -> bool:
-        """Return whether the serialized dictionary `plain` holds the same."""
+        """Return whether the serialized dictionary `plain` holds the same data."""
         return is_same_data(self.dumps(), plain, self.policy.serializer())
 
     def open(self, session: UserSession) -> tuple[bytes, dict[str, Any]] | None:
@@ -126,7 +129,7 @@ class SessionData:
     # Merged
 
     def rebase(self, base: bytes, current: dict[str, Any]) -> None:
-        """Apply what changed here since `base` onto `current`."""
+        """Apply what this request has changed since `base` to `current`."""
         if self.replaces:
             return
         mine, serializer = self.values.copy(), self.policy.serializer()
@@ -134,16 +137,16 @@ class SessionData:
         self._replaced += _Replaced.find(mine, current, self.values, serializer)
 
     def keep_changes(self, base: bytes) -> None:
-        """Drop what is as it was in `base`."""
+        """Drop all values that are the same as in `base`."""
         self.set_values(merge(base, self.values, {}, self.policy.serializer()))
 
     def follow(self) -> None:
-        """Apply what this request has changed in parts that merges have replaced."""
+        """Apply what this request has changed in dictionaries that merges have replaced."""
         for replaced in self._replaced:
             replaced.follow(self.policy.serializer())
 
     def _forget_older_claims(self, changes: dict[str, Any]) -> bool:
-        """Remove claims that `changes` make older. Return whether there were any."""
+        """Remove the claims that `changes` make outdated. Return whether there were any."""
         serializer = self.policy.serializer()
         before = {} if self._found is None else serializer.loads(self._found)
         after = serializer.loads(serializer.dumps({**self.values, **changes}))
@@ -154,16 +157,16 @@ class SessionData:
 
 
 class _Replaced:
-    """The dictionaries of a request in whose place a merge has put new ones.
+    """Dictionaries of a request that a merge has replaced by new ones.
 
-    The request may hold an old one and go on to change it, so its changes count. The merge does
-    not write into the old one: it may be a constant of the project.
+    A view may still have a reference to an old dictionary and change it, so these changes count.
+    The merge does not write into the old one, because it may be a constant of the project.
     """
 
     def __init__(self, old: dict[str, Any], new: dict[str, Any], serializer: Serializer) -> None:
         self._old = old
         self._new = new
-        # What the old ones held when they were last looked at.
+        # What the old ones contained when follow() last ran.
         self._plain = serializer.dumps(old)
 
     @classmethod
@@ -174,7 +177,7 @@ class _Replaced:
         merged: dict[str, Any],
         serializer: Serializer,
     ) -> list[_Replaced]:
-        """Return what merge() put in the place of dictionaries of `mine`, if anything."""
+        """Return the dictionaries of `mine` that merge() has replaced, if any."""
         new = {
             name: value
             for name, value in merged.items()
@@ -187,7 +190,7 @@ class _Replaced:
         return [cls(old, new, serializer)] if new else []
 
     def follow(self, serializer: Serializer) -> None:
-        """Apply what changed in the old ones since onto the new ones."""
+        """Apply what has changed in the old ones since to the new ones."""
         merged = merge(self._plain, self._old, self._new, serializer)
         for name, value in self._new.items():
             content = dict(merged[name])

@@ -60,7 +60,7 @@ class _Lease:
         except (SessionBusy, GeneratorExit):  # Another request has the lease; no step is possible.
             raise
         except BaseException:
-            # Also if acquire_lease() itself failed: its write may be done all the same.
+            # Also if acquire_lease() failed, because its write may have been done.
             try:
                 yield from shield(self._release())
             except Exception as error:
@@ -78,8 +78,7 @@ class _Lease:
     def _acquire(self, timeout: float) -> Steps[None]:
         state, deadline, longest = self._state, time.monotonic() + timeout, 0.01
         if state.known is None and (conf.TAKE_OVER or settings.SECRET_KEY_FALLBACKS):
-            # If the engine of before still has it, there is nothing yet to lease. And it may have
-            # moved, for a new SECRET_KEY.
+            # The previous engine may still have it, or a new SECRET_KEY may have moved it.
             yield from self._session.ensure_loaded()
         while (key := state.store_key) is not None:
             try:
@@ -106,7 +105,7 @@ class _Lease:
             raise SessionInterrupted(_HAS_ENDED) from None
 
     def _follow_or_end(self) -> Steps[None]:
-        """Find the session where another request has moved it to.
+        """Find the session under the key to which another request has moved it.
 
         Raises:
             SessionInterrupted: if it has ended.

@@ -1,4 +1,4 @@
-"""What a session does from the first load to the end, in steps (see `sansio`).
+"""The life of a stored session in steps (see `sansio`): load, save, create, move, delete, flush.
 
 Nothing here knows Django's ``SessionBase``.
 """
@@ -33,7 +33,7 @@ class StoredSession:
         self.state = SessionState(policy)
 
     def load(self) -> Steps[dict[str, Any]]:
-        """Return the data in the store; {} if there is no such session."""
+        """Return the data in the store; {} if the store does not have the session."""
         state, data = self.state, self.state.data
         was_loaded = data.is_loaded
         session = yield from moves.read(state)
@@ -42,8 +42,8 @@ class StoredSession:
         opened = None if session is None else data.open(session)
         found = {} if opened is None else opened[1]
         if was_loaded:
-            return found  # The data at hand, and what is known of the session, stay.
-        # Another task of the same request may have loaded it since: then that one counts.
+            return found  # A second load() shows what the store has, and changes nothing.
+        # Another task of the same request may have loaded the session meanwhile.
         if not data.is_loaded:
             if session is None or state.session_key is None:
                 state.has_ended = state.session_key is not None
@@ -65,8 +65,9 @@ class StoredSession:
             slide: whether this request counts as use of the session.
 
         Raises:
-            CreateError: if `must_create` and there is one already.
-            UpdateError: if the session has ended; SessionConflict if it kept changing.
+            CreateError: if `must_create` is true and the session exists.
+            UpdateError: if the session has ended.
+            SessionConflict: if other requests kept changing the session.
         """
         state = self.state
         if state.session_key is None:
@@ -80,8 +81,8 @@ class StoredSession:
             raise UpdateError(_HAS_ENDED)
         saved = state.committed
         if not slide and state.state is State.LOADED and state.is_unchanged():
-            # SESSION_SAVE_EVERY_REQUEST saves this, too, though it is no use of it. Another request
-            # may have moved the session, and sent its cookie.
+            # With SESSION_SAVE_EVERY_REQUEST, Django saves this session although the request is not
+            # a use of it. Another request may have moved it, and sent its cookie.
             state.cookie = Cookie.OF_OTHERS
             return
         try:
@@ -95,7 +96,7 @@ class StoredSession:
             raise UpdateError(_HAS_ENDED) from None
 
     def create(self) -> Steps[None]:
-        """Start a session under a new key with the data at hand; move it if a user is signed in."""
+        """Create a session with the present data; move it instead if a user is signed in."""
         state = self.state
         yield from self.ensure_loaded(no_load=True)
         if state.known is not None and state.known.session.subject_id is not None:
@@ -107,8 +108,8 @@ class StoredSession:
         """Move the session to a new key.
 
         Raises:
-            SessionInterrupted: if a user was signed in and the session has ended; SessionConflict
-                if it kept changing.
+            SessionInterrupted: if a user was signed in and the session has ended.
+            SessionConflict: if other requests kept changing the session.
         """
         state = self.state
         yield from self.ensure_loaded()
@@ -121,7 +122,7 @@ class StoredSession:
             if known is not None:
                 if known.session.subject_id is not None:
                     raise SessionInterrupted(_HAS_ENDED) from None
-                # What the ended session held is gone; what this request put into it is not.
+                # Keep what this request has written, and drop what the ended session held.
                 state.data.keep_changes(known.plain)
             written = False
         if not written:
@@ -129,7 +130,7 @@ class StoredSession:
         state.is_modified = True
 
     def delete(self, session_key: str | None) -> Steps[bool]:
-        """Delete the session under `session_key`, or this one. Return whether there was one."""
+        """Delete the session under `session_key`, by default this one. Return whether it existed."""
         state = self.state
         is_own = session_key in (None, state.session_key)
         session_key = session_key or state.session_key
@@ -146,11 +147,11 @@ class StoredSession:
         return deleted
 
     def flush(self, *, signs_out: bool) -> Steps[None]:
-        """Delete the session, and begin a new and empty one.
+        """Delete the session, and begin an empty one.
 
         Args:
-            signs_out: whether the user wants the session to end; Django flushes also a session
-                whose user has another password by now.
+            signs_out: True if the user signs out. Django also flushes a session whose user has
+                changed the password.
         """
         state = self.state
         session = None if state.known is None else state.known.session
@@ -162,7 +163,7 @@ class StoredSession:
             self._restart()
             state.cookie = Cookie.OF_OTHERS
             return
-        # The user of an anonymous session has nothing to sign in to again.
+        # An anonymous session has no user who would sign in again.
         state.has_ended |= not signs_out and session is not None and session.subject_id is not None
         if session is None and state.state is not State.UNREADABLE:
             session = yield from moves.read(state)
@@ -171,11 +172,11 @@ class StoredSession:
         deleted = yield from self.delete(None)
         is_unreadable = state.state is State.UNREADABLE
         if not (deleted or session is None or session.session_id is None or is_unreadable):
-            # Another request has moved it to a new key, which this one cannot know.
+            # Another request has moved it to a new key, which this request cannot know.
             yield from deletes.delete_user_sessions(UserSessionsFilter.of_session(session))
         saved = state.committed
         if saved is not None and saved.session_key != state.session_key:
-            # It was moved in a transaction that may yet be rolled back, or was.
+            # The transaction that moved it may be rolled back, or was.
             yield from self.delete(saved.session_key)
         self._restart()
 
@@ -187,14 +188,14 @@ class StoredSession:
             yield from self.load()
 
     def begin(self, *, no_load: bool) -> bool:
-        """Begin with no data if there is nothing to load, or by `no_load`. Return whether so."""
+        """Begin without data if `no_load` is true or no key came. Return whether it did."""
         begins = no_load or self.state.session_key is None
         if begins:
             self.state.data.load({})
         return begins
 
     def _restart(self) -> None:
-        """Begin a new and empty session."""
+        """Begin an empty session."""
         self.state.data.clear()
         self.state.session_key = None
         self.state.is_modified = True

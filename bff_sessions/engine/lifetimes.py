@@ -1,4 +1,4 @@
-"""How long a session lives: rounding, the absolute lifetime, and when a renewal is due."""
+"""Lifetimes of sessions: rounding, the absolute lifetime, and when a renewal is due."""
 
 from __future__ import annotations
 
@@ -44,21 +44,21 @@ def expiry_of(
 
 
 def goes_on(old: UserSession | None, identity: Identity) -> TypeGuard[UserSession]:
-    """Return whether `identity` is who signed in to `old`, and has not signed in anew since."""
+    """Return whether `identity` is the user of `old`, without a new sign-in since."""
     if old is None or (old.issuer, old.subject_id) != (identity.issuer, identity.subject_id):
         return False
     return old.user_id == identity.user_id and identity.session_id in (None, old.session_id)
 
 
 def limit_of(identity: Identity, old: UserSession | None, now: datetime) -> datetime | None:
-    """Return when a session that is saved now ends at the latest; None where nothing limits it."""
+    """Return the latest moment at which a session that is saved now may end; None if unlimited."""
     if conf.ABSOLUTE_LIFETIME is None or identity.subject_id is None:
         return None
     return (old.created if goes_on(old, identity) else now) + conf.ABSOLUTE_LIFETIME
 
 
 def is_due(session: UserSession, now: datetime) -> bool:
-    """Return whether so much of the lifetime is gone that a request that only reads renews it."""
+    """Return whether enough of the lifetime has passed that a request that only reads renews it."""
     if conf.RENEW_AFTER is None or session.expires is None:
         return False
     return now - session.renewed >= conf.RENEW_AFTER * (session.expires - session.renewed)
@@ -77,5 +77,5 @@ def to_utc(moment: datetime) -> datetime:
 
 
 def _granule(age: timedelta) -> timedelta:
-    """Return the grain of moments of expiry for sessions that live that long."""
+    """Return the granule to which the expiry of sessions with this lifetime is rounded."""
     return min(_GRANULE, age / 100)

@@ -1,4 +1,4 @@
-"""What one request changed in a session, applied onto what another saved meanwhile."""
+"""Merge what one request changed in a session with what another request has saved meanwhile."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _WHOLE = object()
 
 
 class Serializer(Protocol):
-    """What settings.SESSION_SERIALIZER names."""
+    """An instance of the class that settings.SESSION_SERIALIZER names."""
 
     def dumps(self, obj: Any) -> bytes: ...
     def loads(self, data: bytes) -> Any: ...

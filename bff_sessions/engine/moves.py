@@ -1,4 +1,4 @@
-"""Where a session is, if another request has moved it to a new key meanwhile."""
+"""Find a session that another request has moved to a new key."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ _PASSWORD_PAUSE: Final = 0.1
 
 @cache
 def can_follow() -> bool:
-    """Return whether a request may go on with a session that moved to a key it does not know.
+    """Return whether a request may continue with a session that moved to a key it does not know.
 
-    Django's session middleware would send the browser the key of before, which is dead, and so
-    sign it out. A middleware that does not has the attribute ``keeps_cookie_of_others``.
+    Django's session middleware would send the old key to the browser, and so sign the user out. A
+    middleware that does not do so has the attribute ``keeps_cookie_of_others``.
     """
     return any(map(_keeps_cookie, settings.MIDDLEWARE))
 
@@ -72,8 +72,8 @@ def exists(session_key: str | None) -> Steps[bool]:
 def get_rotated_keys(state: SessionState) -> Steps[Sequence[str]]:
     """Return the new session keys if Django moves the session because of a new SECRET_KEY.
 
-    Every request of a page does that at its first look at the user, so all of them move it to
-    the same key. The first is that of now; a moment ago it was the other.
+    Every request of a page does that when it first reads the user, so all of them must move the
+    session to the same key. The first key is the present one, the other that of ten seconds ago.
     """
     known, data = state.known, state.data.values
     if known is None or not (settings.SECRET_KEY_FALLBACKS and has_hash(data)):
@@ -81,7 +81,7 @@ def get_rotated_keys(state: SessionState) -> Steps[Sequence[str]]:
     hash_state, data_hash = yield from in_thread(check_hash, data)
     if hash_state is not HashState.FALLBACK:
         return ()
-    # Django sets it after the move. Until then, a request with the new key would move on.
+    # Django sets it after the move. Until then, a request with the new key would move it again.
     data[HASH_SESSION_KEY] = data_hash
     return next_session_keys(known.session_key)
 
@@ -89,8 +89,8 @@ def get_rotated_keys(state: SessionState) -> Steps[Sequence[str]]:
 def _read_after_rotation(state: SessionState, session_key: str) -> Steps[UserSession | None]:
     """Return the session if get_rotated_keys() has just moved it from the key of this request.
 
-    Its page has sent this request before the new key was there. For ten seconds at most, and
-    for as long as the session is where that request has moved it.
+    The browser sent this request before it had the new key. This works for at most ten seconds,
+    and only until the session moves again.
     """
     for next_key in next_session_keys(session_key):
         session = yield from verbs.get_user_session(store_key(conf.PARTITION, next_key))
@@ -101,10 +101,10 @@ def _read_after_rotation(state: SessionState, session_key: str) -> Steps[UserSes
 
 
 def follow(state: SessionState, rotated_keys: Sequence[str] = ()) -> Steps[UserSession | None]:
-    """Return the session where another request has moved it to; None if it has ended.
+    """Return the session under the key to which another request has moved it; None if it has ended.
 
     Raises:
-        SessionMissing: if it lives on where this request cannot follow, see can_follow().
+        SessionMissing: if this request cannot follow it, see can_follow().
     """
     session = yield from find_moved(state)
     if session is None:
@@ -122,7 +122,7 @@ def follow(state: SessionState, rotated_keys: Sequence[str] = ()) -> Steps[UserS
 def find_moved(state: SessionState) -> Steps[UserSession | None]:
     """Return the session of the same sign-in, if another request has moved it.
 
-    Wait if that request is just moving it: the default of a store takes four steps.
+    Wait if that request is just moving it: the default move of a store takes four steps.
     """
     known = state.known
     # No filter names an anonymous session.
@@ -131,7 +131,7 @@ def find_moved(state: SessionState) -> Steps[UserSession | None]:
     filter = UserSessionsFilter.of_session(known.session)
     for longest in _MOVE_PAUSES:
         found = yield from verbs.get_user_sessions(filter)
-        # Also the same subject and session ID at the provider may have signed in anew.
+        # A new sign-in may have the same subject and session ID at the provider.
         same = [session for session in found if session.sign_in_id == known.session.sign_in_id]
         for session in same:
             if not session.is_moved and state.data.open(session) is not None:
@@ -143,10 +143,10 @@ def find_moved(state: SessionState) -> Steps[UserSession | None]:
 
 
 def was_taken_along(state: SessionState) -> Steps[bool]:
-    """Return whether the request that has changed the user's password has this session now.
+    """Return whether the request that changed the user's password has kept this session.
 
-    Django's get_user() finds the new password, perhaps just before that request moves the session
-    and saves the new hash. So wait for it a moment.
+    Django's get_user() may find the new password just before that request moves the session and
+    saves the new hash. So wait for that request.
     """
     if not (yield from _has_old_password(state)):
         return False
@@ -165,7 +165,7 @@ def _has_old_password(state: SessionState) -> Steps[bool]:
     try:
         hash_state, _ = yield from in_thread(check_hash, data)
     except Exception:
-        return False  # Whatever the backend has: the session is to end.
+        return False  # Whatever failed in the backend, the session must end.
     return hash_state is HashState.OLD
 
 

@@ -1,4 +1,4 @@
-"""Renewals: when a request lets its session live on without writing its ticket."""
+"""Renew a session: extend its lifetime without writing its ticket."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from bff_sessions.sansio import Steps
 
 
 def get_limit(state: SessionState, now: datetime | None = None) -> datetime | None:
-    """Return when a save would let the session end at the latest; None if nothing limits it."""
+    """Return the latest moment at which the session may expire; None if nothing limits it."""
     if conf.ABSOLUTE_LIFETIME is None:
         return None
     old = None if state.known is None else state.known.session
@@ -21,7 +21,7 @@ def get_limit(state: SessionState, now: datetime | None = None) -> datetime | No
 
 
 def is_due(state: SessionState) -> bool:
-    """Return whether a request that changes nothing renews the session."""
+    """Return whether a request that changes no data renews the session."""
     saved = state.committed
     if saved is None or state.state is not State.LOADED:
         return False
@@ -33,7 +33,7 @@ def is_due(state: SessionState) -> bool:
 
 
 def renew(state: SessionState, saved: Snapshot) -> Steps[None]:
-    """Let the session live on, without writing its ticket. If it has ended, so be it.
+    """Extend the lifetime of the session. Do nothing if it has ended.
 
     Raises:
         SessionMissing: if another request has moved it to a key that this one cannot follow.
@@ -41,7 +41,7 @@ def renew(state: SessionState, saved: Snapshot) -> Steps[None]:
     now = datetime.now(UTC)
     expires = state.data.get_expiry(now, get_limit(state, now))
     if not (yield from verbs.touch_user_session(saved.session.key, now, expires)):
-        # The middleware is about to send the cookie, which must not be that of before.
+        # The middleware sends the cookie next, which must not have the old session key.
         yield from moves.follow(state)
         return
     session = replace(saved.session, renewed=now, expires=expires)

@@ -1,7 +1,7 @@
-"""How a session is written to the store, and how concurrent saves merge.
+"""Write a session to the store, and merge concurrent saves.
 
-A session that another request has changed is read again, what changed here is applied onto it, and
-the save is tried again.
+If another request has changed the session, read it again, apply the changes of this request, and
+try again.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ from bff_sessions.identity import Identity
 from bff_sessions.protection import store_key
 from bff_sessions.sansio import Steps, pause
 
-# Tries of one save against concurrent saves. With the pauses below, far more than sixteen
-# writers that save the same session without rest need.
+# The most tries of one save against concurrent saves. With the pauses below, sixteen writers that
+# save the same session without a break need far fewer.
 _MAX_TRIES = 64
 
 
 def new_session_key() -> str:
-    """Return a session key of 160 bits. The store decides whether it is taken."""
-    # Not get_random_string(), which asks the system for each character.
+    """Return a random session key of 160 bits. The store reports it if the key is taken."""
+    # get_random_string() would ask the operating system for each character.
     return secrets.token_hex(20)
 
 
@@ -58,19 +58,19 @@ def insert(state: SessionState, session_key: str) -> Steps[None]:
 
 
 def update(state: SessionState, *, move: bool) -> Steps[bool]:
-    """Write the data over the stored session; under a new key if `move`, or if it changes hands.
+    """Overwrite the stored session; move it if `move` is true or another user signs in.
 
-    If another request has moved the session meanwhile, it is written where it is now.
+    If another request has moved the session meanwhile, write it under its new key.
 
     Returns:
         False if nothing was written, because the ticket does not open.
 
     Raises:
-        SessionMissing: if the session is gone, or is another person's by now.
-        SessionConflict: if it kept changing, or does not open any more.
+        SessionMissing: if the session has ended, or belongs to another person now.
+        SessionConflict: if other requests kept changing it, or its ticket no longer opens.
     """
     is_caught_up = state.state is State.LOADED
-    # Where another request has moved it already, this one moves nothing more.
+    # If another request has moved it already, this request does not move it again.
     move = move and state.followed_key is None
     rotated_keys = (yield from moves.get_rotated_keys(state)) if move else ()
     tried = None
@@ -83,7 +83,7 @@ def update(state: SessionState, *, move: bool) -> Steps[bool]:
             return False
         old = known.session
         if old.version == tried:
-            # A transaction that is shown the past: there is no use in trying again.
+            # This transaction sees an old snapshot, so that another try would fail, too.
             break
         tried = old.version
         identity = state.data.identify(old)
@@ -97,7 +97,7 @@ def update(state: SessionState, *, move: bool) -> Steps[bool]:
         except SessionMissing:
             if state.state is State.UNCOMMITTED:
                 raise
-            is_caught_up = False  # Perhaps it is somewhere else.
+            is_caught_up = False  # Another request may have moved it.
             continue
         except SessionChanged:
             is_caught_up = False
@@ -107,7 +107,7 @@ def update(state: SessionState, *, move: bool) -> Steps[bool]:
         if new.session.key != old.key:
             state.change_session_key(session_key)
         state.data.replaces = False
-        if version != new.session.version:  # A store may count as it likes.
+        if version != new.session.version:  # A store may number versions in its own way.
             new.session = replace(new.session, version=version)
         yield from _note_and_announce(state, identity, new, old)
         return True
@@ -121,7 +121,7 @@ def _compose(
     old: UserSession | None,
     identity: Identity | None = None,
 ) -> tuple[Snapshot, Identity]:
-    """Return the session that holds the data after `old`, and whose it is."""
+    """Return the session to write over `old`, and its identity."""
     now = datetime.now(UTC)
     identity = identity or state.data.identify(old)
     plain = state.data.dumps()
@@ -134,7 +134,7 @@ def _end_replaced(
     state: SessionState, identity: Identity, session: UserSession, old: UserSession | None
 ) -> Steps[None]:
     """End the sessions that `session` replaces, before it is written over `old`."""
-    # A session ID of our own making has no other sessions.
+    # No other session has a session ID that this package made.
     if identity.session_id is not None and signing_in.signs_in(session, old):
         yield from signing_in.replace_others(session, old, state.data.open)
 
@@ -143,7 +143,7 @@ def _note_and_announce(
     state: SessionState, identity: Identity, new: Snapshot, old: UserSession | None
 ) -> Steps[None]:
     """Note that `new` was written over `old`, and announce a sign-in."""
-    # LOADED only once the transaction commits.
+    # The state becomes LOADED when the transaction commits.
     state.save(new)
     yield from verbs.on_commit(partial(state.commit, new))
     if signing_in.signs_in(new.session, old):

@@ -40,22 +40,22 @@ class SessionStore(SessionBase):
     serializer: Callable[[], Serializer]
 
     slide = True
-    """Whether this request counts as use of the session, see BFF_SESSIONS["RENEW_AFTER"]. Set it to
+    """True if this request counts as use of the session, see BFF_SESSIONS["RENEW_AFTER"]. Set it to
     False in a view that a page polls."""
 
     def __init__(self, session_key: str | None = None) -> None:
-        # Weakly: a cycle would keep session data until the garbage collector runs.
+        # A weak reference: a cycle would hold session data until the garbage collector runs.
         self._stored = StoredSession(weakref.proxy(self))
         self._state = self._stored.state
         self._data = self._state.data
-        # user_logged_out was sent: the user wants the session to end.
+        # True after user_logged_out: the user signs out.
         self.signs_out = False
         super().__init__(session_key)
-        # Another person may know this key, so that nobody is to be signed in under it.
+        # Another person may know this key, so no user may be signed in under it.
         self._state.arrived_key = self._state.session_key
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        # A copy, or unpickled: it knows the same, and from now on for itself.
+        # A copy has a state of its own.
         self.__dict__.update(state)
         self._stored, self._state = copy.copy(self._stored), copy.copy(self._state)
         self._data = copy.copy(self._data)
@@ -207,17 +207,17 @@ class SessionStore(SessionBase):
 
     @property
     def keeps_cookie_of_others(self) -> bool:
-        """Whether the answer to this request must not set or delete the session cookie."""
+        """True if the response must not set or delete the session cookie."""
         return self._state.keeps_cookie_of_others
 
     @property
     def is_loaded(self) -> bool:
-        """Whether the session need not be read any more."""
+        """True if the session has been loaded, or has nothing to load."""
         return self._data.is_loaded
 
     @property
     def has_ended(self) -> bool:
-        """Whether the session of the request's cookie is gone, as far as it is loaded."""
+        """True if the session of the request's cookie has ended; False before it is loaded."""
         return self._state.has_ended
 
     # What SessionBase reads and writes
@@ -257,8 +257,8 @@ class SessionStore(SessionBase):
 
     @property
     def modified(self) -> bool:
-        """Whether the middleware has to save the session: it changed, or is due for renewal."""
-        # Not a flag that load() sets: pop() as the first access takes it back.
+        """True if the middleware must save the session: it has changed, or is due for renewal."""
+        # Computed here, because pop() as the first access would undo a flag that load() sets.
         if self._state.is_modified or self._state.cookie is Cookie.NEW_KEY:
             return True
         return self.slide and conf.RENEW_AFTER is not None and guarded(renewal.is_due, self._state)
@@ -271,7 +271,7 @@ class SessionStore(SessionBase):
 
     def __setitem__(self, key: str, value: Any) -> None:
         if self._data.is_loaded and type(key) is str and not begins_sign_in(key):
-            # Most writes: nothing here can raise, and so show the value.
+            # Most writes end here. Nothing can raise an error that would show the value.
             self._data.values[key] = value
             self.accessed = self._state.is_modified = True
             return
@@ -327,8 +327,8 @@ class SessionStore(SessionBase):
         self.accessed = self._state.is_modified = True
 
     def is_empty(self) -> bool:
-        # With this setting the middleware saves what nobody has looked at; a cookie whose
-        # session is gone must be told by then, or the save answers with a 400.
+        # With this setting the middleware saves sessions that no view has read. Load it first, so
+        # that the cookie of a session that has ended does not lead to a 400.
         if settings.SESSION_SAVE_EVERY_REQUEST and self._state.session_key:
             self._get_session()
         return not self._state.session_key and not self._data.values

@@ -18,9 +18,9 @@ logger = logging.getLogger("bff_sessions.identity")
 
 
 def changes_hands(old: UserSession, new: Identity) -> bool:
-    """Return whether a user signs in, so that the key of before must not go on.
+    """Return whether a user signs in, so that the session needs a new key.
 
-    Another person may know that key.
+    Another person may know the old one.
     """
     if new.subject_id is None:
         return False
@@ -28,28 +28,28 @@ def changes_hands(old: UserSession, new: Identity) -> bool:
 
 
 def is_other_user(old: UserSession, new: Identity) -> bool:
-    """Return whether a user of Django signs in who was not signed in to `old`."""
+    """Return whether a Django user signs in who was not signed in to `old`."""
     return new.user_id is not None and new.user_id != old.user_id
 
 
 def signs_in(session: UserSession, old: UserSession | None) -> bool:
-    """Return whether saving `session` over `old` is a sign-in, at a provider or a local one."""
+    """Return whether saving `session` over `old` is a sign-in, with or without a provider."""
     return session.subject_id is not None and (old is None or _triple(old) != _triple(session))
 
 
 def replace_others(
     session: UserSession, old: UserSession | None, open_ticket: Callable[[UserSession], object]
 ) -> Steps[None]:
-    """End what the same session at the provider has elsewhere: signing in replaces."""
+    """End the other sessions of the same session at the provider, which a sign-in replaces."""
     filter = UserSessionsFilter.of_session(session, exclude_key=None if old is None else old.key)
     if conf.TAKE_OVER is not None:
-        # What it has in the old table does not come back either.
+        # Sessions in the table of the previous engine must not return either.
         yield from in_thread(bans.ban, filter)
     seen: set[str] = set()
     told: set[str] = set()
     are_ended = False
     while not are_ended:
-        # Unlike query_user_sessions(), this finds a session that another request is just moving.
+        # Unlike query_user_sessions(), this also finds a session that is just moving.
         found = yield from verbs.get_user_sessions(filter)
         keys = [each.key for each in found if each.key not in seen]
         seen.update(keys)
@@ -59,12 +59,12 @@ def replace_others(
             if other is None:
                 are_ended = False
             elif open_ticket(other) is not None:  # Else a host with the right key can open it.
-                # Of one that moves, both halves are found, and it ends once.
+                # A session that moves is found under both keys, and is announced once.
                 is_new = other.sign_in_id not in told
                 is_ended = yield from endings.replace_session(other, announce=is_new)
                 if is_ended:
                     told.add(other.sign_in_id)
-                # If not, another request may have moved it before it was deleted.
+                # If it was not deleted, another request may have moved it before.
                 are_ended &= is_ended
 
 
@@ -78,7 +78,7 @@ def finish(session: UserSession, auth_time: float | None) -> Steps[None]:
     yield from _end_oldest(session)
     hook = hook_for_sign_in(session, auth_time)
     if hook is not None:
-        # Not before other requests see the session.
+        # After the commit, when other requests see the session.
         yield from verbs.on_commit(hook)
 
 
@@ -90,8 +90,8 @@ def _end_oldest(session: UserSession) -> Steps[None]:
     others = yield from verbs.list_ages(
         UserSessionsFilter.of_subject(session, exclude_key=session.key)
     )
-    # Its own among them: of two sign-ins at the same moment, whichever finds the other, the later
-    # one stays.
+    # The session itself is in the list, so that of two simultaneous sign-ins the later one stays,
+    # whichever of them finds the other.
     ages = sorted([*others, (session.created, session.key)])
     for _, key in ages[: max(0, len(ages) - limit)]:
         yield from endings.revoke_session(key)

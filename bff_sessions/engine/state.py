@@ -1,4 +1,7 @@
-"""What a request knows of its session in the store, and the only place that changes its `State`."""
+"""The state of a session in a request: what the request knows of the session in the store.
+
+No other module changes it.
+"""
 
 from __future__ import annotations
 
@@ -28,11 +31,11 @@ class State(enum.Enum):
 
 
 class Cookie(enum.Enum):
-    """What the answer does about the session cookie."""
+    """What the response does with the session cookie."""
 
     AS_DJANGO = "Django's middleware decides"
     NEW_KEY = "the browser gets a new key though nothing has changed"
-    OF_OTHERS = "the browser has a good cookie, or another request sends it one"
+    OF_OTHERS = "the browser has a valid cookie, or another request sends it one"
 
 
 class Snapshot:
@@ -74,37 +77,37 @@ class SessionState:
         self.arrived_key: str | None = None
         """The session key that came with the request."""
         self.has_ended = False
-        """Whether the session of that key is gone, and this request has not ended it itself."""
+        """True if that session has ended, and not by this request."""
         self.is_modified = False
         self.cookie = Cookie.AS_DJANGO
         self.left: UserSession | None = None
-        """The session that this request has left to the one that changed the password."""
+        """The session that this request leaves to the request that changed the password."""
         self.restart()
 
     def restart(self) -> None:
-        """Know nothing of a stored session."""
+        """Forget the stored session."""
         self._become(State.NEW)
-        # The store key to which this request has followed the session, if another one has moved it
-        # to a session key that this one does not know.
+        # The store key to which this request has followed the session. Another request has moved it
+        # to a session key that this request does not know.
         self.followed_key: str | None = None
         self.data.restart()
 
     def load(self, snapshot: Snapshot) -> None:
-        """Know the session as the store has it."""
+        """Note the session that the store has."""
         self._become(State.LOADED, committed=snapshot)
 
     def refuse(self) -> None:
-        """Know that the ticket does not open."""
+        """Note that the ticket does not open."""
         self._become(State.UNREADABLE)
 
     def save(self, snapshot: Snapshot) -> None:
-        """Know what was written, until commit() or a rollback."""
+        """Note what was written, until commit() or a rollback."""
         self._become(State.UNCOMMITTED, committed=self.committed, uncommitted=snapshot)
         if self.cookie is Cookie.OF_OTHERS:
             self.cookie = Cookie.AS_DJANGO
 
     def commit(self, snapshot: Snapshot) -> None:
-        """Know that `snapshot` is committed, unless more was written since."""
+        """Note that `snapshot` is committed, unless this request has written more since."""
         if self.uncommitted is snapshot:
             self._become(State.LOADED, committed=snapshot)
 
@@ -117,33 +120,33 @@ class SessionState:
 
     @property
     def known(self) -> Snapshot | None:
-        """The session as far as this request knows."""
+        """The session as this request last loaded or saved it."""
         return self.uncommitted or self.committed
 
     @property
     def store_key(self) -> str | None:
-        """Under what the store keeps the session; None before the first save."""
+        """The store key of the session; None before the first save."""
         if self.followed_key is not None:
             return self.followed_key
         return None if self.session_key is None else store_key(conf.PARTITION, self.session_key)
 
     @property
     def keeps_cookie_of_others(self) -> bool:
-        """Whether the answer to this request must not set or delete the session cookie."""
+        """True if the response must not set or delete the session cookie."""
         return self.cookie is Cookie.OF_OTHERS or self.followed_key is not None
 
     def has_changed(self) -> bool:
-        """Return whether the session holds anything else than the store, as far as is known."""
+        """Return whether the data differ from what this request last loaded or saved."""
         known, data = self.known, self.data
         return bool(data.values) if known is None else not data.is_held_by(known.plain)
 
     def is_unchanged(self) -> bool:
-        """Return whether a save would write what is committed, encrypted with the present key."""
+        """Return whether a save would write what is committed, under the same encryption key."""
         saved, data = self.committed, self.data
         if saved is None or data.replaces or not is_current(saved.session.ticket):
             return False
         return data.is_held_by(saved.plain)
 
     def change_session_key(self, session_key: str) -> None:
-        """Go on under a session key that the browser is to get."""
+        """Use a session key that the response sends to the browser."""
         self.session_key, self.followed_key, self.is_modified = session_key, None, True

@@ -45,7 +45,7 @@ class NotMoved(Exception):
 
 
 class HasEnded(NotMoved):
-    """The session has expired or was revoked, so that its browser is signed out."""
+    """The session has expired or was revoked, so its user must sign in again."""
 
 
 class OldEngine:

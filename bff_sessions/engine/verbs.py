@@ -1,4 +1,4 @@
-"""What the steps of the engine ask of the configured store."""
+"""The verbs of the configured store as steps, with types."""
 
 from __future__ import annotations
 
@@ -18,12 +18,13 @@ def get_user_session(key: str, *, also_moving: bool = False) -> Steps[UserSessio
 
 
 def get_user_sessions(filter: UserSessionsFilter) -> Steps[list[UserSession]]:
+    """Return the live sessions that match, with their tickets."""
     store = get_store()
     return call(store.get_user_sessions, store.aget_user_sessions, filter)
 
 
 def list_ages(filter: UserSessionsFilter) -> Steps[list[tuple[datetime, str]]]:
-    """Return `created` and store key of all live sessions that match; nothing else is kept."""
+    """Return `created` and the store key of all live sessions that match."""
     store = get_store()
     ages: list[tuple[datetime, str]] = []
     cursor = None
@@ -42,16 +43,19 @@ def list_ages(filter: UserSessionsFilter) -> Steps[list[tuple[datetime, str]]]:
 
 
 def create_user_session(session: UserSession) -> Steps[None]:
+    """Create `session`; SessionExists if its key is taken."""
     store = get_store()
     return call(store.create_user_session, store.acreate_user_session, session)
 
 
 def overwrite_user_session(read: UserSession, session: UserSession) -> Steps[int]:
+    """Write `session` over `read`, also under another key. Return the new version."""
     store = get_store()
     return call(store.overwrite_user_session, store.aoverwrite_user_session, read, session)
 
 
 def touch_user_session(key: str, renewed: datetime, expires: datetime | None) -> Steps[bool]:
+    """Renew the session under `key`. Return whether it exists."""
     store = get_store()
     return call(
         store.touch_user_session, store.atouch_user_session, key, renewed=renewed, expires=expires
@@ -59,15 +63,18 @@ def touch_user_session(key: str, renewed: datetime, expires: datetime | None) ->
 
 
 def acquire_lease(key: str, owner: str, seconds: float) -> Steps[bool]:
+    """Lease the session under `key`. Return whether `owner` has the lease now."""
     leases = get_store().require_ability(UserSessionStoreLeases)
     return call(leases.acquire_lease, leases.aacquire_lease, key, owner, seconds)
 
 
 def release_lease(key: str, owner: str) -> Steps[bool]:
+    """Release the lease. Return whether `owner` had it."""
     leases = get_store().require_ability(UserSessionStoreLeases)
     return call(leases.release_lease, leases.arelease_lease, key, owner)
 
 
 def on_commit(callback: Callable[[], None]) -> Steps[None]:
+    """Call `callback` when what was written is committed."""
     store = get_store()
     return call(store.on_commit, store.aon_commit, callback)
