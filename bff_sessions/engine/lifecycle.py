@@ -130,7 +130,7 @@ class StoredSession:
         state.is_modified = True
 
     def delete(self, session_key: str | None) -> Steps[bool]:
-        """Delete the session under `session_key`, by default this one. Return whether it existed."""
+        """Delete the session under `session_key`, by default this one; True if it existed."""
         state = self.state
         is_own = session_key in (None, state.session_key)
         session_key = session_key or state.session_key
