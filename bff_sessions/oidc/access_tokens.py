@@ -19,9 +19,10 @@ from bff_sessions.exceptions import (
 )
 from bff_sessions.identity import identify
 from bff_sessions.oidc import outbox
+from bff_sessions.oidc.expiry import UNKNOWN_EXPIRY
 from bff_sessions.oidc.providers import Provider, get_provider
 from bff_sessions.oidc.refreshing import OtherSubject, RefreshRefused, refresh
-from bff_sessions.oidc.tokens import UNKNOWN_EXPIRY, Tokens, read_tokens
+from bff_sessions.oidc.tokens import Tokens, read_tokens
 from bff_sessions.sansio import Block, Steps, arun, call, finally_take, in_thread, run, shield
 from bff_sessions.secret import hidden_frames
 

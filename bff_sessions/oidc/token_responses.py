@@ -18,8 +18,9 @@ from bff_sessions.contract import is_moment
 from bff_sessions.identity import Identity
 from bff_sessions.identity.claims import BINDING, claim
 from bff_sessions.identity.id_tokens import MOZILLA_TOKENS, read_claims
+from bff_sessions.oidc.expiry import read_expiry
 from bff_sessions.oidc.log import log_once
-from bff_sessions.oidc.tokens import Tokens, read_expiry, read_tokens
+from bff_sessions.oidc.tokens import Tokens, read_tokens
 from bff_sessions.secret import hidden_frames
 
 logger = logging.getLogger("bff_sessions.oidc")

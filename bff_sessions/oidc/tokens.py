@@ -8,18 +8,19 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
 
 from bff_sessions import conf
-from bff_sessions.contract import DeletedSession, is_moment
+from bff_sessions.contract import DeletedSession
 from bff_sessions.identity import identify
 from bff_sessions.identity.claims import person_of
 from bff_sessions.identity.id_tokens import ID_TOKEN, read_claims
 from bff_sessions.oidc import lasuite
+from bff_sessions.oidc.expiry import UNKNOWN_EXPIRY, is_absent, read_expiry, to_seconds
 from bff_sessions.oidc.log import log_once
 from bff_sessions.protection import open_sealed
 from bff_sessions.secret import hidden_frames
@@ -36,10 +37,6 @@ _MOZILLA = {
     "expires_in": "oidc_token_lifetime",
     "scope": "oidc_token_scope",
 }
-
-UNKNOWN_EXPIRY: Final = datetime.fromtimestamp(0, UTC)
-"""The expiry of an access token whose own is missing or cannot be read: it counts as expired, so
-that a stale token is never sent."""
 
 _REPORTS = {
     "refresh_token": (
@@ -169,61 +166,21 @@ def _to_tokens(
         _report(logging.ERROR, "expires_at", kept, data)
     if must_expire and "expires_at" not in kept:
         expires_at = UNKNOWN_EXPIRY
-        if _is_absent(kept.get("refresh_token")):
+        if is_absent(kept.get("refresh_token")):
             _report(logging.ERROR, "no_expires_at", kept, data)
     return Tokens(
         access_token=access_token,
         refresh_token=refresh_token,
         id_token=_text(kept.get("id_token")),
         expires_at=expires_at,
-        expires_in=_number(kept.get("expires_in")),
+        expires_in=to_seconds(kept.get("expires_in")),
         scope=_text(scope),
         issuer=_text(kept.get("iss")),
     )
 
 
-def read_expiry(kept: Mapping[str, Any], *, since: float | None = None) -> datetime | None:
-    """Return when an access token expires; None if its provider does not say.
-
-    Reads ``expires_at``: seconds since 1970 as a number or text, an ISO 8601 text, or a datetime.
-    A datetime without a time zone is UTC. Without ``expires_at``, ``expires_in`` counts from
-    `since`, or else from ``created_at`` or ``iat`` beside it.
-
-    Raises:
-        ValueError: if it cannot be read. The text does not quote it.
-    """
-    expires_at = kept.get("expires_at")
-    if not _is_absent(expires_at):
-        return _to_datetime(expires_at)
-    if _is_absent(kept.get("expires_in")):
-        return None
-    lifetime = _number(kept["expires_in"])
-    if since is None:
-        # GitLab sends created_at with the tokens. An ID token is issued together with them.
-        since = _number(kept.get("created_at")) or _number(kept.get("iat"))
-    if lifetime is None or since is None or not is_moment(since + lifetime):
-        raise ValueError("expires_in must be a number of seconds, with expires_at beside it.")
-    return datetime.fromtimestamp(since + lifetime, UTC)
-
-
-def _to_datetime(value: object) -> datetime:
-    if (number := _number(value)) is not None:
-        return datetime.fromtimestamp(number, UTC)
-    try:
-        moment = datetime.fromisoformat(value.strip()) if isinstance(value, str) else value
-        if isinstance(moment, datetime):
-            is_naive = moment.tzinfo is None
-            return moment.replace(tzinfo=UTC) if is_naive else moment.astimezone(UTC)
-    except (ValueError, OverflowError):
-        pass  # The text of the error quotes the value.
-    raise ValueError(
-        "expires_at must be seconds since 1970, an ISO 8601 text or a datetime, "
-        f"not this {type(value).__name__}."
-    )
-
-
 def _decrypt(value: object, decrypt: Callable[[str], str]) -> str | None:
-    if _is_absent(value):
+    if is_absent(value):
         return None
     if not isinstance(value, str):
         raise ValueError("The token must be a text.")
@@ -244,10 +201,6 @@ def _report(level: int, name: str, kept: Mapping[str, Any], data: Any) -> None:
     log_once(logger, level, name, issuer, _REPORTS[name])
 
 
-def _is_absent(value: object) -> bool:
-    return value is None or (isinstance(value, str) and not value.strip())
-
-
 def _to_values(tokens: Tokens, before: Tokens) -> dict[str, Any]:
     """Return the values that replace those of `before` in session data."""
     expires_at = tokens.expires_at
@@ -266,14 +219,6 @@ def _to_values(tokens: Tokens, before: Tokens) -> dict[str, Any]:
 
 def _text(value: object) -> str | None:
     return value if isinstance(value, str) and value.strip() else None
-
-
-def _number(value: object) -> float | None:
-    """Return a number of seconds, which may be a text, if databases can store it."""
-    if isinstance(value, str):
-        with suppress(ValueError):
-            value = float(value)
-    return value if is_moment(value) else None
 
 
 @hidden_frames()
