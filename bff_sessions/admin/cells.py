@@ -1,4 +1,4 @@
-"""Cells of the list of sessions that are more than the value of a column."""
+"""Texts of one session, for its line in the list and for its page."""
 
 from __future__ import annotations
 
