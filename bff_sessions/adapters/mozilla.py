@@ -40,13 +40,22 @@ class CallbackView(OIDCAuthenticationCallbackView):  # type: ignore[misc]
     keeps_tokens = True
     """The view stores when the access token expires. A system check looks for this attribute."""
 
+    _is_refused = True
+
     def get(self, request: HttpRequest) -> HttpResponse:
         self._before = _tokens(request.session)
-        response: HttpResponse = super().get(request)
+        try:
+            response: HttpResponse = super().get(request)
+        except Exception:
+            # A backend may raise Http404, for example: then the session is saved, too.
+            if self._is_refused:
+                self._restore_tokens()
+            raise
         return response
 
     @hidden_frames()
     def login_success(self) -> HttpResponse:
+        self._is_refused = False
         tokens = _tokens(self.request.session)
         if getattr(self.request, "user", None) != self.user:
             # What this sign-in has not written is of the user of before.
@@ -58,14 +67,17 @@ class CallbackView(OIDCAuthenticationCallbackView):  # type: ignore[misc]
         return response
 
     def login_failure(self) -> HttpResponse:
+        self._restore_tokens()
+        response: HttpResponse = super().login_failure()
+        return response
+
+    def _restore_tokens(self) -> None:
         session = self.request.session
         for name in _tokens(session):
             if name in self._before:
                 session[name] = self._before[name]
             else:
                 del session[name]
-        response: HttpResponse = super().login_failure()
-        return response
 
     def _keep_response(self) -> None:
         """Store what came with the access token, if the library has stored that."""

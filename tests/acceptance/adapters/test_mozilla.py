@@ -8,6 +8,8 @@ import requests
 from cryptography.fernet import Fernet
 from django.contrib.auth.models import User
 from django.core.checks import run_checks
+from django.core.exceptions import BadRequest
+from django.http import Http404
 from django.test import Client
 from mozilla_django_oidc.auth import OIDCAuthenticationBackend
 
@@ -111,6 +113,17 @@ class TestOurCallback(Mozilla, TokenJourneys):
         browser.sign_in("bob", "s2")
         assert keep_tokens(browser.client.session) == before
 
+    @pytest.mark.parametrize("error", [Http404, BadRequest])
+    def test_backend_that_raises_leaves_the_tokens_to_their_user(
+        self, browser, project, monkeypatch, error
+    ):
+        browser.sign_in("alice", "s1")
+        before = keep_tokens(browser.client.session)
+        project.AUTHENTICATION_BACKENDS = [f"{__name__}.RefusingBackend"]
+        monkeypatch.setattr(RefusingBackend, "error", error)
+        browser.sign_in("bob", "s2")
+        assert keep_tokens(browser.client.session) == before
+
     def test_tokens_are_stored_only_with_the_access_token(self, browser, project):
         project.OIDC_STORE_ACCESS_TOKEN = False
         browser.sign_in("alice", "s1")
@@ -173,6 +186,15 @@ class TestOurCallback(Mozilla, TokenJourneys):
 
     def test_check_finds_our_view(self, project):
         assert "bff_sessions.W033" not in [message.id for message in run_checks()]
+
+
+class RefusingBackend(OIDCAuthenticationBackend):
+    """A backend of a project that refuses a user by an error."""
+
+    error = None
+
+    def create_user(self, claims):
+        raise self.error
 
 
 class SecretiveBackend(OIDCAuthenticationBackend):
