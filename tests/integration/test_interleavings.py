@@ -148,7 +148,10 @@ def delete_many(store, session):
     ],
     ids=lambda requests: "_".join(request.__name__ for request in requests),
 )
-@pytest.mark.parametrize("is_warm_before", [False, True], ids=["cold", "warm"])
+@pytest.mark.parametrize(
+    "is_warm_before",
+    [pytest.param(False, id="cold"), pytest.param(True, id="warm", marks=pytest.mark.thorough)],
+)
 def test_what_is_served_after_a_write_is_what_it_wrote(settings, requests, is_warm_before):
     settings.CACHES = {
         "default": {"BACKEND": "tests.integration.test_interleavings.WeakCache"},
