@@ -46,6 +46,6 @@ def test_sessions_are_found_and_ended(page):
     sign_in("phone")
     found = example(page, "pycon", "revoke_sessions")
     steps = doctest.DocTestParser().get_doctest(found.text, {}, page, page, 0)
-    assert len(steps.examples) == 7
+    assert len(steps.examples) == 8
     report = []
     assert doctest.DocTestRunner().run(steps, out=report.append).failed == 0, "".join(report)
