@@ -13,6 +13,7 @@ from django.http import Http404
 from django.test import Client
 from mozilla_django_oidc.auth import OIDCAuthenticationBackend
 
+from bff_sessions.adapters import mozilla
 from bff_sessions.models import Session
 from bff_sessions.oidc.tokens import keep_tokens
 from tests.support.adapters import Journeys, TokenJourneys, make_user, rows
@@ -123,6 +124,22 @@ class TestOurCallback(Mozilla, TokenJourneys):
         monkeypatch.setattr(RefusingBackend, "error", error)
         browser.sign_in("bob", "s2")
         assert keep_tokens(browser.client.session) == before
+
+    def test_error_after_the_sign_in_restores_no_tokens_of_before(self, browser, monkeypatch):
+        def fail(view):
+            raise Http404
+
+        browser.sign_in("alice", "s1")
+        alices = keep_tokens(browser.client.session)
+        monkeypatch.setattr(mozilla.CallbackView, "_keep_response", fail)
+        browser.sign_in("bob", "s2")
+        tokens = keep_tokens(browser.client.session)
+        assert tokens.access_token != alices.access_token
+        assert tokens.refresh_token is None
+
+    def test_response_that_says_nothing_is_passed_on(self):
+        assert mozilla._remember(lambda backend, payload: payload)(None, "text") == "text"
+        assert mozilla._issuer_of(None) is None
 
     def test_tokens_are_stored_only_with_the_access_token(self, browser, project):
         project.OIDC_STORE_ACCESS_TOKEN = False
