@@ -31,7 +31,7 @@ class Ending(enum.Enum):
 
 
 class EndReason(enum.Enum):
-    """Who has ended a session, for the page on which its user signs in again."""
+    """Reasons why a session has ended, shown to its user on the sign-in page."""
 
     OTHER_BROWSER = "other_browser"
     """The user, from another browser."""

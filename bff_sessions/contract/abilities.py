@@ -30,7 +30,7 @@ class UserSessionStoreLeases(ABC):
             seconds: the time until the lease expires.
 
         Raises:
-            SessionMissing: if there is no such session, or it has expired.
+            SessionMissing: if the session does not exist, or has expired.
             RuntimeError: inside a transaction, because other requests would not see the lease
                 before the commit.
         """

@@ -74,7 +74,7 @@ class RequiredVerbs(ABC):
             if_version: write only if the session still has this version.
 
         Raises:
-            SessionMissing: if there is no such session. An update never creates one.
+            SessionMissing: if the session does not exist. An update never creates it.
             SessionChanged: if its version is not `if_version`.
         """
 

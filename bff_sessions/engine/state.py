@@ -31,7 +31,7 @@ class State(enum.Enum):
 
 
 class Cookie(enum.Enum):
-    """What the response does with the session cookie."""
+    """How the response treats the session cookie."""
 
     AS_DJANGO = "Django's middleware decides"
     NEW_KEY = "the browser gets a new key though nothing has changed"

@@ -88,7 +88,7 @@ def get(url: str) -> Response:
     """Return the answer at `url`, which should be JSON. It may be a refusal.
 
     Raises:
-        ProviderUnavailable: if there is no answer.
+        ProviderUnavailable: if the provider does not answer.
     """
     return _send("GET", url, headers={"Accept": "application/json"})
 
@@ -97,7 +97,7 @@ def knock(url: str) -> int:
     """Return the status that `url` answers, without reading the answer or following a redirect.
 
     Raises:
-        ProviderUnavailable: if there is no answer.
+        ProviderUnavailable: if the provider does not answer.
     """
     return _send("GET", url, reads=False).status_code
 
@@ -107,8 +107,8 @@ def get_json(url: str) -> dict[str, Any]:
 
     Raises:
         NotFound: if the status is 404 or 410.
-        ProviderUnavailable: if the answer has another status than 200 or is not a JSON object, or
-            if there is no answer.
+        ProviderUnavailable: if the provider does not answer, or with another status than 200, or
+            with what is not a JSON object.
     """
     response = get(url)
     if response.status_code != 200:
@@ -131,8 +131,8 @@ def post_form(
         timeout: in seconds; None means `TIMEOUT`.
 
     Raises:
-        ProviderUnavailable: if there is no answer, or it asks to try later, see asks_to_wait(). It
-            has a ``retry_after`` if the answer has one.
+        ProviderUnavailable: if the provider does not answer, or asks to try later, see
+            asks_to_wait(). It has a ``retry_after`` if the answer has one.
     """
     headers = {"Accept": "application/json"}
     if authorization is not None:

@@ -127,8 +127,8 @@ class Provider:
             The answer, which may be a refusal.
 
         Raises:
-            ProviderUnavailable: if there is no answer, or it asks to try later, or the provider has
-                no such endpoint.
+            ProviderUnavailable: if the provider does not have the endpoint, does not answer, or
+                asks to try later.
         """
         with time_limit(2 * timeout):
             url = self.find_endpoint(endpoint)

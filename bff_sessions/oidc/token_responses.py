@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -14,13 +13,12 @@ from django.contrib import auth
 from django.http import HttpRequest
 
 from bff_sessions import conf
-from bff_sessions.contract import is_moment
 from bff_sessions.identity import Identity
 from bff_sessions.identity.claims import BINDING, claim
 from bff_sessions.identity.id_tokens import MOZILLA_TOKENS, read_claims
-from bff_sessions.oidc.expiry import read_expiry
+from bff_sessions.oidc.expiry import read_expiry, to_seconds
 from bff_sessions.oidc.log import log_once
-from bff_sessions.oidc.tokens import Tokens, read_tokens
+from bff_sessions.oidc.tokens import Tokens, read_scope, read_tokens
 from bff_sessions.secret import hidden_frames
 
 logger = logging.getLogger("bff_sessions.oidc")
@@ -143,24 +141,20 @@ def read_response(token: Mapping[str, Any], *, since: float | None = None) -> To
         raise ValueError("The token response has no access_token.")
     now = time.time()
     expires_at = read_expiry(token, since=now if since is None else since)
-    scope = token.get("scope")
-    if isinstance(scope, (list, tuple)):
-        scope = " ".join(map(str, scope))
     return Tokens(
         **texts,
         expires_at=expires_at,
         expires_in=_lifetime(token, expires_at, now),
-        scope=scope if isinstance(scope, str) and scope.strip() else None,
+        scope=read_scope(token.get("scope")),
     )
 
 
 def _lifetime(token: Mapping[str, Any], expires_at: datetime | None, now: float) -> float | None:
     if expires_at is None:
         return None
-    with suppress(TypeError, ValueError):
-        # "nan" is a number for Python, and no lifetime.
-        if is_moment(lifetime := float(token.get("expires_in"))):  # type: ignore[arg-type]
-            return lifetime
+    lifetime = to_seconds(token.get("expires_in"))
+    if lifetime is not None:
+        return lifetime
     return max(0.0, round((expires_at - datetime.fromtimestamp(now, UTC)).total_seconds()))
 
 

@@ -156,9 +156,6 @@ def _to_tokens(
         _report(logging.ERROR, "refresh_token", kept, data)
     if access_token is None and refresh_token is None:
         return None
-    scope = kept.get("scope")
-    if isinstance(scope, (list, tuple)):
-        scope = " ".join(map(str, scope))
     try:
         expires_at = read_expiry(kept)
     except ValueError:
@@ -174,9 +171,14 @@ def _to_tokens(
         id_token=_text(kept.get("id_token")),
         expires_at=expires_at,
         expires_in=to_seconds(kept.get("expires_in")),
-        scope=_text(scope),
+        scope=read_scope(kept.get("scope")),
         issuer=_text(kept.get("iss")),
     )
+
+
+def read_scope(value: object) -> str | None:
+    """Return a scope, which some libraries store as a list, as one text; None if it is absent."""
+    return _text(" ".join(map(str, value)) if isinstance(value, (list, tuple)) else value)
 
 
 def _decrypt(value: object, decrypt: Callable[[str], str]) -> str | None:

@@ -77,16 +77,15 @@ def _has_no_user(request: HttpRequest) -> bool:
 
 def _find(request: HttpRequest) -> str | None:
     """Return why the session of the request's cookie has ended; None if it has not."""
-    session, arrived = (
-        getattr(request, "session", None),
-        request.COOKIES.get(settings.SESSION_COOKIE_NAME),
-    )
+    session = getattr(request, "session", None)
+    arrived = request.COOKIES.get(settings.SESSION_COOKIE_NAME)
     if not (isinstance(session, SessionStore) and is_session_key(arrived)):
         return None
-    # A sign-out by the user does not need a reason, and a session that has moved has not ended.
-    if session.signs_out or session.keeps_cookie_of_others or not _has_no_user(request):
+    # Loads the session, if no view has.
+    if not _has_no_user(request) or not session.has_ended:
         return None
-    if not session.has_ended:
+    # A sign-out by the user does not need a reason, and a session that has moved has not ended.
+    if session.signs_out or session.keeps_cookie_of_others:
         return None
     reason = read_note(store_key(conf.PARTITION, arrived))
     return _UNKNOWN if reason is None else reason.value
