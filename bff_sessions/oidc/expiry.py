@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from bff_sessions.contract import is_moment
+from bff_sessions.oidc.values import is_absent, to_seconds
 
 UNKNOWN_EXPIRY: Final = datetime.fromtimestamp(0, UTC)
 """The expiry of an access token whose own is missing or cannot be read: it counts as expired, so
@@ -52,16 +52,3 @@ def _to_datetime(value: object) -> datetime:
         "expires_at must be seconds since 1970, an ISO 8601 text or a datetime, "
         f"not this {type(value).__name__}."
     )
-
-
-def to_seconds(value: object) -> float | None:
-    """Return a number of seconds, which may be a text, if databases can store it."""
-    if isinstance(value, str):
-        with suppress(ValueError):
-            value = float(value)
-    return value if is_moment(value) else None
-
-
-def is_absent(value: object) -> bool:
-    """Return whether `value` is None or a blank text."""
-    return value is None or (isinstance(value, str) and not value.strip())

@@ -16,9 +16,10 @@ from bff_sessions import conf
 from bff_sessions.identity import Identity
 from bff_sessions.identity.claims import BINDING, claim
 from bff_sessions.identity.id_tokens import MOZILLA_TOKENS, read_claims
-from bff_sessions.oidc.expiry import read_expiry, to_seconds
+from bff_sessions.oidc.expiry import read_expiry
 from bff_sessions.oidc.log import log_once
-from bff_sessions.oidc.tokens import Tokens, read_scope, read_tokens
+from bff_sessions.oidc.tokens import Tokens, read_tokens
+from bff_sessions.oidc.values import to_scope, to_seconds, to_text
 from bff_sessions.secret import hidden_frames
 
 logger = logging.getLogger("bff_sessions.oidc")
@@ -136,7 +137,7 @@ def read_response(token: Mapping[str, Any], *, since: float | None = None) -> To
     for name, value in texts.items():
         if not (value is None or isinstance(value, str)):
             raise ValueError(f"The {name} of the token response must be a text.")
-        texts[name] = value if value and value.strip() else None
+        texts[name] = to_text(value)
     if texts["access_token"] is None:
         raise ValueError("The token response has no access_token.")
     now = time.time()
@@ -145,7 +146,7 @@ def read_response(token: Mapping[str, Any], *, since: float | None = None) -> To
         **texts,
         expires_at=expires_at,
         expires_in=_lifetime(token, expires_at, now),
-        scope=read_scope(token.get("scope")),
+        scope=to_scope(token.get("scope")),
     )
 
 

@@ -20,8 +20,9 @@ from bff_sessions.identity import identify
 from bff_sessions.identity.claims import person_of
 from bff_sessions.identity.id_tokens import ID_TOKEN, read_claims
 from bff_sessions.oidc import lasuite
-from bff_sessions.oidc.expiry import UNKNOWN_EXPIRY, is_absent, read_expiry, to_seconds
+from bff_sessions.oidc.expiry import UNKNOWN_EXPIRY, read_expiry
 from bff_sessions.oidc.log import log_once
+from bff_sessions.oidc.values import is_absent, to_scope, to_seconds, to_text
 from bff_sessions.protection import open_sealed
 from bff_sessions.secret import hidden_frames
 
@@ -149,7 +150,7 @@ def _to_tokens(
     Args:
         must_expire: whether an access token without the key ``expires_at`` counts as expired.
     """
-    access_token, refresh_token = _text(kept.get("access_token")), None
+    access_token, refresh_token = to_text(kept.get("access_token")), None
     try:
         refresh_token = _decrypt(kept.get("refresh_token"), decrypt)
     except ValueError:
@@ -168,17 +169,12 @@ def _to_tokens(
     return Tokens(
         access_token=access_token,
         refresh_token=refresh_token,
-        id_token=_text(kept.get("id_token")),
+        id_token=to_text(kept.get("id_token")),
         expires_at=expires_at,
         expires_in=to_seconds(kept.get("expires_in")),
-        scope=read_scope(kept.get("scope")),
-        issuer=_text(kept.get("iss")),
+        scope=to_scope(kept.get("scope")),
+        issuer=to_text(kept.get("iss")),
     )
-
-
-def read_scope(value: object) -> str | None:
-    """Return a scope, which some libraries store as a list, as one text; None if it is absent."""
-    return _text(" ".join(map(str, value)) if isinstance(value, (list, tuple)) else value)
 
 
 def _decrypt(value: object, decrypt: Callable[[str], str]) -> str | None:
@@ -186,15 +182,15 @@ def _decrypt(value: object, decrypt: Callable[[str], str]) -> str | None:
         return None
     if not isinstance(value, str):
         raise ValueError("The token must be a text.")
-    return _text(decrypt(value))
+    return to_text(decrypt(value))
 
 
 def _report(level: int, name: str, kept: Mapping[str, Any], data: Any) -> None:
-    issuer, others = _text(kept.get("iss")), dict(data.items())
+    issuer, others = to_text(kept.get("iss")), dict(data.items())
     id_token = others.pop(ID_TOKEN, None)
     if issuer is None:
         with suppress(ValueError):
-            issuer = _text(read_claims(id_token).get("iss"))
+            issuer = to_text(read_claims(id_token).get("iss"))
     if issuer is None:
         # A project's own resolver may raise, and a report must not fail a request. The ID token is
         # left out, because the default resolver logs one that it cannot read each time.
@@ -217,10 +213,6 @@ def _to_values(tokens: Tokens, before: Tokens) -> dict[str, Any]:
     if tokens.refresh_token is None and before.refresh_token is None:
         del values["refresh_token"]  # Leave one in place that cannot be read.
     return values
-
-
-def _text(value: object) -> str | None:
-    return value if isinstance(value, str) and value.strip() else None
 
 
 @hidden_frames()
