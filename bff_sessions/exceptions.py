@@ -9,9 +9,11 @@ from django.contrib.sessions.exceptions import SessionInterrupted
 from bff_sessions.contract.exceptions import (
     AbilityMissing,
     BffSessionsError,
+    RevocationUnconfirmed,
     SessionChanged,
     SessionExists,
     SessionMissing,
+    StoreUnavailable,
 )
 
 __all__ = [
@@ -19,6 +21,7 @@ __all__ = [
     "BffSessionsError",
     "ClientMisconfigured",
     "ProviderUnavailable",
+    "RevocationUnconfirmed",
     "SessionBusy",
     "SessionChanged",
     "SessionConflict",
@@ -26,6 +29,7 @@ __all__ = [
     "SessionMissing",
     "SignInEnded",
     "SignInRequired",
+    "StoreUnavailable",
     "TicketUnreadable",
 ]
 

@@ -156,6 +156,13 @@ MAX_STALE: float = option(
     hint="Give the seconds for which the cache may serve an ended session, for example 30.",
     doc="Seconds after which a cached session is read from the store again",
 )
+REDIS: dict[str, Any] = option(
+    {},
+    DICTIONARY,
+    check="E080",
+    hint="Write {'URL': 'redis://cache.example:6379/0'}, for example.",
+    doc="Where and how the Redis store stores the sessions",
+)
 TAKE_OVER: str | None = option(
     None,
     checked_elsewhere("the dotted path of a session engine with a table of its own, or None"),

@@ -1,9 +1,9 @@
 """The contract between the session engine and the place where sessions are stored.
 
 A store is a subclass of `UserSessionStore`. If it has more abilities, it inherits their classes,
-too: `UserSessionStoreCleanup`, `UserSessionStoreLeases`, `UserSessionStoreDevices` and
-`UserSessionStoreTransactions`. The first two names are those of ``IUserSessionStore`` and
-``IUserSessionStoreCleanup`` in Duende's BFF for .NET.
+too: `UserSessionStoreCleanup`, `UserSessionStoreLeases`, `UserSessionStoreDevices`,
+`UserSessionStoreRepair` and `UserSessionStoreTransactions`. The first two names are those of
+``IUserSessionStore`` and ``IUserSessionStoreCleanup`` in Duende's BFF for .NET.
 
 Nothing here knows Django, the ORM or the settings. `bff_sessions.testing.UserSessionStoreTests`
 checks a store against this page.
@@ -12,6 +12,7 @@ checks a store against this page.
 from bff_sessions.contract.abilities import (
     UserSessionStoreDevices,
     UserSessionStoreLeases,
+    UserSessionStoreRepair,
     UserSessionStoreTransactions,
 )
 from bff_sessions.contract.cleanup import Detail, ExpiredBatch, UserSessionStoreCleanup
@@ -54,6 +55,7 @@ __all__ = [
     "UserSessionStoreCleanup",
     "UserSessionStoreDevices",
     "UserSessionStoreLeases",
+    "UserSessionStoreRepair",
     "UserSessionStoreTransactions",
     "UserSessionUpdate",
     "UserSessionsFilter",

@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from datetime import datetime
 
-from bff_sessions.contract.sessions import Device
+from bff_sessions.contract.sessions import Device, OnEnding
 from bff_sessions.contract.twins import twin_of
 
 
@@ -84,6 +84,28 @@ class UserSessionStoreDevices(ABC):
         """
 
     anote_device = twin_of(note_device)
+
+
+class UserSessionStoreRepair(ABC):
+    """The ability to repair what a crash or a lost server has left.
+
+    For stores without transactions: `cleanup_sessions` and ``sessions reindex`` call these verbs.
+    """
+
+    @abstractmethod
+    def finish_deletes(self, on_ending: OnEnding | None) -> int:
+        """Finish deletes that a crash has interrupted. Return how many sessions they were.
+
+        Args:
+            on_ending: called with the sessions before their tickets are lost, see `OnEnding`.
+        """
+
+    @abstractmethod
+    def reindex_sessions(self) -> int:
+        """Write again what finds sessions by subject, session ID and user.
+
+        Return how many sessions there are.
+        """
 
 
 class UserSessionStoreTransactions(ABC):

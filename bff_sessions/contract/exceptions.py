@@ -3,6 +3,12 @@
 Their texts contain no session key, store key, ticket or token.
 """
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from bff_sessions.contract.sessions import DeletedSession
+
 
 class BffSessionsError(Exception):
     """Base class of the package's own errors.
@@ -36,3 +42,22 @@ class SessionMissing(BffSessionsError):
 
 class SessionChanged(BffSessionsError):
     """Another request has saved the session since the caller read it."""
+
+
+class StoreUnavailable(BffSessionsError):
+    """The server of the sessions cannot be reached, or refuses a command. Answer with status 503.
+
+    A write may have been done or not.
+    """
+
+
+class RevocationUnconfirmed(StoreUnavailable):
+    """The sessions have ended, but too few replicas have confirmed it: repeat the revocation.
+
+    Until then, a failover may bring the sessions back.
+    """
+
+    def __init__(self, deleted: Sequence[DeletedSession]) -> None:
+        super().__init__()
+        self.deleted = deleted
+        """The sessions that this call has deleted. A repetition does not return them again."""

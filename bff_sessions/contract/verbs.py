@@ -56,6 +56,8 @@ class RequiredVerbs(ABC):
         Raises:
             SessionExists: if a live session has this key. The store decides whether an expired
                 session counts. Let other errors propagate: if this returns, the session is stored.
+            SessionMissing: if a session with this key has ended. A store may refuse such a key for
+                some minutes, so that a creation on its way brings back nothing.
         """
 
     acreate_user_session = twin_of(create_user_session)

@@ -12,7 +12,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 
-from django.contrib.sessions.backends.base import CreateError
+from django.contrib.sessions.backends.base import CreateError, UpdateError
 
 from bff_sessions import conf
 from bff_sessions.contract import UserSession
@@ -45,6 +45,7 @@ def insert(state: SessionState, session_key: str) -> Steps[None]:
 
     Raises:
         CreateError: if the key is taken.
+        UpdateError: if the session was ended meanwhile.
     """
     new, identity = _compose(state, session_key, store_key(conf.PARTITION, session_key), None)
     yield from _end_replaced(state, identity, new.session, None)
@@ -52,6 +53,8 @@ def insert(state: SessionState, session_key: str) -> Steps[None]:
         yield from verbs.create_user_session(new.session)
     except SessionExists:
         raise CreateError("The session key is taken.") from None
+    except SessionMissing:
+        raise UpdateError("The session has ended while it was being created.") from None
     state.restart()
     state.session_key = session_key
     yield from _note_and_announce(state, identity, new, None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from secrets import token_bytes, token_hex
@@ -164,7 +165,8 @@ class VerbTests(StoreTests):
         session = self.create(expires=ago(1))
         self.assertIn(self.store.delete_user_session(session.key), (True, False))
         self.assertIs(self.store.delete_user_session(session.key), False)
-        self.store.create_user_session(session)
+        with suppress(SessionMissing):  # A store may refuse the key of a session that has ended.
+            self.store.create_user_session(session)
 
     def test_repr_shows_neither_key_nor_ticket(self) -> None:
         session = self.create(ticket=b"secret ticket")

@@ -1,0 +1,141 @@
+"""Clients of redis-py: one for synchronous code, and one for each event loop.
+
+redis-py repeats a command whose answer was lost. That does no harm, because every script finds by
+an ID that it has run before.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import AsyncGenerator, MutableMapping
+from typing import Any, Final
+from urllib.parse import urlsplit
+from weakref import WeakKeyDictionary
+
+from bff_sessions import conf
+from bff_sessions.conf.rules import import_callable
+from bff_sessions.extras import extra
+from bff_sessions.stores.redis.options import RedisOptions
+
+# For each server. redis-py 8 would raise an error instead of waiting for one.
+_MAX_CONNECTIONS: Final = 10_000
+
+
+class Clients:
+    """The clients for BFF_SESSIONS["REDIS"]. Threads share the synchronous one."""
+
+    def __init__(self, options: RedisOptions) -> None:
+        self._options = options
+        self._lock = threading.Lock()
+        self._client: Any = None
+        self._of_loops: WeakKeyDictionary[asyncio.AbstractEventLoop, _ClientsOfLoop]
+        self._of_loops = WeakKeyDictionary()
+
+    def get(self) -> Any:
+        """Return the client for synchronous code."""
+        with self._lock:
+            if self._client is None:
+                self._client = _make(self._options, asynchronous=False)
+            return self._client
+
+    async def aget(self) -> Any:
+        """Return the client of the running event loop."""
+        loop = asyncio.get_running_loop()
+        known = self._of_loops.get(loop)
+        if known is None:
+            known = self._of_loops[loop] = _ClientsOfLoop()
+            await known.close_with_loop(self._of_loops)
+        if known.client is None:
+            known.client = _make(self._options, asynchronous=True)
+        return known.client
+
+    def forget(self, client: Any) -> None:
+        """Make a new client for the next call: one of a Cluster may know only nodes that are gone.
+
+        Calls on their way keep the old one.
+        """
+        with self._lock:
+            if self._client is client:
+                self._client = None
+
+    def aforget(self, client: Any) -> None:
+        """See forget()."""
+        known = self._of_loops.get(asyncio.get_running_loop())
+        if known is not None and known.client is client:
+            known.retired.append(client)
+            known.client = None
+
+
+class _ClientsOfLoop:
+    """The clients of one event loop."""
+
+    def __init__(self) -> None:
+        self.client: Any = None
+        self.retired: deque[Any] = deque(maxlen=10)
+
+    async def close_with_loop(self, of_loops: MutableMapping[Any, Any]) -> None:
+        """Close the clients when the running event loop ends.
+
+        It then closes its asynchronous generators. Django has a loop for each request if a WSGI
+        server runs an asynchronous view.
+        """
+        self._closing = self._close(of_loops, asyncio.get_running_loop())
+        await anext(self._closing)
+
+    async def _close(
+        self, of_loops: MutableMapping[Any, Any], loop: Any
+    ) -> AsyncGenerator[None, None]:
+        try:
+            yield
+        finally:
+            of_loops.pop(loop, None)
+            for client in (self.client, *self.retired):
+                if client is not None:
+                    await client.aclose()
+
+
+def _make(options: RedisOptions, *, asynchronous: bool) -> Any:
+    if options.client is not None:
+        place = f"{conf.place_of('REDIS')}['CLIENT']"
+        return import_callable(options.client, place)(asynchronous=asynchronous)
+    with extra("redis"):
+        import redis.asyncio
+        import redis.sentinel
+        from redis.backoff import NoBackoff
+    urls = [options.url] if isinstance(options.url, str) else list(options.url or ())
+    settings: dict[str, Any] = {
+        "socket_timeout": options.timeout,
+        "socket_connect_timeout": options.timeout,
+        "max_connections": _MAX_CONNECTIONS,
+    }
+    package: Any = redis.asyncio if asynchronous else redis
+    if options.sentinel is not None:
+        return _of_sentinels(package, urls, options.sentinel, settings)
+    if not options.cluster:
+        return package.from_url(urls[0], **settings)
+    nodes = [
+        package.cluster.ClusterNode(parts.hostname, parts.port or 6379)
+        for parts in map(urlsplit, urls[1:])
+    ]
+    return package.RedisCluster.from_url(
+        urls[0],
+        startup_nodes=nodes or None,
+        # A retry closes connections that other threads and tasks use.
+        retry=package.retry.Retry(NoBackoff(), 0),
+        # Learn from a redirection which node has one slot. By default, each fifth learns all
+        # anew, and closes connections in use.
+        reinitialize_steps=0,
+        **settings,
+    )
+
+
+def _of_sentinels(package: Any, urls: list[str], name: str, settings: dict[str, Any]) -> Any:
+    from redis.connection import parse_url
+
+    servers: list[dict[str, Any]] = [parse_url(url) for url in urls]  # type: ignore[no-untyped-call]
+    addresses = [(server.get("host"), server.get("port", 26379)) for server in servers]
+    sentinel = package.sentinel.Sentinel(addresses, sentinel_kwargs=dict(settings), **settings)
+    primary = {k: v for k, v in servers[0].items() if k in ("username", "password", "db")}
+    return sentinel.master_for(name, ssl=urls[0].startswith("rediss:"), **primary)

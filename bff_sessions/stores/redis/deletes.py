@@ -1,0 +1,204 @@
+"""End sessions, in steps. The package says why tombstones are left, and hints are read again."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from bff_sessions.contract import DeletedSession, OnEnding, UserSessionsFilter
+from bff_sessions.exceptions import RevocationUnconfirmed
+from bff_sessions.sansio import Steps, in_thread
+from bff_sessions.stores.redis import hints, layout, scripts
+from bff_sessions.stores.redis.link import Link, script_of
+
+# Milliseconds of a tombstone. Servers end a request after 30 to 60 seconds by default.
+_TOMBSTONE: Final = 300_000
+# Milliseconds for which a closed session keeps its ticket if its delete was interrupted.
+_CLOSED: Final = 86_400_000
+_BATCH: Final = 500
+
+
+def delete_session(link: Link, key: str, on_ending: OnEnding | None) -> Steps[bool]:
+    """Delete the session under `key`, also if it moves to another key meanwhile."""
+    deletion = Deletion(link, on_ending)
+    yield from deletion.end([key])
+    while deletion.moved:
+        moved, deletion.moved = deletion.moved, set()
+        yield from deletion.end(moved, buries=True)
+    deletion.check_confirmed()
+    return bool(deletion.deleted)
+
+
+def delete_sessions(
+    link: Link, filter: UserSessionsFilter, on_ending: OnEnding | None
+) -> Steps[list[DeletedSession]]:
+    """Delete all sessions that match."""
+    deletion = Deletion(link, on_ending, filter.matches)
+    settled: set[str] = set()
+    while True:
+        found = yield from hints.find(link, filter)
+        new = {key: hint for key, hint in found.items() if key not in settled}
+        if not new:
+            break
+        yield from deletion.end((yield from hints.narrow(link, filter, new)), buries=True)
+        settled |= new.keys()
+    deletion.check_confirmed()
+    return deletion.deleted
+
+
+class Deletion:
+    """One call of a verb that deletes.
+
+    Args:
+        link: the way to Redis.
+        on_ending: see `OnEnding`.
+        matches: which of the sessions to delete.
+        must_be_same: delete no session that was renewed since `matches` was asked.
+    """
+
+    def __init__(
+        self,
+        link: Link,
+        on_ending: OnEnding | None,
+        matches: Callable[[DeletedSession], bool] = lambda session: True,
+        *,
+        must_be_same: bool = False,
+    ) -> None:
+        self._link = link
+        self._on_ending = on_ending
+        self._matches = matches
+        self._must_be_same = must_be_same
+        self._id = secrets.token_hex(8)
+        self._is_confirmed = True
+        self.deleted: list[DeletedSession] = []
+        self.moved: set[str] = set()
+        """The store keys to which deleted sessions were moving."""
+
+    def check_confirmed(self) -> None:
+        """Check that enough replicas have confirmed.
+
+        Raises:
+            RevocationUnconfirmed: if not.
+        """
+        if not self._is_confirmed:
+            raise RevocationUnconfirmed(self.deleted)
+
+    def end(self, keys: Collection[str], *, buries: bool = False) -> Steps[None]:
+        """End the sessions under the store keys `keys`.
+
+        Args:
+            keys: the store keys.
+            buries: whether to leave a tombstone under a key that has no session.
+        """
+        left = list(keys)
+        while left:
+            # Sessions that have changed meanwhile are looked at again.
+            left = (yield from self._end_batch(left[:_BATCH], buries=buries)) + left[_BATCH:]
+
+    def _end_batch(self, keys: Sequence[str], *, buries: bool) -> Steps[list[str]]:
+        """End the sessions under `keys`. Return the keys of those that have changed meanwhile."""
+        link = self._link
+        found = yield from self._choose(keys)
+        results = dict(zip(found, (yield from self._end(found, buries=buries)), strict=True))
+        ended: list[DeletedSession] = []
+        for key, (status, *values) in results.items():
+            session = found[key]
+            if session is not None and status in (1, 2):
+                *content, moved = values or (session.head, session.times, b"", None)
+                ended.append(layout.read_deleted(key, session.partition, *content))
+                if moved is not None:
+                    self.moved.add(layout.from_bytes(moved))
+        if ended and self._on_ending is not None:
+            ended = yield from self._announce(ended, self._on_ending)
+        self.deleted += ended
+        written = [
+            link.names.session(key)
+            for key, (status, *_) in results.items()
+            if status not in (0, -2)
+        ]
+        if (yield from link.confirm(written)):
+            # Not before: if a failover brings the session back, a repetition must find it.
+            yield from link.send([each for one in ended for each in hints.to_remove(link, one)])
+        else:
+            self._is_confirmed = False
+        return [key for key, (status, *_) in results.items() if status == scripts.CHANGED]
+
+    def _choose(self, keys: Sequence[str]) -> Steps[dict[str, _Found | None]]:
+        """Return the sessions that match under their keys, and None for a key without one."""
+        link = self._link
+        names = map(link.names.session, keys)
+        read = yield from link.send(
+            [("HMGET", name, "partition", "head", "times") for name in names]
+        )
+        chosen: dict[str, _Found | None] = {}
+        for key, values in zip(keys, read, strict=True):
+            session = None if None in values else _Found(key, *values)
+            if session is None or self._matches(session.read()):
+                chosen[key] = session
+        return chosen
+
+    def _end(self, found: Mapping[str, _Found | None], *, buries: bool) -> Steps[list[Any]]:
+        link, names = self._link, self._link.names
+        closes: object = b""
+        if self._on_ending is not None:
+            closes, now = _CLOSED, time.time()
+            closing = [one for one in found.values() if one is not None]
+            yield from link.send(
+                [("ZADD", names.closed(one.key), now, one.hint()) for one in closing]
+            )
+        commands = []
+        for key, one in found.items():
+            head, times = (b"", b"") if one is None else (one.head, one.times)
+            commands.append(
+                script_of(
+                    scripts.END,
+                    names.session(key),
+                    self._id,
+                    head,
+                    times if self._must_be_same else b"",
+                    closes,
+                    _TOMBSTONE,
+                    b"1" if buries else b"",
+                )
+            )
+        return (yield from link.send(commands))
+
+    def _announce(
+        self, closed: Sequence[DeletedSession], on_ending: OnEnding
+    ) -> Steps[list[DeletedSession]]:
+        """Call `on_ending`, and delete what is closed. Return what no other delete has taken."""
+        link, names = self._link, self._link.names
+        try:
+            yield from in_thread(on_ending, closed)
+        except BaseException:
+            reopen = (self._id, link.grace_millis)
+            yield from link.send(
+                [script_of(scripts.OPEN, names.session(one.key), *reopen) for one in closed]
+            )
+            raise
+        finish = [
+            script_of(scripts.FINISH, names.session(one.key), self._id, _TOMBSTONE)
+            for one in closed
+        ]
+        results = yield from link.send(finish)
+        return [one for one, is_own in zip(closed, results, strict=True) if is_own]
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """A session as it was read before its delete."""
+
+    key: str
+    partition: bytes
+    head: bytes
+    times: bytes
+
+    def read(self) -> DeletedSession:
+        return layout.read_deleted(self.key, self.partition, self.head, self.times, b"")
+
+    def hint(self) -> bytes:
+        session = self.read()
+        return layout.write_hint(self.key, session.partition, session.issuer)

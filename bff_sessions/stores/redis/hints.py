@@ -1,0 +1,81 @@
+"""Write, read and remove the hints that find sessions, in steps."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from bff_sessions.contract import DeletedSession, UserSession, UserSessionsFilter, UserSessionUpdate
+from bff_sessions.sansio import Steps
+from bff_sessions.stores.redis import layout, scripts
+from bff_sessions.stores.redis.link import Command, Link, script_of
+
+# About how many members one ZSCAN reads, so that others need not wait for it.
+_SCANNED: Final = 500
+
+
+def to_write(
+    link: Link, key: str, partition: str, session: UserSession | UserSessionUpdate
+) -> list[Command]:
+    """Return the commands that write the hints at `session`, to be sent before its own."""
+    hint = layout.write_hint(key, partition, session.issuer)
+    cover, now = layout.cover_of(session.expires, link.grace), int(time.time())
+    commands = [
+        script_of(scripts.HINT, name, cover, hint, now) for name in link.names.hints(session)
+    ]
+    if link.grace and session.expires is not None:
+        # If the session is renewed, clean-up finds it too early, and writes the new time.
+        commands.append(("ZADD", link.names.expiring(key), "LT", session.expires.timestamp(), hint))
+    return commands
+
+
+def to_remove(link: Link, session: UserSession | DeletedSession) -> list[Command]:
+    """Return the commands that remove the hints at a deleted `session`."""
+    hint = layout.write_hint(session.key, session.partition, session.issuer)
+    names = [*link.names.hints(session), link.names.closed(session.key)]
+    if link.grace:
+        names.append(link.names.expiring(session.key))
+    return [("ZREM", name, hint) for name in names]
+
+
+def find(link: Link, filter: UserSessionsFilter) -> Steps[dict[str, bytes]]:
+    """Return the store keys, each with its hint, of all sessions that may match.
+
+    This reads the hints of one criterion: the sessions found may not match the others.
+    """
+    name = next(iter(link.names.hints(filter)))
+    found: dict[str, bytes] = {}
+    cursor: Any = 0
+    while True:
+        cursor, members = yield from link.ask("ZSCAN", name, cursor, "COUNT", _SCANNED)
+        for hint, _ in members:
+            if (key := layout.read_hint(hint, filter)) is not None:
+                found[key] = hint
+        if int(cursor) == 0:
+            return found
+
+
+def narrow(
+    link: Link, filter: UserSessionsFilter, found: Mapping[str, bytes]
+) -> Steps[dict[str, bytes]]:
+    """Return those of `found` that the hints of the other criteria name, too."""
+    _, *others = link.names.hints(filter)
+    for name in others:
+        scores = yield from link.send([("ZSCORE", name, hint) for hint in found.values()])
+        found = {
+            key: hint
+            for (key, hint), score in zip(found.items(), scores, strict=True)
+            if score is not None
+        }
+    return dict(found)
+
+
+def read(
+    link: Link, keys: Iterable[str], *, with_tickets: bool = True
+) -> Steps[list[UserSession | None]]:
+    """Return the sessions under `keys`, and None for each key that has none."""
+    fields = layout.READ if with_tickets else layout.READ[:-1]
+    keys = list(keys)
+    found = yield from link.send([("HMGET", link.names.session(key), *fields) for key in keys])
+    return [layout.read_session(key, values) for key, values in zip(keys, found, strict=True)]

@@ -1,0 +1,227 @@
+"""The names and values of sessions and hints in Redis."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from typing import Any, Final
+
+from bff_sessions.contract import (
+    ANY,
+    MOVED,
+    AnyType,
+    DeletedSession,
+    Device,
+    UserSession,
+    UserSessionsFilter,
+    UserSessionUpdate,
+)
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND: Final = timedelta(microseconds=1)
+_DAY: Final = 86_400
+_DIGITS: Final = frozenset("0123456789abcdef")
+
+# The fields in `head`. A save of the same sign-in leaves them as they are.
+_HEAD: Final = tuple(
+    f.name for f in fields(UserSessionUpdate) if f.name not in ("ticket", "renewed", "expires")
+)
+_DEVICE: Final = tuple(f.name for f in fields(Device))
+_HINTED: Final = {"session_id": "sid", "user_id": "user", "subject_id": "subject"}
+"""The fields that hints find, the most selective first, with their names in Redis."""
+
+READ: Final = ("version", "partition", "head", "times", "device", "moved", "ticket")
+"""The fields of the hash that read_session() needs; without the last one, the ticket is empty."""
+
+
+def from_bytes(content: bytes) -> str:
+    """Return the text that to_bytes() was given."""
+    return content.decode(errors="surrogatepass")
+
+
+def to_bytes(text: str) -> bytes:
+    """Return a text that may have come from outside, with a lone surrogate for example."""
+    return text.encode(errors="surrogatepass")
+
+
+def micros(moment: datetime) -> int:
+    """Return an aware `moment` in microseconds since the epoch."""
+    return (moment - _EPOCH) // _MICROSECOND
+
+
+def cover_of(expires: datetime | None, grace: float = 0) -> bytes:
+    """Return the time at which hints of a session pass, in seconds since the epoch.
+
+    It is one to two days after the session expires, so that a renewal seldom writes hints. Covers
+    have the same number of digits, and compare like text.
+    """
+    if expires is None:
+        return b"9" * 12
+    seconds = micros(expires) // 1_000_000 + int(grace)
+    return b"%012d" % max(0, min((seconds // _DAY + 2) * _DAY, 10**12 - 1))
+
+
+def head_of(session: UserSession | UserSessionUpdate) -> bytes:
+    """Return the value of `head`."""
+    return _dump([getattr(session, name) for name in _HEAD])
+
+
+def times_of(session: UserSession | UserSessionUpdate, grace: float = 0) -> bytes:
+    """Return the value of `times`."""
+    return write_times(session.renewed, session.expires, grace)
+
+
+def write_times(renewed: datetime, expires: datetime | None, grace: float = 0) -> bytes:
+    """Return the value of `times`."""
+    ends = b"-" if expires is None else b"%d" % micros(expires)
+    return b"%d %s %s" % (micros(renewed), ends, cover_of(expires, grace))
+
+
+def write_seen(seen: datetime | None) -> bytes:
+    """Return the beginning of the value of `device`."""
+    return b"-" if seen is None else b"%d" % micros(seen)
+
+
+def write_device(device: Device | None) -> bytes:
+    """Return the end of the value of `device`; empty to leave it as it is."""
+    return b"" if device is None else _dump([getattr(device, name) for name in _DEVICE])
+
+
+def device_of(session: UserSession) -> bytes | None:
+    """Return the value of `device`; None if nothing was recorded."""
+    about = [getattr(session, name) for name in _DEVICE]
+    if session.last_seen is None and not any(about):
+        return None
+    return b"%s %s" % (write_seen(session.last_seen), _dump(about))
+
+
+def read_session(key: str, found: Sequence[bytes | None]) -> UserSession | None:
+    """Return the session under the store key `key`, which has the values `found` for `READ`."""
+    version, partition, head, times, device, moved, *ticket = found
+    if version is None or partition is None or head is None or times is None:
+        return None
+    renewed, expires, _ = times.split()
+    noted: Mapping[str, Any] = {} if device is None else _read_device(device)
+    content = (ticket[0] or b"") if ticket else b""
+    return UserSession(
+        key=key,
+        partition=partition.decode(),
+        **_read_head(head),
+        renewed=_to_moment(renewed),
+        expires=_to_moment(expires),
+        ticket=content if moved is None else MOVED + content,
+        version=int(version.partition(b" ")[0]),
+        **noted,
+    )
+
+
+def read_deleted(
+    key: str, partition: bytes, head: bytes, times: bytes, ticket: bytes
+) -> DeletedSession:
+    """Return the session that a script has ended."""
+    expires = _to_moment(times.split()[1])
+    return DeletedSession(
+        key=key, partition=partition.decode(), **_read_head(head), expires=expires, ticket=ticket
+    )
+
+
+def _read_head(head: bytes) -> dict[str, Any]:
+    values = dict(zip(_HEAD, json.loads(head), strict=True))
+    values["created"] = datetime.fromisoformat(values["created"])
+    return values
+
+
+def _read_device(device: bytes) -> dict[str, Any]:
+    seen, _, about = device.partition(b" ")
+    noted = json.loads(about) or [None] * len(_DEVICE)
+    return {**dict(zip(_DEVICE, noted, strict=True)), "last_seen": _to_moment(seen)}
+
+
+def _to_moment(text: bytes) -> Any:
+    return None if text == b"-" else _EPOCH + int(text) * _MICROSECOND
+
+
+def _dump(values: list[Any]) -> bytes:
+    # Text of other languages in two to four bytes a character, not in six.
+    text = json.dumps(values, default=datetime.isoformat, ensure_ascii=False, separators=(",", ":"))
+    return text.encode()
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """The names in Redis, which begin with `prefix`."""
+
+    prefix: str
+
+    def session(self, key: str) -> bytes:
+        """Return the name of the session under the store key `key`."""
+        return f"{self.prefix}session:".encode() + to_bytes(key)
+
+    def key(self, name: bytes) -> str:
+        """Return the store key of session() `name`."""
+        return from_bytes(name[len(self.session("")) :])
+
+    def hints(self, session: Any) -> Iterator[bytes]:
+        """Yield the names of the sets of hints for `session`, or for a `UserSessionsFilter`."""
+        for field, kind in _HINTED.items():
+            if (value := getattr(session, field)) is not None:
+                digest = hashlib.sha256(to_bytes(value)).hexdigest()[:32]
+                yield f"{self.prefix}{kind}:{digest}".encode()
+
+    def expiring(self, key: str) -> bytes:
+        """Return the name of the set of hints that say when sessions expire, for clean-up."""
+        return self.spread("expiring")[_number(key)]
+
+    def closed(self, key: str) -> bytes:
+        """Return the name of the set of hints at closed sessions."""
+        return self.spread("closed")[_number(key)]
+
+    def spread(self, kind: str) -> list[bytes]:
+        """Return the names of all sets of one kind, which a Cluster spreads over its nodes."""
+        return [f"{self.prefix}{kind}:{number:02}".encode() for number in range(_SETS)]
+
+
+_SETS: Final = 64
+
+
+def _number(key: str) -> int:
+    return hashlib.sha256(to_bytes(key)).digest()[0] % _SETS
+
+
+# A hint is: marks of partition and issuer, and the store key, in half its size if it is in
+# hexadecimal digits. Redis stores short members of small sets compactly.
+
+
+def write_hint(key: str, partition: str, issuer: str | None) -> bytes:
+    """Return the hint at the session under the store key `key`."""
+    is_hex = len(key) == 64 and not set(key) - _DIGITS
+    packed = b"x" + bytes.fromhex(key) if is_hex else b"t" + to_bytes(key)
+    return _mark(partition) + _mark(issuer) + packed
+
+
+def key_of(hint: bytes) -> str:
+    """Return the store key that `hint` names."""
+    content = hint[17:]
+    return content.hex() if hint[16:17] == b"x" else from_bytes(content)
+
+
+def read_hint(hint: bytes, filter: UserSessionsFilter) -> str | None:
+    """Return the store key that `hint` names; None if `filter` excludes it."""
+    if filter.issuer is not ANY and hint[8:16] != _mark(filter.issuer):
+        return None
+    key = key_of(hint)
+    return key if is_of(hint, filter.partition) and key != filter.exclude_key else None
+
+
+def is_of(hint: bytes, partition: str | AnyType) -> bool:
+    """Return whether `hint` names a session of `partition`."""
+    return partition is ANY or hint[:8] == _mark(partition)
+
+
+@lru_cache(maxsize=1000)
+def _mark(text: str | None) -> bytes:
+    return bytes(8) if text is None else hashlib.sha256(to_bytes(text)).digest()[:8]

@@ -1,0 +1,165 @@
+"""Sends commands to Redis in steps, for synchronous and asynchronous callers.
+
+A command is a tuple: its name, and its arguments. Its key is the first argument, or follows the
+number of keys of a script.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import Any, Final, TypeAlias
+
+from bff_sessions._compat import redis_cluster
+from bff_sessions.exceptions import StoreUnavailable
+from bff_sessions.sansio import Steps
+from bff_sessions.stores.redis.clients import Clients
+from bff_sessions.stores.redis.layout import Names
+from bff_sessions.stores.redis.options import RedisOptions
+from bff_sessions.stores.redis.replicas import Replicas
+
+Command: TypeAlias = tuple[Any, ...]
+
+# The most commands in one round trip.
+_MAX_COMMANDS: Final = 500
+
+
+class Link:
+    """The way to Redis.
+
+    Args:
+        options: BFF_SESSIONS["REDIS"].
+        grace: seconds for which an expired session is kept for clean-up.
+    """
+
+    def __init__(self, options: RedisOptions, grace: float) -> None:
+        self.options = options
+        self.grace = grace
+        self.grace_millis = int(grace * 1000)
+        self.names = Names(options.key_prefix)
+        self._clients = Clients(options)
+        self.is_cluster = options.cluster
+        self._replicas = Replicas(options)
+
+    def send(self, commands: Sequence[Command]) -> Steps[list[Any]]:
+        """Send `commands` in as few round trips as possible, and return their results.
+
+        Raises:
+            StoreUnavailable: if the server cannot be reached, or refuses a command. Some of the
+                others may have been executed.
+        """
+        results: list[Any] = []
+        for start in range(0, len(commands), _MAX_COMMANDS):
+            some = commands[start : start + _MAX_COMMANDS]
+            results += yield partial(self._send, some), partial(self._asend, some)
+        return results
+
+    def ask(self, *command: Any) -> Steps[Any]:
+        """Send one command, and return its result."""
+        result = yield partial(self._ask, command), partial(self._aask, command)
+        return result
+
+    def run(self, script: str, name: bytes, *arguments: Any) -> Steps[Any]:
+        """Run `script` with the key `name`, and return its result."""
+        return self.ask(*script_of(script, name, *arguments))
+
+    def send_in_order(self, first: Sequence[Command], then: Command) -> Steps[Any]:
+        """Send `first`, and afterwards `then`. Return the result of `then`.
+
+        One server executes the commands of one round trip in order. Nodes of a Cluster do not wait
+        for each other, and one of them may fail over alone: replicas must have `first` before.
+        """
+        if not (first and self.is_cluster):
+            return (yield from self.send([*first, then]))[-1]
+        yield from self.send(first)
+        if not (yield from self.confirm([key_of(command) for command in first])):
+            raise StoreUnavailable("Too few replicas have confirmed the hints of a session.")
+        return (yield from self.ask(*then))
+
+    def confirm(self, names: Collection[bytes]) -> Steps[bool]:
+        """Wait until replicas have what was written under `names`. Return whether they have it."""
+        if not names or self.options.replicas == 0:
+            return True
+        confirmed: bool = yield partial(self._confirm, names), partial(self._aconfirm, names)
+        return confirmed
+
+    def scan(self) -> Iterator[bytes]:
+        """Yield the names of all sessions on all nodes. A name may come twice."""
+        client, pattern = self._clients.get(), f"{self.names.prefix}session:*"
+        with self._translated(self._clients.forget, client):
+            yield from client.scan_iter(match=pattern, count=_MAX_COMMANDS)
+
+    def _ask(self, command: Command) -> Any:
+        client = self._clients.get()
+        with self._translated(self._clients.forget, client):
+            return client.execute_command(*command)
+
+    async def _aask(self, command: Command) -> Any:
+        [result] = await self._asend([command])
+        return result
+
+    def _send(self, commands: Sequence[Command]) -> list[Any]:
+        client = self._clients.get()
+        with self._translated(self._clients.forget, client):
+            return _check(_pipeline(client, commands).execute(raise_on_error=False))
+
+    async def _asend(self, commands: Sequence[Command]) -> list[Any]:
+        client = await self._clients.aget()
+        with self._translated(self._clients.aforget, client):
+            if self.is_cluster:
+                return _check(await redis_cluster.execute(client, commands))
+            return _check(await _pipeline(client, commands).execute(raise_on_error=False))
+
+    def _confirm(self, names: Collection[bytes]) -> bool:
+        client = self._clients.get()
+        with self._translated(self._clients.forget, client):
+            return self._replicas.confirm(client, names)
+
+    async def _aconfirm(self, names: Collection[bytes]) -> bool:
+        client = await self._clients.aget()
+        with self._translated(self._clients.aforget, client):
+            return await self._replicas.aconfirm(client, names)
+
+    @contextmanager
+    def _translated(self, forget: Callable[[Any], None], client: Any) -> Iterator[None]:
+        """Surround calls of `client`: the texts of its errors may quote a command."""
+        try:
+            yield
+        except Exception as error:
+            if not _is_of_server(error):
+                raise
+            if self.is_cluster:
+                forget(client)
+            raise StoreUnavailable(f"Redis has failed: {type(error).__name__}.") from None
+
+
+def _pipeline(client: Any, commands: Sequence[Command]) -> Any:
+    pipeline = client.pipeline(transaction=False)
+    for command in commands:
+        pipeline.execute_command(*command)
+    return pipeline
+
+
+def script_of(script: str, name: bytes, *arguments: Any) -> Command:
+    """Return the command that runs `script` with the key `name`."""
+    return ("EVAL", script, 1, name, *arguments)
+
+
+def key_of(command: Command) -> bytes:
+    """Return the name that `command` writes."""
+    name: bytes = command[3] if command[0] == "EVAL" else command[1]
+    return name
+
+
+def _check(results: list[Any]) -> list[Any]:
+    for result in results:
+        if isinstance(result, Exception):
+            raise result
+    return results
+
+
+def _is_of_server(error: Exception) -> bool:
+    """Return whether redis-py, valkey-py or the network raised `error`."""
+    modules = {each.__module__.partition(".")[0] for each in type(error).__mro__}
+    return isinstance(error, OSError) or bool(modules & {"redis", "valkey"})

@@ -1,0 +1,213 @@
+"""The store: its verbs, each for synchronous and asynchronous callers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from datetime import UTC, datetime
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+from bff_sessions import conf
+from bff_sessions.contract import (
+    ANY,
+    AnyType,
+    DeletedSession,
+    Detail,
+    Device,
+    ExpiredBatch,
+    OnEnding,
+    Paging,
+    UserSession,
+    UserSessionsFilter,
+    UserSessionsPage,
+    UserSessionStore,
+    UserSessionStoreCleanup,
+    UserSessionStoreDevices,
+    UserSessionStoreLeases,
+    UserSessionStoreRepair,
+    UserSessionUpdate,
+)
+from bff_sessions.contract.paging import with_positions
+from bff_sessions.exceptions import SessionMissing
+from bff_sessions.sansio import Steps, arun, run
+from bff_sessions.stores.redis import deletes, hints, layout, maintenance, moves, scripts, writes
+from bff_sessions.stores.redis.link import Link
+from bff_sessions.stores.redis.options import get_redis_options
+
+_Ability = TypeVar("_Ability")
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+
+
+def _twins(
+    steps: Callable[Concatenate[Any, _P], Steps[_T]],
+) -> tuple[
+    Callable[Concatenate[Any, _P], _T],
+    Callable[Concatenate[Any, _P], Coroutine[Any, Any, _T]],
+]:
+    """Return the verb that takes `steps`, and its asynchronous twin."""
+
+    @wraps(steps)
+    def verb(self: Any, /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
+        return run(steps(self, *args, **kwargs))
+
+    @wraps(steps)
+    async def twin(self: Any, /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
+        return await arun(steps(self, *args, **kwargs))
+
+    return verb, twin
+
+
+class RedisUserSessionStore(
+    UserSessionStore,
+    UserSessionStoreLeases,
+    UserSessionStoreDevices,
+    UserSessionStoreCleanup,
+    UserSessionStoreRepair,
+):
+    """Sessions in Redis or Valkey, see the package. BFF_SESSIONS["REDIS"] says where.
+
+    The asynchronous twins hold no thread, but for an `on_ending`.
+
+    All verbs raise `StoreUnavailable` if the server cannot be reached, and those that delete raise
+    `RevocationUnconfirmed` if too few replicas have confirmed.
+    """
+
+    def __init__(self) -> None:
+        options = get_redis_options()
+        revocation = conf.TOKEN_REVOCATION or {}
+        keeps_expired = revocation.get("EXPIRED_SESSIONS", False)
+        self._link = Link(options, options.grace if keeps_expired else 0)
+
+    def get_ability(self, ability: type[_Ability]) -> _Ability | None:
+        if ability is UserSessionStoreCleanup and not self._link.grace:
+            return None  # The server deletes expired sessions.
+        return super().get_ability(ability)
+
+    def _get_user_session(self, key: str) -> Steps[UserSession | None]:
+        found = yield from self._link.ask("HMGET", self._link.names.session(key), *layout.READ)
+        session = layout.read_session(key, found)
+        return None if session is None or session.has_expired(datetime.now(UTC)) else session
+
+    get_user_session, aget_user_session = _twins(_get_user_session)
+
+    def _create_user_session(self, session: UserSession) -> Steps[None]:
+        return writes.create(self._link, session, device=layout.device_of(session))
+
+    create_user_session, acreate_user_session = _twins(_create_user_session)
+
+    def _update_user_session(
+        self, key: str, update: UserSessionUpdate, *, if_version: int | None = None
+    ) -> Steps[int]:
+        return writes.update(self._link, key, update, if_version)
+
+    update_user_session, aupdate_user_session = _twins(_update_user_session)
+
+    def _overwrite_user_session(self, read: UserSession, session: UserSession) -> Steps[int]:
+        if session.key != read.key:
+            return moves.move(self._link, read.key, session, read.version)
+        return writes.update(self._link, read.key, UserSessionUpdate.of(session), read.version)
+
+    overwrite_user_session, aoverwrite_user_session = _twins(_overwrite_user_session)
+
+    def _rekey_user_session(self, key: str, session: UserSession, *, if_version: int) -> Steps[int]:
+        return moves.move(self._link, key, session, if_version)
+
+    rekey_user_session, arekey_user_session = _twins(_rekey_user_session)
+
+    def _touch_user_session(
+        self, key: str, *, renewed: datetime, expires: datetime | None
+    ) -> Steps[bool]:
+        return writes.touch(self._link, key, renewed, expires)
+
+    touch_user_session, atouch_user_session = _twins(_touch_user_session)
+
+    def _note_device(
+        self,
+        key: str,
+        *,
+        seen: datetime,
+        if_seen: datetime | None = None,
+        device: Device | None = None,
+    ) -> Steps[bool]:
+        values = map(layout.write_seen, (if_seen, seen))
+        name = self._link.names.session(key)
+        noted = yield from self._link.run(scripts.NOTE, name, *values, layout.write_device(device))
+        return bool(noted)
+
+    note_device, anote_device = _twins(_note_device)
+
+    def _acquire_lease(self, key: str, owner: str, seconds: float) -> Steps[bool]:
+        name, length = self._link.names.session(key), int(seconds * 1_000_000)
+        acquired = yield from self._link.run(scripts.ACQUIRE, name, owner, length)
+        if acquired == scripts.MISSING:
+            raise SessionMissing
+        return bool(acquired)
+
+    acquire_lease, aacquire_lease = _twins(_acquire_lease)
+
+    def _release_lease(self, key: str, owner: str) -> Steps[bool]:
+        released = yield from self._link.run(scripts.RELEASE, self._link.names.session(key), owner)
+        return bool(released)
+
+    release_lease, arelease_lease = _twins(_release_lease)
+
+    def _delete_user_session(self, key: str, *, on_ending: OnEnding | None = None) -> Steps[bool]:
+        return deletes.delete_session(self._link, key, on_ending)
+
+    delete_user_session, adelete_user_session = _twins(_delete_user_session)
+
+    def _delete_user_sessions(
+        self, filter: UserSessionsFilter, *, on_ending: OnEnding | None = None
+    ) -> Steps[list[DeletedSession]]:
+        return deletes.delete_sessions(self._link, filter, on_ending)
+
+    delete_user_sessions, adelete_user_sessions = _twins(_delete_user_sessions)
+
+    def _get_user_sessions(self, filter: UserSessionsFilter) -> Steps[list[UserSession]]:
+        found = yield from self._find(filter, with_tickets=True)
+        return sorted(found, key=lambda session: session.renewed, reverse=True)
+
+    get_user_sessions, aget_user_sessions = _twins(_get_user_sessions)
+
+    def _query_user_sessions(
+        self, filter: UserSessionsFilter, *, cursor: str | None = None, limit: int = 100
+    ) -> Steps[UserSessionsPage]:
+        paging = Paging("redis", cursor, limit)
+        found = yield from self._find(filter, with_tickets=False)
+        return paging.page(with_positions(found))
+
+    query_user_sessions, aquery_user_sessions = _twins(_query_user_sessions)
+
+    def _find(self, filter: UserSessionsFilter, *, with_tickets: bool) -> Steps[list[UserSession]]:
+        keys = yield from hints.find(self._link, filter)
+        sessions = yield from hints.read(self._link, keys, with_tickets=with_tickets)
+        now = datetime.now(UTC)
+        return [
+            session
+            for session in sessions
+            if session is not None and filter.matches(session) and not session.has_expired(now)
+        ]
+
+    def delete_expired_batch(
+        self,
+        limit: int,
+        *,
+        now: datetime,
+        since: datetime | None = None,
+        partition: str | AnyType = ANY,
+        detail: Detail = Detail.TICKETS,
+        on_ending: OnEnding | None = None,
+    ) -> ExpiredBatch:
+        steps = maintenance.delete_expired(self._link, limit, now, partition, on_ending)
+        deleted = run(steps)
+        return ExpiredBatch(number=len(deleted), sessions=deleted)
+
+    def count_expired_sessions(self, *, partition: str | AnyType = ANY) -> int:
+        return run(maintenance.count_expired(self._link, datetime.now(UTC), partition))
+
+    def finish_deletes(self, on_ending: OnEnding | None) -> int:
+        return run(maintenance.finish_deletes(self._link, on_ending))
+
+    def reindex_sessions(self) -> int:
+        return maintenance.reindex(self._link)
