@@ -32,7 +32,7 @@ import django
 import environ
 from django.conf import settings
 
-from benchmarks.own_redis import Redis, trouble
+from tests.support.redis_servers import RedisServer
 
 SPAWN = multiprocessing.get_context("spawn")
 ENGINES = {"bff": "bff_sessions.engine", "cached_db": "django.contrib.sessions.backends.cached_db"}
@@ -171,9 +171,27 @@ def make_sessions(number):
     return keys
 
 
+def trouble(server, seconds):
+    """Flush Redis, kill it, and restore an old snapshot, within so many seconds."""
+    step = seconds / 6
+    time.sleep(step)
+    print("  Redis was flushed", flush=True)
+    server.ask("FLUSHALL")
+    time.sleep(step)
+    print("  Redis was killed and restarts empty", flush=True)
+    server.kill()
+    time.sleep(step / 2)
+    server.start()
+    time.sleep(step / 2)
+    server.ask("SAVE")
+    time.sleep(step / 4)
+    print("  Redis was killed and restarts with an older snapshot", flush=True)
+    server.restart()
+
+
 def run(engine, options):
     """Measure one engine; exit with 1 if our engine breaks its promise."""
-    server = Redis()
+    server = RedisServer()
     configure(engine, options, server.url, fresh=True)
     from django.db import connection, transaction
 
@@ -184,7 +202,7 @@ def run(engine, options):
         revoked_at = SPAWN.Array("d", len(keys), lock=False)
         at, stop = SPAWN.Value("i", 0, lock=False), SPAWN.Event()
         results, done = SPAWN.Queue(), SPAWN.Queue()
-        server.say("flushall")  # Starts with an empty cache.
+        server.ask("FLUSHALL")  # Starts with an empty cache.
         shared = (engine, options, server.url, keys, revoked_at, at)
         readers = [
             SPAWN.Process(target=load, args=(*shared, stop, results))
@@ -204,7 +222,7 @@ def run(engine, options):
             process.join()
     finally:
         connection.creation.destroy_test_db(options.database.rpartition("/")[2], verbosity=0)
-        server.kill()
+        server.stop()
     loads, faults, oldest, errors = zip(*each, strict=True)
     print(
         f"{engine}: {len(keys) - failed} revocations, {sum(loads)} requests in {len(each)} "

