@@ -1,0 +1,52 @@
+"""The tests of every store on the Redis store: one server, a Cluster, Sentinels."""
+
+import pytest
+from django.test import SimpleTestCase, override_settings
+
+from bff_sessions.stores.redis import RedisUserSessionStore
+from bff_sessions.testing import (
+    UserSessionStoreCleanupTests,
+    UserSessionStoreDevicesTests,
+    UserSessionStoreLeasesTests,
+    UserSessionStoreTests,
+)
+
+pytestmark = pytest.mark.processes
+
+
+class _OnRedis(UserSessionStoreTests, UserSessionStoreDevicesTests, UserSessionStoreLeasesTests):
+    settings = {}
+
+    def make_store(self):
+        settings = self.settings | {"REDIS": self.options}
+        self.enterContext(override_settings(BFF_SESSIONS=settings))
+        return RedisUserSessionStore()
+
+
+class TestOneServer(_OnRedis, SimpleTestCase):
+    @pytest.fixture(autouse=True)
+    def server(self, redis_server):
+        self.options = {"URL": redis_server.url}
+
+
+class TestServerThatKeepsExpiredSessions(_OnRedis, UserSessionStoreCleanupTests, SimpleTestCase):
+    settings = {"TOKEN_REVOCATION": {"EXPIRED_SESSIONS": True}}
+
+    @pytest.fixture(autouse=True)
+    def server(self, redis_server):
+        self.options = {"URL": redis_server.url}
+
+
+class TestCluster(_OnRedis, UserSessionStoreCleanupTests, SimpleTestCase):
+    settings = {"TOKEN_REVOCATION": {"EXPIRED_SESSIONS": True}}
+
+    @pytest.fixture(autouse=True)
+    def server(self, redis_cluster):
+        self.options = {"URL": [node.url for node in redis_cluster.nodes], "CLUSTER": True}
+
+
+class TestSentinels(_OnRedis, SimpleTestCase):
+    @pytest.fixture(autouse=True)
+    def server(self, redis_sentinels):
+        urls = [sentinel.url for sentinel in redis_sentinels.sentinels]
+        self.options = {"URL": urls, "SENTINEL": redis_sentinels.name}
