@@ -1,10 +1,11 @@
-"""The session middleware, which answers requests whose session has ended in the meantime.
+"""The session middleware, which answers requests whose session has ended or cannot be reached.
 
 In MIDDLEWARE, "bff_sessions.middleware.SessionMiddleware" replaces Django's session middleware.
 """
 
 from __future__ import annotations
 
+import logging
 from typing import Final
 
 from django.conf import settings
@@ -14,16 +15,20 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 
 from bff_sessions.device.recording import record_device
 from bff_sessions.engine import SessionStore
-from bff_sessions.exceptions import SessionConflict, SignInEnded, SignInRequired
+from bff_sessions.exceptions import SessionConflict, SignInEnded, SignInRequired, StoreUnavailable
 from bff_sessions.views.ended import pass_on
 from bff_sessions.views.endpoint import error
 from bff_sessions.views.login import login_url
+
+logger = logging.getLogger("bff_sessions.store")
 
 _SESSION_ENDED: Final = ("session_ended", "The session has ended: sign in again.")
 _SIGN_IN_REQUIRED: Final = (
     "sign_in_required",
     "The session has no valid access token: sign in again.",
 )
+# Seconds. A failover takes some.
+_RETRY_AFTER: Final = 5
 
 
 class SessionMiddleware(middleware.SessionMiddleware):
@@ -31,6 +36,8 @@ class SessionMiddleware(middleware.SessionMiddleware):
 
     A page load is redirected to sign-in, and fetch() gets a 401 in JSON, where Django's middleware
     answers 400. The cookie stays, because a sign-in in another tab may have replaced it.
+
+    If the server of the sessions cannot be reached, the answer is 503.
 
     The sign-in page may say why a session has ended, see `bff_sessions.views.ended`.
 
@@ -51,6 +58,8 @@ class SessionMiddleware(middleware.SessionMiddleware):
             if isinstance(interrupted, SessionConflict):  # The session lives on.
                 raise
             return ask_to_sign_in(request, *_SESSION_ENDED)
+        except StoreUnavailable as unavailable:
+            return _come_back(request, unavailable)
         if isinstance(request.session, SessionStore) and request.session.keeps_cookie_of_others:
             response.cookies.pop(settings.SESSION_COOKIE_NAME, None)
         pass_on(request, response)
@@ -68,6 +77,8 @@ class SessionMiddleware(middleware.SessionMiddleware):
             return ask_to_sign_in(request, *_SESSION_ENDED)
         if isinstance(exception, SignInRequired):
             return ask_to_sign_in(request, *_SIGN_IN_REQUIRED)
+        if isinstance(exception, StoreUnavailable):
+            return _come_back(request, exception)
         return None
 
 
@@ -79,6 +90,19 @@ def ask_to_sign_in(request: HttpRequest, code: str, text: str) -> HttpResponse:
         # Return to the page only if it was read: the browser cannot repeat a POST after sign-in.
         is_get = request.method in ("GET", "HEAD")
         response = HttpResponseRedirect(login_url(request.get_full_path() if is_get else None))
+    response["Cache-Control"] = "no-store"
+    return response
+
+
+def _come_back(request: HttpRequest, unavailable: StoreUnavailable) -> HttpResponse:
+    """Return the answer to a request whose session cannot be read or written at present."""
+    logger.error("A request failed: %s", unavailable)
+    text = "The sessions cannot be reached at present: try again."
+    if _is_page_load(request):
+        response = HttpResponse(text, status=503, content_type="text/plain")
+    else:
+        response = error(503, "temporarily_unavailable", text)
+    response["Retry-After"] = str(_RETRY_AFTER)
     response["Cache-Control"] = "no-store"
     return response
 

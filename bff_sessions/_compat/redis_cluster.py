@@ -8,6 +8,7 @@ and WAIT over one connection, which the public pipeline does not promise.
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,9 +19,9 @@ _PAUSE = 0.05
 
 async def send_to(node: Any, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
     """Send `commands` to one node over one connection. Return their results or errors."""
-    from redis.asyncio.cluster import PipelineCommand
-
-    sent = [PipelineCommand(number, *command) for number, command in enumerate(commands)]
+    # From the client's own module, which may be that of valkey-py.
+    command_class = sys.modules[type(node).__module__].PipelineCommand
+    sent = [command_class(number, *command) for number, command in enumerate(commands)]
     await node.execute_pipeline(sent)
     return [command.result for command in sent]
 
@@ -44,16 +45,14 @@ async def _send(client: Any, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
 
 async def _redirect(client: Any, command: tuple[Any, ...], result: Any) -> Any:
     """Return the result of a `command` that a node has refused, because another one has the key."""
-    from redis.exceptions import AskError, ClusterDownError, MovedError, TryAgainError
-
     for _ in range(_TRIES):
-        if isinstance(result, (ClusterDownError, TryAgainError)):
+        if _is(result, "ClusterDownError", "TryAgainError"):
             await asyncio.sleep(_PAUSE)
-        elif isinstance(result, MovedError):
+        elif _is(result, "MovedError"):
             # A command of its own learns which node has the slot now; a pipeline does not.
             name = command[3] if command[0] == "EVAL" else command[1]
             await client.execute_command("EXISTS", name)
-        elif isinstance(result, AskError):  # The base of MovedError.
+        elif _is(result, "AskError"):  # The base of MovedError.
             node = client.get_node(host=result.host, port=result.port)
             if node is None:
                 break
@@ -63,3 +62,7 @@ async def _redirect(client: Any, command: tuple[Any, ...], result: Any) -> Any:
             break
         [result] = await _send(client, [command])
     return result
+
+
+def _is(error: object, *names: str) -> bool:
+    return any(each.__name__ in names for each in type(error).__mro__)

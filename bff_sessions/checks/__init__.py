@@ -17,6 +17,7 @@ from bff_sessions.checks import (
     endpoints,
     middleware,
     providers,
+    redis,
     settings,
     stores,
     take_over,
@@ -24,7 +25,13 @@ from bff_sessions.checks import (
 from bff_sessions.checks.databases import check_database
 from bff_sessions.conf.faults import Fault
 
-__all__ = ["check_all", "check_cookie_prefixes", "check_databases", "check_deployment"]
+__all__ = [
+    "check_all",
+    "check_cookie_prefixes",
+    "check_databases",
+    "check_deployment",
+    "check_servers",
+]
 
 _NOT_INSTALLED = Fault(
     "E001", "'bff_sessions' is not in INSTALLED_APPS.", "Add it, and run 'manage.py migrate'."
@@ -44,6 +51,7 @@ def check_all(**kwargs: Any) -> Iterator[CheckMessage]:
     for check in (
         settings.check_settings,
         stores.check_stores,
+        redis.check_redis,
         abilities.check_abilities,
         take_over.check_take_over,
         adapters.check_adapters,
@@ -75,3 +83,8 @@ def check_cookie_prefixes(**kwargs: Any) -> Iterator[CheckMessage]:
 @register(Tags.security, deploy=True)
 def check_deployment(**kwargs: Any) -> Iterator[CheckMessage]:
     yield from cookies.check_cookies()
+
+
+@register(deploy=True)
+def check_servers(**kwargs: Any) -> Iterator[CheckMessage]:
+    yield from redis.check_servers()

@@ -19,7 +19,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_POST
 
 from bff_sessions import conf
-from bff_sessions.exceptions import ProviderUnavailable
+from bff_sessions.exceptions import ProviderUnavailable, StoreUnavailable
 from bff_sessions.secret import hidden_frames
 from bff_sessions.stores.databases.atomic import non_atomic_requests
 
@@ -50,7 +50,9 @@ def backchannel_logout(request: HttpRequest, *args: object, **kwargs: object) ->
     Ignore arguments that the path of an enclosing include captures.
 
     The status is 200 if the sessions have ended or there were none, 400 if the token is refused,
-    and 503 if the provider's keys cannot be fetched. Any other error propagates, as a 500.
+    and 503 if the provider's keys cannot be fetched, or the sessions cannot be reached or not all
+    replicas have confirmed their end: the provider then repeats the logout. Any other error
+    propagates, as a 500.
     """
     if not conf.PROVIDERS:
         raise Http404("No provider is configured.")
@@ -69,9 +71,10 @@ def backchannel_logout(request: HttpRequest, *args: object, **kwargs: object) ->
         # An unknown key ID has a retry_after. It is only a warning, because anybody can send one.
         level = logging.ERROR if error.retry_after is None else logging.WARNING
         logger.log(level, "A logout could not be verified. %s", error)
-        response = _error("temporarily_unavailable", "The keys cannot be fetched.", 503)
-        response["Retry-After"] = str(int(error.retry_after or _RETRY_AFTER))
-        return response
+        return _come_back("The keys cannot be fetched.", error.retry_after)
+    except StoreUnavailable as error:
+        logger.error("A logout could not be carried out. %s", error)
+        return _come_back("The sessions cannot be reached.")
     logger.info("A logout of %s was accepted. Sessions ended: %d.", token.issuer, ended)
     return HttpResponse()
 
@@ -95,6 +98,12 @@ def _read_token(request: HttpRequest) -> str:
     if len(tokens) != 1:
         raise _BadRequest("The form of the request must have exactly one logout_token.")
     return tokens[0]
+
+
+def _come_back(description: str, retry_after: float | None = None) -> HttpResponse:
+    response = _error("temporarily_unavailable", description, 503)
+    response["Retry-After"] = str(int(retry_after or _RETRY_AFTER))
+    return response
 
 
 def _error(code: str, description: str, status: int) -> HttpResponse:

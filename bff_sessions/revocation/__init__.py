@@ -22,6 +22,10 @@ def revoke_sessions(filter: UserSessionsFilter, *, reason: EndReason | None = No
         filter: which sessions.
         reason: why the sessions end, shown to users who sign in again. See
             `bff_sessions.revocation.notes`.
+
+    Raises:
+        RevocationUnconfirmed: if the sessions have ended, but too few replicas of the store have
+            confirmed it. Repeat the call.
     """
     return run(endings.revoke_sessions(filter, reason))
 

@@ -12,6 +12,7 @@ from functools import partial
 
 from bff_sessions.contract import DeletedSession, UserSession, UserSessionsFilter
 from bff_sessions.events import Ending, EndReason, distinct, hook_for
+from bff_sessions.exceptions import RevocationUnconfirmed
 from bff_sessions.revocation.deletes import delete_user_session, delete_user_sessions
 from bff_sessions.revocation.notes import write_notes
 from bff_sessions.sansio import Steps, call
@@ -31,7 +32,11 @@ def revoke_session(key: str, reason: EndReason | None = None) -> Steps[bool]:
     """See bff_sessions.revocation.revoke_session()."""
     store = get_store()
     session = yield from call(store.get_user_session, store.aget_user_session, key)
-    ended = yield from delete_user_session(key, session, on_ending=hook_for(Ending.REVOKED))
+    try:
+        ended = yield from delete_user_session(key, session, on_ending=hook_for(Ending.REVOKED))
+    except RevocationUnconfirmed as unconfirmed:
+        yield from _tell(unconfirmed.deleted, reason)
+        raise
     if session is None:
         return ended
     if ended:
@@ -57,7 +62,19 @@ def replace_session(session: UserSession, *, announce: bool = True) -> Steps[boo
 
 
 def _revoke(filter: UserSessionsFilter, reason: EndReason | None) -> Steps[list[DeletedSession]]:
-    deleted = yield from delete_user_sessions(filter, on_ending=hook_for(Ending.REVOKED))
+    try:
+        deleted = yield from delete_user_sessions(filter, on_ending=hook_for(Ending.REVOKED))
+    except RevocationUnconfirmed as unconfirmed:
+        # A repetition does not find them again.
+        yield from _tell(unconfirmed.deleted, reason)
+        raise
+    return (yield from _tell(deleted, reason))
+
+
+def _tell(
+    deleted: Sequence[DeletedSession], reason: EndReason | None
+) -> Steps[list[DeletedSession]]:
+    """Note and announce that the sessions have ended. Return each sign-in once."""
     ended = distinct(deleted)
     if ended:
         yield from _write_notes([session.key for session in deleted], reason)

@@ -20,6 +20,7 @@ from bff_sessions.conf.options import Option, Options
 from bff_sessions.device.options import DeviceOptions
 from bff_sessions.oidc.options import LogoutOptions, RevocationOptions
 from bff_sessions.oidc.provider_options import ProviderOptions
+from bff_sessions.stores.redis.options import RedisOptions
 
 PACKAGE = Path(bff_sessions.__file__).parent
 
@@ -29,6 +30,7 @@ OPTIONS: dict[str, tuple[type[Options], str]] = {
     "BACKCHANNEL_LOGOUT": (LogoutOptions, ""),
     "TOKEN_REVOCATION": (RevocationOptions, ""),
     "DEVICE": (DeviceOptions, ""),
+    "REDIS": (RedisOptions, ""),
 }
 # The pages that show how to use a setting.
 PAGES = {
@@ -52,6 +54,7 @@ PAGES = {
     "LOGIN_URL": "../how-to/single-page-application.md",
     "LOGIN_NEXT_PARAMETER": "../how-to/single-page-application.md",
     "DEVICE": "../how-to/my-sessions.md",
+    "REDIS": "../how-to/redis.md",
 }
 
 

@@ -15,12 +15,14 @@ from bff_sessions import conf
 from bff_sessions.contract import (
     ANY,
     DeletedSession,
+    UserSessionStore,
     UserSessionStoreCleanup,
+    UserSessionStoreRepair,
     check_text,
 )
 from bff_sessions.contract.pacing import MAX_BATCH_SIZE, delete_in_batches
 from bff_sessions.events import Ending, hook_for
-from bff_sessions.exceptions import AbilityMissing
+from bff_sessions.exceptions import StoreUnavailable
 from bff_sessions.management.batchwork import batch_size, not_negative, progress, stop_on_signals
 from bff_sessions.oidc.models import Logout
 from bff_sessions.revocation.models import TakeOverBan
@@ -67,25 +69,30 @@ class Command(BaseCommand):
     @hidden_frames()
     def handle(self, *args: Any, **options: Any) -> None:
         try:
-            cleanup = get_store().require_ability(UserSessionStoreCleanup)
-        except (AbilityMissing, ImproperlyConfigured) as error:
+            store = get_store()
+        except ImproperlyConfigured as error:
             raise CommandError(str(error)) from error
-        self._clean_up(cleanup, options)
+        try:
+            self._clean_up(store, options)
+        except StoreUnavailable as error:
+            raise CommandError(str(error)) from None
 
-    def _clean_up(self, cleanup: UserSessionStoreCleanup, options: dict[str, Any]) -> None:
+    def _clean_up(self, store: UserSessionStore, options: dict[str, Any]) -> None:
+        cleanup = store.get_ability(UserSessionStoreCleanup)
         dry_run, quiet = options["dry_run"], options["verbosity"] == 0
         partition = ANY if options["partition"] is None else options["partition"]
         max_seconds: float | None = options["max_seconds"]
 
         def count() -> int:
+            if cleanup is None:
+                return 0
             return cleanup.delete_expired_sessions(dry_run=True, partition=partition)
 
         started = time.monotonic()
 
         with stop_on_signals() as stop:
-            if dry_run:
-                deleted = count()
-            else:
+            deleted = count() if dry_run else 0
+            if not dry_run:
                 # Small tables first: sessions could take all of the time each time.
                 for delete_batch in _others():
                     delete_in_batches(
@@ -97,6 +104,10 @@ class Command(BaseCommand):
                     )
                     if max_seconds is not None:
                         max_seconds = max(0.0, options["max_seconds"] - time.monotonic() + started)
+                repair = store.get_ability(UserSessionStoreRepair)
+                if repair is not None:
+                    repair.finish_deletes(hook_for(Ending.REVOKED))
+            if not dry_run and cleanup is not None:
                 with progress(self, count, quiet=quiet) as advance:
                     deleted = cleanup.delete_expired_sessions(
                         batch_size=options["batch_size"],
@@ -108,7 +119,12 @@ class Command(BaseCommand):
                         on_ending=hook_for(Ending.EXPIRED),
                         should_stop=stop.is_set,
                     )
-        if not quiet:
+        if not quiet and cleanup is None:
+            self.stdout.write(
+                f"{type(store).__name__} deletes expired sessions by itself: it has no "
+                "UserSessionStoreCleanup."
+            )
+        elif not quiet:
             verb = "would be deleted" if dry_run else "deleted"
             noun = "session" if deleted == 1 else "sessions"
             early, limit = "", options["max_seconds"]

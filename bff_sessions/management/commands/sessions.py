@@ -19,10 +19,18 @@ from django.core.management.base import BaseCommand, CommandError
 
 from bff_sessions import conf
 from bff_sessions.conf.guesses import closest
-from bff_sessions.contract import ANY, UserSession, UserSessionsFilter, check_text
+from bff_sessions.contract import (
+    ANY,
+    UserSession,
+    UserSessionsFilter,
+    UserSessionStoreRepair,
+    check_text,
+)
 from bff_sessions.events import EndReason
+from bff_sessions.exceptions import AbilityMissing, StoreUnavailable
 from bff_sessions.revocation import revoke_sessions
 from bff_sessions.secret import hidden_frames
+from bff_sessions.stores import get_store
 from bff_sessions.stores.live import iterate_live_sessions
 
 # Neither store key nor ticket, in any output.
@@ -64,14 +72,29 @@ class Command(BaseCommand):
         verbs.add_parser("show", parents=[which], help="all fields of each live session")
         end = verbs.add_parser("end", parents=[which], help="end the sessions, expired or not")
         end.add_argument("--yes", action="store_true", help="do not ask for confirmation")
+        verbs.add_parser("reindex", help="write again what finds the sessions in Redis")
 
     @hidden_frames()
     def handle(self, *args: Any, **options: Any) -> None:
         try:
-            filter = _filter(options)
-            found = iterate_live_sessions(filter)
-        except (ImproperlyConfigured, ValueError) as error:
+            if options["verb"] == "reindex":
+                self._reindex(options)
+            else:
+                self._find(options)
+        except (AbilityMissing, ImproperlyConfigured, StoreUnavailable) as error:
             raise CommandError(str(error)) from None
+
+    def _reindex(self, options: dict[str, Any]) -> None:
+        number = get_store().require_ability(UserSessionStoreRepair).reindex_sessions()
+        if options["verbosity"]:
+            self.stdout.write(f"{number} {'session' if number == 1 else 'sessions'} indexed.")
+
+    def _find(self, options: dict[str, Any]) -> None:
+        try:
+            filter = _filter(options)
+        except ValueError as error:
+            raise CommandError(str(error)) from None
+        found = iterate_live_sessions(filter)
         if options["verb"] == "end":
             self._end(filter, found, options)
             return

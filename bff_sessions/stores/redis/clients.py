@@ -1,8 +1,4 @@
-"""Clients of redis-py: one for synchronous code, and one for each event loop.
-
-redis-py repeats a command whose answer was lost. That does no harm, because every script finds by
-an ID that it has run before.
-"""
+"""Clients of Redis: one for synchronous code, and one for each event loop."""
 
 from __future__ import annotations
 
@@ -10,17 +6,13 @@ import asyncio
 import threading
 from collections import deque
 from collections.abc import AsyncGenerator, MutableMapping
-from typing import Any, Final
-from urllib.parse import urlsplit
+from typing import Any
 from weakref import WeakKeyDictionary
 
 from bff_sessions import conf
 from bff_sessions.conf.rules import import_callable
 from bff_sessions.extras import extra
 from bff_sessions.stores.redis.options import RedisOptions
-
-# For each server. redis-py 8 would raise an error instead of waiting for one.
-_MAX_CONNECTIONS: Final = 10_000
 
 
 class Clients:
@@ -101,41 +93,5 @@ def _make(options: RedisOptions, *, asynchronous: bool) -> Any:
         place = f"{conf.place_of('REDIS')}['CLIENT']"
         return import_callable(options.client, place)(asynchronous=asynchronous)
     with extra("redis"):
-        import redis.asyncio
-        import redis.sentinel
-        from redis.backoff import NoBackoff
-    urls = [options.url] if isinstance(options.url, str) else list(options.url or ())
-    settings: dict[str, Any] = {
-        "socket_timeout": options.timeout,
-        "socket_connect_timeout": options.timeout,
-        "max_connections": _MAX_CONNECTIONS,
-    }
-    package: Any = redis.asyncio if asynchronous else redis
-    if options.sentinel is not None:
-        return _of_sentinels(package, urls, options.sentinel, settings)
-    if not options.cluster:
-        return package.from_url(urls[0], **settings)
-    nodes = [
-        package.cluster.ClusterNode(parts.hostname, parts.port or 6379)
-        for parts in map(urlsplit, urls[1:])
-    ]
-    return package.RedisCluster.from_url(
-        urls[0],
-        startup_nodes=nodes or None,
-        # A retry closes connections that other threads and tasks use.
-        retry=package.retry.Retry(NoBackoff(), 0),
-        # Learn from a redirection which node has one slot. By default, each fifth learns all
-        # anew, and closes connections in use.
-        reinitialize_steps=0,
-        **settings,
-    )
-
-
-def _of_sentinels(package: Any, urls: list[str], name: str, settings: dict[str, Any]) -> Any:
-    from redis.connection import parse_url
-
-    servers: list[dict[str, Any]] = [parse_url(url) for url in urls]  # type: ignore[no-untyped-call]
-    addresses = [(server.get("host"), server.get("port", 26379)) for server in servers]
-    sentinel = package.sentinel.Sentinel(addresses, sentinel_kwargs=dict(settings), **settings)
-    primary = {k: v for k, v in servers[0].items() if k in ("username", "password", "db")}
-    return sentinel.master_for(name, ssl=urls[0].startswith("rediss:"), **primary)
+        from bff_sessions.stores.redis.connecting import connect
+    return connect(options, asynchronous=asynchronous)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, TypeVar
 
 from bff_sessions._compat import redis_cluster
 from bff_sessions.exceptions import StoreUnavailable
@@ -20,6 +20,7 @@ from bff_sessions.stores.redis.options import RedisOptions
 from bff_sessions.stores.redis.replicas import Replicas
 
 Command: TypeAlias = tuple[Any, ...]
+_T = TypeVar("_T")
 
 # The most commands in one round trip.
 _MAX_COMMANDS: Final = 500
@@ -89,6 +90,18 @@ class Link:
         client, pattern = self._clients.get(), f"{self.names.prefix}session:*"
         with self._translated(self._clients.forget, client):
             yield from client.scan_iter(match=pattern, count=_MAX_COMMANDS)
+
+    def ask_primaries(self, ask: Callable[[Any], _T]) -> dict[str, _T]:
+        """Call `ask` with a client of each server that takes writes.
+
+        Return the results by the addresses of the servers. Without a Cluster, the address is empty.
+        """
+        client = self._clients.get()
+        with self._translated(self._clients.forget, client):
+            if not self.is_cluster:
+                return {"": ask(client)}
+            nodes = client.get_primaries()
+            return {node.name: ask(client.get_redis_connection(node)) for node in nodes}
 
     def _ask(self, command: Command) -> Any:
         client = self._clients.get()

@@ -15,7 +15,7 @@ from bff_sessions.stores.redis import hints, layout
 from bff_sessions.stores.redis.deletes import Deletion
 from bff_sessions.stores.redis.link import Command, Link
 
-logger = logging.getLogger("bff_sessions.redis")
+logger = logging.getLogger("bff_sessions.store")
 
 # Seconds after which a delete that has closed a session counts as interrupted.
 _INTERRUPTED: Final = 60

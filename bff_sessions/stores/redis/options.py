@@ -26,7 +26,7 @@ class RedisOptions(Options):
     """Where and how the Redis store stores sessions."""
 
     unknown: ClassVar[Fault] = Fault(
-        "E080", "BFF_SESSIONS['REDIS'] has no option {name!r:.120}.", "Use one of {names}."
+        "E092", "BFF_SESSIONS['REDIS'] has no option {name!r:.120}.", "Use one of {names}."
     )
 
     url: str | Sequence[str] | None = option(

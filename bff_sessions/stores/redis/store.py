@@ -31,6 +31,7 @@ from bff_sessions.contract.paging import with_positions
 from bff_sessions.exceptions import SessionMissing
 from bff_sessions.sansio import Steps, arun, run
 from bff_sessions.stores.redis import deletes, hints, layout, maintenance, moves, scripts, writes
+from bff_sessions.stores.redis.inspection import Primary, find_primaries
 from bff_sessions.stores.redis.link import Link
 from bff_sessions.stores.redis.options import get_redis_options
 
@@ -77,6 +78,7 @@ class RedisUserSessionStore(
         options = get_redis_options()
         revocation = conf.TOKEN_REVOCATION or {}
         keeps_expired = revocation.get("EXPIRED_SESSIONS", False)
+        self.options = options
         self._link = Link(options, options.grace if keeps_expired else 0)
 
     def get_ability(self, ability: type[_Ability]) -> _Ability | None:
@@ -205,6 +207,10 @@ class RedisUserSessionStore(
 
     def count_expired_sessions(self, *, partition: str | AnyType = ANY) -> int:
         return run(maintenance.count_expired(self._link, datetime.now(UTC), partition))
+
+    def find_primaries(self) -> dict[str, Primary]:
+        """Return the servers that take writes by their addresses, for system checks."""
+        return find_primaries(self._link)
 
     def finish_deletes(self, on_ending: OnEnding | None) -> int:
         return run(maintenance.finish_deletes(self._link, on_ending))

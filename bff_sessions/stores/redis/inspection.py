@@ -1,0 +1,38 @@
+"""What the servers say of themselves, for system checks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from bff_sessions.stores.redis.link import Link
+
+
+@dataclass(frozen=True, slots=True)
+class Primary:
+    """A server that takes writes."""
+
+    policy: str | None
+    """What it does when its memory is full, ``maxmemory-policy``; None if it may not be asked."""
+    replicas: int
+
+
+def find_primaries(link: Link) -> dict[str, Primary]:
+    """Return the servers that take writes by their addresses, see Link.ask_primaries().
+
+    Raises:
+        StoreUnavailable: if they cannot be reached.
+    """
+    return link.ask_primaries(_look_at)
+
+
+def _look_at(server: Any) -> Primary:
+    return Primary(_policy(server), int(server.info("replication")["connected_slaves"]))
+
+
+def _policy(server: Any) -> str | None:
+    try:
+        policy = server.config_get("maxmemory-policy").get("maxmemory-policy")
+    except Exception:  # ACL, or a service that has no CONFIG.
+        return None
+    return None if policy is None else str(policy)
