@@ -1,39 +1,40 @@
 """The admin of sessions: operators find and end sessions, and never read or change their data.
 
-The columns are here, in `SessionAdmin.list_display`.
-
-- `filters`: the filters of the list, and its search
-- `changelist`: one page of the list, in the order of an index
-- `cells`: what the pages show of one session
+- `columns`: the columns of `SessionAdmin.list_display`, and the rows of the page of one session
+- `cells`: what they show of one session
+- `pages`: chooses the source for the configured store, and answers when the store fails
+- `sources`: what the pages need from a store
+- `rows`, `changelist`, `filters`: the source for the ORM store
+- `contract`: the source for any other store
+- `paging`: what the lists of both share
 - `users`: the names of users, links to their pages, and the search by name
 - `ending`: ends one session
 - `actions`, `preview`: end many sessions, after a page that counts the live ones
-- `overview`, `figures`, `charts`: how many sessions there are, in numbers and charts
+- `overview`, `figures`, `charts`: how many rows there are, in numbers and charts
 
-The pages work with a million sessions and more: no statement counts or sorts the whole table, and
-the number of statements does not depend on the number of sessions.
+On the ORM store, the pages work with a million sessions and more: no statement counts or sorts the
+whole table, and the number of statements does not depend on the number of sessions.
 """
 
 from __future__ import annotations
 
-import logging
 from typing import Any
 
 from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
-from django.contrib.admin.templatetags.admin_urls import add_preserved_filters
+from django.contrib.admin.views.main import ChangeList
 from django.db import router
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.urls import URLPattern, path, reverse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import URLPattern, path
 from django.utils.http import urlencode
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from bff_sessions.admin import cells
 from bff_sessions.admin.actions import end_sessions, sign_out_subjects
-from bff_sessions.admin.changelist import SessionChangeList
-from bff_sessions.admin.ending import end_session
+from bff_sessions.admin.columns import SessionColumns
+from bff_sessions.admin.faults import SessionGone
 from bff_sessions.admin.filters import (
     PartitionFilter,
     SignInFilter,
@@ -43,18 +44,16 @@ from bff_sessions.admin.filters import (
     split_term,
 )
 from bff_sessions.admin.overview import overview
-from bff_sessions.admin.users import find_user_ids, link_users, user_link
-from bff_sessions.device.user_agents import describe_user_agent
+from bff_sessions.admin.pages import StorePages
+from bff_sessions.admin.users import find_user_ids, link_users
 from bff_sessions.stores.live import is_live
 from bff_sessions.stores.orm.models import Session
 
 __all__ = ["SessionAdmin"]
 
-logger = logging.getLogger("bff_sessions.admin")
-
 
 @admin.register(Session)
-class SessionAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+class SessionAdmin(SessionColumns, StorePages):
     """List, show and end sessions."""
 
     # Listed one by one, because store key and ticket must not be shown.
@@ -94,74 +93,6 @@ class SessionAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     class Media:
         css = {"all": ["bff_sessions/admin.css"]}
 
-    # The columns of the list
-
-    @admin.display(description=_("subject"))
-    def subject(self, session: Session) -> str:
-        return cells.subject(session)
-
-    @admin.display(description=_("device"))
-    def device(self, session: Session) -> str | None:
-        return cells.device(session)
-
-    @admin.display(description=_("signed in"))
-    def signed_in(self, session: Session) -> str:
-        return cells.short(session.created)
-
-    @admin.display(description=_("last seen"))
-    def seen(self, session: Session) -> str:
-        return cells.short(cells.seen(session))
-
-    @admin.display(description=_("expires"))
-    def expiry(self, session: Session) -> str:
-        return cells.short(cells.expires(session))
-
-    @admin.display(description=_("state"))
-    def state(self, session: Session) -> str:
-        return cells.state(session)
-
-    @admin.display(description=_("provider"))
-    def provider(self, session: Session) -> str | None:
-        return cells.provider(session)
-
-    # The rows of the page of one session
-
-    @admin.display(description=_("user"))
-    def name(self, session: Session) -> str | None:
-        return user_link(session)
-
-    @admin.display(description=_("subject"))
-    def sub(self, session: Session) -> str | None:
-        return cells.identifier(session.subject_id)
-
-    @admin.display(description=_("session ID"))
-    def sid(self, session: Session) -> str | None:
-        return cells.identifier(session.session_id)
-
-    @admin.display(description=_("issuer"))
-    def iss(self, session: Session) -> str | None:
-        return cells.identifier(session.issuer)
-
-    @admin.display(description=_("signed in"))
-    def begun(self, session: Session) -> str:
-        return cells.long(session.created)
-
-    @admin.display(description=_("last seen"))
-    def last_use(self, session: Session) -> str:
-        return cells.long(cells.seen(session))
-
-    @admin.display(description=_("expires"))
-    def ends(self, session: Session) -> str:
-        return cells.long(cells.expires(session))
-
-    @admin.display(description=_("device"))
-    def device_name(self, session: Session) -> str | None:
-        return describe_user_agent(session.user_agent)
-
-    @admin.display(description=_("user agent"))
-    def agent(self, session: Session) -> str | None:
-        return cells.identifier(session.user_agent)
-
     def get_queryset(self, request: HttpRequest) -> QuerySet[Session]:
         # Reads the database that sessions are written to: a replica may still show ended sessions.
         sessions = super().get_queryset(request).using(router.db_for_write(Session))
@@ -174,16 +105,17 @@ class SessionAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         users = find_user_ids(self.admin_site, request, name) if name else []
         return search(queryset, search_term, self.search_fields, users), False
 
-    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[SessionChangeList]:
-        return SessionChangeList
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return self.source.changelist
 
     def get_object(
         self, request: HttpRequest, object_id: str, from_field: str | None = None
-    ) -> Session | None:
-        session: Session | None = super().get_object(request, object_id, from_field)
-        if session is not None:
-            link_users(self.admin_site, request, [session])
-            cells.mark_own(request, [session])
+    ) -> Session:
+        session = self.source.find(self, request, object_id)
+        if session is None:
+            raise SessionGone
+        link_users(self.admin_site, request, [session])
+        cells.mark_own(request, [session])
         return session
 
     def render_change_form(
@@ -224,40 +156,31 @@ class SessionAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
     def _describe(self, request: HttpRequest, session: Session) -> dict[str, Any]:
         """Return what the templates of one session need."""
-        page, own = reverse(self._page_name("changelist")), {}
+        subject_url = None
         if session.subject_id is not None:
-            own = {"q": session.subject_id, "provider": "without"}
-            if session.issuer is not None:
-                own = {"q": f"iss:{session.issuer} {session.subject_id}"}
+            query = urlencode(self.source.subject_query(session))
+            subject_url = f"{self.page_url('changelist')}?{query}"
         return {
             "is_own": cells.is_own(session),
             "is_live": is_live(session),
-            "list_url": self._list_url(request),
-            "subject_url": f"{page}?{urlencode(own)}" if own else None,
+            "list_url": self.list_url(request),
+            "subject_url": subject_url,
             "action_checkbox_name": ACTION_CHECKBOX_NAME,
         }
-
-    def _list_url(self, request: HttpRequest) -> str:
-        """Return the URL of the list, with the filters that the operator has come from."""
-        return add_preserved_filters(
-            {"preserved_filters": self.get_preserved_filters(request), "opts": self.opts},
-            reverse(self._page_name("changelist")),
-        )
-
-    def _page_name(self, page: str) -> str:
-        return f"{self.admin_site.name}:{self.opts.app_label}_{self.opts.model_name}_{page}"
 
     def response_delete(self, request: HttpRequest, obj_display: str, obj_id: Any) -> HttpResponse:
         text = gettext("The session has ended: %(session)s") % {"session": obj_display}
         self.message_user(request, text, messages.SUCCESS)
         # Django's goes back to the list only if the user may change sessions.
-        return HttpResponseRedirect(self._list_url(request))
+        return HttpResponseRedirect(self.list_url(request))
 
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view(self.overview)
         return [path("overview/", view, name="bff_sessions_session_overview"), *super().get_urls()]
 
     def overview(self, request: HttpRequest) -> HttpResponse:
+        if not self.source.has_overview:
+            raise Http404
         return overview(self, request)
 
     def get_actions(self, request: HttpRequest, action_location: Any = None) -> dict[str, Any]:
@@ -269,21 +192,14 @@ class SessionAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         return {name: action for name, action in actions.items() if name != "delete_selected"}
 
     def response_action(
-        self, request: HttpRequest, queryset: QuerySet[Session], *args: Any, **kwargs: Any
+        self, request: HttpRequest, queryset: Any, *args: Any, **kwargs: Any
     ) -> HttpResponse | None:
         selected = request.POST.getlist(ACTION_CHECKBOX_NAME)
-        if not all(pk.isascii() and pk.isdecimal() and len(pk) < 19 for pk in selected):
+        if not all(map(self.source.is_reference, selected)):
             self.message_user(request, gettext("No session was selected."), messages.WARNING)
             return None
         response: HttpResponse | None = super().response_action(request, queryset, *args, **kwargs)
         return response
-
-    def message_user(self, request: HttpRequest, *args: Any, **kwargs: Any) -> None:
-        """Show a message; log if that fails, because the action itself has succeeded."""
-        try:
-            super().message_user(request, *args, **kwargs)
-        except Exception as error:
-            logger.warning("The admin cannot show a message: %s", type(error).__name__)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
@@ -312,8 +228,9 @@ class SessionAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         return lookup in {spec.parameter_name for spec in self.list_filter}
 
     def delete_model(self, request: HttpRequest, obj: Session) -> None:
-        end_session(obj)
+        if not self.source.end(obj):
+            raise SessionGone  # Takes back the entry in the log.
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Session]) -> None:
         for session in queryset:
-            end_session(session)
+            self.source.end(session)

@@ -7,20 +7,21 @@ the address of the list, not a list of IDs, and sessions are read in batches.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, Final, cast
 
 from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.models import DELETION, LogEntry
-from django.db.models import Max, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
-from bff_sessions.admin.ending import end_session
-from bff_sessions.admin.preview import Preview, preview_sessions, preview_subjects
+from bff_sessions.admin.faults import store_errors
+from bff_sessions.admin.pages import StorePages
+from bff_sessions.admin.preview import Preview
+from bff_sessions.admin.sources import Selection
 from bff_sessions.contract import UserSessionsFilter
 from bff_sessions.events import EndReason
 from bff_sessions.revocation import revoke_sessions
@@ -34,46 +35,47 @@ _SECONDS: Final = 20
 
 @admin.action(description=_("End the selected sessions"), permissions=["end"])
 def end_sessions(
-    model_admin: admin.ModelAdmin[Any], request: HttpRequest, queryset: QuerySet[Session]
+    model_admin: StorePages, request: HttpRequest, queryset: Any
 ) -> HttpResponse | None:
     """End the sessions in `queryset` after a confirmation."""
+    selection = model_admin.source.select(queryset)
     return _confirmed(
         model_admin,
         request,
-        queryset,
+        selection,
         title=gettext("End the selected sessions"),
         name="end_sessions",
-        preview=preview_sessions,
+        preview=selection.preview_sessions,
         end=_end_sessions,
     )
 
 
 @admin.action(description=_("Sign the selected subjects out everywhere"), permissions=["sign_out"])
 def sign_out_subjects(
-    model_admin: admin.ModelAdmin[Any], request: HttpRequest, queryset: QuerySet[Session]
+    model_admin: StorePages, request: HttpRequest, queryset: Any
 ) -> HttpResponse | None:
     """End all sessions of the subjects in `queryset` after a confirmation."""
+    selection = model_admin.source.select(queryset).signed_in()
     return _confirmed(
         model_admin,
         request,
-        # An anonymous session has no subject.
-        queryset.filter(subject_id__isnull=False),
+        selection,
         title=gettext("Sign the selected subjects out everywhere"),
         name="sign_out_subjects",
-        preview=preview_subjects,
+        preview=selection.preview_subjects,
         end=_sign_out_subjects,
     )
 
 
 def _confirmed(
-    model_admin: admin.ModelAdmin[Any],
+    model_admin: StorePages,
     request: HttpRequest,
-    queryset: QuerySet[Session],
+    selection: Selection,
     *,
     title: str,
     name: str,
-    preview: Callable[[HttpRequest, QuerySet[Session]], Preview],
-    end: Callable[[admin.ModelAdmin[Any], HttpRequest, list[Session]], int],
+    preview: Callable[[HttpRequest], Preview],
+    end: Callable[[StorePages, HttpRequest, list[Session]], int],
 ) -> HttpResponse | None:
     """Show what is going to end, or end it if that was confirmed; None leads back to the list.
 
@@ -83,10 +85,10 @@ def _confirmed(
     ended, is_done = 0, True
     if request.POST.get("post"):
         until = time.monotonic() + _SECONDS
-        for batch in _batches(queryset):
+        for batch in selection.batches(_BATCH):
             ended += end(model_admin, request, batch)
             if time.monotonic() > until:
-                is_done = not queryset.exists()
+                is_done = not selection.exists()
                 break
         text = ngettext("%d session has ended.", "%d sessions have ended.", ended) % ended
         if is_done:
@@ -102,7 +104,7 @@ def _confirmed(
         "opts": model_admin.opts,
         # A link for browsers without scripts; cancel.js makes it go back in the history.
         "back": request.get_full_path(),
-        "preview": preview(request, queryset),
+        "preview": preview(request),
         "action": name,
         "action_checkbox_name": ACTION_CHECKBOX_NAME,
         # The admin requires at least one ID, also if the address selects all that match.
@@ -114,33 +116,26 @@ def _confirmed(
     return TemplateResponse(request, template, context)
 
 
-def _batches(queryset: QuerySet[Session]) -> Iterator[list[Session]]:
-    """Yield the sessions, oldest first, without those that begin meanwhile."""
-    newest = queryset.model._base_manager.using(queryset.db).aggregate(newest=Max("pk"))["newest"]
-    sessions, reached = queryset.order_by("pk").filter(pk__lte=newest or 0), 0
-    while batch := list(sessions.filter(pk__gt=reached)[:_BATCH]):
-        yield batch
-        reached = batch[-1].pk
-
-
-def _end_sessions(
-    model_admin: admin.ModelAdmin[Any], request: HttpRequest, batch: list[Session]
-) -> int:
-    ended = [session for session in batch if end_session(session)]
-    if ended:
-        model_admin.log_deletions(request, cast(Any, ended))
+def _end_sessions(model_admin: StorePages, request: HttpRequest, batch: list[Session]) -> int:
+    ended: list[Session] = []
+    try:
+        for session in batch:
+            if model_admin.source.end(session):
+                ended.append(session)
+    finally:
+        if ended:
+            model_admin.log_deletions(request, cast(Any, ended))
     return sum(map(is_live, ended))
 
 
-def _sign_out_subjects(
-    model_admin: admin.ModelAdmin[Any], request: HttpRequest, batch: list[Session]
-) -> int:
+def _sign_out_subjects(model_admin: StorePages, request: HttpRequest, batch: list[Session]) -> int:
     total = 0
     by_subject = {(session.subject_id, session.issuer): session for session in batch}
     for (subject_id, issuer), session in by_subject.items():
         # Exactly this issuer: the same subject of another issuer is another person.
         theirs = UserSessionsFilter(subject_id=subject_id, issuer=issuer)
-        ended = revoke_sessions(theirs, reason=EndReason.OPERATOR)
+        with store_errors():
+            ended = revoke_sessions(theirs, reason=EndReason.OPERATOR)
         if ended:
             total += ended
             LogEntry.objects.log_actions(

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final, Self, cast
+from typing import Any, Final, cast
 
-from django.contrib.admin.views.main import PAGE_VAR, ChangeList
+from django.contrib.admin.views.main import PAGE_VAR
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 
-from bff_sessions.admin.cells import mark_own
 from bff_sessions.admin.charts import grouped
 from bff_sessions.admin.filters import SearchForm, SessionFilter, is_selective
-from bff_sessions.admin.users import link_users
+from bff_sessions.admin.paging import KeysetChangeList
 from bff_sessions.stores.orm.models import Session
 
 # A page whose filter is not selective searches this many sessions. Without a limit the database
@@ -21,30 +20,13 @@ _WINDOW: Final = 20_000
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-class MoreThan(int):
-    """The number of sessions if more than `number` match, shown as "50+" for example.
-
-    Admin themes put the number of all matches into their own templates, and the package cannot
-    override those. As an integer it is one more than was counted.
-    """
-
-    def __new__(cls, number: int) -> Self:
-        return super().__new__(cls, number + 1)
-
-    def __str__(self) -> str:
-        # At most three characters, because Django inserts thousands separators into this text.
-        return f"{min(self - 1, 99)}+"
-
-
-class SessionChangeList(ChangeList):
+class SessionChangeList(KeysetChangeList):
     """List the newest sign-in first, and expired sessions by the time at which they expired.
 
     A page begins after the last session of the page before, by its time and ID.
     """
 
     search_form_class = SearchForm
-    next_page: str | None = None
-    """Query string of the page that follows."""
     looked_at: str | None = None
     """How many sessions were searched, if this page shows all matches among them and older
     sessions follow."""
@@ -71,17 +53,7 @@ class SessionChangeList(ChangeList):
         elif edge is not None:
             self.next_page = self._page(edge, 0)
             self.looked_at = grouped(_WINDOW)
-        self.is_first_page = begin is None
-        link_users(self.model_admin.admin_site, request, self.result_list)
-        mark_own(request, self.result_list)
-        # Templates and the base class read these attributes.
-        number = len(self.result_list)
-        self.result_count = number if self.next_page is None else MoreThan(number)
-        # The same number, so that the search form does not show a total that was not counted.
-        self.full_result_count = self.result_count
-        self.paginator = None
-        self.show_full_result_count = self.can_show_all = self.multi_page = False
-        self.show_admin_actions = True
+        self.show_page(request, is_first=begin is None)
 
     def _from(
         self, sessions: QuerySet[Session], begin: tuple[datetime, int] | None

@@ -1,28 +1,33 @@
-"""End the session that a row of the ORM store shows."""
+"""End a session that the admin shows."""
 
 from __future__ import annotations
 
-from django.db import router
+from collections.abc import Callable
 
+from bff_sessions.admin.faults import store_errors
 from bff_sessions.events import EndReason
 from bff_sessions.revocation import revoke_session
 from bff_sessions.secret import hidden_frames
-from bff_sessions.stores.orm.models import Session
 
 
 @hidden_frames()
-def end_session(session: Session) -> bool:
-    """End `session`, also if it moves to another key meanwhile.
+def end_session(key: str | None, find_key: Callable[[], str | None]) -> bool:
+    """End the session under the store key `key`, also if it moves to another key meanwhile.
+
+    Args:
+        find_key: returns the present store key of the session; None if it has ended.
 
     Returns:
         Whether there was a session to end.
+
+    Raises:
+        StoreFailed: if the store fails.
     """
-    rows = Session._base_manager.using(router.db_for_write(Session)).filter(pk=session.pk)
-    key: str | None = session.key
-    while key is not None:
-        if revoke_session(key, reason=EndReason.OPERATOR):
-            return True
-        previous, key = key, rows.values_list("key", flat=True).first()
-        if key == previous:  # The configured store does not know this row.
-            break
+    with store_errors():
+        while key is not None:
+            if revoke_session(key, reason=EndReason.OPERATOR):
+                return True
+            previous, key = key, find_key()
+            if key == previous:  # The configured store does not know this session.
+                break
     return False

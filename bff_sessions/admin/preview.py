@@ -67,8 +67,8 @@ def preview_sessions(request: HttpRequest, queryset: QuerySet[Session]) -> Previ
             stored=Count("pk"), live=Count("pk", filter=live_sessions(now))
         )
         stored, live = numbers["stored"], numbers["live"]
-    own = _own_session(request)
-    return _preview(
+    own = own_session(request)
+    return build_preview(
         owners,
         live=live,
         expired=stored - live,
@@ -95,8 +95,8 @@ def preview_subjects(request: HttpRequest, queryset: QuerySet[Session]) -> Previ
         if (subject_id, issuer) in wanted:
             owners[subject_id, issuer] = live
             stored += number
-    own = _own_session(request)
-    return _preview(
+    own = own_session(request)
+    return build_preview(
         owners,
         live=owners.total(),
         expired=stored - owners.total(),
@@ -107,13 +107,20 @@ def preview_subjects(request: HttpRequest, queryset: QuerySet[Session]) -> Previ
     )
 
 
-def _own_session(request: HttpRequest) -> UserSession | None:
+def own_session(request: HttpRequest) -> UserSession | None:
+    """Return the session of the operator; None without one."""
     # An admin site may use another session engine than the sessions that it shows.
     session = request.session
     return session.get_user_session() if isinstance(session, SessionStore) else None
 
 
-def _preview(owners: Counter[Subject], **values: Any) -> Preview:
+def build_preview(owners: Counter[Subject], **values: Any) -> Preview:
+    """Return a preview that names the subjects with most live sessions.
+
+    Args:
+        owners: the number of live sessions of each subject.
+        values: the other fields of `Preview`.
+    """
     named = [
         {"subject_id": subject_id, "issuer": issuer, "sessions": grouped(number)}
         for (subject_id, issuer), number in owners.most_common(_NAMED)

@@ -77,6 +77,11 @@ class CachedUserSessionStore(
         return super().require_ability(ability)
 
     @property
+    def inner(self) -> UserSessionStore:
+        """The store of the sessions, behind the cache."""
+        return self._inner
+
+    @property
     def using(self) -> str:
         return self._inner.require_ability(UserSessionStoreTransactions).using
 

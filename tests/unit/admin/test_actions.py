@@ -13,6 +13,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from bff_sessions.admin import actions, preview
+from bff_sessions.admin.rows import RowSelection
 from bff_sessions.models import Session
 from bff_sessions.signals import sessions_revoked
 from tests.support.admin import LIST, browser_of, choose, page_of
@@ -233,14 +234,14 @@ def test_action_that_takes_too_long_asks_to_continue(operator, monkeypatch):
 @BOTH
 def test_session_that_ended_meanwhile_is_not_counted(operator, monkeypatch, action):
     rows = SessionFactory.create_batch(2)
-    batches = actions._batches
+    batches = RowSelection.batches
 
-    def slow(queryset):
-        for batch in batches(queryset):
+    def slow(selection, size):
+        for batch in batches(selection, size):
             Session.objects.filter(subject_id="alice").delete()
             yield batch
 
-    monkeypatch.setattr(actions, "_batches", slow)
+    monkeypatch.setattr(RowSelection, "batches", slow)
     response = operator.post(LIST, choose(rows, action, post="yes"), follow=True)
     assert "0 sessions have ended." in response.content.decode()
     assert not LogEntry.objects.exists()

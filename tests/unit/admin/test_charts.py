@@ -10,7 +10,7 @@ from django.contrib import admin
 from django.template import engines
 
 import bff_sessions
-from bff_sessions.admin.changelist import MoreThan
+from bff_sessions.admin.paging import MoreThan
 from bff_sessions.models import Session
 from tests.support.admin import LIST, OVERVIEW, choose, page_of, walk
 from tests.support.factories import SessionFactory
