@@ -101,9 +101,9 @@ def _local(value: datetime) -> datetime:
     return timezone.localtime(value) if timezone.is_aware(value) else value
 
 
-def identifier(value: str | None) -> str | None:
+def identifier(value: str | None) -> str:
     """Return an ID that wraps instead of making its page wider."""
-    return format_html('<span class="bff-id">{}</span>', value) if value else None
+    return format_html('<span class="bff-id">{}</span>', value) if value else "-"
 
 
 def _lines(*lines: str) -> str:

@@ -47,19 +47,19 @@ class SessionColumns:
     # The rows of the page of one session
 
     @admin.display(description=_("user"))
-    def name(self, session: Session) -> str | None:
-        return user_link(session)
+    def name(self, session: Session) -> str:
+        return user_link(session) or "-"
 
     @admin.display(description=_("subject"))
-    def sub(self, session: Session) -> str | None:
+    def sub(self, session: Session) -> str:
         return cells.identifier(session.subject_id)
 
     @admin.display(description=_("session ID"))
-    def sid(self, session: Session) -> str | None:
+    def sid(self, session: Session) -> str:
         return cells.identifier(session.session_id)
 
     @admin.display(description=_("issuer"))
-    def iss(self, session: Session) -> str | None:
+    def iss(self, session: Session) -> str:
         return cells.identifier(session.issuer)
 
     @admin.display(description=_("signed in"))
@@ -75,9 +75,9 @@ class SessionColumns:
         return cells.long(cells.expires(session))
 
     @admin.display(description=_("device"))
-    def device_name(self, session: Session) -> str | None:
-        return describe_user_agent(session.user_agent)
+    def device_name(self, session: Session) -> str:
+        return describe_user_agent(session.user_agent) or "-"
 
     @admin.display(description=_("user agent"))
-    def agent(self, session: Session) -> str | None:
+    def agent(self, session: Session) -> str:
         return cells.identifier(session.user_agent)

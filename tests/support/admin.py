@@ -3,6 +3,7 @@
 import re
 from html import unescape
 
+from django.contrib.admin.utils import quote
 from django.contrib.auth.models import Permission
 from django.contrib.contenttypes.models import ContentType
 from django.test import Client
@@ -57,3 +58,20 @@ def walk(browser, **query):
         if link is None:
             return
         response = browser.get(LIST + unescape(link[1]))
+
+
+def page_of_session(session, page="change", criterion="sid"):
+    """Return the page of a `UserSession` that no row of the ORM store holds."""
+    return reverse(
+        f"admin:bff_sessions_session_{page}", args=[quote(reference(session, criterion))]
+    )
+
+
+def reference(session, criterion="sid"):
+    """Return what names a `UserSession` in URLs and forms."""
+    value = {"sid": session.session_id, "subject": session.subject_id, "user": session.user_id}
+    return f"{session.public_id}.{criterion}.{value[criterion]}"
+
+
+def choose_sessions(sessions, action="end_sessions", **more):
+    return {"action": action, "_selected_action": list(map(reference, sessions)), **more}

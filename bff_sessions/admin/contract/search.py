@@ -25,7 +25,7 @@ class SearchForm(forms.Form):
 
     subject = _exact(_("subject"))
     sid = _exact(_("session ID"))
-    user = _exact(_("user name or user ID"))
+    user = _exact(_("user name or ID"))
     issuer = _exact(_("issuer"))
     local = forms.BooleanField(label=_("without provider"), required=False)
 
