@@ -3,7 +3,6 @@ import pytest
 from bff_sessions.stores import get_store
 from tests.support.stores import MEMORY, NATIVE_EXPIRY
 
-
 # The admin calls the same verbs of both.
 STORES = [MEMORY, pytest.param(NATIVE_EXPIRY, marks=pytest.mark.thorough)]
 
