@@ -14,6 +14,7 @@ from django.test.utils import CaptureQueriesContext
 from bff_sessions.contract import UserSessionsFilter
 from bff_sessions.stores import get_store
 from bff_sessions.testing import make_session
+from tests.support.stores import MEMORY, NATIVE_EXPIRY
 
 pytestmark = pytest.mark.django_db
 ALICES = UserSessionsFilter(subject_id="alice")
@@ -310,3 +311,18 @@ def test_text_that_no_session_has_is_refused_by_the_name_of_the_option(option):
     with pytest.raises(CommandError, match=option) as caught:
         sessions_command("list", "--sid", "s1", option, "\udcff")
     assert "_id" not in str(caught.value)
+
+
+@pytest.mark.parametrize("store", [MEMORY, NATIVE_EXPIRY])
+def test_all_verbs_work_on_stores_without_rows(settings, store):
+    settings.BFF_SESSIONS = {"STORE": store}
+    for number in range(3):
+        session = make_session(subject_id="alice", session_id=f"m{number}", user_id="7")
+        get_store().create_user_session(session)
+    for arguments in (["--subject", "alice"], ["--user", "7"]):
+        _header, *lines = sessions_command("list", *arguments).splitlines()
+        assert sorted(line.split()[1] for line in lines) == ["m0", "m1", "m2"]
+    assert "session_id  m1" in sessions_command("show", "--sid", "m1")
+    assert sessions_command("end", "--sid", "m1") == "1 session ended.\n"
+    assert sessions_command("end", "--subject", "alice", "--yes") == "2 sessions ended.\n"
+    assert get_store().get_user_sessions(ALICES) == []

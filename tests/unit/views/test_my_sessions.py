@@ -13,11 +13,13 @@ from django.utils import translation
 
 from bff_sessions.contract import UserSessionsFilter
 from bff_sessions.revocation import revoke_sessions
+from bff_sessions.testing.factories import SessionFactory as StoredSessionFactory
 from bff_sessions.views import my_sessions, sessions
 from bff_sessions.views.my_sessions import ago, describe_network
 from tests.support.endpoints import Browser, alive, claims, is_error, public_id_of
 from tests.support.factories import SessionFactory
 from tests.support.factories import ago as moment
+from tests.support.stores import MEMORY, NATIVE_EXPIRY
 
 LIST = "/bff/my-sessions"
 OTHERS = "/bff/my-sessions/others/end"
@@ -440,3 +442,16 @@ def test_moments_in_words():
         (timedelta(days=15), "2 weeks ago"),
     ]:
         assert ago(now - duration, now).replace("\xa0", " ") == words
+
+
+@pytest.mark.parametrize("store", [MEMORY, NATIVE_EXPIRY])
+def test_pages_work_on_stores_without_rows(browser, configure, store):
+    configure(STORE=store)
+    others = StoredSessionFactory.create_batch(3)
+    browser.sign_in()
+    browser.look()
+    assert len(browser.links()) == len([*others, OTHERS])
+    assert browser.answer(f"/bff/my-sessions/{others[0].public_id}/end").status_code == 302
+    assert browser.answer(OTHERS).status_code == 302
+    browser.look()
+    assert browser.links() == []

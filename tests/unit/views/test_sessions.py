@@ -10,9 +10,11 @@ from bff_sessions.contract import UserSessionsFilter, UserSessionUpdate
 from bff_sessions.engine import SessionStore
 from bff_sessions.revocation import revoke_sessions
 from bff_sessions.stores import get_store
+from bff_sessions.testing.factories import SessionFactory as StoredSessionFactory
 from bff_sessions.views import sessions
 from tests.support.endpoints import alive, claims, is_error, public_id_of
 from tests.support.factories import SessionFactory, ago
+from tests.support.stores import MEMORY, NATIVE_EXPIRY
 
 
 def test_the_sessions_of_the_subject_and_of_nobody_else(browser, strangers):
@@ -295,3 +297,17 @@ def test_statements_do_not_grow_with_the_sessions(browser, django_assert_num_que
         rows = 2 * (number - 1) if connection.vendor == "mysql" else 0
         with django_assert_num_queries(statements + rows):
             browser.fetch("delete", "/bff/sessions/others", headers)
+
+
+@pytest.mark.parametrize("store", [MEMORY, NATIVE_EXPIRY])
+def test_endpoints_work_on_stores_without_rows(browser, configure, store):
+    configure(STORE=store)
+    others = StoredSessionFactory.create_batch(3)
+    browser.sign_in()
+    listed = browser.fetch("get", "/bff/sessions").json()["sessions"]
+    shown = {session["public_id"] for session in listed}
+    assert shown == {browser.row.public_id, *(session.public_id for session in others)}
+    assert browser.delete(f"/bff/sessions/{others[0].public_id}").status_code == 204
+    assert browser.delete("/bff/sessions/others").json() == {"ended": 2}
+    (only,) = browser.fetch("get", "/bff/sessions").json()["sessions"]
+    assert only["current"]
