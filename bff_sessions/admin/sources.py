@@ -44,7 +44,7 @@ class Source(ABC):
     changelist: ClassVar[type[ChangeList]]
     """The list. Its get_queryset() returns what select() takes."""
     has_overview: ClassVar[bool]
-    """Whether the overview can count the sessions."""
+    """True if the overview can count the sessions."""
 
     @abstractmethod
     def is_reference(self, text: str) -> bool:

@@ -48,7 +48,8 @@ def read_all(filter: UserSessionsFilter) -> Iterator[Session]:
         StoreFailed: if the store fails.
     """
     with store_errors():
-        yield from map(to_model, iterate_user_sessions(get_store(), filter))
+        for session in iterate_user_sessions(get_store(), filter):
+            yield to_model(session)
 
 
 def find_session(reference: str) -> Session | None:
@@ -76,6 +77,6 @@ def filter_of(reference: str) -> UserSessionsFilter | None:
 
 def to_model(session: UserSession) -> Session:
     """Return `session` as an instance of the model."""
-    named = ((word, getattr(session, name)) for word, name in _CRITERIA.items())
-    word, value = next((word, value) for word, value in named if value and not value.isspace())
+    values = ((word, getattr(session, name)) for word, name in _CRITERIA.items())
+    word, value = next(each for each in values if each[1] and not each[1].isspace())
     return Session(**to_row(session), pk=f"{session.public_id}.{word}.{value}")
