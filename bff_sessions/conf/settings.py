@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any, Final
 
@@ -158,7 +159,7 @@ MAX_STALE: float = option(
 )
 REDIS: dict[str, Any] = option(
     {},
-    DICTIONARY,
+    replace(DICTIONARY, is_secret=True),  # A URL in its place may have a password.
     check="E080",
     hint="Write {'URL': 'redis://cache.example:6379/0'}, for example.",
     doc="Where and how the Redis store stores the sessions",

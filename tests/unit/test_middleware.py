@@ -12,7 +12,14 @@ from django.test import AsyncRequestFactory, RequestFactory, override_settings
 
 from bff_sessions.contract import UserSessionsFilter
 from bff_sessions.engine import SessionStore
-from bff_sessions.exceptions import SessionChanged, SessionConflict, SignInEnded, SignInRequired
+from bff_sessions.exceptions import (
+    RevocationUnconfirmed,
+    SessionChanged,
+    SessionConflict,
+    SignInEnded,
+    SignInRequired,
+    StoreUnavailable,
+)
 from bff_sessions.middleware import SessionMiddleware
 from bff_sessions.revocation import revoke_sessions
 from bff_sessions.stores import get_store
@@ -185,3 +192,47 @@ def test_other_errors_of_a_view_are_raised():
 def test_admin_checks_accept_the_middleware(settings):
     settings.MIDDLEWARE = ["bff_sessions.middleware.SessionMiddleware", *MIDDLEWARE[1:]]
     assert run_checks() == []
+
+
+def writing(request):
+    """Change the session, or sign out with ?flush."""
+    request.session["seen"] = True
+    if "flush" in request.GET:
+        request.session.flush()
+    return HttpResponse("a page")
+
+
+def raising(error, *arguments):
+    def verb(*args, **kwargs):
+        raise error(*arguments)
+
+    return verb
+
+
+@pytest.fixture
+def visit(client):
+    """Send a request with the cookie of a signed-in session to `writing`."""
+    from django.urls import path
+
+    urlpatterns[:] = [path("writing", writing)]
+    client.cookies["sessionid"] = sign_in()
+    ours = ["bff_sessions.middleware.SessionMiddleware", *MIDDLEWARE[1:]]
+    with override_settings(MIDDLEWARE=ours, ROOT_URLCONF=__name__):
+        yield client.get
+
+
+@pytest.mark.parametrize("verb", ["get_user_session", "overwrite_user_session"])
+@pytest.mark.parametrize(("headers", "kind"), [(PAGE, "text/plain"), ({}, "application/json")])
+def test_store_that_cannot_be_reached_is_a_503(visit, monkeypatch, caplog, verb, headers, kind):
+    monkeypatch.setattr(get_store(), verb, raising(StoreUnavailable))
+    response = visit("/writing", headers=headers)
+    assert (response.status_code, response["Retry-After"]) == (503, "5")
+    assert response["Content-Type"].startswith(kind)
+    assert response["Cache-Control"] == "no-store"
+    assert not response.cookies
+    assert "bff_sessions.store" in {record.name for record in caplog.records}
+
+
+def test_sign_out_that_replicas_have_not_confirmed_is_a_503(visit, monkeypatch):
+    monkeypatch.setattr(get_store(), "delete_user_session", raising(RevocationUnconfirmed, []))
+    assert visit("/writing?flush", headers=PAGE).status_code == 503

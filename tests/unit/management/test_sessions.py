@@ -11,8 +11,10 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from bff_sessions.contract import UserSessionsFilter
+from bff_sessions.contract import UserSessionsFilter, UserSessionStoreRepair
+from bff_sessions.exceptions import StoreUnavailable
 from bff_sessions.stores import get_store
+from bff_sessions.stores.memory import InMemoryUserSessionStore
 from bff_sessions.testing import make_session
 from tests.support.stores import MEMORY, NATIVE_EXPIRY
 
@@ -326,3 +328,35 @@ def test_all_verbs_work_on_stores_without_rows(settings, store):
     assert sessions_command("end", "--sid", "m1") == "1 session ended.\n"
     assert sessions_command("end", "--subject", "alice", "--yes") == "2 sessions ended.\n"
     assert get_store().get_user_sessions(ALICES) == []
+
+
+class Indexed(InMemoryUserSessionStore, UserSessionStoreRepair):
+    def finish_deletes(self, on_ending):
+        return 0
+
+    def reindex_sessions(self):
+        return len(self._sessions)
+
+
+class Unreachable(Indexed):
+    def reindex_sessions(self):
+        raise StoreUnavailable
+
+
+def test_index_is_written_again(settings):
+    settings.BFF_SESSIONS = {"STORE": f"{__name__}.Indexed"}
+    get_store().create_user_session(make_session())
+    assert sessions_command("reindex") == "1 session indexed.\n"
+
+
+@pytest.mark.parametrize(
+    ("store", "text"),
+    [
+        (MEMORY, "must inherit from UserSessionStoreRepair"),
+        (f"{__name__}.Unreachable", "cannot be reached"),
+    ],
+)
+def test_index_that_cannot_be_written_is_an_error(settings, store, text):
+    settings.BFF_SESSIONS = {"STORE": store}
+    with pytest.raises(CommandError, match=text):
+        sessions_command("reindex")

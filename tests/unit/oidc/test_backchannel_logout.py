@@ -3,6 +3,7 @@
 import logging
 import time
 from datetime import UTC, datetime, timedelta
+from unittest import mock
 from urllib.parse import urlencode
 
 import pytest
@@ -16,12 +17,14 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from bff_sessions.engine import SessionStore
+from bff_sessions.exceptions import RevocationUnconfirmed, StoreUnavailable
 from bff_sessions.models import Logout, Session
 from bff_sessions.oidc import logout as logout_module
 from bff_sessions.oidc.logout import end_sessions
 from bff_sessions.oidc.logout_tokens import verify_logout_token
 from bff_sessions.oidc.views import backchannel_logout
 from bff_sessions.signals import sessions_revoked
+from bff_sessions.stores import get_store
 from tests.support.factories import SessionFactory, ago
 from tests.support.provider import KEYS, public_jwk
 
@@ -350,6 +353,17 @@ def test_a_provider_that_is_down_is_no_fault_of_the_token(provider, post, sessio
     assert response["Cache-Control"] == "no-store"
     assert response["Retry-After"] == "10"
     assert left(provider) == ["laptop", "phone", "tablet"]
+
+
+@pytest.mark.parametrize("error", [StoreUnavailable(), RevocationUnconfirmed([])])
+def test_logout_that_is_not_certain_is_sent_again(provider, post, sessions, monkeypatch, error):
+    token = provider.token()
+    with monkeypatch.context() as patched:
+        patched.setattr(get_store(), "delete_user_sessions", mock.Mock(side_effect=error))
+        response = post(token)
+    assert (response.status_code, response["Retry-After"]) == (503, "10")
+    assert post(token).status_code == 200
+    assert left(provider) == ["phone", "tablet"]
 
 
 def test_when_it_is_up_again_the_same_token_works(provider, post, sessions, clock):

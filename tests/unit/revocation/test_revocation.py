@@ -11,7 +11,7 @@ from django.urls import path
 
 from bff_sessions.contract import DeletedSession, UserSessionsFilter
 from bff_sessions.engine import SessionStore
-from bff_sessions.exceptions import SessionMissing
+from bff_sessions.exceptions import RevocationUnconfirmed, SessionMissing
 from bff_sessions.models import Session
 from bff_sessions.protection import store_key
 from bff_sessions.revocation import (
@@ -471,3 +471,21 @@ def test_session_that_is_moving_is_revoked_once(revoke, heard, settings):
     [(_, told)] = heard
     assert [ended.sign_in_id for ended in told["sessions"]] == [session.sign_in_id]
     assert store.get_user_sessions(ALICE) == []
+
+
+@pytest.mark.parametrize("by_key", [False, True])
+def test_revocation_that_replicas_have_not_confirmed_is_announced(heard, monkeypatch, by_key):
+    session = make_session()
+    get_store().create_user_session(session)
+    verb = "delete_user_session" if by_key else "delete_user_sessions"
+    delete = getattr(get_store(), verb)
+
+    def delete_unconfirmed(*args, **kwargs):
+        delete(*args, **kwargs)
+        raise RevocationUnconfirmed([DeletedSession.of(session)])
+
+    monkeypatch.setattr(get_store(), verb, delete_unconfirmed)
+    with pytest.raises(RevocationUnconfirmed, match="too few replicas"):
+        revoke_session(session.key) if by_key else revoke_sessions(ALICE)
+    [(_, arguments)] = heard
+    assert [ended.key for ended in arguments["sessions"]] == [session.key]
