@@ -147,7 +147,10 @@ class Deletion:
             closes, now = _CLOSED, time.time()
             closing = [one for one in found.values() if one is not None]
             yield from link.send(
-                [("ZADD", names.closed(one.key), now, one.hint()) for one in closing]
+                [
+                    script_of(scripts.CLOSING, names.closed(one.key), now, one.hint())
+                    for one in closing
+                ]
             )
         commands = []
         for key, one in found.items():

@@ -68,11 +68,12 @@ class Link:
     def send_in_order(self, first: Sequence[Command], then: Command) -> Steps[Any]:
         """Send `first`, and afterwards `then`. Return the result of `then`.
 
-        One server executes the commands of one round trip in order. Nodes of a Cluster do not wait
-        for each other, and one of them may fail over alone: replicas must have `first` before.
+        Not in one round trip: one of `first` may fail, for example because the memory is full.
+        Replicas must have `first` before `then`, because a failover may come between them.
+
+        Raises:
+            StoreUnavailable: as send(), or if too few replicas have confirmed `first`.
         """
-        if not (first and self.is_cluster):
-            return (yield from self.send([*first, then]))[-1]
         yield from self.send(first)
         if not (yield from self.confirm([key_of(command) for command in first])):
             raise StoreUnavailable("Too few replicas have confirmed the hints of a session.")

@@ -16,6 +16,9 @@ A session is a hash with these fields. It exists while it has `version`.
 | `tombstone` | Alone: the ID of the delete that has ended it |
 
 Scripts are sent whole, because a server forgets them when it restarts or fails over.
+
+A server whose memory is full refuses the first write of a script if that may need memory. So those
+that end a session begin with a write that needs none.
 """
 
 from __future__ import annotations
@@ -207,6 +210,7 @@ local found = redis.call('HMGET', KEYS[1], 'head', 'times', 'ticket', 'moved', '
 if not found[1] then
   local before = redis.call('HGET', KEYS[1], 'tombstone')
   if not before and buries == '' then return {0} end
+  redis.call('HDEL', KEYS[1], 'version')
   redis.call('HSETNX', KEYS[1], 'tombstone', id)
   redis.call('PEXPIRE', KEYS[1], tombstone)
   return {before == id and 2 or -1}
@@ -255,6 +259,12 @@ return 1
 """
 )
 """Open a session that this delete has closed. ARGV: ID of the delete, grace."""
+
+CLOSING: Final = """
+redis.call('ZREM', KEYS[1], ARGV[2])
+return redis.call('ZADD', KEYS[1], ARGV[1], ARGV[2])
+"""
+"""Write a hint at a session that is about to be closed. ARGV: the present moment, the member."""
 
 HINT: Final = """
 redis.call('ZADD', KEYS[1], 'GT', ARGV[1], ARGV[2])
