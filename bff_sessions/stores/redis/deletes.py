@@ -176,6 +176,8 @@ class Deletion:
         link, names = self._link, self._link.names
         try:
             yield from in_thread(on_ending, closed)
+        except GeneratorExit:  # No step is possible. Clean-up finishes the delete.
+            raise
         except BaseException:
             reopen = (self._id, link.grace_millis)
             yield from link.send(

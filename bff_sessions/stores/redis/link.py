@@ -6,18 +6,18 @@ number of keys of a script.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from typing import Any, Final, TypeAlias, TypeVar
 
 from bff_sessions._compat import redis_cluster
 from bff_sessions.exceptions import StoreUnavailable
-from bff_sessions.sansio import Steps
+from bff_sessions.sansio import Steps, arun, run
 from bff_sessions.stores.redis.clients import Clients
 from bff_sessions.stores.redis.layout import Names
 from bff_sessions.stores.redis.options import RedisOptions
-from bff_sessions.stores.redis.replicas import Replicas
+from bff_sessions.stores.redis.replicas import Replicas, pipeline_of
 
 Command: TypeAlias = tuple[Any, ...]
 _T = TypeVar("_T")
@@ -61,7 +61,7 @@ class Link:
         result = yield partial(self._ask, command), partial(self._aask, command)
         return result
 
-    def run(self, script: str, name: bytes, *arguments: Any) -> Steps[Any]:
+    def run_script(self, script: str, name: bytes, *arguments: Any) -> Steps[Any]:
         """Run `script` with the key `name`, and return its result."""
         return self.ask(*script_of(script, name, *arguments))
 
@@ -88,8 +88,8 @@ class Link:
 
     def scan(self) -> Iterator[bytes]:
         """Yield the names of all sessions on all nodes. A name may come twice."""
-        client, pattern = self._clients.get(), f"{self.names.prefix}session:*"
-        with self._translated(self._clients.forget, client):
+        with self._client() as client:
+            pattern = f"{self.names.prefix}session:*"
             yield from client.scan_iter(match=pattern, count=_MAX_COMMANDS)
 
     def ask_primaries(self, ask: Callable[[Any], _T]) -> dict[str, _T]:
@@ -97,16 +97,14 @@ class Link:
 
         Return the results by the addresses of the servers. Without a Cluster, the address is empty.
         """
-        client = self._clients.get()
-        with self._translated(self._clients.forget, client):
+        with self._client() as client:
             if not self.is_cluster:
                 return {"": ask(client)}
             nodes = client.get_primaries()
             return {node.name: ask(client.get_redis_connection(node)) for node in nodes}
 
     def _ask(self, command: Command) -> Any:
-        client = self._clients.get()
-        with self._translated(self._clients.forget, client):
+        with self._client() as client:
             return client.execute_command(*command)
 
     async def _aask(self, command: Command) -> Any:
@@ -114,45 +112,48 @@ class Link:
         return result
 
     def _send(self, commands: Sequence[Command]) -> list[Any]:
-        client = self._clients.get()
-        with self._translated(self._clients.forget, client):
-            return _check(_pipeline(client, commands).execute(raise_on_error=False))
+        with self._client() as client:
+            return _check(pipeline_of(client, commands).execute(raise_on_error=False))
 
     async def _asend(self, commands: Sequence[Command]) -> list[Any]:
-        client = await self._clients.aget()
-        with self._translated(self._clients.aforget, client):
+        async with self._aclient() as client:
             if self.is_cluster:
                 return _check(await redis_cluster.execute(client, commands))
-            return _check(await _pipeline(client, commands).execute(raise_on_error=False))
+            return _check(await pipeline_of(client, commands).execute(raise_on_error=False))
 
     def _confirm(self, names: Collection[bytes]) -> bool:
-        client = self._clients.get()
-        with self._translated(self._clients.forget, client):
-            return self._replicas.confirm(client, names)
+        with self._client() as client:
+            return run(self._replicas.confirm(client, names))
 
     async def _aconfirm(self, names: Collection[bytes]) -> bool:
-        client = await self._clients.aget()
-        with self._translated(self._clients.aforget, client):
-            return await self._replicas.aconfirm(client, names)
+        async with self._aclient() as client:
+            if self.is_cluster:
+                await client.initialize()
+            return await arun(self._replicas.confirm(client, names))
 
     @contextmanager
-    def _translated(self, forget: Callable[[Any], None], client: Any) -> Iterator[None]:
-        """Surround calls of `client`: the texts of its errors may quote a command."""
+    def _client(self) -> Iterator[Any]:
+        """Give the client, and raise `StoreUnavailable` for its errors."""
+        client = None
         try:
-            yield
+            client = self._clients.get()
+            yield client
         except Exception as error:
-            if not _is_of_server(error):
-                raise
             if self.is_cluster:
-                forget(client)
-            raise StoreUnavailable(f"Redis has failed: {type(error).__name__}.") from None
+                self._clients.forget(client)
+            raise _translated(error) from None
 
-
-def _pipeline(client: Any, commands: Sequence[Command]) -> Any:
-    pipeline = client.pipeline(transaction=False)
-    for command in commands:
-        pipeline.execute_command(*command)
-    return pipeline
+    @asynccontextmanager
+    async def _aclient(self) -> AsyncIterator[Any]:
+        """See _client()."""
+        client = None
+        try:
+            client = await self._clients.aget()
+            yield client
+        except Exception as error:
+            if self.is_cluster:
+                self._clients.aforget(client)
+            raise _translated(error) from None
 
 
 def script_of(script: str, name: bytes, *arguments: Any) -> Command:
@@ -173,7 +174,12 @@ def _check(results: list[Any]) -> list[Any]:
     return results
 
 
-def _is_of_server(error: Exception) -> bool:
-    """Return whether redis-py, valkey-py or the network raised `error`."""
+def _translated(error: Exception) -> Exception:
+    """Return the error to raise. The text of redis-py or valkey-py may quote a command."""
     modules = {each.__module__.partition(".")[0] for each in type(error).__mro__}
-    return isinstance(error, OSError) or bool(modules & {"redis", "valkey"})
+    if not (isinstance(error, OSError) or modules & {"redis", "valkey"}):
+        return error
+    # The first word of a server's answer is a code, for example NOPERM.
+    code = str(error).partition(" ")[0]
+    shown = f" ({code})" if code.isalpha() and code.isupper() else ""
+    return StoreUnavailable(f"Redis has failed: {type(error).__name__}{shown}.")

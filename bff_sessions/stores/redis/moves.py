@@ -49,10 +49,12 @@ def move(link: Link, key: str, session: UserSession, if_version: int) -> Steps[i
         if not isinstance(error, SessionExists):
             # The new session may exist despite the error: of the two, only one may live.
             yield from deletes.delete_session(link, session.key, None)
-        yield from link.run(scripts.STAY, old, made, link.grace_millis)
+        yield from link.run_script(scripts.STAY, old, made, link.grace_millis)
         raise
-    if not (yield from link.run(scripts.LEFT, old, made)):
+    if not (yield from link.run_script(scripts.LEFT, old, made)):
         yield from deletes.delete_session(link, session.key, None)
         raise SessionMissing
-    yield from link.send(hints.to_remove(link, replace(session, key=key)))
+    if (yield from link.confirm([old])):
+        # Not before: if a failover brings the old session back, a revocation must find it.
+        yield from link.send(hints.to_remove(link, replace(session, key=key)))
     return version

@@ -7,10 +7,12 @@ and after the session, makes it wait for both, whichever connection wrote the se
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
+from functools import partial
 from typing import Any, Final
 
 from bff_sessions._compat import redis_cluster
+from bff_sessions.sansio import Steps
 from bff_sessions.stores.redis.options import RedisOptions
 
 # Seconds for which the number of replicas of a server is known.
@@ -26,72 +28,36 @@ class Replicas:
         self._options = options
         self._known: dict[str, tuple[float, int]] = {}
 
-    def confirm(self, client: Any, names: Collection[bytes]) -> bool:
+    def confirm(self, client: Any, names: Collection[bytes]) -> Steps[bool]:
         """Return whether enough replicas have what was written under `names`."""
         for fence in self._fences(client, names):
-            for _ in range(_TRIES):
-                node, server = self._node_of(client, fence), client
-                if node is not None:
-                    server = client.get_redis_connection(node)
-                number = self._number(node)
-                if number is None:
-                    number = self._learn(node, server.info("replication"))
-                if number == 0:
-                    break
-                pipeline = server.pipeline(transaction=False)
-                for command in self._commands(fence, number):
-                    pipeline.execute_command(*command)
-                written, confirmed = pipeline.execute(raise_on_error=False)
-                if not isinstance(written, Exception):
-                    if isinstance(confirmed, Exception) or confirmed < number:
-                        return False
-                    break
-                # Another node has the key now. This learns which.
-                client.execute_command(*self._commands(fence, number)[0])
-            else:
+            if not (yield from self._confirm(client, fence)):
                 return False
         return True
 
-    async def aconfirm(self, client: Any, names: Collection[bytes]) -> bool:
-        """See confirm()."""
-        if self._options.cluster:
-            await client.initialize()
-        for fence in self._fences(client, names):
-            for _ in range(_TRIES):
-                node = self._node_of(client, fence)
-                server = client if node is None else node
-                number = self._number(node)
-                if number is None:
-                    number = self._learn(node, await server.execute_command("INFO", "replication"))
-                if number == 0:
-                    break
-                commands = self._commands(fence, number)
-                if node is None:
-                    pipeline = client.pipeline(transaction=False)
-                    for command in commands:
-                        pipeline.execute_command(*command)
-                    written, confirmed = await pipeline.execute(raise_on_error=False)
-                else:
-                    written, confirmed = await redis_cluster.send_to(node, commands)
-                if not isinstance(written, Exception):
-                    if isinstance(confirmed, Exception) or confirmed < number:
-                        return False
-                    break
-                await client.execute_command(*self._commands(fence, number)[0])
-            else:
-                return False
-        return True
+    def _confirm(self, client: Any, fence: bytes) -> Steps[bool]:
+        write, limit = ("SET", fence, 1, "PX", 1000), int(self._options.confirm_within * 1000)
+        for _ in range(_TRIES):
+            node = self._node_of(client, fence)
+            number = yield from self._number_of(client, node)
+            if number == 0:
+                return True
+            written, confirmed = yield from _send(client, node, [write, ("WAIT", number, limit)])
+            if not isinstance(written, Exception):
+                return not isinstance(confirmed, Exception) and confirmed >= number
+            # Another node has the key now. This learns which.
+            yield partial(client.execute_command, *write), partial(client.execute_command, *write)
+        return False
 
-    def _number(self, node: Any) -> int | None:
-        """Return how many replicas must confirm, as far as it is known."""
+    def _number_of(self, client: Any, node: Any) -> Steps[int]:
+        """Return how many replicas must confirm what is written to `node`."""
         if self._options.replicas is not None:
             return self._options.replicas
         until, number = self._known.get(_label(node), (0.0, 0))
-        return number if time.monotonic() < until else None
-
-    def _learn(self, node: Any, info: Any) -> int:
-        number = int(info.get("connected_slaves", 0))
-        self._known[_label(node)] = time.monotonic() + _KNOWN, number
+        if time.monotonic() >= until:
+            [found] = yield from _send(client, node, [("INFO", "replication")])
+            number = int(found["connected_slaves"])
+            self._known[_label(node)] = time.monotonic() + _KNOWN, number
         return number
 
     def _fences(self, client: Any, names: Collection[bytes]) -> Iterator[bytes]:
@@ -103,9 +69,33 @@ class Replicas:
     def _node_of(self, client: Any, name: bytes) -> Any:
         return client.get_node_from_key(name) if self._options.cluster else None
 
-    def _commands(self, fence: bytes, number: int) -> list[tuple[Any, ...]]:
-        limit = int(self._options.confirm_within * 1000)
-        return [("SET", fence, 1, "PX", 1000), ("WAIT", number, limit)]
+
+def _send(client: Any, node: Any, commands: Sequence[tuple[Any, ...]]) -> Steps[list[Any]]:
+    """Send `commands` over one connection. Return their results or errors."""
+    results: list[Any] = yield (
+        partial(_send_now, client, node, commands),
+        partial(_send_later, client, node, commands),
+    )
+    return results
+
+
+def _send_now(client: Any, node: Any, commands: Sequence[tuple[Any, ...]]) -> Any:
+    server = client if node is None else client.get_redis_connection(node)
+    return pipeline_of(server, commands).execute(raise_on_error=False)
+
+
+async def _send_later(client: Any, node: Any, commands: Sequence[tuple[Any, ...]]) -> Any:
+    if node is not None:
+        return await redis_cluster.send_to(node, commands)
+    return await pipeline_of(client, commands).execute(raise_on_error=False)
+
+
+def pipeline_of(client: Any, commands: Sequence[tuple[Any, ...]]) -> Any:
+    """Return a pipeline of `client` with `commands`."""
+    pipeline = client.pipeline(transaction=False)
+    for command in commands:
+        pipeline.execute_command(*command)
+    return pipeline
 
 
 def _label(node: Any) -> str:
