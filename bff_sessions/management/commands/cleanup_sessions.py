@@ -22,7 +22,7 @@ from bff_sessions.contract import (
 )
 from bff_sessions.contract.pacing import MAX_BATCH_SIZE, delete_in_batches
 from bff_sessions.events import Ending, hook_for
-from bff_sessions.exceptions import StoreUnavailable
+from bff_sessions.exceptions import AbilityMissing, StoreUnavailable
 from bff_sessions.management.batchwork import batch_size, not_negative, progress, stop_on_signals
 from bff_sessions.oidc.models import Logout
 from bff_sessions.revocation.models import TakeOverBan
@@ -78,7 +78,12 @@ class Command(BaseCommand):
             raise CommandError(str(error)) from None
 
     def _clean_up(self, store: UserSessionStore, options: dict[str, Any]) -> None:
-        cleanup = store.get_ability(UserSessionStoreCleanup)
+        cleanup: UserSessionStoreCleanup | None = None
+        with_expiry = ""
+        try:
+            cleanup = store.require_ability(UserSessionStoreCleanup)
+        except AbilityMissing as missing:
+            with_expiry = missing.store_class.__name__
         dry_run, quiet = options["dry_run"], options["verbosity"] == 0
         partition = ANY if options["partition"] is None else options["partition"]
         max_seconds: float | None = options["max_seconds"]
@@ -121,7 +126,7 @@ class Command(BaseCommand):
                     )
         if not quiet and cleanup is None:
             self.stdout.write(
-                f"{type(store).__name__} deletes expired sessions by itself: it has no "
+                f"{with_expiry} deletes expired sessions by itself: it has no "
                 "UserSessionStoreCleanup."
             )
         elif not quiet:

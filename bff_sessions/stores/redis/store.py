@@ -134,7 +134,9 @@ class RedisUserSessionStore(
     ) -> Steps[bool]:
         values = map(layout.write_seen, (if_seen, seen))
         name = self._link.names.session(key)
-        noted = yield from self._link.run_script(scripts.NOTE, name, *values, layout.write_device(device))
+        noted = yield from self._link.run_script(
+            scripts.NOTE, name, *values, layout.write_device(device)
+        )
         return bool(noted)
 
     note_device, anote_device = _twins(_note_device)
@@ -149,7 +151,9 @@ class RedisUserSessionStore(
     acquire_lease, aacquire_lease = _twins(_acquire_lease)
 
     def _release_lease(self, key: str, owner: str) -> Steps[bool]:
-        released = yield from self._link.run_script(scripts.RELEASE, self._link.names.session(key), owner)
+        released = yield from self._link.run_script(
+            scripts.RELEASE, self._link.names.session(key), owner
+        )
         return bool(released)
 
     release_lease, arelease_lease = _twins(_release_lease)
