@@ -50,8 +50,6 @@ class Node(RedisServer):
             cluster_enabled="yes",
             cluster_port=self.bus_port,
             cluster_node_timeout=node_timeout,
-            # Copies to a new replica at once, instead of waiting for others.
-            repl_diskless_sync_delay=0,
         )
         self.node_id = self.ask("CLUSTER", "MYID")
 

@@ -11,7 +11,13 @@ from signal import SIGCONT, SIGSTOP
 from tempfile import TemporaryDirectory
 
 HOST = "127.0.0.1"
-OPTIONS = {"save": '""', "appendonly": "no", "maxmemory-policy": "noeviction"}
+OPTIONS = {
+    "save": '""',
+    "appendonly": "no",
+    "maxmemory-policy": "noeviction",
+    # Copies to a new replica at once, instead of waiting for others.
+    "repl-diskless-sync-delay": 0,
+}
 PATIENCE = 30  # Seconds until a server answers, or servers agree.
 # Below those that the system gives to clients. A client that connects to a server which was
 # killed could get the port of that server for its own end, and then talk to itself.
@@ -106,24 +112,32 @@ class RedisServer:
         self.ask("FLUSHALL")
 
     def ask(self, *words, timeout=5):
-        """Return the answer: text, None or a list.
+        """Return the answer to one command: text, None or a list.
 
         Raises:
             OSError: if the server does not answer.
             ValueError: if it answers with an error.
         """
-        words = [str(word).encode() for word in words]
-        request = b"*%d\r\n" % len(words)
-        request += b"".join(b"$%d\r\n%s\r\n" % (len(word), word) for word in words)
+        (answer,) = self.ask_all(words, timeout=timeout)
+        return answer
+
+    def ask_all(self, *commands, timeout=5):
+        """Return the answers to commands on one connection, as WAIT needs it; see ask()."""
         with socket.create_connection((HOST, self.port), timeout) as connection:
-            connection.sendall(request)
+            connection.sendall(b"".join(map(packed, commands)))
             with connection.makefile("rb") as answers:
-                return read_answer(answers)
+                return [read_answer(answers) for _ in commands]
 
     def info(self, section):
         """Return what INFO says of one section, as a dictionary."""
         lines = self.ask("INFO", section).splitlines()
         return dict(line.split(":", 1) for line in lines if ":" in line)
+
+
+def packed(words):
+    words = [str(word).encode() for word in words]
+    bulks = [b"$%d\r\n%s\r\n" % (len(word), word) for word in words]
+    return b"*%d\r\n%s" % (len(words), b"".join(bulks))
 
 
 def read_answer(answers):
