@@ -10,34 +10,43 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
 
-from bff_sessions.contract import UserSession, UserSessionsFilter, UserSessionUpdate
+from bff_sessions.contract import (
+    UserSession,
+    UserSessionsFilter,
+    UserSessionStore,
+    UserSessionUpdate,
+)
 from bff_sessions.exceptions import SessionMissing
 from bff_sessions.testing import make_session
 
 __all__ = ["Load"]
 
-# Sessions of each thread, and those that were revoked last and are read most often.
-_SESSIONS = 50
+_SESSIONS = 100
+# The sessions signed out last, which are read most often.
 _RECENT = 50
 _PAUSE = 0.001
 
 
 class Load:
-    """Threads that sign in, read, save and sign out until the block ends.
+    """Threads that sign in, read, save and sign out by subject until the block ends.
 
-    A request fails if the store raises an error. Only a sign-out that has returned is acknowledged.
+    They share the sessions, so that some threads read and save what another one signs out. A
+    request fails if the store raises an error. Only a sign-out that returns is acknowledged.
+
+    Args:
+        store: the store, which threads may share.
+        threads: how many threads.
     """
 
-    def __init__(self, store: Any, threads: int) -> None:
-        """Use `store` in so many threads."""
+    def __init__(self, store: UserSessionStore, threads: int) -> None:
         self._store = store
         self._stop = threading.Event()
         self._lock = threading.Lock()
         self._threads = [threading.Thread(target=self._use) for _ in range(threads)]
-        self._recent: deque[str] = deque(maxlen=_RECENT)
+        self._live: dict[str, UserSession] = {}
         self._unsure: deque[UserSession] = deque()
+        self._recent: deque[str] = deque(maxlen=_RECENT)
         self.requests = 0
         self.failed: Counter[str] = Counter()
         self.last_failure = 0.0
@@ -45,9 +54,9 @@ class Load:
         self.revoked: list[str] = []
         """The keys of sessions whose sign-out was acknowledged."""
         self.served = 0
-        """How many requests have read one of them afterwards."""
+        """How many requests began afterwards and read one of them."""
         self.gone: set[str] = set()
-        """The keys of sessions whose sign-in was acknowledged, and which are gone all the same."""
+        """The keys of sessions that have ended without a sign-out."""
 
     def __enter__(self) -> Load:
         for thread in self._threads:
@@ -60,28 +69,29 @@ class Load:
             thread.join()
 
     def lost(self) -> int:
-        """Return how many acknowledged sign-outs have been undone."""
+        """Return how many sessions have come back after their sign-out."""
         return sum(self._store.get_user_session(key) is not None for key in self.revoked)
 
     def _use(self) -> None:
-        mine: list[UserSession] = []
         while not self._stop.is_set():
+            failed: str | None = None
             try:
-                random.choice(self._verbs(mine))(mine)
+                random.choice(self._verbs())()
             except Exception as error:
-                with self._lock:
-                    self.failed[type(error).__name__] += 1
-                    self.last_failure = time.monotonic()
+                failed = type(error).__name__
             with self._lock:
                 self.requests += 1
+                if failed:
+                    self.failed[failed] += 1
+                    self.last_failure = time.monotonic()
             time.sleep(_PAUSE)
 
-    def _verbs(self, mine: list[UserSession]) -> list[Callable[[list[UserSession]], None]]:
+    def _verbs(self) -> list[Callable[[], None]]:
         """Return what is possible now."""
-        if not mine:
+        if len(self._live) < _SESSIONS // 2:
             return [self._sign_in]
         verbs = [self._read, self._save, self._sign_out]
-        if len(mine) < _SESSIONS:
+        if len(self._live) < _SESSIONS:
             verbs.append(self._sign_in)
         if self._recent:
             verbs.append(self._read_revoked)
@@ -89,39 +99,51 @@ class Load:
             verbs.append(self._repeat_sign_out)
         return verbs
 
-    def _sign_in(self, mine: list[UserSession]) -> None:
+    def _some(self) -> UserSession:
+        return random.choice(list(self._live.values()))
+
+    def _sign_in(self) -> None:
         session = make_session(subject_id=f"user {random.getrandbits(64)}", ticket=bytes(2000))
         self._store.create_user_session(session)
-        mine.append(session)
+        self._live[session.key] = session
 
-    def _read(self, mine: list[UserSession]) -> None:
-        key = random.choice(mine).key
-        if self._store.get_user_session(key) is None:
-            self.gone.add(key)
+    def _read(self) -> None:
+        session = self._some()
+        if self._store.get_user_session(session.key) is None:
+            self._note_missing(session)
 
-    def _read_revoked(self, mine: list[UserSession]) -> None:
-        if self._store.get_user_session(random.choice(self._recent)) is not None:
-            self.served += 1
-
-    def _save(self, mine: list[UserSession]) -> None:
-        session = replace(random.choice(mine), renewed=datetime.now(UTC))
+    def _save(self) -> None:
+        session = replace(self._some(), renewed=datetime.now(UTC))
         try:
             self._store.update_user_session(session.key, UserSessionUpdate.of(session))
         except SessionMissing:
+            self._note_missing(session)
+
+    def _note_missing(self, session: UserSession) -> None:
+        # It is no longer live if another thread signs it out.
+        if session.key in self._live:
             self.gone.add(session.key)
 
-    def _sign_out(self, mine: list[UserSession]) -> None:
-        session = mine.pop(random.randrange(len(mine)))
+    def _read_revoked(self) -> None:
+        if self._store.get_user_session(random.choice(self._recent)) is not None:
+            self.served += 1
+
+    def _sign_out(self) -> None:
+        session = self._some()
+        if self._live.pop(session.key, None):
+            self._revoke(session)
+
+    def _repeat_sign_out(self) -> None:
+        # Another thread may have taken the last one.
+        with suppress(IndexError):
+            self._revoke(self._unsure.popleft())
+
+    def _revoke(self, session: UserSession) -> None:
         try:
             self._store.delete_user_sessions(UserSessionsFilter(subject_id=session.subject_id))
         except Exception:
-            # The session may exist or not. A sign-out that is repeated ends it.
+            # The session may exist or not. Only a repetition makes that sure.
             self._unsure.append(session)
             raise
         self.revoked.append(session.key)
         self._recent.append(session.key)
-
-    def _repeat_sign_out(self, mine: list[UserSession]) -> None:
-        # Another thread may have taken the last one.
-        with suppress(IndexError):
-            self._sign_out([self._unsure.popleft()])
