@@ -2,7 +2,6 @@
 
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from operator import attrgetter
 
 from tests.support.redis_servers import HOST, RedisServer, free_port, wait_until
 
@@ -17,7 +16,7 @@ class Seen:
     node_id: str
     flags: frozenset[str]
     primary_id: str
-    """"-" if it is a primary."""
+    """The ID of the node that it copies; a dash if it is a primary."""
     slots: frozenset[int]
 
     @property
@@ -55,8 +54,7 @@ class Node(RedisServer):
 
     def view(self):
         """Return the nodes as this one sees them."""
-        lines = self.ask("CLUSTER", "NODES").splitlines()
-        return sorted(map(Seen.of, lines), key=attrgetter("node_id"))
+        return [Seen.of(line) for line in self.ask("CLUSTER", "NODES").splitlines()]
 
     def own(self):
         (own,) = (seen for seen in self.view() if "myself" in seen.flags)

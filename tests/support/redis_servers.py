@@ -1,7 +1,7 @@
 """Redis and Valkey servers that the tests start themselves, on free ports of this machine."""
 
 import os
-import random
+import secrets
 import socket
 import subprocess
 import time
@@ -19,8 +19,8 @@ OPTIONS = {
     "repl-diskless-sync-delay": 0,
 }
 PATIENCE = 30  # Seconds until a server answers, or servers agree.
-# Below those that the system gives to clients. A client that connects to a server which was
-# killed could get the port of that server for its own end, and then talk to itself.
+# Below those that the system gives to clients: a client that connects to a killed server could
+# get that server's port for its own end of the connection, and be connected to itself.
 PORTS = range(15_000, 32_000)
 
 # Prints the server's process ID, and kills the server when the input closes. That happens however
@@ -155,8 +155,9 @@ def read_answer(answers):
 
 
 def free_port():
+    """Return a port at random: pytest-randomly gives each worker of pytest-xdist the same seed."""
     while True:
-        port = random.choice(PORTS)
+        port = secrets.choice(PORTS)
         with suppress(OSError), socket.create_server((HOST, port)):
             return port
 
