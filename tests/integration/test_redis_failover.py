@@ -13,7 +13,6 @@ FIGURES = r" +all +\d+ +\d+ +(?P<gone>\d+) +(?P<signed_out>\d+) +(?P<lost>\d+) +
 
 
 def test_no_confirmed_sign_out_is_undone(redis_program):
-    pytest.importorskip("redis")
     arguments = "--replicas all --kills 1 --seconds 3 --revocations 100 --slots 10 --program"
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.redis_failover", *arguments.split(), redis_program],
