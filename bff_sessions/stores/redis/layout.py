@@ -34,7 +34,7 @@ _DEVICE: Final = tuple(f.name for f in fields(Device))
 _HINTED: Final = {"session_id": "sid", "user_id": "user", "subject_id": "subject"}
 """The fields that hints find, the most selective first, with their names in Redis."""
 
-READ: Final = ("version", "partition", "head", "times", "device", "moved", "ticket")
+READ: Final = (b"version", b"partition", b"head", b"times", b"device", b"moved", b"ticket")
 """The fields of the hash that read_session() needs; without the last one, the ticket is empty."""
 
 
