@@ -20,9 +20,12 @@ __all__ = ["main"]
 def main(arguments: Sequence[str]) -> list[Result]:
     """Measure, print and save what `arguments` ask for."""
     options = _options(arguments)
-    engines = {name: engine for name, engine in ENGINES.items() if engine.is_installed}
+    engines = {name: engine for name, engine in ENGINES.items() if engine.is_available}
     if missing := sorted(ENGINES.keys() - engines.keys()):
-        print(f"Not measured, because they are not installed: {', '.join(missing)}.")
+        print(
+            "Not measured, because they are not installed, or TEST_REDIS_URL is not set: "
+            f"{', '.join(missing)}."
+        )
     contestants = {name: (name, options.rows) for name in engines}
     results: list[Result] = []
     with named_databases(options.databases) as databases:

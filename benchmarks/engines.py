@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from importlib.util import find_spec
 
-__all__ = ["BASE", "CACHED", "ENGINES", "OURS", "Engine"]
+__all__ = ["BASE", "CACHED", "ENGINES", "OURS", "REDIS", "Engine"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -20,23 +21,38 @@ class Engine:
     """True if it also stores user agent and IP address of the browser."""
     has_async: bool = False
     """True if it implements its asynchronous methods and they store the same data."""
-    is_cached: bool = False
-    """True for our engine with a cache in front of its store."""
+    store: str = "bff_sessions.stores.orm.OrmUserSessionStore"
+    """The store of our engine."""
+    is_in_redis: bool = False
+    """True if it stores sessions in Redis alone."""
     is_raw: bool = False
-    """True for the statements of our engine, sent to the database driver directly."""
+    """True for what our engine sends, sent with the driver or the client of Redis directly."""
 
     @property
-    def is_installed(self) -> bool:
-        return find_spec(self.app) is not None
+    def is_available(self) -> bool:
+        has_server = not self.is_in_redis or bool(os.environ.get("TEST_REDIS_URL"))
+        return has_server and find_spec(self.app) is not None
 
 
 BASE = "contrib db"
 OURS = "bff_sessions"
 CACHED = "bff_sessions cached"
+REDIS = "bff_sessions redis"
+_REDIS_STORE = "bff_sessions.stores.redis.RedisUserSessionStore"
 ENGINES = {
     OURS: Engine(module="bff_sessions.engine", app="bff_sessions", has_async=True),
     CACHED: Engine(
-        module="bff_sessions.engine", app="bff_sessions", has_async=True, is_cached=True
+        module="bff_sessions.engine",
+        app="bff_sessions",
+        has_async=True,
+        store="bff_sessions.stores.cached.CachedUserSessionStore",
+    ),
+    REDIS: Engine(
+        module="bff_sessions.engine",
+        app="bff_sessions",
+        has_async=True,
+        store=_REDIS_STORE,
+        is_in_redis=True,
     ),
     BASE: Engine(
         module="django.contrib.sessions.backends.db",
@@ -47,6 +63,12 @@ ENGINES = {
         module="django.contrib.sessions.backends.cached_db",
         app="django.contrib.sessions",
         has_async=True,
+    ),
+    "contrib cache": Engine(
+        module="django.contrib.sessions.backends.cache",
+        app="django.contrib.sessions",
+        has_async=True,
+        is_in_redis=True,
     ),
     "qsessions": Engine(
         module="qsessions.backends.db",
@@ -61,4 +83,11 @@ ENGINES = {
         keeps_browser=True,
     ),
     "raw driver": Engine(module="bff_sessions.engine", app="bff_sessions", is_raw=True),
+    "raw redis-py": Engine(
+        module="bff_sessions.engine",
+        app="bff_sessions",
+        store=_REDIS_STORE,
+        is_in_redis=True,
+        is_raw=True,
+    ),
 }

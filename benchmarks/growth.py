@@ -34,7 +34,7 @@ def main(arguments: Sequence[str]) -> None:
         raise SystemExit(f"Name a server: {' or '.join(SERVERS.values())}.")
     with named_databases(options.databases or named) as databases:
         for database, url in databases.items():
-            for engine in (BASE, OURS):
+            for engine in options.engines:
                 small, large = (f"{size:,} rows" for size in options.sizes)
                 print(f"\n== {database}, {engine}: median microseconds (ratio)", flush=True)
                 results = measure(
@@ -42,12 +42,12 @@ def main(arguments: Sequence[str]) -> None:
                     url,
                     {small: (engine, options.sizes[0]), large: (engine, options.sizes[1])},
                     base=small,
-                    operations=["load", "save"],
+                    operations=["load", "save", "create", "revoke by session ID", "list of a user"],
                     rounds=options.rounds,
                     iterations=options.iterations,
                 )
                 print(table(results), flush=True)
-                if database == "PostgreSQL":
+                if database == "PostgreSQL" and not ENGINES[engine].is_in_redis:
                     # Each engine needs a process, because Django is set up once in a process.
                     arguments_of = (engine, url, options.saves)
                     process = get_context("spawn").Process(target=_count, args=arguments_of)
@@ -91,6 +91,7 @@ def _updates(table_name: str) -> tuple[int, int]:
 def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.growth")
     parser.add_argument("--databases", nargs="+", default=[], metavar="NAME")
+    parser.add_argument("--engines", nargs="+", default=[BASE, OURS], metavar="NAME")
     parser.add_argument("--sizes", nargs=2, type=int, default=[10_000, 1_000_000], metavar="N")
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--iterations", type=int, default=40, help="of an operation in a round")

@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Generator
+from contextlib import suppress
 from functools import cache, partial
 from typing import Any
 
@@ -15,7 +17,7 @@ from django.core.handlers.base import BaseHandler
 from benchmarks.rows import text, tokens, user_data
 from benchmarks.sessions import Sessions, fill
 
-__all__ = ["ASYNC", "OPERATIONS", "Operation", "Steps"]
+__all__ = ["ASYNC", "AT_ONCE", "OPERATIONS", "Operation", "Steps"]
 
 Steps = Generator[Callable[[], Any], Any, None]
 Operation = Callable[[Sessions], Steps]
@@ -139,4 +141,24 @@ OPERATIONS: dict[str, Operation] = {
 }
 ASYNC: dict[str, Operation] = {
     f"a{twin.__name__}": partial(twin, a="a") for twin in (create, load, save, cycle_key, delete)
+}
+
+
+def at_once(sessions: Sessions, number: int, operation: Operation) -> Steps:
+    steps = [operation(sessions) for _ in range(number)]
+    calls = [next(step) for step in steps]
+
+    async def call_all() -> list[Any]:
+        return await asyncio.gather(*(call() for call in calls))
+
+    results = yield call_all
+    for step, result in zip(steps, results, strict=True):
+        with suppress(StopIteration):
+            step.send(result)
+
+
+AT_ONCE: dict[str, Operation] = {
+    f"{name}, {number} at once": partial(at_once, number=number, operation=operation)
+    for name, operation in ASYNC.items()
+    for number in (1, 10, 100)
 }

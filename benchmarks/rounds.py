@@ -47,7 +47,7 @@ def measure(
     rounds: int,
     iterations: int,
 ) -> list[Result]:
-    """Measure `operations`, or all if it is empty.
+    """Measure `operations`, or the usual ones if it is empty.
 
     Args:
         contestants: name -> engine, and the number of rows in the table before.
@@ -56,12 +56,13 @@ def measure(
     results: dict[tuple[str, str], Result] = {}
     with _workers(url, contestants) as workers:
         offered = {name: _answer(name, pipe) for name, pipe in workers.items()}
-        chosen = [name for name in offered[base] if not operations or name in operations]
+        usual, others = offered[base]
+        chosen = [name for name in (*usual, *others) if name in (operations or usual)]
         # The first round only warms up.
         for number in range(rounds + 1):
             for operation in chosen:
                 turn = operation, iterations if number else min(iterations, 10)
-                names = [name for name in workers if operation in offered[name]]
+                names = [name for name in workers if any(operation in o for o in offered[name])]
                 # A random order, so that no contestant always follows the same one.
                 random.shuffle(names)
                 medians = {}

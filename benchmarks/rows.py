@@ -1,4 +1,4 @@
-"""Rows that fill the tables before the measurement, inserted through the engines' models."""
+"""Sessions that exist before the measurement. Rows are inserted through the engines' models."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import string
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from importlib import import_module
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.conf import settings
 from django.contrib.auth.models import User
@@ -20,9 +20,11 @@ from benchmarks.engines import Engine
 
 __all__ = [
     "BROWSER",
+    "DatedSession",
     "add_sessions",
     "add_users",
     "copy_rows",
+    "our_values",
     "text",
     "tokens",
     "user_data",
@@ -38,6 +40,15 @@ _BATCH = 500
 _REAL = 20_000
 
 _random = random.Random(1)  # The same for all engines.
+
+
+class DatedSession(NamedTuple):
+    """A session to add."""
+
+    key: str
+    data: dict[str, str]
+    saved: datetime
+    expires: datetime
 
 
 def text(length: int, characters: str = VALID_KEY_CHARS) -> str:
@@ -72,33 +83,49 @@ def add_sessions(engine: Engine, users: Sequence[User], number: int) -> list[str
     real = min(number, _REAL)
     keys: list[str] = []
     for start in range(0, real, _BATCH):
-        sessions = {}
-        for index in range(start, min(start + _BATCH, real)):
-            sessions[text(32)] = user_data(users[index % _USERS]) | tokens()
-        rows = list(_rows(engine, sessions))
-        model = type(rows[0])
-        model._base_manager.bulk_create(rows)
-        # Copied in each batch, so that the real rows are spread over the table.
-        copy_rows(rows, number // real - 1)
-        keys += sessions
-    with connection.cursor() as cursor:
-        # Now, so that no server does this during the measurement.
-        statement = {"postgresql": "VACUUM ANALYZE", "mysql": "ANALYZE TABLE", "sqlite": "ANALYZE"}
-        table = connection.ops.quote_name(model._meta.db_table)
-        cursor.execute(f"{statement[connection.vendor]} {table}")
+        sessions = [
+            _dated(text(32), user_data(users[index % _USERS]) | tokens())
+            for index in range(start, min(start + _BATCH, real))
+        ]
+        # Copied in each batch, so that the real sessions are spread over the table.
+        copies = number // real - 1
+        if engine.is_in_redis:
+            from benchmarks import redis_rows
+
+            redis_rows.add(engine, sessions, copies)
+        else:
+            rows = list(_rows(engine, sessions))
+            type(rows[0])._base_manager.bulk_create(rows)
+            copy_rows(rows, copies)
+        keys += [session.key for session in sessions]
+    if not engine.is_in_redis:
+        _analyze(type(rows[0]))
     _random.shuffle(keys)
     return keys
 
 
-def _rows(engine: Engine, sessions: dict[str, dict[str, str]]) -> Iterator[models.Model]:
+def _analyze(model: type[models.Model]) -> None:
+    # Now, so that no server does this during the measurement.
+    statement = {"postgresql": "VACUUM ANALYZE", "mysql": "ANALYZE TABLE", "sqlite": "ANALYZE"}
+    with connection.cursor() as cursor:
+        table = connection.ops.quote_name(model._meta.db_table)
+        cursor.execute(f"{statement[connection.vendor]} {table}")
+
+
+def _dated(key: str, data: dict[str, str]) -> DatedSession:
+    # Saved at a random time of its lifetime.
+    lifetime = timedelta(seconds=settings.SESSION_COOKIE_AGE)
+    saved = timezone.now() - _random.random() * (lifetime - timedelta(days=1))
+    return DatedSession(key, data, saved, saved + lifetime)
+
+
+def _rows(engine: Engine, sessions: Sequence[DatedSession]) -> Iterator[models.Model]:
     module = import_module(engine.module)
-    now = timezone.now()
-    for key, data in sessions.items():
-        # Saved at a random time of their lifetime.
-        age = timedelta(seconds=_random.randrange(settings.SESSION_COOKIE_AGE - 86_400))
-        expires = now - age + timedelta(seconds=settings.SESSION_COOKIE_AGE)
+    for key, data, saved, expires in sessions:
         if engine.app == "bff_sessions":
-            yield _our_row(key, data, now - age, expires)
+            from bff_sessions.models import Session
+
+            yield Session(**our_values(key, data, saved, expires))
             continue
         kept: dict[str, Any] = {}
         if engine.keeps_browser:
@@ -107,15 +134,17 @@ def _rows(engine: Engine, sessions: dict[str, dict[str, str]]) -> Iterator[model
             from qsessions import IP_SESSION_KEY, USER_AGENT_SESSION_KEY
 
             data |= {USER_AGENT_SESSION_KEY: BROWSER["user_agent"], IP_SESSION_KEY: BROWSER["ip"]}
-            kept["created_at"] = now - age
+            kept["created_at"] = saved
         model = import_module(f"{engine.app}.models").Session
         encoded = module.SessionStore().encode(data)
         yield model(session_key=key, session_data=encoded, expire_date=expires, **kept)
 
 
-def _our_row(key: str, data: dict[str, str], saved: datetime, expires: datetime) -> models.Model:
+def our_values(
+    key: str, data: dict[str, str], saved: datetime, expires: datetime
+) -> dict[str, Any]:
+    """Return the fields of our session."""
     from bff_sessions import conf
-    from bff_sessions.models import Session
     from bff_sessions.protection import seal, store_key
 
     hashed, user_id, session_id, sign_in_id = (
@@ -126,18 +155,19 @@ def _our_row(key: str, data: dict[str, str], saved: datetime, expires: datetime)
     )
     bound = (None, user_id, session_id, user_id, sign_in_id, int(saved.timestamp()))
     bound_to = (hashed, conf.PARTITION, *bound)
-    return Session(
-        key=hashed,
-        partition=conf.PARTITION,
-        subject_id=user_id,
-        session_id=session_id,
-        user_id=user_id,
-        sign_in_id=sign_in_id,
-        created=saved,
-        renewed=saved,
-        expires=expires.replace(second=0, microsecond=0),
-        ticket=seal(JSONSerializer().dumps(data), bound_to=bound_to, purpose="ticket"),
-    )
+    return {
+        "key": hashed,
+        "partition": conf.PARTITION,
+        "issuer": None,
+        "subject_id": user_id,
+        "session_id": session_id,
+        "user_id": user_id,
+        "sign_in_id": sign_in_id,
+        "created": saved,
+        "renewed": saved,
+        "expires": expires.replace(second=0, microsecond=0),
+        "ticket": seal(JSONSerializer().dumps(data), bound_to=bound_to, purpose="ticket"),
+    }
 
 
 def copy_rows(rows: Sequence[models.Model], copies: int) -> None:

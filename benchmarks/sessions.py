@@ -10,7 +10,6 @@ from itertools import count, cycle
 
 from django.conf import settings
 from django.contrib.sessions.backends.base import SessionBase
-from django.core.cache import cache
 from django.http import HttpRequest
 from django.test import RequestFactory
 
@@ -26,7 +25,6 @@ class Sessions:
     def __init__(self, engine: Engine, rows: int) -> None:
         store = import_module(engine.module).SessionStore
         self._open: partial[SessionBase] = partial(store, **BROWSER if engine.keeps_browser else {})
-        self._cache_prefix: str | None = getattr(store, "cache_key_prefix", None)
         users = add_users()
         self._keys = deque(add_sessions(engine, users, rows))
         self.users = cycle(users)
@@ -64,11 +62,6 @@ class Sessions:
         if key is not None:
             request.COOKIES[settings.SESSION_COOKIE_NAME] = key
         return request
-
-    def forget(self) -> None:
-        """Delete the sessions from the cache, because their database is dropped, too."""
-        if self._cache_prefix is not None:
-            cache.delete_many([self._cache_prefix + key for key in self._keys])
 
 
 def fill(session: SessionBase, data: Mapping[str, str]) -> None:

@@ -20,8 +20,7 @@ MIDDLEWARE = [engine.middleware, "django.contrib.auth.middleware.AuthenticationM
 SESSION_ENGINE = engine.module
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
-if engine.is_cached:
-    BFF_SESSIONS = {"STORE": "bff_sessions.stores.cached.CachedUserSessionStore"}
+BFF_SESSIONS = {"STORE": engine.store}
 
 DATABASES = {"default": env.db("BENCH_DATABASE_URL")}
 # Not the database that the URL names, but a new one beside it.
@@ -43,3 +42,4 @@ if url := env("TEST_REDIS_URL", default=""):
         "LOCATION": url,
         "KEY_PREFIX": own,
     }
+    BFF_SESSIONS["REDIS"] = {"URL": url, "KEY_PREFIX": f"{own}:"}

@@ -28,7 +28,10 @@ def set_up(engine: str, url: str, purpose: str) -> None:
 
 
 def work(pipe: Connection, engine_name: str, url: str, rows: int) -> None:
-    """Send the names of the operations, then answer (operation, iterations) with seconds."""
+    """Send the names of the operations, then answer (operation, iterations) with seconds.
+
+    The names are two lists: those that are measured by default, and those that are not.
+    """
     set_up(engine_name, url, str(rows))
     from asgiref.sync import sync_to_async
     from django.contrib.auth.signals import user_logged_in
@@ -36,25 +39,25 @@ def work(pipe: Connection, engine_name: str, url: str, rows: int) -> None:
 
     from benchmarks.databases import temporary_database
     from benchmarks.engines import ENGINES
-    from benchmarks.operations import ASYNC, OPERATIONS
-    from benchmarks.raw import RAW
+    from benchmarks.offers import is_async, offers
     from benchmarks.sessions import Sessions
 
     # It writes to the table of users, which is not part of the measurement.
     user_logged_in.disconnect(dispatch_uid="update_last_login")
 
     engine = ENGINES[engine_name]
-    operations = RAW if engine.is_raw else OPERATIONS | (ASYNC if engine.has_async else {})
+    usual, others = offers(engine)
+    operations = usual | others
     with temporary_database():
         sessions = Sessions(engine, rows)
         try:
-            pipe.send(list(operations))
+            pipe.send((list(usual), list(others)))
             while turn := pipe.recv():
                 name, iterations = turn
                 steps = [operations[name](sessions) for _ in range(iterations)]
                 # Prepare all calls, then time all, then check all.
                 calls = [next(step) for step in steps]
-                done = asyncio.run(_atime(calls)) if name in ASYNC else _time(calls)
+                done = asyncio.run(_atime(calls)) if is_async(name) else _time(calls)
                 for step, (_, result) in zip(steps, done, strict=True):
                     try:
                         step.send(result)
@@ -64,7 +67,10 @@ def work(pipe: Connection, engine_name: str, url: str, rows: int) -> None:
         except (EOFError, OSError, KeyboardInterrupt):
             pass  # The parent process has ended.
         finally:
-            sessions.forget()
+            if os.environ.get("TEST_REDIS_URL"):
+                from benchmarks.redis_rows import forget
+
+                forget()
             # Asynchronous code uses the database in a thread that has a connection of its own.
             asyncio.run(sync_to_async(connections.close_all)())
 

@@ -19,6 +19,22 @@ def create(
     link: Link, session: UserSession, *, device: bytes | None, lease: bytes | None = None
 ) -> Steps[None]:
     """Create `session` after its hints, with these values of `device` and `lease`."""
+    result = yield from link.send_in_order(
+        hints.to_write(link, session.key, session.partition, session),
+        to_create(link, session, device=device, lease=lease),
+    )
+    if result == scripts.EXISTS:
+        raise SessionExists
+    if result == scripts.MISSING:
+        raise SessionMissing
+    if session.subject_id is not None:
+        yield from link.confirm([link.names.session(session.key)])
+
+
+def to_create(
+    link: Link, session: UserSession, *, device: bytes | None = None, lease: bytes | None = None
+) -> Command:
+    """Return the command that creates `session`, to be sent after its hints."""
     fields = {
         "partition": session.partition,
         "head": layout.head_of(session),
@@ -30,16 +46,7 @@ def create(
     name, times = link.names.session(session.key), layout.times_of(session, link.grace)
     conditions = (secrets.token_hex(8), session.version, link.grace_millis)
     values = (part for pair in written for part in pair)
-    result = yield from link.send_in_order(
-        hints.to_write(link, session.key, session.partition, session),
-        script_of(scripts.CREATE, name, *conditions, times, *values),
-    )
-    if result == scripts.EXISTS:
-        raise SessionExists
-    if result == scripts.MISSING:
-        raise SessionMissing
-    if session.subject_id is not None:
-        yield from link.confirm([name])
+    return script_of(scripts.CREATE, name, *conditions, times, *values)
 
 
 def update(link: Link, key: str, update: UserSessionUpdate, if_version: int | None) -> Steps[int]:
