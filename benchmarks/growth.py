@@ -42,7 +42,14 @@ def main(arguments: Sequence[str]) -> None:
                     url,
                     {small: (engine, options.sizes[0]), large: (engine, options.sizes[1])},
                     base=small,
-                    operations=["load", "save", "create", "revoke by session ID", "list of a user"],
+                    operations=[
+                        "load",
+                        "save",
+                        "create",
+                        "first save of a day",
+                        "revoke by session ID",
+                        "list of a user",
+                    ],
                     rounds=options.rounds,
                     iterations=options.iterations,
                 )

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from benchmarks.engines import Engine
 from benchmarks.operations import ASYNC, AT_ONCE, OPERATIONS, Operation
+from benchmarks.ours_alone import OURS_ALONE
 from benchmarks.raw import RAW
 from benchmarks.raw_redis import RAW_REDIS
-from benchmarks.revocations import REVOCATIONS
 
 __all__ = ["is_async", "offers"]
 
@@ -19,7 +19,7 @@ def offers(engine: Engine) -> tuple[dict[str, Operation], dict[str, Operation]]:
     if engine.has_async:
         usual, others = usual | ASYNC, others | AT_ONCE
     if engine.app == "bff_sessions":
-        others = others | REVOCATIONS
+        others = others | OURS_ALONE
     return usual, others
 
 

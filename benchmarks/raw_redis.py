@@ -58,7 +58,7 @@ def save(sessions: Sessions) -> Steps:
     session = sessions.known()
     session["mark"] = next(sessions.marks)
     version = yield _command(session.save)
-    assert version > 1
+    assert version[0] > 1
     sessions.give_back(session.session_key)
 
 

@@ -16,7 +16,7 @@ _SCANNED: Final = 500
 
 
 def to_write(
-    link: Link, key: str, partition: str, session: UserSession | UserSessionUpdate
+    link: Link, key: str, partition: str, session: UserSession | UserSessionUpdate | DeletedSession
 ) -> list[Command]:
     """Return the commands that write the hints at `session`, to be sent before its own."""
     hint = layout.write_hint(key, partition, session.issuer)

@@ -29,7 +29,8 @@ MISSING: Final = -1
 CHANGED: Final = -2
 EXISTS: Final = -3
 UNCOVERED: Final = -4
-"""The hints of the session are not those of what is to be written: write them first."""
+"""The hints of the session are not those of what is to be written: write them first. Partition and
+head of the session follow."""
 
 # Sets the time to live by `times`, and the milliseconds of grace. A time in the past deletes.
 _EXPIRE: Final = """
@@ -52,6 +53,11 @@ local function version()
   local number, write = string.match(found[1], '^(%d+) (.*)$')
   return tonumber(number), write
 end
+"""
+
+# The cover at the end of `times`.
+_COVER: Final = """
+local function cover(times) return string.match(times, '%S+$') end
 """
 
 # Whether the session is live, by the clock of the server, and the present moment in microseconds.
@@ -85,42 +91,42 @@ return 1
 UPDATE: Final = (
     _EXPIRE
     + _VERSION
+    + _COVER
     + """
-local write, if_version, grace, is_covered = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local write, if_version, grace, covered = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local head, times, ticket = ARGV[5], ARGV[6], ARGV[7]
 local number, last = version()
-if not number then return -1 end
-if last == write then return number end
-if if_version ~= '' and tonumber(if_version) ~= number then return -2 end
-if is_covered == '' then
-  local known = redis.call('HMGET', KEYS[1], 'head', 'times')
-  local cover = string.match(times, '%S+$')
-  if known[1] ~= head or cover ~= string.match(known[2], '%S+$') then return -4 end
+if not number then return {-1} end
+if last == write then return {number} end
+if if_version ~= '' and tonumber(if_version) ~= number then return {-2} end
+if covered == '' then
+  local known = redis.call('HMGET', KEYS[1], 'partition', 'head', 'times')
+  if known[2] ~= head or cover(times) ~= cover(known[3]) then return {-4, known[1], known[2]} end
 end
 redis.call('HSET', KEYS[1], 'version', (number + 1) .. ' ' .. write,
   'head', head, 'times', times, 'ticket', ticket)
 expire(times, grace)
-return number + 1
+return {number + 1}
 """
 )
 """Write head, times and ticket. ARGV: ID of the write, the version that the session must have or
-"", grace, whether the hints are written or "", head, times, ticket."""
+"", grace, anything if the hints are written or "", head, times, ticket. Returns the version."""
 
 TOUCH: Final = (
     _EXPIRE
     + _LIVE
+    + _COVER
     + """
-local grace, is_covered, times = ARGV[1], ARGV[2], ARGV[3]
-if not live() then return -1 end
-local known = redis.call('HGET', KEYS[1], 'times')
-local cover = string.match(times, '%S+$')
-if is_covered == '' and cover ~= string.match(known, '%S+$') then return -4 end
+local grace, covered, times = ARGV[1], ARGV[2], ARGV[3]
+if not live() then return {-1} end
+local known = redis.call('HMGET', KEYS[1], 'partition', 'head', 'times')
+if known[2] ~= covered and cover(times) ~= cover(known[3]) then return {-4, known[1], known[2]} end
 redis.call('HSET', KEYS[1], 'times', times)
 expire(times, grace)
-return 1
+return {1}
 """
 )
-"""Renew a live session. ARGV: grace, whether the hints are written or "", times."""
+"""Renew a live session. ARGV: grace, the head whose hints are written or "", times."""
 
 NOTE: Final = (
     _LIVE

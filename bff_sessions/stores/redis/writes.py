@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import datetime
-from typing import Any
 
 from bff_sessions.contract import UserSession, UserSessionUpdate
 from bff_sessions.exceptions import SessionChanged, SessionExists, SessionMissing
@@ -59,16 +57,13 @@ def update(link: Link, key: str, update: UserSessionUpdate, if_version: int | No
     )
     values = (layout.head_of(update), layout.times_of(update, link.grace), update.ticket)
 
-    def write(is_covered: bytes) -> Command:
-        return script_of(scripts.UPDATE, name, *conditions, is_covered, *values)
+    def write(covered: bytes) -> Command:
+        return script_of(scripts.UPDATE, name, *conditions, covered, *values)
 
-    def find_hints() -> Steps[list[Command]]:
-        partition = yield from link.ask("HGET", name, "partition")
-        if partition is None:
-            return []
+    def hints_of(partition: bytes, head: bytes) -> list[Command]:
         return hints.to_write(link, key, partition.decode(), update)
 
-    result: int = yield from _write(link, write, find_hints)
+    result = yield from _write(link, write, hints_of)
     if result == scripts.CHANGED:
         raise SessionChanged
     if result == scripts.MISSING:
@@ -81,27 +76,26 @@ def touch(link: Link, key: str, renewed: datetime, expires: datetime | None) -> 
     name = link.names.session(key)
     times = layout.write_times(renewed, expires, link.grace)
 
-    def write(is_covered: bytes) -> Command:
-        return script_of(scripts.TOUCH, name, link.grace_millis, is_covered, times)
+    def write(covered: bytes) -> Command:
+        return script_of(scripts.TOUCH, name, link.grace_millis, covered, times)
 
-    def find_hints() -> Steps[list[Command]]:
-        [session] = yield from hints.read(link, [key], with_tickets=False)
-        if session is None:
-            return []
-        return hints.to_write(link, key, session.partition, replace(session, expires=expires))
+    def hints_of(partition: bytes, head: bytes) -> list[Command]:
+        session = layout.read_deleted(key, partition, head, times, b"")
+        return hints.to_write(link, key, session.partition, session)
 
-    result: int = yield from _write(link, write, find_hints)
+    result = yield from _write(link, write, hints_of)
     return result != scripts.MISSING
 
 
 def _write(
     link: Link,
     write: Callable[[bytes], Command],
-    find_hints: Callable[[], Steps[list[Command]]],
-) -> Steps[Any]:
+    hints_of: Callable[[bytes, bytes], list[Command]],
+) -> Steps[int]:
     """Send a command that writes, after its hints if the present ones are others."""
-    result = yield from link.ask(*write(b""))
-    if result == scripts.UNCOVERED:
-        first = yield from find_hints()
-        result = yield from link.send_in_order(first, write(b"1"))
-    return result
+    result, *known = yield from link.ask(*write(b""))
+    while result == scripts.UNCOVERED:
+        _, head = known
+        result, *known = yield from link.send_in_order(hints_of(*known), write(head))
+    status: int = result
+    return status

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from functools import partial
 
 from benchmarks.operations import Operation, Steps
@@ -10,9 +11,20 @@ from benchmarks.sessions import Sessions, fill
 from bff_sessions.contract import UserSessionsFilter
 from bff_sessions.stores import get_store
 
-__all__ = ["REVOCATIONS"]
+__all__ = ["OURS_ALONE"]
 
 _OF_A_USER = 10
+
+
+def first_save(sessions: Sessions) -> Steps:
+    session = sessions.known()
+    stored = session.get_user_session()
+    before = {name: getattr(stored, name) - timedelta(days=1) for name in ("renewed", "expires")}
+    assert get_store().touch_user_session(stored.key, **before)
+    mark = session["mark"] = next(sessions.marks)
+    yield session.save
+    assert sessions.open(session.session_key)["mark"] == mark
+    sessions.give_back(session.session_key)
 
 
 def revoke(sessions: Sessions) -> Steps:
@@ -35,7 +47,8 @@ def list_sessions(sessions: Sessions) -> Steps:
         session.delete()
 
 
-REVOCATIONS: dict[str, Operation] = {
+OURS_ALONE: dict[str, Operation] = {
+    "first save of a day": first_save,
     "revoke by session ID": revoke,
     "list of a user": list_sessions,
 }
