@@ -26,16 +26,17 @@ def main(arguments: Sequence[str]) -> list[Result]:
             "Not measured, because they are not installed, or TEST_REDIS_URL is not set: "
             f"{', '.join(missing)}."
         )
-    contestants = {name: (name, options.rows) for name in engines}
+    wanted = options.engines or list(engines)
+    contestants = {name: (name, options.rows) for name in engines if name in wanted}
     results: list[Result] = []
     with named_databases(options.databases) as databases:
         for database, url in databases.items():
-            print(f"\n== {database}: median microseconds (ratio to {BASE})", flush=True)
+            print(f"\n== {database}: median microseconds (ratio to {options.base})", flush=True)
             measured = measure(
                 database,
                 url,
                 contestants,
-                base=BASE,
+                base=options.base,
                 operations=options.operations,
                 rounds=options.rounds,
                 iterations=options.iterations,
@@ -54,6 +55,8 @@ def main(arguments: Sequence[str]) -> list[Result]:
 def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--databases", nargs="+", default=[], metavar="NAME")
+    parser.add_argument("--engines", nargs="+", default=[], metavar="NAME")
+    parser.add_argument("--base", default=BASE, metavar="NAME", help="what ratios are to")
     parser.add_argument("--operations", nargs="+", default=[], metavar="NAME")
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--iterations", type=int, default=12, help="of an operation in a round")
