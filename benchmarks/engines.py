@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 from importlib.util import find_spec
 
-__all__ = ["BASE", "CACHED", "ENGINES", "OURS", "REDIS", "Engine"]
+__all__ = ["BASE", "CACHE", "CACHED", "ENGINES", "OURS", "REDIS", "Engine"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -38,6 +38,7 @@ BASE = "contrib db"
 OURS = "bff_sessions"
 CACHED = "bff_sessions cached"
 REDIS = "bff_sessions redis"
+CACHE = "contrib cache"
 _REDIS_STORE = "bff_sessions.stores.redis.RedisUserSessionStore"
 ENGINES = {
     OURS: Engine(module="bff_sessions.engine", app="bff_sessions", has_async=True),
@@ -64,7 +65,7 @@ ENGINES = {
         app="django.contrib.sessions",
         has_async=True,
     ),
-    "contrib cache": Engine(
+    CACHE: Engine(
         module="django.contrib.sessions.backends.cache",
         app="django.contrib.sessions",
         has_async=True,
