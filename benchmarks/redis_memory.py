@@ -51,6 +51,8 @@ def _fill(engine: str, number: int, of_user: int) -> None:
     from benchmarks.redis_rows import add
     from benchmarks.rows import DatedSession, text, tokens, user_data
 
+    # Names as long as those of a project.
+    del settings.BFF_SESSIONS["REDIS"]["KEY_PREFIX"], settings.CACHES["default"]["KEY_PREFIX"]
     now = timezone.now()
     expires = now + timedelta(seconds=settings.SESSION_COOKIE_AGE)
     for start in range(0, number, _BATCH):

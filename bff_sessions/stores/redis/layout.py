@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from base64 import urlsafe_b64encode
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
@@ -131,7 +132,7 @@ def read_deleted(
 
 def _read_head(head: bytes) -> dict[str, Any]:
     values = dict(zip(_HEAD, json.loads(head), strict=True))
-    values["created"] = datetime.fromisoformat(values["created"])
+    values["created"] = _EPOCH + values["created"] * _MICROSECOND
     return values
 
 
@@ -147,7 +148,7 @@ def _to_moment(text: bytes) -> Any:
 
 def _dump(values: list[Any]) -> bytes:
     # Text of other languages in two to four bytes a character, not in six.
-    text = json.dumps(values, default=datetime.isoformat, ensure_ascii=False, separators=(",", ":"))
+    text = json.dumps(values, default=micros, ensure_ascii=False, separators=(",", ":"))
     return text.encode()
 
 
@@ -169,8 +170,8 @@ class Names:
         """Yield the names of the sets of hints for `session`, or for a `UserSessionsFilter`."""
         for field, kind in _HINTED.items():
             if (value := getattr(session, field)) is not None:
-                digest = hashlib.sha256(to_bytes(value)).hexdigest()[:32]
-                yield f"{self.prefix}{kind}:{digest}".encode()
+                digest = urlsafe_b64encode(hashlib.sha256(to_bytes(value)).digest()[:15])
+                yield f"{self.prefix}{kind}:{digest.decode()}".encode()
 
     def expiring(self, key: str) -> bytes:
         """Return the name of the set of hints that say when sessions expire, for clean-up."""
