@@ -17,6 +17,18 @@ def is_installed():
     return bool(shutil.which("mariadbd")) and Path(PROVIDER).exists()
 
 
+def database_of(port):
+    """Return the entry of a node in settings.DATABASES."""
+    return {
+        "ENGINE": "django.db.backends.mysql",
+        "HOST": HOST,
+        "PORT": str(port),
+        "USER": "root",
+        "NAME": DATABASE,
+        "OPTIONS": {"charset": "utf8mb4"},
+    }
+
+
 class Node(Server):
     """One node. It begins with a copy of the data of another one that has ended, or with none."""
 
@@ -105,17 +117,6 @@ class Node(Server):
         self.ask("SHUTDOWN")
         wait_until(lambda: not self._in_folder("pid").exists(), f"{self} has ended")
         self.kill()
-
-    def database(self, **options):
-        """Return the entry of settings.DATABASES."""
-        return {
-            "ENGINE": "django.db.backends.mysql",
-            "HOST": HOST,
-            "PORT": str(self.port),
-            "USER": "root",
-            "NAME": DATABASE,
-            "OPTIONS": {"charset": "utf8mb4", **options},
-        }
 
 
 class GaleraCluster:
