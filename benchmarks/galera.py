@@ -35,6 +35,7 @@ _COLUMNS = [
     "lost of {} saves",
     "errors of saves",
     "overlaps of {} leases",
+    "errors of leases",
     "unknown of {} sessions",
     "ms served after {} revocations",
 ]
@@ -55,8 +56,9 @@ def main(arguments: Sequence[str]) -> None:
         if options.without_retries:
             stack.enter_context(mock.patch.object(retrying, "_PAUSES", (None,)))
         times = options.times
-        numbers = [3 * times, 9 * times, 3 * times, 5 * times, 5 * times]
-        head = [column.format(n) for column, n in zip(_COLUMNS, _spread(numbers), strict=True)]
+        # Three threads each, or sessions.
+        numbers = iter([3 * times, 9 * times, 3 * times, 5 * times, 5 * times])
+        head = [name.format(next(numbers)) if "{" in name else name for name in _COLUMNS]
         print(f"| {' | '.join(head)} |\n|{' --- |' * len(head)}", flush=True)
         for sync_wait in options.sync_wait:
             _connect(sync_wait)
@@ -64,16 +66,11 @@ def main(arguments: Sequence[str]) -> None:
                 sync_wait,
                 work.count_failed_revocations(times),
                 *work.count_lost_writes(3 * times),
-                work.count_overlaps(times),
+                *work.count_overlaps(times),
                 work.count_unknown(5 * times),
                 f"{1000 * work.measure_served(5 * times):.1f}",
             ]
             print(f"| {' | '.join(map(str, row))} |", flush=True)
-
-
-def _spread(numbers: list[int]) -> list[int]:
-    revocations, saves, leases, created, revoked = numbers
-    return [0, revocations, saves, 0, leases, created, revoked]
 
 
 def _connect(sync_wait: int) -> None:

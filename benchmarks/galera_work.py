@@ -96,25 +96,30 @@ def count_lost_writes(writes: int) -> tuple[int, int]:
     return len(NODES) * writes - failed - written, failed
 
 
-def count_overlaps(leases: int) -> int:
-    """Return how many leases began before another node had released the one before."""
+def count_overlaps(leases: int) -> tuple[int, int]:
+    """Return how many leases began before the one before was released, and how many failed."""
     key = _start("lessee")
     _wait_for(key)
     store, own_key = OrmUserSessionStore(), store_key(conf.PARTITION, key)
 
-    def lease(alias: str) -> list[tuple[float, float]]:
-        held = []
+    def lease(alias: str) -> tuple[list[tuple[float, float]], int]:
+        held: list[tuple[float, float]] = []
+        failed = 0
         while len(held) < leases:
-            if store.acquire_lease(own_key, alias, 30):
-                begin = time.monotonic()
-                time.sleep(0.001)
-                held.append((begin, time.monotonic()))
-                store.release_lease(own_key, alias)
-        return held
+            try:
+                if store.acquire_lease(own_key, alias, 30):
+                    begin = time.monotonic()
+                    time.sleep(0.001)
+                    held.append((begin, time.monotonic()))
+                    store.release_lease(own_key, alias)
+            except Error:
+                failed += 1
+        return held, failed
 
-    held = sorted(interval for each in at_once(lease, NODES) for interval in each)
+    done = at_once(lease, NODES)
+    held = sorted(interval for intervals, _ in done for interval in intervals)
     _revoke("lessee")
-    return sum(begin < end for (_, end), (begin, _) in pairwise(held))
+    return sum(begin < end for (_, end), (begin, _) in pairwise(held)), sum(n for _, n in done)
 
 
 def count_unknown(sessions: int) -> int:
