@@ -18,13 +18,14 @@ from bff_sessions.conf.faults import Fault
 from bff_sessions.oidc.models import TokenRevocation
 from bff_sessions.stores import database_of_store
 
-# The statement that returns the isolation level, by the vendor of the database. SQLite needs no
-# check: it refuses to write in a transaction that reads old data.
-_ISOLATION: Final = {
-    "postgresql": "SHOW transaction_isolation",
-    # The second name is MySQL's. MariaDB has it since 11.1.
+# The statement that returns names and values of variables, by the vendor of the database. SQLite
+# needs no check: it refuses to write in a transaction that reads old data.
+_VARIABLES: Final = {
+    "postgresql": ("SELECT name, setting FROM pg_settings WHERE name = 'transaction_isolation'"),
+    # tx_isolation is MariaDB's older name. Those of Galera exist only where it was compiled in.
     "mysql": (
-        "SHOW SESSION VARIABLES WHERE Variable_name IN ('tx_isolation', 'transaction_isolation')"
+        "SHOW SESSION VARIABLES WHERE Variable_name IN ('tx_isolation', 'transaction_isolation', "
+        "'wsrep_on', 'wsrep_sync_wait')"
     ),
 }
 
@@ -41,6 +42,14 @@ _ISOLATED = Fault(
     "Keep sessions in a database whose transactions are READ COMMITTED. The level is set in "
     "OPTIONS, or is a default of the server, the role or the database.",
 )
+_READS_LATE = Fault(
+    "W048",
+    "The database {alias!r} is a node of a Galera Cluster whose reads do not wait for the other "
+    "nodes: it may serve a session that another node has revoked, and may not find a session that "
+    "another node has just created.",
+    "Set OPTIONS['init_command'] of the database to 'SET SESSION wsrep_sync_wait = 1', or set "
+    "wsrep_sync_wait on all nodes.",
+)
 _TWO_DATABASES = Fault(
     "W047",
     "Sessions are in the database {sessions!r}, and refresh tokens of ended sessions in "
@@ -51,7 +60,7 @@ _TWO_DATABASES = Fault(
 
 
 def check_database(databases: Sequence[str]) -> Iterator[CheckMessage]:
-    """Ask the database of sessions for autocommit, isolation level and sessions left behind.
+    """Ask the database of sessions for its variables, and for sessions left behind.
 
     Settings are not enough: a server, a role or a database may have other defaults.
     """
@@ -59,14 +68,19 @@ def check_database(databases: Sequence[str]) -> Iterator[CheckMessage]:
     if alias is None or alias not in databases:
         return
     try:
-        commits, level = _ask_database(alias)
+        commits, variables = _ask_database(alias)
         left_behind = list(check_left_behind(alias))
     except (DatabaseProblem, ImproperlyConfigured):
         return  # Every other use of the database reports that it cannot be reached.
     if not commits:
         yield _NO_AUTOCOMMIT(alias=alias)
+    level = variables.get("transaction_isolation", variables.get("tx_isolation", ""))
+    level = level.lower().replace("-", " ")
     if level in ("repeatable read", "serializable"):
         yield _ISOLATED(alias=alias, level=level)
+    # The lowest bit of wsrep_sync_wait: SELECT waits.
+    if variables.get("wsrep_on") == "ON" and not int(variables["wsrep_sync_wait"]) & 1:
+        yield _READS_LATE(alias=alias)
     yield from left_behind
 
 
@@ -87,19 +101,18 @@ def _find_database() -> str | None:
         return None  # check_stores() reports the store.
 
 
-def _ask_database(alias: str) -> tuple[bool, str | None]:
-    """Return whether each statement is committed, and the isolation level of transactions.
+def _ask_database(alias: str) -> tuple[bool, dict[str, str]]:
+    """Return whether each statement is committed, and the variables of a transaction.
 
     Raises:
         DatabaseProblem: if the database cannot be reached.
     """
     connection = connections[alias]
     commits = connection.get_autocommit() or in_atomic_block(alias)
-    question = _ISOLATION.get(connection.vendor)
+    question = _VARIABLES.get(connection.vendor)
     if question is None:
-        return commits, None
+        return commits, {}
     # In a transaction, because some drivers set the level when they begin one.
     with transaction.atomic(using=alias), connection.cursor() as cursor:
         cursor.execute(question)
-        row = cursor.fetchone()
-    return commits, row[-1].lower().replace("-", " ")
+        return commits, dict(cursor.fetchall())

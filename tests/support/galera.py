@@ -1,8 +1,6 @@
 """A MariaDB Galera Cluster that the tests start themselves: three nodes that all take writes."""
 
-import shutil
 from contextlib import ExitStack
-from pathlib import Path
 
 import MySQLdb
 
@@ -11,10 +9,6 @@ from tests.support.servers import HOST, Server, free_port, wait_until
 NODES = 3
 DATABASE = "bff_sessions"
 PROVIDER = "/usr/lib/galera/libgalera_smm.so"
-
-
-def is_installed():
-    return bool(shutil.which("mariadbd")) and Path(PROVIDER).exists()
 
 
 def database_of(port):

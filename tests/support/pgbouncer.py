@@ -1,14 +1,8 @@
 """A PgBouncer that the tests start themselves, in front of a PostgreSQL server."""
 
-import shutil
-
 import psycopg
 
 from tests.support.servers import HOST, Server
-
-
-def is_installed():
-    return bool(shutil.which("pgbouncer"))
 
 
 class PgBouncer(Server):

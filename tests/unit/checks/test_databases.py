@@ -58,7 +58,7 @@ def asked(monkeypatch):
 
     def ask(alias):
         asked.append(alias)
-        return True, None
+        return True, {}
 
     monkeypatch.setattr(database_checks, "_ask_database", ask)
     monkeypatch.setattr(database_checks, "check_left_behind", lambda alias: [])
@@ -88,6 +88,25 @@ def test_database_is_not_asked_where_the_settings_are_wrong(asked, settings, giv
     settings.BFF_SESSIONS = given
     ask(["default"])
     assert asked == []
+
+
+@pytest.mark.parametrize(
+    ("is_node", "wait", "expected"),
+    [
+        ("ON", "0", ["W048"]),
+        # Writes wait, reads do not.
+        ("ON", "6", ["W048"]),
+        ("ON", "1", []),
+        ("ON", "15", []),
+        ("OFF", "0", []),
+    ],
+)
+def test_galera_node_whose_reads_do_not_wait_is_w048(
+    asked, monkeypatch, is_node, sync_wait, expected
+):
+    variables = {"wsrep_on": is_node, "wsrep_sync_wait": sync_wait}
+    monkeypatch.setattr(database_checks, "_ask_database", lambda alias: (True, variables))
+    assert found() == expected
 
 
 @only_on["mysql"]
