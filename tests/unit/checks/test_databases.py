@@ -101,10 +101,8 @@ def test_database_is_not_asked_where_the_settings_are_wrong(asked, settings, giv
         ("OFF", "0", []),
     ],
 )
-def test_galera_node_whose_reads_do_not_wait_is_w048(
-    asked, monkeypatch, is_node, sync_wait, expected
-):
-    variables = {"wsrep_on": is_node, "wsrep_sync_wait": sync_wait}
+def test_galera_node_whose_reads_do_not_wait_is_w048(asked, monkeypatch, is_node, wait, expected):
+    variables = {"wsrep_on": is_node, "wsrep_sync_wait": wait}
     monkeypatch.setattr(database_checks, "_ask_database", lambda alias: (True, variables))
     assert found() == expected
 
