@@ -1,7 +1,7 @@
 """Servers that the tests start themselves, on free ports of this machine."""
 
 import os
-import random
+import secrets
 import shutil
 import socket
 import subprocess
@@ -139,8 +139,9 @@ class Server:
 
 
 def free_port():
+    """Return a port at random: pytest-randomly gives each worker of pytest-xdist the same seed."""
     while True:
-        port = random.choice(PORTS)
+        port = secrets.choice(PORTS)
         with suppress(OSError), socket.create_server((HOST, port)):
             return port
 
