@@ -8,7 +8,7 @@ from functools import partial
 
 import pytest
 
-from tests.support import redis_servers
+from tests.support import servers
 from tests.support.processes import ROOT
 from tests.support.redis_servers import RedisServer, wait_until
 
@@ -34,7 +34,7 @@ def test_paused_server_answers_later(redis_server):
 
 
 def test_server_that_does_not_start_is_an_error_that_shows_its_log(redis_program, monkeypatch):
-    monkeypatch.setattr(redis_servers, "wait_until", partial(wait_until, seconds=0.5))
+    monkeypatch.setattr(servers, "wait_until", partial(wait_until, seconds=0.5))
     with pytest.raises(TimeoutError) as raised:
         RedisServer(program=redis_program, maxmemory_policy="none of them")
     assert "maxmemory-policy" in raised.value.__notes__[0]

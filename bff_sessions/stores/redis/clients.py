@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections import deque
+import time
 from collections.abc import AsyncGenerator, MutableMapping
-from typing import Any
+from typing import Any, Final
 from weakref import WeakKeyDictionary
 
 from bff_sessions import conf
 from bff_sessions.conf.rules import import_callable
 from bff_sessions.extras import extra
 from bff_sessions.stores.redis.options import RedisOptions
+
+# Seconds for which a client that has failed is kept before a new one takes its place.
+_KEPT: Final = 1.0
 
 
 class Clients:
@@ -22,6 +25,7 @@ class Clients:
         self._options = options
         self._lock = threading.Lock()
         self._client: Any = None
+        self._kept_until = 0.0
         self._of_loops: WeakKeyDictionary[asyncio.AbstractEventLoop, _ClientsOfLoop]
         self._of_loops = WeakKeyDictionary()
 
@@ -49,15 +53,19 @@ class Clients:
         Calls on their way keep the old one.
         """
         with self._lock:
-            if self._client is client:
+            if self._client is client and time.monotonic() > self._kept_until:
                 self._client = None
+                self._kept_until = time.monotonic() + _KEPT
 
     def aforget(self, client: Any) -> None:
         """See forget()."""
         known = self._of_loops.get(asyncio.get_running_loop())
-        if known is not None and known.client is client:
+        if known is None or known.client is not client or client is None:
+            return
+        if time.monotonic() > known.kept_until:
             known.retired.append(client)
             known.client = None
+            known.kept_until = time.monotonic() + _KEPT
 
 
 class _ClientsOfLoop:
@@ -65,7 +73,8 @@ class _ClientsOfLoop:
 
     def __init__(self) -> None:
         self.client: Any = None
-        self.retired: deque[Any] = deque(maxlen=10)
+        self.kept_until = 0.0
+        self.retired: list[Any] = []
 
     async def close_with_loop(self, of_loops: MutableMapping[Any, Any]) -> None:
         """Close the clients when the running event loop ends.
@@ -85,7 +94,15 @@ class _ClientsOfLoop:
             of_loops.pop(loop, None)
             for client in (self.client, *self.retired):
                 if client is not None:
-                    await client.aclose()
+                    await _close(client)
+
+
+async def _close(client: Any) -> None:
+    await client.aclose()
+    # A client of Sentinels does not close the connections to these.
+    manager = getattr(getattr(client, "connection_pool", None), "sentinel_manager", None)
+    for sentinel in getattr(manager, "sentinels", ()):
+        await sentinel.aclose()
 
 
 def _make(options: RedisOptions, *, asynchronous: bool) -> Any:

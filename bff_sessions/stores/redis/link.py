@@ -111,8 +111,7 @@ class Link:
         if self.is_cluster:
             [result] = await self._asend([command])
             return result
-        client = await self._clients.aget()
-        with self._translated(self._clients.aforget, client):
+        async with self._aclient() as client:
             # A pipeline of one command takes a tenth longer.
             return await client.execute_command(*command)
 
