@@ -8,6 +8,12 @@ STORE = "bff_sessions.stores.redis.RedisUserSessionStore"
 URL = "redis://:secret@127.0.0.1:1/0"
 
 
+@pytest.fixture(autouse=True)
+def has_redis(monkeypatch):
+    """The tests also run where redis-py is not installed."""
+    monkeypatch.setattr("bff_sessions.checks.redis.find_spec", lambda name: name)
+
+
 def client(*, asynchronous):
     raise NotImplementedError
 
@@ -79,6 +85,7 @@ def test_store_behind_a_cache_uses_the_options(settings):
 
 
 def test_server_that_cannot_be_reached_is_warned_of(settings):
+    pytest.importorskip("redis")
     settings.BFF_SESSIONS = {"STORE": STORE, "REDIS": {"URL": URL}}
     [found] = [message for message in messages(deploy=True) if "W08" in message.id]
     assert found.id == "bff_sessions.W081"
