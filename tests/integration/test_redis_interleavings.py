@@ -3,7 +3,6 @@
 The verbs are steps, each of which is a command here, as a Cluster executes them one by one.
 """
 
-from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from secrets import token_hex
@@ -12,27 +11,18 @@ from unittest import mock
 import pytest
 
 from bff_sessions.contract import UserSessionsFilter, UserSessionUpdate
-from bff_sessions.exceptions import SessionChanged, SessionMissing, StoreUnavailable
+from bff_sessions.exceptions import StoreUnavailable
+from bff_sessions.sansio import run
 from bff_sessions.stores.redis import RedisUserSessionStore, hints
 from bff_sessions.stores.redis.link import Link
 from bff_sessions.testing import make_session
+from tests.support.redis_steps import MOST, OneByOne, Walk
 
 pytestmark = pytest.mark.processes
 pytest.importorskip("redis")
 
 ALICE = UserSessionsFilter(subject_id="alice")
 LOW, HIGH = "0" * 64, "f" * 64
-MOST = 100
-
-
-class OneByOne(Link):
-    """Sends each command alone."""
-
-    def send(self, commands):
-        results = []
-        for command in commands:
-            results += yield from super().send([command])
-        return results
 
 
 class Twice(Link):
@@ -69,38 +59,6 @@ def keys(request, monkeypatch):
 
     monkeypatch.setattr(hints, "find", find_in_order)
     return (LOW, HIGH) if request.param == "old key first" else (HIGH, LOW)
-
-
-def take(steps, number=MOST):
-    """Take up to `number` steps. Return whether they have ended."""
-    resume, argument = steps.send, None
-    try:
-        for _ in range(number):
-            perform, _ = resume(argument)
-            try:
-                resume, argument = steps.send, perform()
-            except Exception as error:
-                resume, argument = steps.throw, error
-    except (StopIteration, SessionChanged, SessionMissing):
-        return True
-    return Rest(steps, resume, argument)
-
-
-class Rest:
-    """Steps that were stopped; false if they had ended."""
-
-    def __init__(self, steps, resume, argument):
-        self.steps, self._resume, self._argument = steps, resume, argument
-
-    def take(self):
-        resume, argument = self._resume, self._argument
-        with suppress(StopIteration, SessionChanged, SessionMissing):
-            while True:
-                perform, _ = resume(argument)
-                try:
-                    resume, argument = self.steps.send, perform()
-                except Exception as error:
-                    resume, argument = self.steps.throw, error
 
 
 def survivors(store, *keys):
@@ -145,13 +103,13 @@ def test_signed_out_is_out_at_every_command_of_a_write(
         old, new = keys
         session = make_session(key=old)
         store.create_user_session(session)
-        rest = take(writes(store, session, new)[write], number)
-        if rest is True:
+        walk = Walk(writes(store, session, new)[write])
+        if walk.take(number):
             assert number > 1
             break
         found = store.get_user_session(old) is not None
-        take(REVOCATIONS[revocation](store, old, on_ending))
-        rest.steps.close() if dies else rest.take()
+        Walk(REVOCATIONS[revocation](store, old, on_ending)).take()
+        walk.die() if dies else walk.take()
         # A delete of the old key that finds nothing comes after the move.
         left = ([], []) if found or revocation == "by subject" else ([new], [new])
         assert survivors(store, old, new) == left, f"stopped after {number} commands"
@@ -166,11 +124,11 @@ def test_signed_out_is_out_whatever_is_written_between_commands_of_the_revocatio
         old, new = keys
         session = make_session(key=old)
         store.create_user_session(session)
-        rest = take(store._delete_user_sessions(ALICE, on_ending=ignore), number)
-        if rest is True:
+        walk = Walk(store._delete_user_sessions(ALICE, on_ending=ignore))
+        if walk.take(number):
             break
-        take(writes(store, session, new)[write])
-        rest.take()
+        Walk(writes(store, session, new)[write]).take()
+        walk.take()
         assert survivors(store, old, new) == ([], []), f"stopped after {number} commands"
 
 
@@ -178,26 +136,17 @@ def test_sign_in_on_its_way_is_refused_once_it_can_be_found(make_store):
     for number in range(MOST):
         store = make_store()
         session = make_session()
-        rest = take(store._create_user_session(session), number)
-        if rest is True:
+        walk = Walk(store._create_user_session(session))
+        if walk.take(number):
             break
-        [(found)] = [list_of(hints.find(store._link, ALICE))]
+        found = run(hints.find(store._link, ALICE))
         store.delete_user_sessions(ALICE)
-        rest.take()
+        walk.take()
         # Before that, the sign-in comes after the revocation.
         expected = [] if found else [session.key]
         assert survivors(store, session.key) == (expected, expected)
         store.delete_user_sessions(ALICE)
         assert survivors(store, session.key) == ([], [])
-
-
-def list_of(steps):
-    try:
-        perform, _ = steps.send(None)
-        while True:
-            perform, _ = steps.send(perform())
-    except StopIteration as stop:
-        return list(stop.value)
 
 
 def test_move_that_dies_at_any_command_leaves_one_session_at_most(make_store, keys):
@@ -206,10 +155,10 @@ def test_move_that_dies_at_any_command_leaves_one_session_at_most(make_store, ke
         old, new = keys
         session = make_session(key=old)
         store.create_user_session(session)
-        rest = take(writes(store, session, new)["move"], number)
-        if rest is True:
+        walk = Walk(writes(store, session, new)["move"])
+        if walk.take(number):
             break
-        rest.steps.close()
+        walk.die()
         read, listed = survivors(store, old, new)
         assert len(read) <= 1
         assert listed == read
@@ -223,10 +172,10 @@ def test_delete_that_dies_at_any_command_loses_no_ticket(make_store):
         session = make_session(ticket=b"the ticket")
         store.create_user_session(session)
         ended = []
-        rest = take(store._delete_user_session(session.key, on_ending=ended.extend), number)
-        if rest is True:
+        walk = Walk(store._delete_user_session(session.key, on_ending=ended.extend))
+        if walk.take(number):
             break
-        rest.steps.close()
+        walk.die()
         with mock.patch("bff_sessions.stores.redis.maintenance._INTERRUPTED", -1):
             store.finish_deletes(ended.extend)
         if store.get_user_session(session.key) is None:
@@ -269,7 +218,7 @@ def test_server_that_is_away_is_an_error(make_store, redis_server, verb):
     redis_server.kill()
     try:
         with pytest.raises(StoreUnavailable) as caught:
-            take(steps[verb])
+            Walk(steps[verb]).take()
         assert session.key not in str(caught.value)
     finally:
         redis_server.restart()
