@@ -33,11 +33,14 @@ else:
 class Twins:
     """A store whose verbs call their asynchronous twins."""
 
-    def __init__(self, store: UserSessionStore) -> None:
+    def __init__(
+        self, store: UserSessionStore, to_sync: Callable[[Callable[..., Any]], Callable[..., Any]]
+    ) -> None:
         self._store = store
+        self._to_sync = to_sync
 
     def __getattr__(self, verb: str) -> Any:
-        return async_to_sync(getattr(self._store, f"a{verb}"))
+        return self._to_sync(getattr(self._store, f"a{verb}"))
 
 
 class StoreTests(_Mixin):
@@ -49,6 +52,14 @@ class StoreTests(_Mixin):
     def make_store(self) -> UserSessionStore:
         """Return an empty store. Each test calls this once."""
         raise NotImplementedError(f"{type(self).__name__} must define make_store().")
+
+    def to_sync(self, twin: Callable[..., Any]) -> Callable[..., Any]:
+        """Return a function that calls `twin`, the asynchronous twin of a verb, and waits for it.
+
+        The default runs each call in a new event loop. Override it if your store connects anew in
+        each loop, and run all calls in one. Tests call it from several threads.
+        """
+        return async_to_sync(twin)
 
     def setUp(self) -> None:
         super().setUp()
@@ -163,7 +174,7 @@ def _add_twins(cls: type[StoreTests]) -> None:
 def _asynchronously(test: Callable[[Any], None]) -> Callable[[Any], None]:
     @functools.wraps(test)
     def twin(self: StoreTests) -> None:
-        self.store = Twins(self.store)
+        self.store = Twins(self.store, self.to_sync)
         test(self)
 
     return twin

@@ -1,5 +1,7 @@
 """The tests of every store on the Redis store: one server, a Cluster, Sentinels."""
 
+import asyncio
+
 import pytest
 from django.test import SimpleTestCase, override_settings
 
@@ -10,17 +12,34 @@ from bff_sessions.testing import (
     UserSessionStoreLeasesTests,
     UserSessionStoreTests,
 )
+from tests.support.loops import background_loop
 
 pytestmark = pytest.mark.processes
 
 
 class _OnRedis(UserSessionStoreTests, UserSessionStoreDevicesTests, UserSessionStoreLeasesTests):
+    """All tests of a class use the connections of one store, and its twins run in one loop."""
+
     settings = {}
+    shared = None
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.loop = cls.enterClassContext(background_loop())
 
     def make_store(self):
         settings = self.settings | {"REDIS": self.options}
         self.enterContext(override_settings(BFF_SESSIONS=settings))
-        return RedisUserSessionStore()
+        cls = type(self)
+        cls.shared = cls.shared or RedisUserSessionStore()
+        return cls.shared
+
+    def to_sync(self, twin):
+        def call(*args, **kwargs):
+            return asyncio.run_coroutine_threadsafe(twin(*args, **kwargs), self.loop).result()
+
+        return call
 
 
 class TestOneServer(_OnRedis, SimpleTestCase):
