@@ -4,7 +4,8 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     Bundle,
@@ -26,6 +27,7 @@ from bff_sessions.exceptions import SessionChanged, SessionExists, SessionMissin
 from bff_sessions.stores.cached import CachedUserSessionStore
 from bff_sessions.stores.memory import InMemoryUserSessionStore
 from bff_sessions.stores.orm import OrmUserSessionStore
+from bff_sessions.stores.redis import RedisUserSessionStore
 from bff_sessions.testing import make_session
 from tests.support.minimal import MinimalStore
 
@@ -63,12 +65,20 @@ filters = (
 
 class StoreMachine(RuleBasedStateMachine):
     store_class = None
+    forgets_expired = False
     keys = Bundle("keys")
 
     def __init__(self):
         super().__init__()
         self.store = self.store_class()
         self.model = {}
+
+    def put(self, session):
+        """Put a session into the model."""
+        if self.forgets_expired and not self.live(session):
+            self.model.pop(session.key, None)
+        else:
+            self.model[session.key] = session
 
     def live(self, session):
         return session.is_live(datetime.now(UTC))
@@ -77,7 +87,7 @@ class StoreMachine(RuleBasedStateMachine):
     def create(self, values, partition):
         session = make_session(partition=partition, **values)
         self.store.create_user_session(session)
-        self.model[session.key] = session
+        self.put(session)
         return session.key
 
     @rule(key=keys)
@@ -101,7 +111,7 @@ class StoreMachine(RuleBasedStateMachine):
             new = self.store.update_user_session(key, update, if_version=version)
             assert new == old.version + 1
             fields = {name: getattr(update, name) for name in UPDATED}
-            self.model[key] = replace(old, **fields, version=new)
+            self.put(replace(old, **fields, version=new))
 
     @rule(target=keys, key=keys, values=identities)
     def rekey(self, key, values):
@@ -113,7 +123,7 @@ class StoreMachine(RuleBasedStateMachine):
         elif self.live(old):  # What happens to an expired one is a store's own business.
             new = self.store.rekey_user_session(key, session, if_version=old.version)
             del self.model[key]
-            self.model[session.key] = replace(session, version=new)
+            self.put(replace(session, version=new))
         return session.key
 
     @rule(key=keys)
@@ -123,7 +133,7 @@ class StoreMachine(RuleBasedStateMachine):
         assert touched == (old is not None and self.live(old))
         if touched:
             version = self.store.get_user_session(key).version
-            self.model[key] = replace(old, renewed=FUTURE, expires=FUTURE, version=version)
+            self.put(replace(old, renewed=FUTURE, expires=FUTURE, version=version))
 
     @rule(key=keys)
     def delete(self, key):
@@ -185,10 +195,27 @@ class StoreMachine(RuleBasedStateMachine):
     [OrmUserSessionStore, InMemoryUserSessionStore, MinimalStore, CachedUserSessionStore],
 )
 def test_a_store_agrees_with_a_dictionary(store_class):
-    machine = type("Machine", (StoreMachine,), {"store_class": store_class})
+    check(store_class)
+
+
+@pytest.mark.thorough
+@pytest.mark.processes
+@pytest.mark.parametrize("keeps_expired", [False, True])
+def test_redis_store_agrees_with_a_dictionary(redis_server, settings, keeps_expired):
+    pytest.importorskip("redis")
+    settings.BFF_SESSIONS = {
+        "REDIS": {"URL": redis_server.url},
+        "TOKEN_REVOCATION": {"EXPIRED_SESSIONS": keeps_expired},
+    }
+    check(RedisUserSessionStore, forgets_expired=not keeps_expired)
+
+
+def check(store_class, *, forgets_expired=False):
+    fields = {"store_class": store_class, "forgets_expired": forgets_expired}
+    machine = type("Machine", (StoreMachine,), fields)
     run_state_machine_as_test(
         machine,
-        settings=settings(
+        settings=hypothesis_settings(
             max_examples=25,
             stateful_step_count=25,
             deadline=None,
