@@ -25,13 +25,23 @@ def valkey():
     return str(path)
 
 
-@pytest.fixture(scope="session")
-def redis_program():
-    """The program that the fixtures start, as a path."""
+def find_program():
+    """Return the program that tests start, as a path; None if there is none.
+
+    Raises:
+        FileNotFoundError: if TEST_REDIS_SERVER names one that is not installed.
+    """
     named = os.environ.get("TEST_REDIS_SERVER")
     program = valkey() if named == "valkey" else shutil.which(named or "redis-server")
     if program is None and named:
-        pytest.fail(f"TEST_REDIS_SERVER names {named}, which is not installed.")
+        raise FileNotFoundError(f"TEST_REDIS_SERVER names {named}, which is not installed.")
+    return program
+
+
+@pytest.fixture(scope="session")
+def redis_program():
+    """The program that the fixtures start, as a path."""
+    program = find_program()
     if program is None:
         pytest.skip("redis-server is not installed, and TEST_REDIS_SERVER names no other.")
     return program
