@@ -16,7 +16,11 @@ A revocation reads the hints. For each it takes the session, and leaves a *tombs
 store key for longer than any request lasts. It leaves one also if there is no session. No script
 creates, changes or moves a session under a tombstone. Then the revocation reads the hints again,
 until they name nothing new. So no session is left: one that a hint of the last pass named is under
-a tombstone, and the creation or move of any other one began after that pass.
+a tombstone, and the creation or move of any other one began after that pass. An update can
+also make a session match. It is one script, and so a sign-in before or after the revocation.
+
+What a hint names may be no session, because something else has written it. Then nobody reads it,
+and a revocation ends it, too.
 
 A session moves to another key in four steps, see `moves`. Its old hash names the new key, so that
 a delete of the old session also puts the new key under a tombstone.

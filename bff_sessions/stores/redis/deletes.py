@@ -56,7 +56,7 @@ class Deletion:
         link: the way to Redis.
         on_ending: see `OnEnding`.
         matches: which of the sessions to delete.
-        must_be_same: delete no session that was renewed since `matches` was asked.
+        must_be_same: delete only sessions, and none that was renewed since `matches` was asked.
     """
 
     def __init__(
@@ -105,10 +105,11 @@ class Deletion:
         results = dict(zip(found, (yield from self._end(found, buries=buries)), strict=True))
         ended: list[DeletedSession] = []
         for key, (status, *values) in results.items():
-            session = found[key]
-            if session is not None and status in (1, 2):
-                *content, moved = values or (session.head, session.times, b"", None)
-                ended.append(layout.read_deleted(key, session.partition, *content))
+            one = found[key]
+            if one.session is not None and status in (1, 2):
+                *content, moved = values or (one.head, one.times, b"", None)
+                session = layout.read_deleted(key, one.partition, *content)
+                ended.append(session or one.session)
                 if moved is not None:
                     self.moved.add(layout.from_bytes(moved))
         if ended and self._on_ending is not None:
@@ -126,48 +127,53 @@ class Deletion:
             self._is_confirmed = False
         return [key for key, (status, *_) in results.items() if status == scripts.CHANGED]
 
-    def _choose(self, keys: Sequence[str]) -> Steps[dict[str, _Found | None]]:
-        """Return the sessions that match under their keys, and None for a key without one."""
+    def _choose(self, keys: Sequence[str]) -> Steps[dict[str, _Found]]:
+        """Return what is under those keys whose session matches, or that have none."""
         link = self._link
         names = map(link.names.session, keys)
         read = yield from link.send(
             [("HMGET", name, "partition", "head", "times") for name in names]
         )
-        chosen: dict[str, _Found | None] = {}
-        for key, values in zip(keys, read, strict=True):
-            session = None if None in values else _Found(key, *values)
-            if session is None or self._matches(session.read()):
-                chosen[key] = session
-        return chosen
+        found = {key: _Found.of(key, *values) for key, values in zip(keys, read, strict=True)}
+        return {
+            key: one
+            for key, one in found.items()
+            if (not self._must_be_same if one.session is None else self._matches(one.session))
+        }
 
-    def _end(self, found: Mapping[str, _Found | None], *, buries: bool) -> Steps[list[Any]]:
+    def _end(self, found: Mapping[str, _Found], *, buries: bool) -> Steps[list[Any]]:
         link, names = self._link, self._link.names
-        closes: object = b""
         if self._on_ending is not None:
-            closes, now = _CLOSED, time.time()
-            closing = [one for one in found.values() if one is not None]
+            now = time.time()
+            closing = [one.session for one in found.values() if one.session is not None]
             yield from link.send(
                 [
-                    script_of(scripts.CLOSING, names.closed(one.key), now, one.hint())
+                    script_of(
+                        scripts.CLOSING,
+                        names.closed(one.key),
+                        now,
+                        layout.write_hint(one.key, one.partition, one.issuer),
+                    )
                     for one in closing
                 ]
             )
-        commands = []
-        for key, one in found.items():
-            head, times = (b"", b"") if one is None else (one.head, one.times)
-            commands.append(
-                script_of(
-                    scripts.END,
-                    names.session(key),
-                    self._id,
-                    head,
-                    times if self._must_be_same else b"",
-                    closes,
-                    _TOMBSTONE,
-                    b"1" if buries else b"",
-                )
+        return (
+            yield from link.send(
+                [
+                    script_of(
+                        scripts.END,
+                        names.session(key),
+                        self._id,
+                        one.head,
+                        one.times if self._must_be_same else b"",
+                        _CLOSED if self._on_ending and one.session else b"",
+                        _TOMBSTONE,
+                        b"1" if buries else b"",
+                    )
+                    for key, one in found.items()
+                ]
             )
-        return (yield from link.send(commands))
+        )
 
     def _announce(
         self, closed: Sequence[DeletedSession], on_ending: OnEnding
@@ -194,16 +200,17 @@ class Deletion:
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """A session as it was read before its delete."""
+    """What was read under a key before its delete."""
 
-    key: str
-    partition: bytes
+    partition: bytes | None
     head: bytes
     times: bytes
+    session: DeletedSession | None
+    """None if there is none. If there is something else instead, the delete ends it, too."""
 
-    def read(self) -> DeletedSession:
-        return layout.read_deleted(self.key, self.partition, self.head, self.times, b"")
-
-    def hint(self) -> bytes:
-        session = self.read()
-        return layout.write_hint(self.key, session.partition, session.issuer)
+    @classmethod
+    def of(
+        cls, key: str, partition: bytes | None, head: bytes | None, times: bytes | None
+    ) -> _Found:
+        session = layout.read_deleted(key, partition, head, times, b"")
+        return cls(partition, head or b"", times or b"", session)

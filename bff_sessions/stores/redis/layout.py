@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from base64 import urlsafe_b64encode
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
-from typing import Any, Final
+from functools import lru_cache, wraps
+from typing import Any, Final, ParamSpec, TypeVar
 
 from bff_sessions.contract import (
     ANY,
@@ -21,6 +22,11 @@ from bff_sessions.contract import (
     UserSessionsFilter,
     UserSessionUpdate,
 )
+
+logger = logging.getLogger("bff_sessions.store")
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
@@ -100,8 +106,25 @@ def device_of(session: UserSession) -> bytes | None:
     return b"%s %s" % (write_seen(session.last_seen), _dump(about))
 
 
+def _none_if_unreadable(read: Callable[_P, _T | None]) -> Callable[_P, _T | None]:
+    @wraps(read)
+    def read_or_log(*args: _P.args, **kwargs: _P.kwargs) -> _T | None:
+        try:
+            return read(*args, **kwargs)
+        except (LookupError, OverflowError, TypeError, ValueError) as error:
+            # Only the class: the text may quote the session.
+            logger.error("A session in Redis is not readable: %s.", type(error).__name__)
+            return None
+
+    return read_or_log
+
+
+@_none_if_unreadable
 def read_session(key: str, found: Sequence[bytes | None]) -> UserSession | None:
-    """Return the session under the store key `key`, which has the values `found` for `READ`."""
+    """Return the session under the store key `key`, which has the values `found` for `READ`.
+
+    Return None if there is none, or if something else has written these values.
+    """
     version, partition, head, times, device, moved, *ticket = found
     if version is None or partition is None or head is None or times is None:
         return None
@@ -120,10 +143,13 @@ def read_session(key: str, found: Sequence[bytes | None]) -> UserSession | None:
     )
 
 
+@_none_if_unreadable
 def read_deleted(
-    key: str, partition: bytes, head: bytes, times: bytes, ticket: bytes
-) -> DeletedSession:
-    """Return the session that a script has ended."""
+    key: str, partition: bytes | None, head: bytes | None, times: bytes | None, ticket: bytes
+) -> DeletedSession | None:
+    """Return the session that a script ends, as read_session() does."""
+    if partition is None or head is None or times is None:
+        return None
     expires = _to_moment(times.split()[1])
     return DeletedSession(
         key=key, partition=partition.decode(), **_read_head(head), expires=expires, ticket=ticket

@@ -227,7 +227,7 @@ if closes == '' then
   redis.call('HSET', KEYS[1], 'tombstone', id)
   redis.call('PEXPIRE', KEYS[1], tombstone)
 else
-  local version = found[5] or string.match(found[6], ' (.*)')
+  local version = found[5] or string.match(found[6] or '', ' (.*)') or ''
   redis.call('HDEL', KEYS[1], 'version', 'lease')
   redis.call('HSET', KEYS[1], 'closed', id .. ' ' .. version)
   redis.call('PEXPIRE', KEYS[1], closes)

@@ -81,9 +81,14 @@ def touch(link: Link, key: str, renewed: datetime, expires: datetime | None) -> 
 
     def hints_of(partition: bytes, head: bytes) -> list[Command]:
         session = layout.read_deleted(key, partition, head, times, b"")
+        if session is None:
+            raise SessionMissing
         return hints.to_write(link, key, session.partition, session)
 
-    result = yield from _write(link, write, hints_of)
+    try:
+        result = yield from _write(link, write, hints_of)
+    except SessionMissing:
+        return False
     return result != scripts.MISSING
 
 
@@ -95,6 +100,8 @@ def _write(
     """Send a command that writes, after its hints if the present ones are others."""
     result, *known = yield from link.ask(*write(b""))
     while result == scripts.UNCOVERED:
+        if None in known:
+            return scripts.MISSING
         _, head = known
         result, *known = yield from link.send_in_order(hints_of(*known), write(head))
     status: int = result
