@@ -11,7 +11,6 @@ from unittest import mock
 import pytest
 
 from bff_sessions.contract import UserSessionsFilter, UserSessionUpdate
-from bff_sessions.exceptions import StoreUnavailable
 from bff_sessions.sansio import run
 from bff_sessions.stores.redis import RedisUserSessionStore, hints
 from bff_sessions.stores.redis.link import Link
@@ -202,23 +201,3 @@ def test_commands_that_are_sent_twice_have_one_effect(make_store):
     [deleted] = store.delete_user_sessions(ALICE, on_ending=ended.extend)
     assert (deleted.key, [one.ticket for one in ended]) == (new_key, [b"3"])
     assert store.delete_user_sessions(ALICE) == []
-
-
-@pytest.mark.parametrize("verb", ["save", "renewal", "move", "create", "read", "list", "delete"])
-def test_server_that_is_away_is_an_error(make_store, redis_server, verb):
-    store = make_store(Link)
-    session = make_session()
-    store.create_user_session(session)
-    steps = writes(store, session, token_hex(32)) | {
-        "create": store._create_user_session(make_session()),
-        "read": store._get_user_session(session.key),
-        "list": store._get_user_sessions(ALICE),
-        "delete": store._delete_user_sessions(ALICE),
-    }
-    redis_server.kill()
-    try:
-        with pytest.raises(StoreUnavailable) as caught:
-            Walk(steps[verb]).take()
-        assert session.key not in str(caught.value)
-    finally:
-        redis_server.restart()

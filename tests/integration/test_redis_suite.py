@@ -1,7 +1,5 @@
 """The tests of every store on the Redis store: one server, a Cluster, Sentinels."""
 
-import asyncio
-
 import pytest
 from django.test import SimpleTestCase, override_settings
 
@@ -12,7 +10,7 @@ from bff_sessions.testing import (
     UserSessionStoreLeasesTests,
     UserSessionStoreTests,
 )
-from tests.support.loops import background_loop
+from tests.support.loops import background_loop, in_loop
 
 pytestmark = pytest.mark.processes
 
@@ -36,10 +34,7 @@ class _OnRedis(UserSessionStoreTests, UserSessionStoreDevicesTests, UserSessionS
         return cls.shared
 
     def to_sync(self, twin):
-        def call(*args, **kwargs):
-            return asyncio.run_coroutine_threadsafe(twin(*args, **kwargs), self.loop).result()
-
-        return call
+        return in_loop(self.loop)(twin)
 
 
 class TestOneServer(_OnRedis, SimpleTestCase):

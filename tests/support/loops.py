@@ -19,3 +19,15 @@ def background_loop():
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
         loop.close()
+
+
+def in_loop(loop):
+    """Return a function that makes coroutine functions run in `loop`, and their callers wait."""
+
+    def to_sync(function):
+        def call(*args, **kwargs):
+            return asyncio.run_coroutine_threadsafe(function(*args, **kwargs), loop).result()
+
+        return call
+
+    return to_sync
