@@ -1,4 +1,4 @@
-"""What threads do on the nodes of a cluster. Import this after set_up(): it needs Django."""
+"""Threads that work on the nodes of a cluster. Import this after set_up(): it needs Django."""
 
 from __future__ import annotations
 

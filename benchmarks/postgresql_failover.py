@@ -46,7 +46,7 @@ _LOAD_SECONDS = 0.7  # Before the crash, and after the promotion.
 
 @dataclass(kw_only=True, slots=True)
 class Outcome:
-    """What one run counted."""
+    """The counts of one run."""
 
     before: int = 0
     after: int = 0

@@ -120,7 +120,7 @@ class Load:
             self._note_missing(session)
 
     def _note_missing(self, session: UserSession) -> None:
-        # It is no longer live if another thread signs it out.
+        # Another thread may have signed it out.
         if session.key in self._live:
             self.gone.add(session.key)
 

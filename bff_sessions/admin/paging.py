@@ -1,4 +1,4 @@
-"""What the lists of all stores share: pages with a link to the next one, and no total."""
+"""The base of the session lists. A page links to the next page, and shows no total."""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""What the admin needs from a store: one class for rows of the ORM, one for any other store."""
+"""The interface between the admin and a store.
+
+`bff_sessions.admin.rows` implements it for the ORM store, and `bff_sessions.admin.contract` for any
+other store.
+"""
 
 from __future__ import annotations
 
