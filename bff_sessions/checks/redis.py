@@ -36,8 +36,8 @@ _UNREACHABLE = Fault(
 )
 _EVICTS = Fault(
     "W082",
-    "The Redis server {name} deletes sessions, and what finds them, when its memory is full: its "
-    "maxmemory-policy is {policy}.",
+    "The Redis server {name} deletes sessions and their hints when its memory is full, so that a "
+    "revocation may miss a session: its maxmemory-policy is {policy}.",
     "Set maxmemory-policy to noeviction, and give the sessions a server of their own.",
 )
 _UNKNOWN_POLICY = Fault(
@@ -47,8 +47,8 @@ _UNKNOWN_POLICY = Fault(
 )
 _NO_REPLICAS = Fault(
     "W084",
-    "The Redis server {name} has {found} replicas, and {wanted} must confirm: if it fails, its "
-    "sessions are lost.",
+    "The Redis server {name} has {found} of {wanted} replicas: if it fails, its sessions may be "
+    "lost.",
     "Add replicas, or silence this warning if all users may be signed out.",
 )
 
@@ -69,11 +69,11 @@ def check_redis() -> Iterator[CheckMessage]:
 
 
 def check_servers() -> Iterator[CheckMessage]:
-    """Yield what could lose sessions or revocations on the servers themselves."""
+    """Yield a warning for each server that may lose sessions or revocations."""
     if not _is_used() or list(check_redis()):
         return
     store = RedisUserSessionStore()
-    wanted = 1 if store.options.replicas is None else store.options.replicas
+    wanted = store.options.replicas or 1
     try:
         for address, primary in store.find_primaries().items():
             name = address or "in use"
@@ -81,7 +81,7 @@ def check_servers() -> Iterator[CheckMessage]:
                 yield _UNKNOWN_POLICY(name=name)
             elif primary.policy != "noeviction":
                 yield _EVICTS(name=name, policy=primary.policy)
-            if primary.replicas < max(1, wanted):
+            if primary.replicas < wanted:
                 yield _NO_REPLICAS(name=name, found=primary.replicas, wanted=wanted)
     except StoreUnavailable as error:
         yield _UNREACHABLE(error=str(error))

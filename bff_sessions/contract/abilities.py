@@ -102,7 +102,7 @@ class UserSessionStoreRepair(ABC):
 
     @abstractmethod
     def reindex_sessions(self) -> int:
-        """Write again what finds sessions by subject, session ID and user.
+        """Rebuild the index that finds sessions by subject, session ID and user.
 
         Return how many sessions there are.
         """

@@ -78,12 +78,11 @@ class Command(BaseCommand):
             raise CommandError(str(error)) from None
 
     def _clean_up(self, store: UserSessionStore, options: dict[str, Any]) -> None:
-        cleanup: UserSessionStoreCleanup | None = None
-        with_expiry = ""
+        cleanup: UserSessionStoreCleanup | None
         try:
-            cleanup = store.require_ability(UserSessionStoreCleanup)
+            cleanup, without_cleanup = store.require_ability(UserSessionStoreCleanup), ""
         except AbilityMissing as missing:
-            with_expiry = missing.store_class.__name__
+            cleanup, without_cleanup = None, missing.store_class.__name__
         dry_run, quiet = options["dry_run"], options["verbosity"] == 0
         partition = ANY if options["partition"] is None else options["partition"]
         max_seconds: float | None = options["max_seconds"]
@@ -126,7 +125,7 @@ class Command(BaseCommand):
                     )
         if not quiet and cleanup is None:
             self.stdout.write(
-                f"{with_expiry} deletes expired sessions by itself: it has no "
+                f"{without_cleanup} deletes expired sessions by itself: it has no "
                 "UserSessionStoreCleanup."
             )
         elif not quiet:

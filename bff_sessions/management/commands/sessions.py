@@ -72,7 +72,7 @@ class Command(BaseCommand):
         verbs.add_parser("show", parents=[which], help="all fields of each live session")
         end = verbs.add_parser("end", parents=[which], help="end the sessions, expired or not")
         end.add_argument("--yes", action="store_true", help="do not ask for confirmation")
-        verbs.add_parser("reindex", help="write again what finds the sessions in Redis")
+        verbs.add_parser("reindex", help="rebuild the index of the sessions in Redis")
 
     @hidden_frames()
     def handle(self, *args: Any, **options: Any) -> None:

@@ -23,6 +23,7 @@ from bff_sessions.contract import (
     UserSessionStoreCleanup,
     UserSessionStoreDevices,
     UserSessionStoreLeases,
+    UserSessionStoreRepair,
     UserSessionStoreTransactions,
     UserSessionUpdate,
     iterate_user_sessions,
@@ -42,6 +43,7 @@ class CachedUserSessionStore(
     UserSessionStoreLeases,
     UserSessionStoreDevices,
     UserSessionStoreCleanup,
+    UserSessionStoreRepair,
     UserSessionStore,
 ):
     """A cache of Django's in front of another store. It has the abilities of that store.
@@ -209,6 +211,13 @@ class CachedUserSessionStore(
     def count_expired_sessions(self, *, partition: str | AnyType = ANY) -> int:
         cleanup = self._inner.require_ability(UserSessionStoreCleanup)
         return cleanup.count_expired_sessions(partition=partition)
+
+    def finish_deletes(self, on_ending: OnEnding | None) -> int:
+        # Their entries were invalidated before the deletes began.
+        return self.inner.require_ability(UserSessionStoreRepair).finish_deletes(on_ending)
+
+    def reindex_sessions(self) -> int:
+        return self.inner.require_ability(UserSessionStoreRepair).reindex_sessions()
 
     def on_commit(self, callback: Callable[[], None]) -> None:
         self._inner.on_commit(callback)

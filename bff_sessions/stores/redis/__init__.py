@@ -4,37 +4,43 @@ Each session is one hash under its store key. The server deletes it when it expi
 one script on this one key, so that a Cluster may spread the sessions over all nodes. A script
 compares the version, and never creates what is gone.
 
-*Hints* find sessions: a sorted set for each subject, session ID and user names the store keys. They
-may name too much, and never too little, because of three rules:
+Each subject, session ID and user has a sorted set of *hints*: the store keys of its sessions. A set
+may hold too many keys, but no key is missing from it:
 
-- A hint is written before its session, or before the change that makes the hint true.
-- A reader looks at the session itself.
-- A hint is removed by the caller that has deleted its session, or after the latest time at which
-  the session can end. It is never removed because there is no session: one may be on its way.
+- A hint is written before its session is created, or changes so that the set applies to it.
+- A reader compares the session itself.
+- The caller that has deleted a session removes its hints. Other hints are removed after the latest
+  time at which their session can end. A hint of a missing session stays, because another
+  request may be about to create the session.
 
-A revocation reads the hints. For each it takes the session, and leaves a *tombstone* under the
-store key for longer than any request lasts. It leaves one also if there is no session. No script
-creates, changes or moves a session under a tombstone. Then the revocation reads the hints again,
-until they name nothing new. So no session is left: one that a hint of the last pass named is under
-a tombstone, and the creation or move of any other one began after that pass. An update can
-also make a session match. It is one script, and so a sign-in before or after the revocation.
+A revocation reads the hints. Under each store key, it deletes the session and leaves a *tombstone*
+for longer than any request lasts. It leaves a tombstone even if the session does not exist. No
+script creates, changes or moves a session under a tombstone. Then the revocation reads the hints
+again, until there are no new ones. So no session is left. Each key in the last set of hints is
+under a tombstone. Any other creation or move began after the hints were read. An update may also
+give a session the revoked subject. It is one script, so it is a sign-in before or after the
+revocation.
 
-What a hint names may be no session, because something else has written it. Then nobody reads it,
-and a revocation ends it, too.
+If something else than a session is stored under a store key, no reader gets it, and a revocation
+deletes it.
 
-A session moves to another key in four steps, see `moves`. Its old hash names the new key, so that
-a delete of the old session also puts the new key under a tombstone.
+A session moves to another key in four steps, see `moves`. In between, the old hash holds the new
+key, so that a delete of the old session also puts the new key under a tombstone.
 
 A delete with an `on_ending` takes two steps. The first *closes* the session: from then on nobody
 reads or writes it, but its ticket is still there. After `on_ending` the second step puts it under
 the tombstone, or opens it again if `on_ending` has raised. If the process dies in between, the next
 clean-up finishes the delete.
 
-Each write has a random ID, which the script stores. If the answer to a write was lost, its
-repetition finds this ID and has the same result.
+Each script that creates, saves, moves or ends a session stores a random ID. If an answer is lost
+and the command repeated, the script finds this ID and returns the same result.
 
-`scripts` has the scripts, `layout` the names and values in Redis, `link` sends commands, and
-`clients` connects. The verbs are in `store`, `writes`, `moves`, `deletes` and `cleanup`.
+- `store`: the verbs; their steps are in `writes`, `moves`, `deletes` and `maintenance`
+- `hints`: reads and writes the hints
+- `scripts` and `layout`: the scripts, and the names and values in Redis
+- `link`, `clients` and `connecting`: send commands, keep the clients, and connect
+- `replicas`: waits until replicas have confirmed
+- `options` and `inspection`: the settings, and the answers of servers to system checks
 """
 
 from bff_sessions.stores.redis.store import RedisUserSessionStore

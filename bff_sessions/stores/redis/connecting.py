@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 from typing import Any, Final
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import redis.asyncio
 import redis.sentinel
@@ -36,14 +36,11 @@ def connect(options: RedisOptions, *, asynchronous: bool) -> Any:
         return _ask_sentinels(package, urls, options.sentinel, settings)
     if not options.cluster:
         return package.from_url(urls[0], **settings)
-    # The first one may be away. The next client then asks another one first.
-    first, *others = random.sample(urls, len(urls))
-    nodes = [
-        package.cluster.ClusterNode(parts.hostname, parts.port or 6379)
-        for parts in map(urlsplit, others)
-    ]
+    # Not always the same node first, because it may have failed.
+    first, *others = random.sample(list(map(urlsplit, urls)), len(urls))
+    nodes = [package.cluster.ClusterNode(node.hostname, node.port or 6379) for node in others]
     return package.RedisCluster.from_url(
-        first,
+        _at(urls[0], first),
         startup_nodes=nodes or None,
         # A retry closes connections that other threads and tasks use.
         retry=package.retry.Retry(NoBackoff(), 0),
@@ -52,6 +49,13 @@ def connect(options: RedisOptions, *, asynchronous: bool) -> Any:
         reinitialize_steps=0,
         **settings,
     )
+
+
+def _at(url: str, node: SplitResult) -> str:
+    """Return `url`, with its user and password, for the host and port of `node`."""
+    parts = urlsplit(url)
+    user, at, _ = parts.netloc.rpartition("@")
+    return parts._replace(netloc=user + at + node.netloc.rpartition("@")[2]).geturl()
 
 
 def _ask_sentinels(package: Any, urls: list[str], name: str, settings: dict[str, Any]) -> Any:

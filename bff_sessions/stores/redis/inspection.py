@@ -1,4 +1,4 @@
-"""What the servers say of themselves, for system checks."""
+"""The answers of the servers to system checks."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class Primary:
     """A server that takes writes."""
 
     policy: str | None
-    """What it does when its memory is full, ``maxmemory-policy``; None if it may not be asked."""
+    """Its ``maxmemory-policy``; None if it does not allow to ask."""
     replicas: int
 
 

@@ -64,7 +64,7 @@ class Replicas:
         """Yield a fence for each server of `names`: braces put it into the slot of a name."""
         servers = {_label(self._node_of(client, name)): name for name in names}
         for name in servers.values():
-            yield b"{%s}fence" % name
+            yield b"%sfence:{%s}" % (self._options.key_prefix.encode(), name)
 
     def _node_of(self, client: Any, name: bytes) -> Any:
         return client.get_node_from_key(name) if self._options.cluster else None
