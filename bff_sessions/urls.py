@@ -9,6 +9,7 @@ from __future__ import annotations
 from django.urls import path
 
 from bff_sessions.oidc.views import backchannel_logout
+from bff_sessions.views.health import health
 from bff_sessions.views.login import login
 from bff_sessions.views.logout import logout, logout_callback
 from bff_sessions.views.my_sessions import end_my_session, end_other_sessions, my_sessions
@@ -28,5 +29,6 @@ urlpatterns = [
     path("login", login, name="login"),
     path("logout", logout, name="logout"),
     path("logout/callback", logout_callback, name="logout-callback"),
+    path("health", health, name="health"),
     path("backchannel-logout", backchannel_logout, name="backchannel-logout"),
 ]

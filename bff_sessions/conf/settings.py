@@ -30,7 +30,7 @@ from bff_sessions.conf.rules import (
 from bff_sessions.conf.rules import ENCRYPTION_KEYS as KEYS
 from bff_sessions.contract import check_text, is_moment
 
-_ENDPOINTS: Final = ("user", "sessions", "login", "logout", "my-sessions")
+_ENDPOINTS: Final = ("user", "sessions", "login", "logout", "my-sessions", "health")
 
 
 def _is_partition(value: object) -> bool:

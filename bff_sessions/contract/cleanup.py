@@ -78,6 +78,21 @@ class UserSessionStoreCleanup(ABC):
         The default begins to delete all of them in one batch, and undoes that. Override it if your
         store can count.
         """
+        return self._count(_ALL, datetime.now(UTC), partition)
+
+    def has_expired_before(self, moment: datetime) -> bool:
+        """Return whether a session is stored that expired before `moment`: clean-up is late.
+
+        The default is like that of count_expired_sessions(), with a batch of one session.
+
+        Args:
+            moment: an aware datetime.
+        """
+        return self._count(1, moment, ANY) > 0
+
+    ahas_expired_before = twin_of(has_expired_before)
+
+    def _count(self, limit: int, now: datetime, partition: str | AnyType) -> int:
         number = 0
 
         def stop(batch: Sequence[DeletedSession]) -> None:
@@ -85,9 +100,8 @@ class UserSessionStoreCleanup(ABC):
             number = len(batch)
             raise _NotDeletedError
 
-        now = datetime.now(UTC)
         with suppress(_NotDeletedError):
-            self.delete_expired_batch(_ALL, now=now, partition=partition, on_ending=stop)
+            self.delete_expired_batch(limit, now=now, partition=partition, on_ending=stop)
         return number
 
     def delete_expired_sessions(

@@ -8,12 +8,11 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass
-from enum import Enum
 from typing import Any, Final
 from urllib.parse import urlsplit, urlunsplit
 
 from bff_sessions.exceptions import ProviderUnavailable
+from bff_sessions.findings import Finding, Verdict, fault, ok, warning
 from bff_sessions.oidc.http import Response, get, knock
 from bff_sessions.oidc.keys import KeySetMissing
 from bff_sessions.oidc.providers import Provider
@@ -30,31 +29,12 @@ _ENDPOINTS: Final = {
 }
 
 
-class Verdict(Enum):
-    """How a check ends."""
-
-    OK = "ok"
-    WARNING = "warning"
-    """It works, with less than the package can do."""
-    FAULT = "fault"
-    """Something of the package does not work."""
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """The result of one check. It shows no secret and no answer of the provider as a whole."""
-
-    subject: str
-    verdict: Verdict
-    text: str
-
-
 def diagnose(provider: Provider) -> Iterator[Finding]:
     """Yield what the checks of `provider` find, each as soon as it is known."""
     metadata = yield from _check_metadata(provider)
     if metadata is None:
         return  # Every other check would report the same.
-    yield _check_keys(provider, metadata)
+    yield check_keys(provider, metadata)
     has_token_endpoint = False
     for name, loss in _ENDPOINTS.items():
         finding = _check_endpoint(provider, name, loss)
@@ -67,100 +47,89 @@ def diagnose(provider: Provider) -> Iterator[Finding]:
         yield from _check_support(metadata)
 
 
-def _ok(subject: str, text: str) -> Finding:
-    return Finding(subject, Verdict.OK, text)
-
-
-def _warning(subject: str, text: str) -> Finding:
-    return Finding(subject, Verdict.WARNING, text)
-
-
-def _fault(subject: str, text: str) -> Finding:
-    return Finding(subject, Verdict.FAULT, text)
-
-
 def _check_metadata(provider: Provider) -> Generator[Finding, None, dict[str, Any] | None]:
     """Yield what is found of the metadata, and return it; None if it cannot be used."""
     url = provider.discovery_url
     if url is None:
-        yield _ok("metadata", "Not fetched, because DISCOVERY_URL is None.")
+        yield ok("metadata", "Not fetched, because DISCOVERY_URL is None.")
         return {}
     try:
         response = get(url)
     except ProviderUnavailable as error:
-        yield _fault("metadata", f"{_shown_url(url)}: {error}")
+        yield fault("metadata", f"{_shown_url(url)}: {error}")
         return None
     if response.status_code in (404, 410) and any(provider.endpoints.values()):
         text = f"{_shown_url(url)} was not found, so only the configured endpoints are used."
-        yield _warning("metadata", text)
+        yield warning("metadata", text)
         return {}
     if response.status_code != 200:
         text = f"The status of {_shown_url(url)} is {response.status_code}."
-        yield _fault("metadata", f"{text} Compare the issuer with the provider's documentation.")
+        yield fault("metadata", f"{text} Compare the issuer with the provider's documentation.")
         return None
     try:
         metadata = response.json()
     except ProviderUnavailable:
         text = f"The answer of {_shown_url(url)} is not a JSON object."
-        yield _fault("metadata", f"{text} Is this the issuer of an OpenID Provider?")
+        yield fault("metadata", f"{text} Is this the issuer of an OpenID Provider?")
         return None
-    yield _ok("metadata", _shown_url(url))
+    yield ok("metadata", _shown_url(url))
     issuer = metadata.get("issuer")
     if issuer != provider.issuer:
         text = f"BFF_SESSIONS['PROVIDERS'] has {provider.issuer!a:.120}, and the metadata names"
-        yield _fault("issuer", f"{text} {issuer!a:.120}. Write the issuer that it names.")
+        yield fault("issuer", f"{text} {issuer!a:.120}. Write the issuer that it names.")
         return None
-    yield _ok("issuer", "The metadata names the same issuer.")
+    yield ok("issuer", "The metadata names the same issuer.")
     yield _check_clock(provider, response)
     return metadata
 
 
 def _check_clock(provider: Provider, response: Response) -> Finding:
     if response.time is None:
-        return _warning("clock", "Unknown, because the answer has no valid Date.")
+        return warning("clock", "Unknown, because the answer has no valid Date.")
     ahead, leeway = response.time - time.time(), provider.logout_options.leeway
     side = "ahead of" if ahead > 0 else "behind"
     text = f"The provider's clock is {abs(ahead):.0f} s {side} this host's; LEEWAY is {leeway:g} s."
     if abs(ahead) <= _CLOCKS_AGREE:
-        return _ok("clock", text)
+        return ok("clock", text)
     if abs(ahead) <= leeway:
-        return _warning("clock", text)
-    return _fault("clock", f"{text} Its logout tokens are refused.")
+        return warning("clock", text)
+    return fault("clock", f"{text} Its logout tokens are refused.")
 
 
-def _check_keys(provider: Provider, metadata: dict[str, Any]) -> Finding:
+def check_keys(provider: Provider, metadata: dict[str, Any]) -> Finding:
+    """Return whether the provider has keys that fit its options and its `metadata`."""
     try:
         keys = provider.keys.get()
     except (KeySetMissing, ProviderUnavailable) as error:
-        return _fault("keys", f"{error} Logout tokens cannot be verified.")
+        return fault("keys", f"{error} Logout tokens cannot be verified.")
     allowed = provider.options.algorithms
     usable = list(dict.fromkeys(key.algorithm_name for key in keys.keys))
     usable = [name for name in usable if name in allowed]
     number = f"{keys.number} signing {'key' if keys.number == 1 else 'keys'}"
     if not usable:
-        return _fault("keys", f"{number}, of which none fits ALGORITHMS: {', '.join(allowed)}.")
+        return fault("keys", f"{number}, of which none fits ALGORITHMS: {', '.join(allowed)}.")
     signs_with = metadata.get("id_token_signing_alg_values_supported")
     if isinstance(signs_with, list) and not set(map(str, signs_with)) & set(usable):
         names = ", ".join(f"{name!a:.20}" for name in signs_with[:10])
-        return _warning("keys", f"{number}, but the provider signs with {names}.")
-    return _ok("keys", f"{number}, for {', '.join(usable)}.")
+        return warning("keys", f"{number}, but the provider signs with {names}.")
+    return ok("keys", f"{number}, for {', '.join(usable)}.")
 
 
 def _check_endpoint(provider: Provider, name: str, loss: str) -> Finding:
     try:
         url = provider.find_endpoint(name)
         if url is None:
-            return _warning(name, f"None: {loss}.")
+            return warning(name, f"None: {loss}.")
     except ProviderUnavailable as error:
-        return _fault(name, str(error))
+        return fault(name, str(error))
     try:
         status = knock(url)
     except ProviderUnavailable as error:
-        return _fault(name, f"{_shown_url(url)}: {error}")
+        return fault(name, f"{_shown_url(url)}: {error}")
     if status >= 500:
-        return _warning(name, f"{_shown_url(url)}: The status is {status}.")
+        return warning(name, f"{_shown_url(url)}: The status is {status}.")
     # A refusal is right, because the request has no parameters.
-    return _ok(name, _shown_url(url))
+    return ok(name, _shown_url(url))
 
 
 def _check_client(provider: Provider) -> Finding:
@@ -169,10 +138,10 @@ def _check_client(provider: Provider) -> Finding:
     try:
         response = provider.post("token_endpoint", data)
     except ProviderUnavailable as error:
-        return _warning("client", str(error))
+        return warning("client", str(error))
     refusal = Refusal.of(response)
     if refusal.code == "invalid_client" or refusal.status == 401:
-        return _fault(
+        return fault(
             "client",
             f"The provider does not accept CLIENT_ID and CLIENT_SECRET ({refusal}). Compare "
             "them, and TOKEN_ENDPOINT_AUTH_METHOD, with the registration there.",
@@ -180,34 +149,34 @@ def _check_client(provider: Provider) -> Finding:
     if refusal.meaning is Meaning.CLIENT:
         text = f"The client is not allowed to refresh access tokens ({refusal})."
         text += " Allow it at the provider."
-        return _warning("client", text)
+        return warning("client", text)
     if refusal.meaning in (Meaning.WAIT, Meaning.UNCLEAR):
-        return _warning("client", f"Unknown, because the provider answers with {refusal}.")
-    return _ok("client", "The provider accepts the client, and refuses a made-up refresh token.")
+        return warning("client", f"Unknown, because the provider answers with {refusal}.")
+    return ok("client", "The provider accepts the client, and refuses a made-up refresh token.")
 
 
 def _check_support(metadata: dict[str, Any]) -> Iterator[Finding]:
     """Yield what the metadata says: OpenID Connect Discovery 1.0, 3, and the logout drafts."""
     if metadata.get("backchannel_logout_supported") is True:
-        yield _ok("back-channel logout", "Supported.")
+        yield ok("back-channel logout", "Supported.")
         if metadata.get("backchannel_logout_session_supported") is True:
-            yield _ok("sid", "Logout tokens can name one session.")
+            yield ok("sid", "Logout tokens can name one session.")
         else:
             text = (
                 "The metadata does not promise a sid: a logout may end all sessions of a subject."
             )
-            yield _warning("sid", text)
+            yield warning("sid", text)
     else:
         front = metadata.get("frontchannel_logout_supported") is True
         other = " It names front-channel logout, which bff_sessions does not use." if front else ""
         text = "The metadata does not name it: sign-out at the provider may not end sessions here."
-        yield _warning("back-channel logout", text + other)
+        yield warning("back-channel logout", text + other)
     grants = metadata.get("grant_types_supported")
     # 3: "If omitted, the default value is ["authorization_code", "implicit"]", but many omit it.
     if isinstance(grants, list) and "refresh_token" not in grants:
-        yield _warning("refresh grant", "The metadata does not name it among the grant types.")
+        yield warning("refresh grant", "The metadata does not name it among the grant types.")
     elif isinstance(grants, list):
-        yield _ok("refresh grant", "Supported.")
+        yield ok("refresh grant", "Supported.")
 
 
 def _shown_url(url: str) -> str:

@@ -92,9 +92,14 @@ class SigningKeys:
             raise KeySetMissing(f"The provider {self._issuer} has no jwks_uri.")
         return keys
 
+    @property
+    def are_known(self) -> bool:
+        """True if get() need not ask the provider."""
+        return self._source.is_fresh
+
     def prefetch(self) -> None:
         """Read the keys in a thread, without waiting, unless they are known or being read."""
-        if self._source.is_fresh or not self._prefetch.acquire(blocking=False):
+        if self.are_known or not self._prefetch.acquire(blocking=False):
             return
         thread = threading.Thread(target=self._prefetch_now, name="bff_sessions keys", daemon=True)
         try:

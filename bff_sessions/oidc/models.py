@@ -147,6 +147,12 @@ class TokenRevocationQuerySet(models.QuerySet["TokenRevocation"]):
         """Return the rows that are due and that no process is sending."""
         return self.filter(due__lte=datetime.now(UTC))
 
+    def oldest(self) -> datetime | None:
+        """Return when the token was saved that has waited longest; None if no token waits."""
+        # Rows get ascending keys, and `created` has no index.
+        oldest = self.order_by("pk").values_list("created", flat=True)
+        return retry(self.db, oldest.first)
+
     def claim(self, row: TokenRevocation, lease: timedelta) -> bool:
         """Claim `row` for the time `lease`. Return False if another process has claimed it.
 

@@ -55,6 +55,15 @@ class UserSessionStoreCleanupTests(StoreTests):
         for key in expired:
             self.assertIs(self.store.delete_user_session(key), False)
 
+    def test_late_clean_up_is_found(self) -> None:
+        self.create(expires=ago(10))
+        self.create()
+        self.create(expires=None)
+        self.assertIs(self.store.has_expired_before(ago(5)), True)
+        self.assertIs(self.store.has_expired_before(ago(15)), False)
+        self.assertEqual(self.store.delete_expired_sessions(), 1)
+        self.assertIs(self.store.has_expired_before(ago(5)), False)
+
     def test_clean_up_reports_what_it_deleted(self) -> None:
         session = self.create(expires=ago(1))
         batches: list[Sequence[DeletedSession]] = []

@@ -28,7 +28,9 @@ _ARGUMENTS: Final = {"public_id"}
 View = Callable[..., HttpResponse]
 
 
-def endpoint(name: str, *methods: str, needs_header: bool = True) -> Callable[[View], View]:
+def endpoint(
+    name: str, *methods: str, needs_header: bool = True, uses_csrf: bool = True
+) -> Callable[[View], View]:
     """Return a decorator that makes an endpoint of a view.
 
     Args:
@@ -36,11 +38,12 @@ def endpoint(name: str, *methods: str, needs_header: bool = True) -> Callable[[V
         methods: the HTTP methods that it answers.
         needs_header: whether only fetch() can call it. A form or a link cannot send the header. A
             page of another site needs a CORS preflight to send it.
+        uses_csrf: whether it checks CSRF tokens or shows one. They may be in the session.
     """
 
     def decorate(view: View) -> View:
         # In addition to the header, and also if CsrfViewMiddleware is not installed.
-        protected: View = csrf_protect(view)
+        protected: View = csrf_protect(view) if uses_csrf else view
         own = list(signature(view).parameters)[1:]
 
         # An enclosing path may capture more arguments: path("<slug:tenant>/bff/", include(...)).

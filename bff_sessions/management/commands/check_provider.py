@@ -14,7 +14,9 @@ from django.core.management.base import BaseCommand, CommandError
 from django.urls import NoReverseMatch, URLPattern, URLResolver, get_resolver, reverse
 from django.utils.module_loading import import_string
 
+from bff_sessions.findings import Verdict
 from bff_sessions.management.extras import require_oidc
+from bff_sessions.management.verdicts import to_dict, to_line
 from bff_sessions.oidc.addresses import explain_issuer, is_secure, is_url
 from bff_sessions.secret import hidden_frames
 
@@ -72,21 +74,13 @@ class Command(BaseCommand):
             for finding in diagnose(provider):
                 findings.append(finding)
                 if not options["json"]:
-                    self._write_row(finding.verdict.value, finding.subject, finding.text)
-            checks = [
-                {"check": each.subject, "verdict": each.verdict.value, "text": each.text}
-                for each in findings
-            ]
-            reports.append({"issuer": provider.issuer, "checks": checks})
-            if "fault" in [each.verdict.value for each in findings]:
+                    self.stdout.write(f"  {to_line(finding, self.style)}")
+            reports.append({"issuer": provider.issuer, "checks": [*map(to_dict, findings)]})
+            if Verdict.FAULT in [finding.verdict for finding in findings]:
                 faulty.append(provider.issuer)
         self._write_rest(reports, options)
         if faulty:
             raise CommandError(f"Faults were found in: {', '.join(faulty)}.")
-
-    def _write_row(self, verdict: str, subject: str, text: str) -> None:
-        style = {"ok": self.style.SUCCESS, "warning": self.style.WARNING, "fault": self.style.ERROR}
-        self.stdout.write(f"  {style[verdict](f'{verdict:<7}')}  {subject:<22}  {text}")
 
     def _write_rest(self, reports: list[dict[str, Any]], options: dict[str, Any]) -> None:
         """Write the URLs to register, or everything as JSON."""

@@ -1,4 +1,4 @@
-"""manage.py sessions: find and end sessions from a terminal."""
+"""manage.py sessions: find and end sessions from a terminal, and check that they work."""
 
 from __future__ import annotations
 
@@ -28,6 +28,9 @@ from bff_sessions.contract import (
 )
 from bff_sessions.events import EndReason
 from bff_sessions.exceptions import AbilityMissing, StoreUnavailable
+from bff_sessions.findings import Verdict
+from bff_sessions.health import examine
+from bff_sessions.management.verdicts import to_dict, to_line
 from bff_sessions.revocation import revoke_sessions
 from bff_sessions.secret import hidden_frames
 from bff_sessions.stores import get_store
@@ -51,7 +54,7 @@ _COLUMNS: Final = ("subject_id", "session_id", "issuer", "user_id", "partition",
 
 
 class Command(BaseCommand):
-    help = "Find sessions by subject, session ID or user, and end them."
+    help = "Find sessions by subject, session ID or user, end them, and check that they work."
     # A warning of a check would mix with the output of --json.
     requires_system_checks = []
 
@@ -73,12 +76,16 @@ class Command(BaseCommand):
         end = verbs.add_parser("end", parents=[which], help="end the sessions, expired or not")
         end.add_argument("--yes", action="store_true", help="do not ask for confirmation")
         verbs.add_parser("reindex", help="rebuild the index of the sessions in Redis")
+        check = verbs.add_parser("doctor", help="check that sessions work on this host")
+        check.add_argument("--json", action="store_true", help="write JSON")
 
     @hidden_frames()
     def handle(self, *args: Any, **options: Any) -> None:
         try:
             if options["verb"] == "reindex":
                 self._reindex(options)
+            elif options["verb"] == "doctor":
+                self._examine(options)
             else:
                 self._find(options)
         except (AbilityMissing, ImproperlyConfigured, StoreUnavailable) as error:
@@ -88,6 +95,18 @@ class Command(BaseCommand):
         number = get_store().require_ability(UserSessionStoreRepair).reindex_sessions()
         if options["verbosity"]:
             self.stdout.write(f"{number} {'session' if number == 1 else 'sessions'} indexed.")
+
+    def _examine(self, options: dict[str, Any]) -> None:
+        findings = []
+        for finding in examine(ask_providers=True):
+            findings.append(finding)
+            if not options["json"]:
+                self.stdout.write(to_line(finding, self.style))
+        if options["json"]:
+            self.stdout.write(json.dumps([*map(to_dict, findings)], indent=2))
+        faulty = [each.subject for each in findings if each.verdict is Verdict.FAULT]
+        if faulty:
+            raise CommandError(f"Faults were found: {', '.join(dict.fromkeys(faulty))}.")
 
     def _find(self, options: dict[str, Any]) -> None:
         try:

@@ -212,6 +212,9 @@ class CachedUserSessionStore(
         cleanup = self._inner.require_ability(UserSessionStoreCleanup)
         return cleanup.count_expired_sessions(partition=partition)
 
+    def has_expired_before(self, moment: datetime) -> bool:
+        return self._inner.require_ability(UserSessionStoreCleanup).has_expired_before(moment)
+
     def finish_deletes(self, on_ending: OnEnding | None) -> int:
         # Their entries were invalidated before the deletes began.
         return self.inner.require_ability(UserSessionStoreRepair).finish_deletes(on_ending)

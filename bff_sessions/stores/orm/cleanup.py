@@ -18,6 +18,7 @@ from bff_sessions.contract import (
     UserSessionStoreCleanup,
 )
 from bff_sessions.contract.pacing import EXCLUSIVE, SHARED, Pace
+from bff_sessions.stores.databases.retrying import retry
 from bff_sessions.stores.orm.expired import ExpiredRows
 from bff_sessions.stores.orm.rows import to_deleted
 from bff_sessions.stores.orm.statements import DELETED
@@ -66,6 +67,9 @@ class OrmCleanup(OrmTransactions, UserSessionStoreCleanup):
 
     def count_expired_sessions(self, *, partition: str | AnyType = ANY) -> int:
         return self._expired(datetime.now(UTC), None, partition).count()
+
+    def has_expired_before(self, moment: datetime) -> bool:
+        return retry(self.using, self._rows().filter(expires__lt=moment).exists)
 
     def _expired(
         self, now: datetime, since: datetime | None, partition: str | AnyType

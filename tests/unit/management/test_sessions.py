@@ -360,3 +360,36 @@ def test_index_that_cannot_be_written_is_an_error(settings, store, text):
     settings.BFF_SESSIONS = {"STORE": store}
     with pytest.raises(CommandError, match=text):
         sessions_command("reindex")
+
+
+# doctor
+
+
+def test_doctor_has_a_line_for_each_check():
+    lines = sessions_command("doctor", no_color=True).splitlines()
+    assert [line.split()[:2] for line in lines] == [
+        ["ok", "store"],
+        ["ok", "ticket"],
+        ["ok", "clean-up"],
+    ]
+
+
+def test_doctor_fails_after_the_whole_table():
+    late = make_session(expires=datetime.now(UTC) - timedelta(days=2))
+    get_store().create_user_session(late)
+    out = io.StringIO()
+    with pytest.raises(CommandError) as caught:
+        call_command("sessions", "doctor", stdout=out, no_color=True)
+    assert str(caught.value) == "Faults were found: clean-up."
+    assert caught.value.returncode == 1
+    assert len(out.getvalue().splitlines()) == 3
+    assert late.key not in out.getvalue()
+
+
+def test_doctor_writes_json():
+    findings = json.loads(sessions_command("doctor", "--json"))
+    assert findings[0] == {
+        "check": "store",
+        "verdict": "ok",
+        "text": "OrmUserSessionStore answers.",
+    }

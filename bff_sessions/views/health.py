@@ -1,0 +1,66 @@
+"""``GET health``: whether this process can serve sessions, for load balancers and monitors."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Mapping
+from typing import Final
+
+from django.http import HttpRequest, HttpResponse, JsonResponse
+
+from bff_sessions.findings import Verdict
+from bff_sessions.health import ESSENTIAL, examine
+from bff_sessions.stores import get_store
+from bff_sessions.views.endpoint import endpoint
+
+# Seconds for which a process repeats its answer: anybody may ask, as often as they like.
+_REPEATED_FOR: Final = 5.0
+
+
+class _Examination:
+    """The last result in this process; one thread at a time makes a new one."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        # By scope: a tenant may have a database of its own.
+        self._results: dict[str, tuple[float, Mapping[str, Verdict]]] = {}
+
+    def verdicts(self) -> Mapping[str, Verdict]:
+        """Return the worst verdict of each subject, at most `_REPEATED_FOR` seconds old."""
+        with self._lock:
+            scope = get_store().scope
+            moment, verdicts = self._results.get(scope, (float("-inf"), {}))
+            if time.monotonic() - moment >= _REPEATED_FOR:
+                verdicts = _examine()
+                self._results = {scope: (time.monotonic(), verdicts)}
+            return verdicts
+
+
+_examination: Final = _Examination()
+
+
+@endpoint("health", "GET", "HEAD", needs_header=False, uses_csrf=False)
+def health(request: HttpRequest) -> HttpResponse:
+    """Return the verdict of each check; 503 if this process can serve no session.
+
+    The answer has verdicts only. ``manage.py sessions doctor`` shows the reasons.
+    """
+    verdicts = _examination.verdicts()
+    serves = not any(verdicts.get(name) is Verdict.FAULT for name in ESSENTIAL)
+    return JsonResponse(
+        {
+            "status": "ok" if serves else "fault",
+            "checks": {subject: verdict.value for subject, verdict in verdicts.items()},
+        },
+        status=200 if serves else 503,
+    )
+
+
+def _examine() -> dict[str, Verdict]:
+    order = list(Verdict)
+    worst: dict[str, Verdict] = {}
+    for finding in examine(ask_providers=False):
+        known = worst.get(finding.subject, Verdict.OK)
+        worst[finding.subject] = max(known, finding.verdict, key=order.index)
+    return worst

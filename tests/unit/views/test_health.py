@@ -1,0 +1,74 @@
+"""GET health."""
+
+import pytest
+from django.db import DatabaseError
+from django.test import Client
+
+from bff_sessions.stores import get_store
+from bff_sessions.views import health
+
+
+@pytest.fixture(autouse=True)
+def no_repetition(monkeypatch):
+    monkeypatch.setattr(health, "_REPEATED_FOR", 0)
+
+
+@pytest.fixture
+def failing_store(monkeypatch):
+    def fail(store, key):
+        raise DatabaseError(f"secret {key}")
+
+    monkeypatch.setattr(type(get_store()), "get_user_session", fail)
+
+
+def test_host_that_serves_sessions_is_healthy(browser):
+    response = browser.request("get", "/bff/health")
+    assert response.status_code == 200
+    assert response.json() == {
+        "status": "ok",
+        "checks": {"store": "ok", "ticket": "ok", "clean-up": "ok"},
+    }
+    assert response["Cache-Control"] == "no-store"
+    assert not response.cookies
+
+
+def test_store_that_fails_is_answered_503(browser, failing_store, settings):
+    settings.CSRF_USE_SESSIONS = True
+    response = browser.request("get", "/bff/health")
+    assert response.status_code == 503
+    assert response.json() == {"status": "fault", "checks": {"store": "fault"}}
+
+
+def test_host_with_other_keys_is_answered_503(browser, configure):
+    browser.request("get", "/bff/health")
+    configure(ENCRYPTION_KEYS=["other" * 10])
+    response = browser.request("get", "/bff/health")
+    assert response.status_code == 503
+    assert response.json()["checks"]["ticket"] == "fault"
+
+
+def test_host_serves_while_a_provider_is_away(browser, configure):
+    configure(PROVIDERS={"https://idp.example": {"CLIENT_ID": "shop"}})
+    health_of = browser.request("get", "/bff/health")
+    assert health_of.status_code == 200
+    assert health_of.json()["checks"]["keys"] in ("warning", "fault")
+    assert "idp.example" not in health_of.content.decode()
+
+
+def test_answer_is_repeated_for_a_moment(browser, monkeypatch, django_assert_num_queries):
+    monkeypatch.setattr(health, "_examination", health._Examination())
+    monkeypatch.setattr(health, "_REPEATED_FOR", 60)
+    first = browser.request("get", "/bff/health")
+    with django_assert_num_queries(0):
+        assert browser.request("get", "/bff/health").content == first.content
+
+
+def test_only_reading_is_allowed(db):
+    client = Client()
+    assert client.head("/bff/health").status_code == 200
+    assert client.post("/bff/health").status_code == 405
+
+
+def test_health_can_be_switched_off(browser, configure):
+    configure(ENDPOINTS=["user"])
+    assert browser.request("get", "/bff/health").status_code == 404
