@@ -1,6 +1,6 @@
 """URLs of the package: ``path("bff/", include("bff_sessions.urls"))``.
 
-BFF_SESSIONS["ENDPOINTS"] selects the endpoints of the front end. The endpoint of providers works if
+BFF_SESSIONS["ENDPOINTS"] selects the endpoints of the front end. Those of providers work if
 BFF_SESSIONS["PROVIDERS"] names a provider.
 """
 
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from django.urls import path
 
+from bff_sessions.oidc.jwks import jwks
 from bff_sessions.oidc.views import backchannel_logout
 from bff_sessions.views.health import health
 from bff_sessions.views.login import login
@@ -31,4 +32,5 @@ urlpatterns = [
     path("logout/callback", logout_callback, name="logout-callback"),
     path("health", health, name="health"),
     path("backchannel-logout", backchannel_logout, name="backchannel-logout"),
+    path("jwks", jwks, name="jwks"),
 ]

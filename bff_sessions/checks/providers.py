@@ -29,10 +29,27 @@ def check_providers() -> Iterator[CheckMessage]:
         return  # No provider is configured, or check_settings() reports the setting.
     if not (find_spec("jwt") and find_spec("requests")):
         yield _NO_EXTRA()
+    else:
+        yield from _check_client_keys()
     for issuer, options in conf.PROVIDERS.items():
         yield from ProviderOptions.find_faults_of(issuer, options)
         if f"{issuer}/" in conf.PROVIDERS:
             yield _TWO_SPELLINGS(issuer=issuer, other=f"{issuer}/")
+
+
+def _check_client_keys() -> Iterator[CheckMessage]:
+    from bff_sessions.oidc.client_keys import ClientKeyInvalid, load_client_keys
+
+    table = ProviderOptions.table()
+    for issuer, options in conf.PROVIDERS.items():
+        keys = options.get("CLIENT_KEYS")
+        place = f"{conf.place_of('PROVIDERS')}[{issuer!r:.120}]['CLIENT_KEYS']"
+        if keys is None or any(table["CLIENT_KEYS"].find_faults(place, keys)):
+            continue  # There is none, or find_faults_of() reports it.
+        try:
+            load_client_keys(keys)
+        except ClientKeyInvalid:
+            yield table["CLIENT_KEYS"].refuse(place, keys)
 
 
 def check_logout() -> Iterator[CheckMessage]:

@@ -140,10 +140,11 @@ def _check_client(provider: Provider) -> Finding:
     except ProviderUnavailable as error:
         return warning("client", str(error))
     refusal = Refusal.of(response)
+    secret = "CLIENT_KEYS" if provider.authentication.keys else "CLIENT_SECRET"
     if refusal.code == "invalid_client" or refusal.status == 401:
         return fault(
             "client",
-            f"The provider does not accept CLIENT_ID and CLIENT_SECRET ({refusal}). Compare "
+            f"The provider does not accept CLIENT_ID and {secret} ({refusal}). Compare "
             "them, and TOKEN_ENDPOINT_AUTH_METHOD, with the registration there.",
         )
     if refusal.meaning is Meaning.CLIENT:

@@ -58,6 +58,11 @@ _HTTP = Fault(
     "{place} must be an https URL; it is {url!r:.120}.",
     "Use https, or set 'ALLOW_HTTP': True if you control the network between both hosts.",
 )
+_NO_CLIENT_KEYS = Fault(
+    "E049",
+    "{place} has TOKEN_ENDPOINT_AUTH_METHOD 'private_key_jwt' and no CLIENT_KEYS.",
+    "Set CLIENT_KEYS, or leave TOKEN_ENDPOINT_AUTH_METHOD out.",
+)
 _NO_KEYS = Fault(
     "W020",
     "BFF_SESSIONS['PROVIDERS'][{issuer!r:.120}] has no JWKS_URI: logout tokens are refused.",
@@ -77,6 +82,15 @@ def _address(doc: str) -> Any:
 
 def _endpoint() -> Any:
     return _address("Overrides the metadata. `None`: the provider has no such endpoint")
+
+
+def _are_keys(value: object) -> bool:
+    # Whether they can sign is known to the package of the extra only.
+    return (
+        isinstance(value, (list, tuple))
+        and bool(value)
+        and all(isinstance(key, Mapping) or is_text(key) for key in value)
+    )
 
 
 _AS_FOR_ALL = "As in `BACKCHANNEL_LOGOUT`, for this provider only"
@@ -122,10 +136,32 @@ class ProviderOptions(Options):
     )
     token_endpoint_auth_method: str | None = option(
         None,
-        or_none(one_of("client_secret_basic", "client_secret_post")),
+        or_none(one_of("client_secret_basic", "client_secret_post", "private_key_jwt")),
         check="E030",
-        hint="Give 'client_secret_basic' or 'client_secret_post', or leave it out.",
-        doc="How this site authenticates. Default: as the metadata says",
+        hint="Give one of these names, or leave it out.",
+        doc=(
+            "How this site authenticates. Default: `private_key_jwt` with `CLIENT_KEYS`, "
+            "otherwise as the metadata says"
+        ),
+    )
+    client_keys: Sequence[Mapping[str, Any] | str] | None = option(
+        None,
+        or_none(
+            Rule("a list of private keys, as JWK or PEM text", _are_keys, is_secret=True),
+        ),
+        check="E047",
+        hint="Give dictionaries in the form of a JWK, or PEM texts; the first one signs.",
+        doc=(
+            "Private keys with which this site authenticates, newest first. The first one signs. "
+            "`jwks` publishes the public keys of all"
+        ),
+    )
+    client_assertion_audience: str = option(
+        "token_endpoint",
+        one_of("token_endpoint", "issuer"),
+        check="E048",
+        hint="Give 'token_endpoint' or 'issuer', or leave it out.",
+        doc="The `aud` that the provider expects of an assertion made with `CLIENT_KEYS`",
     )
     allow_missing_exp: bool = switch(
         False,
@@ -165,6 +201,9 @@ class ProviderOptions(Options):
             for where, url in urls.items():
                 if is_url(url) and not is_secure(str(url)):
                     yield _HTTP(place=where, url=url)
+        needs_keys = given.get("TOKEN_ENDPOINT_AUTH_METHOD") == "private_key_jwt"
+        if needs_keys and given.get("CLIENT_KEYS") is None:
+            yield _NO_CLIENT_KEYS(place=place)
         has_no_metadata = given.get("DISCOVERY_URL", "") is None
         if given.get("JWKS_URI") is None and ("JWKS_URI" in given or has_no_metadata):
             yield _NO_KEYS(issuer=issuer)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from typing import Any, Final
-from urllib.parse import quote_plus
 
 from asgiref.sync import sync_to_async
 from django.core.exceptions import ImproperlyConfigured
@@ -16,6 +14,7 @@ from django.core.signals import setting_changed
 from bff_sessions import conf
 from bff_sessions.exceptions import ProviderUnavailable
 from bff_sessions.oidc.addresses import is_secure, is_url
+from bff_sessions.oidc.authentication import ClientAuthentication
 from bff_sessions.oidc.deadlines import time_limit
 from bff_sessions.oidc.discovery import Discovery, get_default_url
 from bff_sessions.oidc.http import Response, asking, post_form
@@ -74,6 +73,16 @@ class Provider:
         return SigningKeys(self.issuer, lambda: self.find_endpoint("jwks_uri"))
 
     @cached_property
+    def authentication(self) -> ClientAuthentication:
+        """How this site authenticates as a client."""
+        return ClientAuthentication(
+            issuer=self.issuer,
+            options=self.options,
+            find_endpoint=self.find_endpoint,
+            find_methods=self._find_methods,
+        )
+
+    @cached_property
     def discovery(self) -> Discovery:
         """The provider's metadata."""
         may_be_missing = any(url is not None for url in self.endpoints.values())
@@ -116,7 +125,7 @@ class Provider:
     def post(
         self, endpoint: str, data: Mapping[str, str], *, timeout: float = _POST_TIMEOUT
     ) -> Response:
-        """Post `data` to an endpoint once, authenticated as this client: RFC 6749, 2.3.1.
+        """Post `data` to an endpoint once, authenticated as this client.
 
         Args:
             endpoint: its name, as for find_endpoint().
@@ -134,17 +143,9 @@ class Provider:
             url = self.find_endpoint(endpoint)
             if url is None:
                 raise ProviderUnavailable(f"The provider {self.issuer} has no {endpoint}.")
-            form, authorization = {**data}, None
-            if self.client_secret is None:
-                form["client_id"] = self.client_id
-            elif self._authenticates_by_form(endpoint):
-                form |= {"client_id": self.client_id, "client_secret": self.client_secret}
-            else:
-                # 2.3.1: both are form-encoded first, so the only colon is the one between them.
-                pair = f"{quote_plus(self.client_id)}:{quote_plus(self.client_secret)}"
-                authorization = f"Basic {base64.b64encode(pair.encode()).decode()}"
+            own, authorization = self.authentication.of(endpoint)
             with asking(self.issuer, endpoint):
-                return post_form(url, form, authorization=authorization, timeout=timeout)
+                return post_form(url, {**data, **own}, authorization=authorization, timeout=timeout)
 
     @hidden_frames()
     async def apost(
@@ -155,17 +156,11 @@ class Provider:
             endpoint, data, timeout=timeout
         )
 
-    def _authenticates_by_form(self, endpoint: str) -> bool:
-        method = self.options.token_endpoint_auth_method
-        if method is not None:
-            return method == "client_secret_post"
+    def _find_methods(self, endpoint: str) -> object:
+        """Return how clients may authenticate, as far as the metadata says it."""
         if endpoint in self.endpoints:
-            return False  # RFC 6749, 2.3.1: every server accepts Basic.
-        # RFC 8414, 2: "If omitted, the default is client_secret_basic".
-        methods = self.discovery.get().get(f"{endpoint}_auth_methods_supported")
-        return isinstance(methods, list) and (
-            "client_secret_post" in methods and "client_secret_basic" not in methods
-        )
+            return None
+        return self.discovery.get().get(f"{endpoint}_auth_methods_supported")
 
 
 @cache

@@ -14,6 +14,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.urls import NoReverseMatch, URLPattern, URLResolver, get_resolver, reverse
 from django.utils.module_loading import import_string
 
+from bff_sessions import conf
 from bff_sessions.findings import Verdict
 from bff_sessions.management.extras import require_oidc
 from bff_sessions.management.verdicts import to_dict, to_line
@@ -25,6 +26,8 @@ _TO_REGISTER: Final = {
     "backchannel_logout_uri": "backchannel-logout",
     "post_logout_redirect_uri": "logout-callback",
 }
+# Also needed, if this site authenticates with a key.
+_KEYS_TO_REGISTER: Final = {"jwks_uri": "jwks"}
 _UNKNOWN_SITE: Final = "https://YOUR-SITE"
 
 
@@ -137,7 +140,8 @@ def _current_domain() -> str:
 def _urls_to_register(base: str) -> Iterator[tuple[str, str]]:
     """Yield the URLs of the providers' endpoints, of each include."""
     namespaces = list(_namespaces_of(get_resolver().url_patterns))
-    for name, ours in _TO_REGISTER.items():
+    has_keys = any(options.get("CLIENT_KEYS") for options in conf.PROVIDERS.values())
+    for name, ours in (_TO_REGISTER | (_KEYS_TO_REGISTER if has_keys else {})).items():
         for namespace in namespaces:
             try:
                 yield name, base + reverse(f"{namespace}:{ours}")

@@ -763,7 +763,7 @@ def test_algorithms_that_are_none_are_e029(settings, algorithms):
     only_message("E029")
 
 
-@pytest.mark.parametrize("method", ["", "private_key_jwt", ["client_secret_basic"]])
+@pytest.mark.parametrize("method", ["", "client_secret_jwt", ["client_secret_basic"]])
 def test_an_unknown_way_to_say_who_we_are_is_e030(settings, method):
     provide(settings, TOKEN_ENDPOINT_AUTH_METHOD=method)
     only_message("E030")

@@ -4,6 +4,8 @@ import io
 import json
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from django.core.management import CommandError, call_command
 
 from bff_sessions.management.commands import check_provider as command
@@ -61,6 +63,17 @@ def test_json_has_checks_and_urls(provider):
         "backchannel_logout_uri",
         "post_logout_redirect_uri",
     ]
+
+
+def test_url_of_the_public_keys_is_shown_if_there_are_some(provider, settings):
+    key = generate_private_key(SECP256R1())
+    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+    settings.BFF_SESSIONS = {
+        "PROVIDERS": {provider.issuer: provider.options | {"CLIENT_KEYS": [pem]}}
+    }
+    document = json.loads(check_provider("--json", "--base-url", "https://shop.example"))
+    register = {each["name"]: each["url"] for each in document["register"]}
+    assert register["jwks_uri"] == "https://shop.example/bff/jwks"
 
 
 def test_all_providers_are_checked_unless_one_is_named(provider, settings):
