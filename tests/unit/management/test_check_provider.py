@@ -68,9 +68,10 @@ def test_json_has_checks_and_urls(provider):
 def test_url_of_the_public_keys_is_shown_if_there_are_some(provider, settings):
     key = generate_private_key(SECP256R1())
     pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
-    settings.BFF_SESSIONS = {
-        "PROVIDERS": {provider.issuer: provider.options | {"CLIENT_KEYS": [pem]}}
-    }
+    # The provider of the tests knows the client's secret only.
+    provider.answers["/token"] = (400, {}, {"error": "invalid_grant"})
+    options = provider.options | {"CLIENT_KEYS": [pem]}
+    settings.BFF_SESSIONS = {"PROVIDERS": {provider.issuer: options}}
     document = json.loads(check_provider("--json", "--base-url", "https://shop.example"))
     register = {each["name"]: each["url"] for each in document["register"]}
     assert register["jwks_uri"] == "https://shop.example/bff/jwks"
