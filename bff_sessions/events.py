@@ -5,73 +5,137 @@ it does not need the event.
 
 - Sessions end: the caller of a store's delete passes the hook as `on_ending`. So the store knows
   in advance whether a subscriber needs the sessions, and otherwise does not read them.
+- A session starts: the engine calls the hook in the transaction that writes the session.
 - A user signs in: the engine calls the hook after the session is saved and committed. The hook is
   synchronous, also for asynchronous callers, and may end the session.
+
+`bff_sessions.signals` announces starts and ends to a project, after the commit.
 """
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Callable, Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Final, TypeAlias
 
-from bff_sessions.contract import DeletedSession, OnEnding, UserSession
+from django.http import HttpRequest
 
+from bff_sessions import conf
+from bff_sessions.contract import Actor, DeletedSession, EndReason, OnEnding, UserSession
+from bff_sessions.stores.live import is_live
+
+OnStarting: TypeAlias = Callable[[UserSession], None]
 OnSignIn: TypeAlias = Callable[[], None]
 
-
-class Ending(enum.Enum):
-    """Why sessions end."""
-
-    REVOKED = "revoked"
-    REPLACED = "replaced"
-    """The same session at the provider has signed in again. Both may share tokens: some providers
-    end their session if one of its refresh tokens is revoked."""
-    EXPIRED = "expired"
+current_request: Final[ContextVar[HttpRequest | None]] = ContextVar(
+    "bff_sessions_request", default=None
+)
+"""The request that is being answered, if the middleware is ours."""
 
 
-class EndReason(enum.Enum):
-    """Reasons why a session has ended, shown to its user on the sign-in page."""
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """Why sessions end, and who ends them.
 
-    OTHER_BROWSER = "other_browser"
-    """The user, from another browser."""
-    OPERATOR = "operator"
-    PROVIDER = "provider"
-    """The OpenID Provider, by a logout token."""
+    Raises:
+        TypeError: if `reason` is not an `EndReason`, or `actor` not an `Actor`.
+    """
+
+    reason: EndReason
+    actor: Actor | None = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.reason, EndReason):
+            raise TypeError(f"reason must be an EndReason, not {type(self.reason).__name__}.")
+        if not (self.actor is None or isinstance(self.actor, Actor)):
+            raise TypeError(f"actor must be an Actor or None, not {type(self.actor).__name__}.")
+
+    def stamp(self, ended: Sequence[DeletedSession]) -> list[DeletedSession]:
+        """Return the sessions with reason and actor, each sign-in once.
+
+        A session that moves may stand under both keys for a moment.
+        """
+        now = datetime.now(UTC)
+        return [self._stamp(one, now) for one in {one.sign_in_id: one for one in ended}.values()]
+
+    def _stamp(self, session: DeletedSession, now: datetime) -> DeletedSession:
+        if self.reason is EXPIRED.reason or not is_live(session, now):
+            # Also if it was revoked: no user could use it any more.
+            return replace(session, reason=_why_expired(session), actor=None)
+        return replace(session, reason=self.reason, actor=self.actor)
 
 
-_subscribers: Final[list[Callable[[Ending], OnEnding | None]]] = []
+EXPIRED: Final = Cause(EndReason.EXPIRED)
+"""The cause of ends in a clean-up, some of which are for the absolute lifetime."""
+
+
+def _why_expired(session: DeletedSession) -> EndReason:
+    lifetime, expires = conf.ABSOLUTE_LIFETIME, session.expires
+    if lifetime is None or session.subject_id is None:
+        return EndReason.EXPIRED
+    # The engine cuts the expiry off at the absolute lifetime.
+    is_cut = expires is None or session.created + lifetime <= expires
+    return EndReason.ABSOLUTE_LIFETIME if is_cut else EndReason.EXPIRED
+
+
+_subscribers: Final[list[tuple[Callable[[EndReason], OnEnding | None], bool]]] = []
+_start_subscribers: Final[list[Callable[[], OnStarting | None]]] = []
 _sign_in_subscribers: Final[list[Callable[[UserSession, float | None], OnSignIn | None]]] = []
 
 
-def subscribe(find: Callable[[Ending], OnEnding | None]) -> None:
+def subscribe(find: Callable[[EndReason], OnEnding | None], *, to_own: bool = False) -> None:
     """Subscribe to the end of sessions.
 
     Args:
-        find: returns the hook for a kind of end; None if it does not need the sessions. If the
-            hook raises, its sessions do not end.
+        find: returns the hook for a reason; None if it does not need the sessions. For a clean-up,
+            the reason is EXPIRED. The hook gets sessions with their own reasons. If it raises, its
+            sessions do not end.
+        to_own: whether to call it also if a request deletes its own session, as
+            ``django.contrib.auth.logout()`` does. Otherwise, that is one statement.
     """
-    if find not in _subscribers:
-        _subscribers.append(find)
+    if (find, to_own) not in _subscribers:
+        _subscribers.append((find, to_own))
 
 
-def hook_for(ending: Ending) -> OnEnding | None:
+def hook_for(cause: Cause, *, is_own: bool = False) -> OnEnding | None:
     """Return the `on_ending` for a delete; None if no subscriber needs the sessions."""
-    hooks = [hook for find in _subscribers if (hook := find(ending)) is not None]
+    wanted = [find for find, to_own in _subscribers if to_own or not is_own]
+    hooks = [hook for find in wanted if (hook := find(cause.reason)) is not None]
     if not hooks:
         return None
 
     def on_ending(batch: Sequence[DeletedSession]) -> None:
-        ended = distinct(batch)
+        ended = cause.stamp(batch)
         for hook in hooks:
             hook(ended)
 
     return on_ending
 
 
-def distinct(ended: Sequence[DeletedSession]) -> list[DeletedSession]:
-    """Return each sign-in once: a session that moves may stand under both keys for a moment."""
-    return list({session.sign_in_id: session for session in ended}.values())
+def subscribe_to_starts(find: Callable[[], OnStarting | None]) -> None:
+    """Subscribe to the start of sessions.
+
+    Args:
+        find: returns the hook; None if it does not need to be in the store's transaction. If the
+            hook raises, the session does not start.
+    """
+    if find not in _start_subscribers:
+        _start_subscribers.append(find)
+
+
+def hook_for_start() -> OnStarting | None:
+    """Return the hook to call in the transaction of a start; None if no subscriber needs it."""
+    hooks = [hook for find in _start_subscribers if (hook := find()) is not None]
+    if not hooks:
+        return None
+
+    def on_starting(session: UserSession) -> None:
+        for hook in hooks:
+            hook(session)
+
+    return on_starting
 
 
 def subscribe_to_sign_ins(find: Callable[[UserSession, float | None], OnSignIn | None]) -> None:

@@ -15,6 +15,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 
 from bff_sessions.device.recording import record_device
 from bff_sessions.engine import SessionStore
+from bff_sessions.events import current_request
 from bff_sessions.exceptions import SessionConflict, SignInEnded, SignInRequired, StoreUnavailable
 from bff_sessions.views.ended import pass_on
 from bff_sessions.views.endpoint import error
@@ -51,7 +52,17 @@ class SessionMiddleware(middleware.SessionMiddleware):
     a request continue whose session has moved.
     """
 
+    def process_request(self, request: HttpRequest) -> None:
+        super().process_request(request)
+        current_request.set(request)
+
     def process_response(self, request: HttpRequest, response: HttpResponse) -> HttpResponse:
+        try:
+            return self._process_response(request, response)
+        finally:
+            current_request.set(None)  # The thread lives on.
+
+    def _process_response(self, request: HttpRequest, response: HttpResponse) -> HttpResponse:
         try:
             response = super().process_response(request, response)
         except SessionInterrupted as interrupted:

@@ -46,6 +46,7 @@ from bff_sessions.admin.filters import (
 from bff_sessions.admin.overview import overview
 from bff_sessions.admin.pages import StorePages
 from bff_sessions.admin.users import find_user_ids, link_users
+from bff_sessions.contract import Actor
 from bff_sessions.stores.live import is_live
 from bff_sessions.stores.orm.models import Session
 
@@ -228,9 +229,9 @@ class SessionAdmin(SessionColumns, StorePages):
         return lookup in {spec.parameter_name for spec in self.list_filter}
 
     def delete_model(self, request: HttpRequest, obj: Session) -> None:
-        if not self.source.end(obj):
+        if not self.source.end(obj, Actor.of_user(request.user)):
             raise SessionGone  # Takes back the entry in the log.
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Session]) -> None:
         for session in queryset:
-            self.source.end(session)
+            self.source.end(session, Actor.of_user(request.user))

@@ -22,8 +22,7 @@ from bff_sessions.admin.faults import store_errors
 from bff_sessions.admin.pages import StorePages
 from bff_sessions.admin.preview import Preview
 from bff_sessions.admin.sources import Selection
-from bff_sessions.contract import UserSessionsFilter
-from bff_sessions.events import EndReason
+from bff_sessions.contract import Actor, EndReason, UserSessionsFilter
 from bff_sessions.revocation import revoke_sessions
 from bff_sessions.stores.live import is_live
 from bff_sessions.stores.orm.models import Session
@@ -118,9 +117,10 @@ def _confirmed(
 
 def _end_sessions(model_admin: StorePages, request: HttpRequest, batch: list[Session]) -> int:
     ended: list[Session] = []
+    operator = Actor.of_user(request.user)
     try:
         for session in batch:
-            if model_admin.source.end(session):
+            if model_admin.source.end(session, operator):
                 ended.append(session)
     finally:
         if ended:
@@ -130,12 +130,13 @@ def _end_sessions(model_admin: StorePages, request: HttpRequest, batch: list[Ses
 
 def _sign_out_subjects(model_admin: StorePages, request: HttpRequest, batch: list[Session]) -> int:
     total = 0
+    operator = Actor.of_user(request.user)
     by_subject = {(session.subject_id, session.issuer): session for session in batch}
     for (subject_id, issuer), session in by_subject.items():
         # Exactly this issuer: the same subject of another issuer is another person.
         theirs = UserSessionsFilter(subject_id=subject_id, issuer=issuer)
         with store_errors():
-            ended = revoke_sessions(theirs, reason=EndReason.OPERATOR)
+            ended = revoke_sessions(theirs, reason=EndReason.OPERATOR, actor=operator)
         if ended:
             total += ended
             LogEntry.objects.log_actions(

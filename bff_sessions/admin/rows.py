@@ -14,6 +14,7 @@ from bff_sessions.admin.changelist import SessionChangeList
 from bff_sessions.admin.ending import end_session
 from bff_sessions.admin.preview import Preview, preview_sessions, preview_subjects
 from bff_sessions.admin.sources import Selection, Source
+from bff_sessions.contract import Actor
 from bff_sessions.stores.orm.models import Session
 
 
@@ -62,9 +63,10 @@ class RowSource(Source):
         found: Session | None = model_admin.get_queryset(request).filter(pk=reference).first()
         return found
 
-    def end(self, session: Session) -> bool:
+    def end(self, session: Session, operator: Actor) -> bool:
         rows = Session._base_manager.using(router.db_for_write(Session)).filter(pk=session.pk)
-        return end_session(session.key, lambda: rows.values_list("key", flat=True).first())
+        key_now = rows.values_list("key", flat=True).first
+        return end_session(session.key, key_now, operator)
 
     def select(self, chosen: QuerySet[Session]) -> Selection:
         return RowSelection(chosen)

@@ -15,6 +15,7 @@ from django.contrib.admin.views.main import ChangeList
 from django.http import HttpRequest
 
 from bff_sessions.admin.preview import Preview
+from bff_sessions.contract import Actor
 from bff_sessions.stores.orm.models import Session
 
 
@@ -61,8 +62,11 @@ class Source(ABC):
         """Return the session with the ``pk`` `reference`; None if there is none."""
 
     @abstractmethod
-    def end(self, session: Session) -> bool:
-        """End `session`, also if it moves to another key. Return whether there was one to end."""
+    def end(self, session: Session, operator: Actor) -> bool:
+        """End `session` for `operator`, also if it moves to another key.
+
+        Return whether there was one to end.
+        """
 
     @abstractmethod
     def select(self, chosen: Any) -> Selection:

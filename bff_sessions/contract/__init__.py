@@ -17,9 +17,11 @@ from bff_sessions.contract.abilities import (
 )
 from bff_sessions.contract.cleanup import Detail, ExpiredBatch, UserSessionStoreCleanup
 from bff_sessions.contract.cursors import Position
+from bff_sessions.contract.endings import Actor, ActorKind, EndReason
 from bff_sessions.contract.filters import ANY, AnyType, UserSessionsFilter
 from bff_sessions.contract.paging import Paging, UserSessionsPage
 from bff_sessions.contract.sessions import (
+    DELETED,
     DEVICE,
     MOMENTS,
     MOVED,
@@ -37,15 +39,19 @@ from bff_sessions.contract.text import MAX_TEXT, can_be_kept, check_text, is_mom
 
 __all__ = [
     "ANY",
+    "DELETED",
     "DEVICE",
     "MAX_TEXT",
     "MOMENTS",
     "MOVED",
     "UPDATED",
+    "Actor",
+    "ActorKind",
     "AnyType",
     "DeletedSession",
     "Detail",
     "Device",
+    "EndReason",
     "ExpiredBatch",
     "OnEnding",
     "Paging",

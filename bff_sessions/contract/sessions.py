@@ -13,6 +13,7 @@ from operator import attrgetter
 from types import SimpleNamespace
 from typing import Final, Protocol, TypeAlias
 
+from bff_sessions.contract.endings import Actor, EndReason
 from bff_sessions.contract.text import check_text
 
 MOVED: Final = b"\0moved\0"
@@ -45,6 +46,12 @@ class _BoundFields:
     def bound(self) -> tuple[str | int | None, ...]:
         """The values that the ticket is bound to, see bound_values()."""
         return bound_values(self)
+
+    @property
+    def public_id(self) -> str:
+        """A one-way hash of `sign_in_id`: safe in pages and URLs, the same under every key."""
+        digest = hashlib.sha256(b"bff_sessions public id:" + self.sign_in_id.encode())
+        return digest.hexdigest()[:32]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -82,12 +89,6 @@ class UserSession(_SavedFields):
     """The address from which the session was last used, or the network of that address."""
     last_seen: datetime | None = None
     """When the session was last used. Aware, UTC."""
-
-    @property
-    def public_id(self) -> str:
-        """A one-way hash of `sign_in_id`: safe in pages and URLs, the same under every key."""
-        digest = hashlib.sha256(b"bff_sessions public id:" + self.sign_in_id.encode())
-        return digest.hexdigest()[:32]
 
     @property
     def is_moved(self) -> bool:
@@ -140,6 +141,12 @@ class DeletedSession(_BoundFields):
     key: str = field(repr=False)
     partition: str
     expires: datetime | None
+    user_agent: str | None = None
+    address: str | None = None
+    reason: EndReason | None = None
+    """Why it has ended. A store leaves it None: `bff_sessions.revocation` knows it."""
+    actor: Actor | None = None
+    """Who has ended it; None if nobody has, or if it is not known."""
 
     def is_live(self, now: datetime, *, lifetime: timedelta | None = None) -> bool:
         """Return whether the session was live at `now`, see UserSession.is_live()."""
@@ -148,7 +155,7 @@ class DeletedSession(_BoundFields):
     @classmethod
     def of(cls, session: UserSession) -> DeletedSession:
         """Return `session` as a deleted one, with a ticket that opens."""
-        values = {f.name: getattr(session, f.name) for f in fields(cls)}
+        values = {name: getattr(session, name) for name in DELETED}
         return cls(**values | {"ticket": session.ticket.removeprefix(MOVED)})
 
 
@@ -198,6 +205,11 @@ UPDATED: Final = tuple(f.name for f in fields(UserSessionUpdate))
 
 MOMENTS: Final = tuple(f.name for f in fields(UserSession) if str(f.type).startswith("datetime"))
 """The names of the fields that hold a datetime."""
+
+DELETED: Final = tuple(
+    f.name for f in fields(DeletedSession) if f.name in {f.name for f in fields(UserSession)}
+)
+"""The names of the fields that a deleted session has from its store."""
 
 DEVICE: Final = (*(f.name for f in fields(Device)), "last_seen")
 """The names of the fields that neither a save nor a move changes."""

@@ -10,17 +10,12 @@ from typing import Any
 from django.contrib.sessions.backends.base import CreateError, UpdateError
 from django.contrib.sessions.exceptions import SessionInterrupted
 
-from bff_sessions import conf
-from bff_sessions.contract import UserSessionsFilter
-from bff_sessions.engine import moves, renewal, saving
+from bff_sessions.engine import ending, moves, renewal, saving
 from bff_sessions.engine.data import Policy
 from bff_sessions.engine.state import Cookie, SessionState, Snapshot, State
-from bff_sessions.engine.take_over import take_over
-from bff_sessions.engine.tickets import is_session_key
+from bff_sessions.events import Cause
 from bff_sessions.exceptions import SessionMissing
-from bff_sessions.protection import store_key
-from bff_sessions.revocation import deletes
-from bff_sessions.sansio import Steps, in_thread
+from bff_sessions.sansio import Steps
 from bff_sessions.stores.live import is_live
 
 _HAS_ENDED = "The session has ended."
@@ -131,54 +126,11 @@ class StoredSession:
 
     def delete(self, session_key: str | None) -> Steps[bool]:
         """Delete the session under `session_key`, by default this one; True if it existed."""
-        state = self.state
-        is_own = session_key in (None, state.session_key)
-        session_key = session_key or state.session_key
-        if not is_session_key(session_key) or (is_own and state.state is State.UNREADABLE):
-            return False
-        key = store_key(conf.PARTITION, session_key)
-        if is_own:
-            key = state.store_key or key
-        known = state.known.session if is_own and state.known is not None else None
-        deleted = yield from deletes.delete_user_session(key, known)
-        if not deleted and conf.TAKE_OVER is not None:
-            yield from in_thread(take_over, session_key)
-            deleted = yield from deletes.delete_user_session(key)
-        return deleted
+        return ending.delete(self.state, session_key)
 
-    def flush(self, *, signs_out: bool) -> Steps[None]:
-        """Delete the session, and begin an empty one.
-
-        Args:
-            signs_out: True if the user signs out. Django also flushes a session whose user has
-                changed the password.
-        """
-        state = self.state
-        session = None if state.known is None else state.known.session
-        if signs_out and state.left is not None:
-            yield from deletes.delete_user_sessions(UserSessionsFilter.of_session(state.left))
-            state.left = None
-        if session is not None and not signs_out and (yield from moves.was_taken_along(state)):
-            state.left = session
-            self._restart()
-            state.cookie = Cookie.OF_OTHERS
-            return
-        # An anonymous session has no user who would sign in again.
-        state.has_ended |= not signs_out and session is not None and session.subject_id is not None
-        if session is None and state.state is not State.UNREADABLE:
-            session = yield from moves.read(state)
-            if session is not None and state.data.open(session) is None:
-                state.refuse()
-        deleted = yield from self.delete(None)
-        is_unreadable = state.state is State.UNREADABLE
-        if not (deleted or session is None or session.session_id is None or is_unreadable):
-            # Another request has moved it to a new key, which this request cannot know.
-            yield from deletes.delete_user_sessions(UserSessionsFilter.of_session(session))
-        saved = state.committed
-        if saved is not None and saved.session_key != state.session_key:
-            # The transaction that moved it may be rolled back, or was.
-            yield from self.delete(saved.session_key)
-        self._restart()
+    def flush(self, *, signs_out: bool, cause: Cause | None = None) -> Steps[None]:
+        """Delete the session, and begin an empty one. See `bff_sessions.engine.ending`."""
+        return ending.flush(self.state, signs_out=signs_out, cause=cause)
 
     def ensure_loaded(self, *, no_load: bool = False) -> Steps[None]:
         """Load the session unless it is loaded; with `no_load`, begin with no data instead."""
@@ -193,10 +145,3 @@ class StoredSession:
         if begins:
             self.state.data.load({})
         return begins
-
-    def _restart(self) -> None:
-        """Begin an empty session."""
-        self.state.data.clear()
-        self.state.session_key = None
-        self.state.is_modified = True
-        self.state.restart()

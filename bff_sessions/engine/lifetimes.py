@@ -44,10 +44,13 @@ def expiry_of(
 
 
 def goes_on(old: UserSession | None, identity: Identity) -> TypeGuard[UserSession]:
-    """Return whether `identity` is the user of `old`, without a new sign-in since."""
+    """Return whether `identity` is the user of `old`, without a new sign-in since.
+
+    A login library may save the claims of a sign-in before Django's user.
+    """
     if old is None or (old.issuer, old.subject_id) != (identity.issuer, identity.subject_id):
         return False
-    return old.user_id == identity.user_id and identity.session_id in (None, old.session_id)
+    return old.user_id in (None, identity.user_id) and identity.session_id in (None, old.session_id)
 
 
 def limit_of(identity: Identity, old: UserSession | None, now: datetime) -> datetime | None:

@@ -145,11 +145,11 @@ def find_moved(state: SessionState) -> Steps[UserSession | None]:
 def was_taken_along(state: SessionState) -> Steps[bool]:
     """Return whether the request that changed the user's password has kept this session.
 
+    For a session that has_old_password().
+
     Django's get_user() may find the new password just before that request moves the session and
     saves the new hash. So wait for that request.
     """
-    if not (yield from _has_old_password(state)):
-        return False
     yield from pause(_PASSWORD_PAUSE)
     session = yield from read(state)
     if session is None:
@@ -158,7 +158,8 @@ def was_taken_along(state: SessionState) -> Steps[bool]:
     return opened is not None and not has_same_hash(opened[1], state.data.values)
 
 
-def _has_old_password(state: SessionState) -> Steps[bool]:
+def has_old_password(state: SessionState) -> Steps[bool]:
+    """Return whether the user has changed the password since the session was saved."""
     data = state.data.values
     if not has_hash(data):
         return False

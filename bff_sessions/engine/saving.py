@@ -16,7 +16,7 @@ from django.contrib.sessions.backends.base import CreateError, UpdateError
 
 from bff_sessions import conf
 from bff_sessions.contract import UserSession
-from bff_sessions.engine import conflicts, lifetimes, moves, signing_in, verbs
+from bff_sessions.engine import conflicts, lifetimes, moves, signing_in, starting, verbs
 from bff_sessions.engine.state import SessionState, Snapshot, State
 from bff_sessions.engine.tickets import compose
 from bff_sessions.exceptions import (
@@ -50,7 +50,7 @@ def insert(state: SessionState, session_key: str) -> Steps[None]:
     new, identity = _compose(state, session_key, store_key(conf.PARTITION, session_key), None)
     yield from _end_replaced(state, identity, new.session, None)
     try:
-        yield from verbs.create_user_session(new.session)
+        yield from starting.create_user_session(new.session)
     except SessionExists:
         raise CreateError("The session key is taken.") from None
     except SessionMissing:
@@ -96,7 +96,7 @@ def update(state: SessionState, *, move: bool) -> Steps[bool]:
         new, identity = _compose(state, session_key, key, old, identity)
         yield from _end_replaced(state, identity, new.session, old)
         try:
-            version = yield from verbs.overwrite_user_session(old, new.session)
+            version = yield from starting.overwrite_user_session(old, new.session)
         except SessionMissing:
             if state.state is State.UNCOMMITTED:
                 raise
@@ -145,9 +145,10 @@ def _end_replaced(
 def _note_and_announce(
     state: SessionState, identity: Identity, new: Snapshot, old: UserSession | None
 ) -> Steps[None]:
-    """Note that `new` was written over `old`, and announce a sign-in."""
+    """Note that `new` was written over `old`, and announce what started and ended by that."""
     # The state becomes LOADED when the transaction commits.
     state.save(new)
     yield from verbs.on_commit(partial(state.commit, new))
+    yield from starting.announce(new.session, old)
     if signing_in.signs_in(new.session, old):
         yield from signing_in.finish(new.session, identity.auth_time)

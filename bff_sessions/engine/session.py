@@ -21,9 +21,10 @@ from bff_sessions.engine.lifecycle import StoredSession
 from bff_sessions.engine.merging import Serializer
 from bff_sessions.engine.state import Cookie
 from bff_sessions.engine.tickets import is_session_key
-from bff_sessions.events import Ending, hook_for
+from bff_sessions.events import Cause
 from bff_sessions.exceptions import AbilityMissing
 from bff_sessions.identity import begins_sign_in
+from bff_sessions.revocation.cleaning import delete_expired_sessions
 from bff_sessions.sansio import Block, arun, run
 from bff_sessions.secret import Secret, guarded, hidden_frames
 from bff_sessions.stores import get_store
@@ -50,6 +51,8 @@ class SessionStore(SessionBase):
         self._data = self._state.data
         # True after user_logged_out: the user signs out.
         self.signs_out = False
+        # Why flush() ends the session; None: it finds out by itself.
+        self.end_cause: Cause | None = None
         super().__init__(session_key)
         # Another person may know this key, so no user may be signed in under it.
         self._state.arrived_key = self._state.session_key
@@ -131,12 +134,12 @@ class SessionStore(SessionBase):
 
     def flush(self) -> None:
         self.accessed = True
-        run(self._stored.flush(signs_out=self.signs_out))
+        run(self._stored.flush(signs_out=self.signs_out, cause=self.end_cause))
 
     async def aflush(self) -> None:
         """See flush()."""
         self.accessed = True
-        await arun(self._stored.flush(signs_out=self.signs_out))
+        await arun(self._stored.flush(signs_out=self.signs_out, cause=self.end_cause))
 
     def exists(self, session_key: str | None) -> bool:
         steps = moves.exists(session_key)
@@ -152,13 +155,13 @@ class SessionStore(SessionBase):
     @classmethod
     @hidden_frames()
     def clear_expired(cls) -> None:
-        _get_cleanup().delete_expired_sessions(on_ending=hook_for(Ending.EXPIRED))
+        run(delete_expired_sessions(_get_cleanup()))
 
     @classmethod
     @hidden_frames()
     async def aclear_expired(cls) -> None:
         """See clear_expired()."""
-        await _get_cleanup().adelete_expired_sessions(on_ending=hook_for(Ending.EXPIRED))
+        await arun(delete_expired_sessions(_get_cleanup()))
 
     def exclusive(self, *, timeout: float = 20, seconds: float = 15) -> Block:
         """Return a context manager that leases the session for a step that must happen only once.

@@ -6,10 +6,10 @@ import logging
 from collections.abc import Callable
 
 from bff_sessions import conf
-from bff_sessions.contract import UserSession, UserSessionsFilter
+from bff_sessions.contract import Actor, EndReason, UserSession, UserSessionsFilter
 from bff_sessions.engine import verbs
 from bff_sessions.engine.tickets import is_other_subject
-from bff_sessions.events import hook_for_sign_in
+from bff_sessions.events import Cause, hook_for_sign_in
 from bff_sessions.identity import Identity
 from bff_sessions.revocation import bans, endings
 from bff_sessions.sansio import Steps, in_thread
@@ -45,6 +45,7 @@ def replace_others(
     if conf.TAKE_OVER is not None:
         # Sessions in the table of the previous engine must not return either.
         yield from in_thread(bans.ban, filter)
+    cause = Cause(EndReason.REPLACED, Actor.of_session(session))
     seen: set[str] = set()
     told: set[str] = set()
     are_ended = False
@@ -61,7 +62,7 @@ def replace_others(
             elif open_ticket(other) is not None:  # Else a host with the right key can open it.
                 # A session that moves is found under both keys, and is announced once.
                 is_new = other.sign_in_id not in told
-                is_ended = yield from endings.replace_session(other, announce=is_new)
+                is_ended = yield from endings.end_one(other.key, other, cause, announce=is_new)
                 if is_ended:
                     told.add(other.sign_in_id)
                 # If it was not deleted, another request may have moved it before.
@@ -92,9 +93,10 @@ def _end_oldest(session: UserSession) -> Steps[None]:
     )
     # The session itself is in the list, so that of two simultaneous sign-ins the later one stays,
     # whichever of them finds the other.
+    cause = Cause(EndReason.TOO_MANY, Actor.of_session(session))
     ages = sorted([*others, (session.created, session.key)])
     for _, key in ages[: max(0, len(ages) - limit)]:
-        yield from endings.revoke_session(key)
+        yield from endings.revoke_session(key, cause)
 
 
 def _warn_without_provider(session: UserSession) -> None:

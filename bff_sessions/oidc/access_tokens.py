@@ -10,6 +10,8 @@ from django.contrib.sessions.exceptions import SessionInterrupted
 from django.http import HttpRequest
 
 from bff_sessions import conf
+from bff_sessions.contract import Actor, EndReason
+from bff_sessions.events import Cause
 from bff_sessions.exceptions import (
     ProviderUnavailable,
     SessionBusy,
@@ -115,7 +117,7 @@ class _Access:
 
     def _refresh(self) -> Steps[str]:
         """Return a valid token, holding the lease."""
-        refusal = stored = None
+        refusal = stored = provider = None
         for _ in range(2):
             tokens = self._read()
             if tokens.access_token is not None and (
@@ -155,6 +157,10 @@ class _Access:
             return self._new.access_token or ""
         if refusal is not None and stored is not None and not refusal.is_final:
             raise SignInRequired(f"The user must sign in again. {refusal}")
+        self._session.end_cause = Cause(
+            EndReason.SECURITY_EVENT if refusal is None else EndReason.REFRESH_REFUSED,
+            None if provider is None else Actor.of_provider(provider.issuer),
+        )
         yield from call(auth.logout, auth.alogout, self._request)
         raise SignInEnded("The provider refuses to continue the session.")
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from bff_sessions.contract import UserSessionsFilter
-from bff_sessions.events import EndReason
+from bff_sessions.contract import Actor, EndReason, UserSessionsFilter
 from bff_sessions.oidc.logout_tokens import LogoutToken, LogoutTokenInvalid, Reason
 from bff_sessions.oidc.models import Logout
 from bff_sessions.oidc.options import get_logout_options
@@ -51,6 +50,7 @@ def end_sessions(token: LogoutToken) -> int:
             session_id=None if ends_all else session_id,
         ),
         reason=EndReason.PROVIDER,
+        actor=Actor.of_provider(token.issuer),
     )
     if not logouts.finish(issuer=token.issuer, jti=token.jti):
         raise LogoutTokenInvalid(Reason.REPLAYED)  # A concurrent request has used it.

@@ -21,8 +21,7 @@ from django.db import transaction
 
 from bff_sessions import conf, events
 from bff_sessions._compat.django_db import close_unusable_connection, in_atomic_block
-from bff_sessions.contract import DeletedSession, OnEnding
-from bff_sessions.events import Ending
+from bff_sessions.contract import DeletedSession, EndReason, OnEnding
 from bff_sessions.oidc.models import TokenRevocation, TokenRevocationQuerySet
 from bff_sessions.oidc.options import RevocationOptions, get_revocation_options
 from bff_sessions.oidc.sealing import seal_token
@@ -79,12 +78,12 @@ def hand_over(ended: Collection[DeletedSession | Tokens], *, after_response: boo
         )
 
 
-def _find_hook(ending: Ending) -> OnEnding | None:
+def _find_hook(reason: EndReason) -> OnEnding | None:
     if conf.TOKEN_REVOCATION is None or not conf.PROVIDERS:
         return None
-    if ending is Ending.REPLACED:
+    if reason is EndReason.REPLACED:
         return None  # The provider may revoke the new sign-in's tokens together with these.
-    if ending is Ending.REVOKED:
+    if reason is not EndReason.EXPIRED:
         return hand_over
     options = get_revocation_options()
     wanted = options is not None and options.expired_sessions

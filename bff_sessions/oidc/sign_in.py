@@ -14,8 +14,8 @@ from typing import Final
 from django.core.exceptions import ImproperlyConfigured
 
 from bff_sessions import conf
-from bff_sessions.contract import UserSession, UserSessionsFilter
-from bff_sessions.events import EndReason, subscribe_to_sign_ins
+from bff_sessions.contract import Actor, EndReason, UserSession, UserSessionsFilter
+from bff_sessions.events import subscribe_to_sign_ins
 from bff_sessions.oidc.addresses import explain_issuer
 from bff_sessions.oidc.log import log_once
 from bff_sessions.oidc.models import Logout
@@ -49,7 +49,11 @@ def _find_hook(row: UserSession, auth_time: float | None) -> Callable[[], None] 
     def look() -> None:
         since = row.created if auth_time is None else datetime.fromtimestamp(auth_time, UTC)
         if Logout.objects.current().ends(row, since, datetime.now(UTC) - REMEMBERED):
-            revoke_sessions(UserSessionsFilter.of_session(row), reason=EndReason.PROVIDER)
+            revoke_sessions(
+                UserSessionsFilter.of_session(row),
+                reason=EndReason.PROVIDER,
+                actor=Actor.of_provider(str(issuer)),
+            )
             logger.info("A session of %s ended at sign-in: its logout arrived first.", issuer)
         _prefetch_keys(str(issuer))
 

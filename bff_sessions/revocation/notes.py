@@ -14,12 +14,19 @@ from typing import Final
 
 from django.core.cache import cache
 
-from bff_sessions.events import EndReason
+from bff_sessions.contract import EndReason
 
 logger = logging.getLogger("bff_sessions.revocation")
 
 _KEPT: Final = 24 * 60 * 60  # seconds
 _PREFIX: Final = "bff_sessions.ended.1."
+# The reasons that a user does not know. Other ends need no write to the cache.
+_NOTED: Final = frozenset({EndReason.OTHER_BROWSER, EndReason.OPERATOR, EndReason.PROVIDER})
+
+
+def is_noted(reason: EndReason) -> bool:
+    """Return whether the sign-in page has a sentence for `reason`."""
+    return reason in _NOTED
 
 
 def write_notes(keys: Collection[str], reason: EndReason) -> None:

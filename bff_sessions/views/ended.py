@@ -13,9 +13,9 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext_lazy as _
 
 from bff_sessions import conf
+from bff_sessions.contract import EndReason
 from bff_sessions.engine import SessionStore
 from bff_sessions.engine.tickets import is_session_key
-from bff_sessions.events import EndReason
 from bff_sessions.protection import store_key
 from bff_sessions.revocation.notes import read_note
 

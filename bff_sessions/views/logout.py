@@ -12,7 +12,7 @@ from django.shortcuts import resolve_url
 from django.urls import get_script_prefix
 
 from bff_sessions import conf
-from bff_sessions.contract import UserSession, UserSessionsFilter
+from bff_sessions.contract import Actor, EndReason, UserSession, UserSessionsFilter
 from bff_sessions.revocation import revoke_sessions
 from bff_sessions.stores.databases.atomic import non_atomic_requests
 from bff_sessions.views.endpoint import endpoint, session_of, url_of
@@ -32,7 +32,11 @@ def logout(request: HttpRequest) -> HttpResponse:
     if current is None or current.subject_id is not None:
         if current is not None:
             # The delete itself returns the ticket, and with it the latest refresh token.
-            revoke_sessions(UserSessionsFilter.of_session(current))
+            revoke_sessions(
+                UserSessionsFilter.of_session(current),
+                reason=EndReason.SIGNED_OUT,
+                actor=Actor.of_session(current),
+            )
         auth.logout(request)
     url = end_session_url(request, issuer_of(current), data, target)
     return HttpResponseRedirect(url or target or default_target())

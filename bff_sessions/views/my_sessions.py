@@ -21,12 +21,11 @@ from django.views.decorators.clickjacking import xframe_options_deny
 from bff_sessions import conf
 from bff_sessions.contract import UserSession, UserSessionsFilter
 from bff_sessions.device.user_agents import describe_user_agent
-from bff_sessions.events import EndReason
-from bff_sessions.revocation import revoke_sessions
 from bff_sessions.stores.live import last_seen
 from bff_sessions.views.endpoint import endpoint, url_of
 from bff_sessions.views.login import login_url
 from bff_sessions.views.sessions import (
+    end_sessions_of_user,
     find_session,
     page_of,
     sessions_beside,
@@ -93,7 +92,7 @@ def end_my_session(request: HttpRequest, *, public_id: str) -> HttpResponse:
     if request.method != "POST":
         return show(request, "end_my_session", session=describe(chosen, current))
     # By its session ID, which it keeps if it moves to a new store key meanwhile.
-    revoke_sessions(UserSessionsFilter.of_session(chosen), reason=EndReason.OTHER_BROWSER)
+    end_sessions_of_user(UserSessionsFilter.of_session(chosen), current)
     if chosen.session_id == current.session_id:
         auth.logout(request)
         return HttpResponseRedirect(login_url(None))
@@ -111,7 +110,7 @@ def end_other_sessions(request: HttpRequest) -> HttpResponse:
         number = sum(session.key != current.key for session in sessions_beside(current))
         return show(request, "end_other_sessions", number=number)
     elsewhere = UserSessionsFilter.of_subject(current, exclude_key=current.key)
-    ended = revoke_sessions(elsewhere, reason=EndReason.OTHER_BROWSER)
+    ended = end_sessions_of_user(elsewhere, current)
     text = ngettext("%(number)d session has ended.", "%(number)d sessions have ended.", ended)
     return back_to_list(request, messages.SUCCESS, text % {"number": ended})
 

@@ -10,11 +10,12 @@ from django.contrib import auth
 from django.http import HttpRequest, HttpResponse, JsonResponse
 
 from bff_sessions.contract import (
+    Actor,
+    EndReason,
     UserSession,
     UserSessionsFilter,
     UserSessionsPage,
 )
-from bff_sessions.events import EndReason
 from bff_sessions.revocation import revoke_sessions
 from bff_sessions.stores import get_store
 from bff_sessions.stores.live import end_of, is_live, iterate_live_sessions
@@ -52,7 +53,7 @@ def session(request: HttpRequest, *, public_id: str) -> HttpResponse:
     if chosen is None:
         return error(404, "session_not_found", "You have no session with this public_id.")
     # By its session ID, which it keeps if it moves to a new store key meanwhile.
-    revoke_sessions(UserSessionsFilter.of_session(chosen), reason=EndReason.OTHER_BROWSER)
+    end_sessions_of_user(UserSessionsFilter.of_session(chosen), current)
     if chosen.session_id == current.session_id:
         auth.logout(request)
     return HttpResponse(status=204)
@@ -65,7 +66,7 @@ def others(request: HttpRequest) -> HttpResponse:
     if current is None:
         return not_signed_in()
     elsewhere = UserSessionsFilter.of_subject(current, exclude_key=current.key)
-    ended = revoke_sessions(elsewhere, reason=EndReason.OTHER_BROWSER)
+    ended = end_sessions_of_user(elsewhere, current)
     return JsonResponse({"ended": ended})
 
 
@@ -79,6 +80,13 @@ def still_signed_in(request: HttpRequest) -> UserSession | None:
         return None
     same = iterate_live_sessions(UserSessionsFilter.of_session(current))
     return next((session for session in same if session.key == current.key), None)
+
+
+def end_sessions_of_user(filter: UserSessionsFilter, current: UserSession) -> int:
+    """End the sessions that match for the user of `current`. Return how many were live."""
+    is_own = filter.session_id is not None and filter.session_id == current.session_id
+    reason = EndReason.SIGNED_OUT if is_own else EndReason.OTHER_BROWSER
+    return revoke_sessions(filter, reason=reason, actor=Actor.of_session(current))
 
 
 def sessions_beside(current: UserSession) -> Iterator[UserSession]:

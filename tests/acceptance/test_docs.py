@@ -18,13 +18,13 @@ from django.test import Client
 from django.urls import resolve, reverse
 
 from bff_sessions import conf, exceptions, urls
-from bff_sessions.contract import UserSessionsFilter
+from bff_sessions.contract import EndReason, UserSessionsFilter
 from bff_sessions.engine import SessionStore
 from bff_sessions.oidc import sending
 from bff_sessions.oidc.providers import get_provider
 from bff_sessions.oidc.tokens import Tokens
 from bff_sessions.revocation import revoke_sessions
-from bff_sessions.signals import sessions_revoked
+from bff_sessions.signals import sessions_ended
 from bff_sessions.stores import get_store
 from bff_sessions.stores.cached import CachedUserSessionStore
 from bff_sessions.testing import UserSessionStoreTests, make_session
@@ -251,22 +251,22 @@ def test_blocked_user_is_signed_out():
     assert "_auth_user_id" not in client.session
 
 
-@pytest.mark.django_db
+@pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize(
     ("page", "part"), [("how-to/revoke", "log_ends"), ("reference/signals", "mail_users")]
 )
 def test_receivers_get_each_session_that_ends(page, part):
-    users, logger = [], SimpleNamespace(info=lambda text, user_id: users.append(user_id))
+    users, logger = [], SimpleNamespace(info=lambda text, user_id, reason: users.append(user_id))
     receiver = example(page, "python", part).run(
-        logger=logger, send_mail_later=lambda user_id, text: users.append(user_id)
+        logger=logger, mail_later=lambda user_id, text: users.append(user_id)
     )[part]
     store = get_store()
     session = make_session(user_id="42")
     store.create_user_session(session)
     try:
-        revoke_sessions(UserSessionsFilter.of_session(session))
+        revoke_sessions(UserSessionsFilter.of_session(session), reason=EndReason.OPERATOR)
     finally:
-        sessions_revoked.disconnect(receiver)
+        sessions_ended.disconnect(receiver)
     assert users == ["42"]
 
 

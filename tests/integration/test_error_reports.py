@@ -31,7 +31,7 @@ from bff_sessions.oidc import outbox, refreshing, sign_in
 from bff_sessions.oidc.sealing import seal_token
 from bff_sessions.oidc.tokens import keep_tokens
 from bff_sessions.protection import store_key
-from bff_sessions.signals import sessions_revoked
+from bff_sessions.signals import sessions_ended
 from bff_sessions.stores.orm import OrmUserSessionStore
 from bff_sessions.views import health
 from tests.support.error_reports import Reports, Seeds, collected
@@ -402,11 +402,11 @@ def broken_receiver(sender, sessions, **kwargs):
 def receiver_faults(world, number):
     @contextmanager
     def connected():
-        sessions_revoked.connect(broken_receiver)
+        sessions_ended.connect(broken_receiver)
         try:
             yield
         finally:
-            sessions_revoked.disconnect(broken_receiver)
+            sessions_ended.disconnect(broken_receiver)
 
     return Fault(connected())
 

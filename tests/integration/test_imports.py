@@ -41,7 +41,7 @@ def test_contract_loads_itself_only():
     assert [name for name in ours if not name.startswith("bff_sessions.contract")] == [
         "bff_sessions"
     ]
-    assert len(ours) == 15
+    assert len(ours) == 16
     assert not third_parties(loaded)
 
 

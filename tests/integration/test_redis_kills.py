@@ -10,7 +10,8 @@ from unittest import mock
 
 import pytest
 
-from bff_sessions.events import Ending, hook_for
+from bff_sessions.contract import EndReason
+from bff_sessions.events import Cause, hook_for
 from bff_sessions.models import TokenRevocation
 from bff_sessions.oidc.sealing import seal_token
 from bff_sessions.stores import get_store
@@ -98,8 +99,8 @@ def test_killed_revocation_forgets_no_refresh_token(redis_server, settings):
     store = get_store()
     known = set(TokenRevocation.objects.values_list("digest", flat=True))
     with mock.patch("bff_sessions.stores.redis.maintenance._INTERRUPTED", -1):
-        finished = store.finish_deletes(hook_for(Ending.REVOKED))
-        assert store.finish_deletes(hook_for(Ending.REVOKED)) == 0
+        finished = store.finish_deletes(hook_for(Cause(EndReason.OPERATOR)))
+        assert store.finish_deletes(hook_for(Cause(EndReason.OPERATOR))) == 0
     written = set(TokenRevocation.objects.values_list("digest", flat=True))
     live = {digest for one, digest in signed_in if store.get_user_session(one.key) is not None}
     ended = {digest for _, digest in signed_in} - live

@@ -21,6 +21,7 @@ from bff_sessions.admin.contract.reading import filter_of, find_session
 from bff_sessions.admin.contract.selection import ContractSelection
 from bff_sessions.admin.ending import end_session
 from bff_sessions.admin.sources import Selection, Source
+from bff_sessions.contract import Actor
 from bff_sessions.stores.orm.models import Session
 
 __all__ = ["ContractSource"]
@@ -40,9 +41,13 @@ class ContractSource(Source):
     ) -> Session | None:
         return find_session(reference)
 
-    def end(self, session: Session) -> bool:
+    def end(self, session: Session, operator: Actor) -> bool:
         reference = str(session.pk)
-        return end_session(session.key, lambda: getattr(find_session(reference), "key", None))
+
+        def find_key() -> str | None:
+            return getattr(find_session(reference), "key", None)
+
+        return end_session(session.key, find_key, operator)
 
     def select(self, chosen: ContractSelection) -> Selection:
         return chosen

@@ -15,17 +15,20 @@ from bff_sessions import conf
 from bff_sessions.contract import (
     ANY,
     DeletedSession,
+    EndReason,
     UserSessionStore,
     UserSessionStoreCleanup,
     UserSessionStoreRepair,
     check_text,
 )
 from bff_sessions.contract.pacing import MAX_BATCH_SIZE, delete_in_batches
-from bff_sessions.events import Ending, hook_for
+from bff_sessions.events import Cause, hook_for
 from bff_sessions.exceptions import AbilityMissing, StoreUnavailable
 from bff_sessions.management.batchwork import batch_size, not_negative, progress, stop_on_signals
 from bff_sessions.oidc.models import Logout
+from bff_sessions.revocation.cleaning import delete_expired_sessions
 from bff_sessions.revocation.models import TakeOverBan
+from bff_sessions.sansio import run
 from bff_sessions.secret import hidden_frames
 from bff_sessions.stores import database_of_store, get_store
 
@@ -110,19 +113,20 @@ class Command(BaseCommand):
                         max_seconds = max(0.0, options["max_seconds"] - time.monotonic() + started)
                 repair = store.get_ability(UserSessionStoreRepair)
                 if repair is not None:
-                    repair.finish_deletes(hook_for(Ending.REVOKED))
+                    # Why they were ended died with the process that did it.
+                    repair.finish_deletes(hook_for(Cause(EndReason.CODE)))
             if not dry_run and cleanup is not None:
                 with progress(self, count, quiet=quiet) as advance:
-                    deleted = cleanup.delete_expired_sessions(
+                    steps = delete_expired_sessions(
+                        cleanup,
                         batch_size=options["batch_size"],
                         max_seconds=max_seconds,
                         sleep=options["sleep"],
                         partition=partition,
                         on_deleted=None if advance is None else _counting(advance),
-                        with_tickets=False,
-                        on_ending=hook_for(Ending.EXPIRED),
                         should_stop=stop.is_set,
                     )
+                    deleted = run(steps)
         if not quiet and cleanup is None:
             self.stdout.write(
                 f"{without_cleanup} deletes expired sessions by itself: it has no "

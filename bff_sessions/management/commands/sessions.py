@@ -21,12 +21,12 @@ from bff_sessions import conf
 from bff_sessions.conf.guesses import closest
 from bff_sessions.contract import (
     ANY,
+    EndReason,
     UserSession,
     UserSessionsFilter,
     UserSessionStoreRepair,
     check_text,
 )
-from bff_sessions.events import EndReason
 from bff_sessions.exceptions import AbilityMissing, StoreUnavailable
 from bff_sessions.findings import Verdict
 from bff_sessions.health import examine

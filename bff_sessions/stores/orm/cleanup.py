@@ -10,6 +10,7 @@ from django.db import connections
 
 from bff_sessions.contract import (
     ANY,
+    DELETED,
     AnyType,
     DeletedSession,
     Detail,
@@ -21,7 +22,6 @@ from bff_sessions.contract.pacing import EXCLUSIVE, SHARED, Pace
 from bff_sessions.stores.databases.retrying import retry
 from bff_sessions.stores.orm.expired import ExpiredRows
 from bff_sessions.stores.orm.rows import to_deleted
-from bff_sessions.stores.orm.statements import DELETED
 from bff_sessions.stores.orm.transactions import OrmTransactions
 
 

@@ -12,6 +12,7 @@ from django.db.models.functions import Greatest
 
 from bff_sessions.contract import (
     ANY,
+    DELETED,
     UPDATED,
     DeletedSession,
     Position,
@@ -20,7 +21,7 @@ from bff_sessions.contract import (
     UserSessionUpdate,
 )
 from bff_sessions.stores.orm.models import Session
-from bff_sessions.stores.orm.statements import DELETED, GET, SESSION
+from bff_sessions.stores.orm.statements import GET, SESSION
 
 logger = logging.getLogger("django.security.SuspiciousSession")
 

@@ -11,14 +11,11 @@ from django.db.models import Field, QuerySet
 from bff_sessions._compat.django_db import delete_rows
 from bff_sessions._compat.queries import Query, delete_query, insert_query, update_query
 from bff_sessions._compat.statements import KeySlot, Slot, Statement
-from bff_sessions.contract import UPDATED, DeletedSession, UserSession
+from bff_sessions.contract import DELETED, UPDATED, UserSession
 from bff_sessions.stores.orm.models import Session
 
 SESSION: Final = tuple(f.name for f in fields(UserSession))
 """The columns of a session."""
-
-DELETED: Final = tuple(f.name for f in fields(DeletedSession))
-"""The columns of a deleted session."""
 
 
 def _field(name: str) -> Field[Any, Any]:

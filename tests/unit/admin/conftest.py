@@ -3,7 +3,7 @@ from django.contrib import admin
 
 from bff_sessions.admin import changelist
 from bff_sessions.models import Session
-from bff_sessions.signals import sessions_revoked
+from bff_sessions.signals import sessions_ended
 from tests.support.factories import UserFactory
 
 
@@ -15,16 +15,16 @@ def operator(client):
 
 
 @pytest.fixture
-def revoked():
-    """Return the store keys of the sessions in sessions_revoked."""
+def revoked(transactional_db):
+    """Return the store keys of the sessions in sessions_ended, which is sent after the commit."""
     keys = []
 
     def receiver(sender, sessions, **kwargs):
         keys.extend(session.key for session in sessions)
 
-    sessions_revoked.connect(receiver)
+    sessions_ended.connect(receiver)
     yield keys
-    assert sessions_revoked.disconnect(receiver)
+    assert sessions_ended.disconnect(receiver)
 
 
 @pytest.fixture

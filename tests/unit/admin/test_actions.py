@@ -15,7 +15,7 @@ from django.test.utils import CaptureQueriesContext
 from bff_sessions.admin import actions, preview
 from bff_sessions.admin.rows import RowSelection
 from bff_sessions.models import Session
-from bff_sessions.signals import sessions_revoked
+from bff_sessions.signals import sessions_ended
 from tests.support.admin import LIST, browser_of, choose, page_of
 from tests.support.factories import SessionFactory, UserFactory, ago
 
@@ -198,6 +198,7 @@ def test_sessions_are_looked_up_again_at_confirmation(operator):
     assert left(subject_id="alice") == {rows[0]}
 
 
+@pytest.mark.django_db(transaction=True)
 def test_sessions_that_begin_meanwhile_do_not_end(operator, monkeypatch):
     monkeypatch.setattr(actions, "_BATCH", 1)
     monkeypatch.setattr(actions, "_SECONDS", 1)
@@ -206,12 +207,12 @@ def test_sessions_that_begin_meanwhile_do_not_end(operator, monkeypatch):
     def sign_in_again(sender, sessions, **kwargs):
         SessionFactory(subject_id="alice")
 
-    sessions_revoked.connect(sign_in_again)
+    sessions_ended.connect(sign_in_again)
     try:
         chosen = choose_all(rows, "end_sessions", post="yes")
         response = operator.post(f"{LIST}?q=alice", chosen, follow=True)
     finally:
-        assert sessions_revoked.disconnect(sign_in_again)
+        assert sessions_ended.disconnect(sign_in_again)
     assert "2 sessions have ended." in response.content.decode()
     assert len(left(subject_id="alice")) == 2
     assert not left(subject_id="alice") & set(rows)

@@ -3,10 +3,12 @@ import re
 from datetime import UTC, datetime, timedelta
 from html import unescape
 from secrets import token_hex
+from types import SimpleNamespace
 
 import pytest
 from django.contrib import admin
 from django.contrib.admin.models import CHANGE, LogEntry
+from django.contrib.auth import get_user
 from django.contrib.contenttypes.models import ContentType
 from django.db import connection
 from django.test import Client
@@ -75,7 +77,7 @@ def delete_by_action(browser, *rows):
 def delete_by_queryset(browser, *rows):
     model_admin = admin.site.get_model_admin(Session)
     chosen = Session.objects.filter(pk__in=[row.pk for row in rows])
-    model_admin.delete_queryset(None, chosen)
+    model_admin.delete_queryset(SimpleNamespace(user=get_user(browser)), chosen)
 
 
 WAYS = pytest.mark.parametrize("delete", [delete_by_page, delete_by_action, delete_by_queryset])

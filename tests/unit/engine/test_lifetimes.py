@@ -11,7 +11,7 @@ from django.test import RequestFactory
 from bff_sessions.contract import UserSessionsFilter, UserSessionUpdate
 from bff_sessions.engine import SessionStore
 from bff_sessions.revocation import revoke_sessions
-from bff_sessions.signals import sessions_revoked
+from bff_sessions.signals import sessions_ended
 from bff_sessions.stores import get_store
 from bff_sessions.stores.orm import OrmUserSessionStore
 from bff_sessions.testing import altered, make_session
@@ -272,11 +272,11 @@ def test_signing_in_once_too_often_ends_the_oldest(configure, calls, load):
     def receiver(sessions, **kwargs):
         told.extend(session.session_id for session in sessions)
 
-    sessions_revoked.connect(receiver)
+    sessions_ended.connect(receiver)
     try:
         keys = [calls.start(**alice(f"s{n}")).session_key for n in range(4)]
     finally:
-        sessions_revoked.disconnect(receiver)
+        sessions_ended.disconnect(receiver)
     assert [load(key) is not None for key in keys] == [False, False, True, True]
     assert told == ["s0", "s1"]
 
@@ -306,11 +306,11 @@ def test_oldest_sessions_end_first_without_reading_tickets(configure, calls, mon
     def receiver(sessions, **kwargs):
         told.extend(session.session_id for session in sessions)
 
-    sessions_revoked.connect(receiver)
+    sessions_ended.connect(receiver)
     try:
         calls.start(**alice("new"))
     finally:
-        sessions_revoked.disconnect(receiver)
+        sessions_ended.disconnect(receiver)
     assert told == [session.session_id for session in reversed(sessions[2:])]
 
 

@@ -15,7 +15,7 @@ from bff_sessions import bind_identity
 from bff_sessions.contract import UserSessionsFilter, UserSessionUpdate
 from bff_sessions.engine import SessionStore
 from bff_sessions.oidc.tokens import read_tokens
-from bff_sessions.signals import sessions_revoked
+from bff_sessions.signals import sessions_ended
 from bff_sessions.stores import get_store
 from bff_sessions.testing.fixtures import sealed
 from tests.support.factories import UserFactory
@@ -390,13 +390,13 @@ def test_session_that_moves_is_announced_once_when_a_sign_in_ends_it(settings):
     def receiver(sessions, **kwargs):
         told.extend(session.sign_in_id for session in sessions)
 
-    sessions_revoked.connect(receiver)
+    sessions_ended.connect(receiver)
     try:
         session = SessionStore()
         keep_claims(session, "alice")
         session.save()
     finally:
-        sessions_revoked.disconnect(receiver)
+        sessions_ended.disconnect(receiver)
     alice = UserSessionsFilter(subject_id="alice")
     assert [each.key for each in store.get_user_sessions(alice)] == [session.store_key]
     assert told == [before.sign_in_id]

@@ -11,8 +11,9 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from bff_sessions.contract import UserSessionsFilter, UserSessionStoreRepair
+from bff_sessions.contract import EndReason, UserSessionsFilter, UserSessionStoreRepair
 from bff_sessions.exceptions import StoreUnavailable
+from bff_sessions.signals import sessions_ended
 from bff_sessions.stores import get_store
 from bff_sessions.stores.memory import InMemoryUserSessionStore
 from bff_sessions.testing import make_session
@@ -145,19 +146,19 @@ def test_ending_is_silent_if_so_wished():
     assert sessions_command("end", "--sid", "s1", verbosity=0) == ""
 
 
-def test_ending_goes_through_revocation():
-    from bff_sessions.signals import sessions_revoked
-
+@pytest.mark.django_db(transaction=True)
+def test_ending_is_announced():
     ended = []
 
-    def hear(sessions, **kwargs):
+    def hear(sessions, reason, **kwargs):
+        assert reason is EndReason.OPERATOR
         ended.extend(session.session_id for session in sessions)
 
-    sessions_revoked.connect(hear)
+    sessions_ended.connect(hear)
     try:
         sessions_command("end", "--subject", "alice", "--yes")
     finally:
-        sessions_revoked.disconnect(hear)
+        sessions_ended.disconnect(hear)
     assert sorted(ended) == ["s1", "s2", "s3"]
 
 

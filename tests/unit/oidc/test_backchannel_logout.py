@@ -16,6 +16,7 @@ from django.test import AsyncClient, Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
+from bff_sessions.contract import Actor, EndReason
 from bff_sessions.engine import SessionStore
 from bff_sessions.exceptions import RevocationUnconfirmed, StoreUnavailable
 from bff_sessions.models import Logout, Session
@@ -23,7 +24,7 @@ from bff_sessions.oidc import logout as logout_module
 from bff_sessions.oidc.logout import end_sessions
 from bff_sessions.oidc.logout_tokens import verify_logout_token
 from bff_sessions.oidc.views import backchannel_logout
-from bff_sessions.signals import sessions_revoked
+from bff_sessions.signals import sessions_ended
 from bff_sessions.stores import get_store
 from tests.support.factories import SessionFactory, ago
 from tests.support.provider import KEYS, public_jwk
@@ -127,18 +128,20 @@ def test_sessions_of_all_partitions_end(provider, post):
     assert not Session.objects.exists()
 
 
-def test_whoever_wants_to_know_of_ended_sessions_is_told(provider, post, sessions):
+@pytest.mark.django_db(transaction=True)
+def test_signal_has_the_provider_as_actor(provider, post, sessions):
     told = []
 
-    def receiver(sessions, **kwargs):
-        told.extend(session.session_id for session in sessions)
+    def receiver(sessions, reason, actor, **kwargs):
+        told.extend((session.session_id, reason, actor) for session in sessions)
 
-    sessions_revoked.connect(receiver)
+    sessions_ended.connect(receiver)
     try:
         post(provider.token())
     finally:
-        sessions_revoked.disconnect(receiver)
-    assert told == ["laptop"]
+        sessions_ended.disconnect(receiver)
+    actor = Actor.of_provider(provider.issuer)
+    assert told == [("laptop", EndReason.PROVIDER, actor)]
 
 
 @pytest.mark.parametrize("algorithm", KEYS)

@@ -17,7 +17,7 @@ from bff_sessions.engine import SessionStore
 from bff_sessions.models import Logout, Session
 from bff_sessions.oidc import logout as logout_module
 from bff_sessions.oidc.providers import get_provider
-from bff_sessions.signals import sessions_revoked
+from bff_sessions.signals import sessions_ended
 from tests.support.calls import Calls
 from tests.support.factories import UserFactory, ago
 from tests.support.old_sessions import sign_in_data
@@ -96,11 +96,11 @@ def test_whoever_wants_to_know_of_ended_sessions_is_told(provider, calls):
         told.extend(session.session_id for session in sessions)
 
     assert log_out(provider) == 200
-    sessions_revoked.connect(receiver)
+    sessions_ended.connect(receiver)
     try:
         sign_in(calls, claims_of(provider))
     finally:
-        sessions_revoked.disconnect(receiver)
+        sessions_ended.disconnect(receiver)
     assert told == ["laptop"]
 
 

@@ -1,4 +1,4 @@
-from dataclasses import fields, replace
+from dataclasses import replace
 
 import pytest
 from asgiref.sync import async_to_sync
@@ -9,7 +9,7 @@ from django.http import HttpResponse, JsonResponse
 from django.test import Client
 from django.urls import path
 
-from bff_sessions.contract import DeletedSession, UserSessionsFilter
+from bff_sessions.contract import DELETED, DeletedSession, EndReason, UserSessionsFilter
 from bff_sessions.engine import SessionStore
 from bff_sessions.exceptions import RevocationUnconfirmed, SessionMissing
 from bff_sessions.models import Session
@@ -20,7 +20,7 @@ from bff_sessions.revocation import (
     revoke_session,
     revoke_sessions,
 )
-from bff_sessions.signals import sessions_revoked
+from bff_sessions.signals import sessions_ended
 from bff_sessions.stores import get_store
 from bff_sessions.stores.memory import InMemoryUserSessionStore
 from bff_sessions.stores.orm import OrmUserSessionStore
@@ -28,7 +28,8 @@ from bff_sessions.testing import make_session
 from tests.support.factories import SessionFactory, UserFactory
 from tests.support.stores import MINIMAL
 
-pytestmark = pytest.mark.django_db
+# The signal is sent after the commit.
+pytestmark = pytest.mark.django_db(transaction=True)
 
 ALICE = UserSessionsFilter(subject_id="alice")
 REVOKE = pytest.mark.parametrize(
@@ -45,9 +46,9 @@ def heard():
         kwargs.pop("signal")
         calls.append((sender, kwargs))
 
-    sessions_revoked.connect(receiver)
+    sessions_ended.connect(receiver)
     yield calls
-    assert sessions_revoked.disconnect(receiver)
+    assert sessions_ended.disconnect(receiver)
 
 
 @pytest.fixture
@@ -55,9 +56,9 @@ def broken_receiver():
     def receiver(**kwargs):
         raise RuntimeError("a fault of the receiver")
 
-    sessions_revoked.connect(receiver)
+    sessions_ended.connect(receiver)
     yield
-    assert sessions_revoked.disconnect(receiver)
+    assert sessions_ended.disconnect(receiver)
 
 
 @pytest.fixture
@@ -65,14 +66,18 @@ def broken_async_receiver():
     async def receiver(**kwargs):
         raise RuntimeError("a fault of the receiver")
 
-    sessions_revoked.connect(receiver)
+    sessions_ended.connect(receiver)
     yield
-    assert sessions_revoked.disconnect(receiver)
+    assert sessions_ended.disconnect(receiver)
 
 
-def deleted(row):
-    names = [field.name for field in fields(DeletedSession)]
-    return DeletedSession(**{name: getattr(row, name) for name in names})
+def deleted(row, reason=EndReason.CODE):
+    return DeletedSession(**{name: getattr(row, name) for name in DELETED}, reason=reason)
+
+
+def signal_of(sessions, reason=EndReason.CODE, actor=None):
+    """What a receiver gets outside of a request."""
+    return {"sessions": sessions, "reason": reason, "actor": actor, "request": None}
 
 
 # By filter
@@ -89,11 +94,14 @@ def test_the_number_of_sessions_that_ended_is_returned(revoke):
 
 @REVOKE
 def test_expired_sessions_are_deleted_and_not_counted(revoke, heard):
-    SessionFactory(expired=True)
-    SessionFactory(endless=True)
+    old, row = SessionFactory(expired=True), SessionFactory(endless=True)
     assert revoke(ALICE) == 1
     assert not Session.objects.exists()
-    assert len(heard[0][1]["sessions"]) == 2
+    old, row = deleted(old, EndReason.EXPIRED), deleted(row)
+    assert {(end["reason"], *end["sessions"]) for _, end in heard} == {
+        (EndReason.EXPIRED, old),
+        (EndReason.CODE, row),
+    }
 
 
 @REVOKE
@@ -126,7 +134,7 @@ def test_the_signal_tells_once_what_ended(revoke, heard):
     revoke(ALICE)
     ((sender, kwargs),) = heard
     assert sender is OrmUserSessionStore
-    assert list(kwargs) == ["sessions"]
+    assert set(kwargs) == {"sessions", "reason", "actor", "request"}
     assert isinstance(kwargs["sessions"], list)
     by_key = {session.key: session for session in kwargs["sessions"]}
     assert by_key == {row.key: deleted(row) for row in rows}
@@ -158,11 +166,11 @@ def test_a_receiver_finds_the_sessions_gone(revoke):
         left.append(Session.objects.count())
 
     SessionFactory()
-    sessions_revoked.connect(receiver)
+    sessions_ended.connect(receiver)
     try:
         revoke(ALICE)
     finally:
-        sessions_revoked.disconnect(receiver)
+        sessions_ended.disconnect(receiver)
     assert left == [0]
 
 
@@ -187,11 +195,11 @@ def test_asynchronous_receivers_hear_of_it_too(revoke):
         calls.append(sessions)
 
     row = SessionFactory()
-    sessions_revoked.connect(receiver)
+    sessions_ended.connect(receiver)
     try:
         revoke(ALICE)
     finally:
-        sessions_revoked.disconnect(receiver)
+        sessions_ended.disconnect(receiver)
     assert calls == [[deleted(row)]]
 
 
@@ -202,7 +210,8 @@ def test_it_works_with_another_store(revoke, settings, heard):
     get_store().create_user_session(session)
     assert revoke(ALICE) == 1
     assert get_store().get_user_session(session.key) is None
-    assert heard == [(InMemoryUserSessionStore, {"sessions": [DeletedSession.of(session)]})]
+    ended = replace(DeletedSession.of(session), reason=EndReason.CODE)
+    assert heard == [(InMemoryUserSessionStore, signal_of([ended]))]
 
 
 @REVOKE
@@ -231,13 +240,19 @@ def end(request):
     return request.param
 
 
-@pytest.mark.parametrize("whose", [{}, {"anonymous": True}, {"endless": True}])
+@pytest.mark.parametrize("whose", [{}, {"endless": True}])
 def test_one_session_ends_and_the_signal_tells(end, whose, heard):
     row = SessionFactory(**whose)
     other = SessionFactory(**whose)
     assert end(row.key) is True
     assert Session.objects.get() == other
-    assert heard == [(OrmUserSessionStore, {"sessions": [deleted(row)]})]
+    assert heard == [(OrmUserSessionStore, signal_of([deleted(row)]))]
+
+
+def test_end_of_an_anonymous_session_is_not_announced(end, heard):
+    assert end(SessionFactory(anonymous=True).key) is True
+    assert not Session.objects.exists()
+    assert heard == []
 
 
 @pytest.mark.parametrize("whose", [{}, {"anonymous": True}])
@@ -245,6 +260,13 @@ def test_one_expired_session_ends(end, whose):
     row = SessionFactory(expired=True, **whose)
     assert end(row.key) is True
     assert not Session.objects.exists()
+
+
+def test_one_expired_session_that_is_ended_has_expired(end, heard):
+    row = SessionFactory(expired=True)
+    assert end(row.key) is True
+    ended = signal_of([deleted(row, EndReason.EXPIRED)], EndReason.EXPIRED)
+    assert heard == [(OrmUserSessionStore, ended)]
 
 
 def test_ending_one_session_twice_ends_it_once(end, heard):

@@ -2,7 +2,7 @@ import pytest
 from django.test import AsyncClient, Client
 
 from bff_sessions.models import Session
-from bff_sessions.signals import sessions_revoked
+from bff_sessions.signals import sessions_ended
 from bff_sessions.stores import get_store
 from tests.support.endpoints import Browser
 from tests.support.factories import SessionFactory, ago
@@ -31,16 +31,16 @@ def configure(settings):
 
 
 @pytest.fixture
-def revoked():
-    """Keys of the sessions of which sessions_revoked told."""
+def revoked(transactional_db):
+    """Keys of the sessions of which sessions_ended told, after the commit."""
     keys = []
 
     def receiver(sessions, **kwargs):
         keys.extend(session.key for session in sessions)
 
-    sessions_revoked.connect(receiver)
+    sessions_ended.connect(receiver)
     yield keys
-    sessions_revoked.disconnect(receiver)
+    sessions_ended.disconnect(receiver)
 
 
 @pytest.fixture

@@ -181,7 +181,7 @@ def test_page_of_an_ended_session_leads_back_to_the_list(operator, page):
 def test_session_that_ends_during_the_delete_is_not_logged(operator, store, monkeypatch):
     session = SessionFactory()
     page = page_of_session(session, "delete")
-    monkeypatch.setattr("bff_sessions.admin.ending.revoke_session", lambda key, reason: False)
+    monkeypatch.setattr("bff_sessions.admin.ending.revoke_session", lambda *args, **kwargs: False)
     assert GONE in read(operator.post(page, {"post": "yes"}, follow=True))
     assert not LogEntry.objects.exists()
 

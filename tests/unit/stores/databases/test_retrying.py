@@ -17,7 +17,7 @@ from bff_sessions.exceptions import SessionChanged, SessionExists, SessionMissin
 from bff_sessions.models import Logout, Session, TokenRevocation
 from bff_sessions.oidc.logout import end_sessions
 from bff_sessions.oidc.logout_tokens import LogoutToken
-from bff_sessions.signals import sessions_revoked
+from bff_sessions.signals import sessions_ended
 from bff_sessions.stores.cached import CachedUserSessionStore
 from bff_sessions.stores.databases import retrying
 from bff_sessions.stores.databases.retrying import retry
@@ -311,9 +311,9 @@ def announced():
     def receive(sessions, **kwargs):
         told.extend(session.key for session in sessions)
 
-    sessions_revoked.connect(receive)
+    sessions_ended.connect(receive)
     yield told
-    sessions_revoked.disconnect(receive)
+    sessions_ended.disconnect(receive)
 
 
 @pytest.fixture(params=[None, "django.contrib.sessions.backends.db"], ids=["plain", "take_over"])
