@@ -290,9 +290,8 @@ def test_sessions_within_the_limit_stay(configure, calls, load):
 def test_oldest_sessions_end_first_without_reading_tickets(configure, calls, monkeypatch):
     configure(MAX_SESSIONS_PER_SUBJECT=3)
     store = get_store()
-    sessions = [
-        make_session(created=datetime.now(UTC) - timedelta(seconds=age)) for age in range(1, 511)
-    ]
+    now = datetime.now(UTC)
+    sessions = [make_session(created=now - timedelta(seconds=age)) for age in range(1, 511)]
     for session in sessions:
         store.create_user_session(session)
     read, told = OrmUserSessionStore.get_user_sessions, []
