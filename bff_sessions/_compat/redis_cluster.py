@@ -35,6 +35,11 @@ async def execute(client: Any, commands: Sequence[tuple[Any, ...]]) -> list[Any]
     ]
 
 
+def has_moved(error: object) -> bool:
+    """Return whether `error` says that the slot of the key has moved, and not only the key."""
+    return _is(error, "MovedError")
+
+
 async def _send(client: Any, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
     pipeline = client.pipeline()
     for command in commands:
@@ -48,7 +53,7 @@ async def _redirect(client: Any, command: tuple[Any, ...], result: Any) -> Any:
     for _ in range(_TRIES):
         if _is(result, "ClusterDownError", "TryAgainError"):
             await asyncio.sleep(_PAUSE)
-        elif _is(result, "MovedError"):
+        elif has_moved(result):
             # A command of its own learns which node has the slot now; a pipeline does not.
             name = command[3] if command[0] == "EVAL" else command[1]
             await client.execute_command("EXISTS", name)

@@ -12,7 +12,8 @@ from bff_sessions.contract import DeletedSession, OnEnding, UserSessionsFilter
 from bff_sessions.exceptions import RevocationUnconfirmed
 from bff_sessions.sansio import Steps, in_thread
 from bff_sessions.stores.redis import hints, layout, scripts
-from bff_sessions.stores.redis.link import Link, script_of
+from bff_sessions.stores.redis.commands import script_of
+from bff_sessions.stores.redis.link import Link
 
 # Milliseconds of a tombstone. Servers end a request after 30 to 60 seconds by default.
 _TOMBSTONE: Final = 300_000
@@ -21,13 +22,19 @@ _CLOSED: Final = 86_400_000
 _BATCH: Final = 500
 
 
-def delete_session(link: Link, key: str, on_ending: OnEnding | None) -> Steps[bool]:
-    """Delete the session under `key`, also if it moves to another key meanwhile."""
+def delete_session(
+    link: Link, key: str, on_ending: OnEnding | None, *, buries: bool = False
+) -> Steps[bool]:
+    """Delete the session under `key`, also if it moves to another key meanwhile.
+
+    Args:
+        link: the way to Redis.
+        key: the store key.
+        on_ending: see `OnEnding`.
+        buries: whether to leave a tombstone if there is no session.
+    """
     deletion = Deletion(link, on_ending)
-    yield from deletion.end([key])
-    while deletion.moved:
-        moved, deletion.moved = deletion.moved, set()
-        yield from deletion.end(moved, buries=True)
+    yield from deletion.end_with_moved([key], buries=buries)
     deletion.check_confirmed()
     return bool(deletion.deleted)
 
@@ -98,6 +105,13 @@ class Deletion:
             # Sessions that have changed meanwhile are looked at again.
             left = (yield from self._end_batch(left[:_BATCH], buries=buries)) + left[_BATCH:]
 
+    def end_with_moved(self, keys: Collection[str], *, buries: bool = False) -> Steps[None]:
+        """End the sessions under `keys`, and those to which they are moving; see end()."""
+        yield from self.end(keys, buries=buries)
+        while self.moved:
+            moved, self.moved = self.moved, set()
+            yield from self.end(moved, buries=True)
+
     def _end_batch(self, keys: Sequence[str], *, buries: bool) -> Steps[list[str]]:
         """End the sessions under `keys`. Return the keys of those that have changed meanwhile."""
         link = self._link
@@ -116,7 +130,7 @@ class Deletion:
             ended = yield from self._announce(ended, self._on_ending)
         self.deleted += ended
         written = [
-            link.names.session(key)
+            script_of(scripts.KEEP, link.names.session(key), "tombstone", "closed")
             for key, (status, *_) in results.items()
             if status not in (0, -2)
         ]

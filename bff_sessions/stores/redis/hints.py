@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from bff_sessions.contract import DeletedSession, UserSession, UserSessionsFilter, UserSessionUpdate
 from bff_sessions.sansio import Steps
 from bff_sessions.stores.redis import layout, scripts
-from bff_sessions.stores.redis.link import Command, Link, script_of
+from bff_sessions.stores.redis.commands import Command, script_of
+from bff_sessions.stores.redis.link import Link
 
 # About how many members one ZSCAN reads, so that others need not wait for it.
 _SCANNED: Final = 500
@@ -20,13 +20,11 @@ def to_write(
 ) -> list[Command]:
     """Return the commands that write the hints at `session`, to be sent before its own."""
     hint = layout.write_hint(key, partition, session.issuer)
-    cover, now = layout.cover_of(session.expires, link.grace), int(time.time())
-    commands = [
-        script_of(scripts.HINT, name, cover, hint, now) for name in link.names.hints(session)
-    ]
+    cover = layout.cover_of(session.expires, link.grace)
+    commands = [script_of(scripts.HINT, name, cover, hint) for name in link.names.hints(session)]
     if link.grace and session.expires is not None:
-        # If the session is renewed, clean-up finds it too early, and writes the new time.
-        commands.append(("ZADD", link.names.expiring(key), "LT", session.expires.timestamp(), hint))
+        name, ends = link.names.expiring(key), session.expires.timestamp()
+        commands.append(script_of(scripts.EXPIRING, name, ends, hint))
     return commands
 
 

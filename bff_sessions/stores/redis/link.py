@@ -1,25 +1,21 @@
-"""Sends commands to Redis in steps, for synchronous and asynchronous callers.
-
-A command is a tuple: its name, and its arguments. Its key is the first argument, or follows the
-number of keys of a script.
-"""
+"""Sends commands to Redis in steps, for synchronous and asynchronous callers."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
-from typing import Any, Final, TypeAlias, TypeVar
+from typing import Any, Final, TypeVar
 
 from bff_sessions._compat import redis_cluster
 from bff_sessions.exceptions import StoreUnavailable
 from bff_sessions.sansio import Steps, arun, run
 from bff_sessions.stores.redis.clients import Clients
+from bff_sessions.stores.redis.commands import Command, script_of
 from bff_sessions.stores.redis.layout import Names
 from bff_sessions.stores.redis.options import RedisOptions
 from bff_sessions.stores.redis.replicas import Replicas, pipeline_of
 
-Command: TypeAlias = tuple[Any, ...]
 _T = TypeVar("_T")
 
 # The most commands in one round trip.
@@ -75,15 +71,21 @@ class Link:
             StoreUnavailable: as send(), or if too few replicas have confirmed `first`.
         """
         yield from self.send(first)
-        if not (yield from self.confirm([key_of(command) for command in first])):
+        if not (yield from self.confirm(first)):
             raise StoreUnavailable("Too few replicas have confirmed the hints of a session.")
         return (yield from self.ask(*then))
 
-    def confirm(self, names: Collection[bytes]) -> Steps[bool]:
-        """Wait until replicas have what was written under `names`. Return whether they have it."""
-        if not names or self.options.replicas == 0:
+    def confirm(self, writes: Collection[Command]) -> Steps[bool]:
+        """Make `writes` again, and wait for replicas. Return whether they have them.
+
+        Each one must do no harm if it is made again, and return 0 if its first effect is missing.
+        """
+        if not writes or self.options.replicas == 0:
             return True
-        confirmed: bool = yield partial(self._confirm, names), partial(self._aconfirm, names)
+        try:
+            confirmed: bool = yield partial(self._confirm, writes), partial(self._aconfirm, writes)
+        except StoreUnavailable:
+            return False
         return confirmed
 
     def scan(self) -> Iterator[bytes]:
@@ -125,15 +127,15 @@ class Link:
                 return _check(await redis_cluster.execute(client, commands))
             return _check(await pipeline_of(client, commands).execute(raise_on_error=False))
 
-    def _confirm(self, names: Collection[bytes]) -> bool:
+    def _confirm(self, writes: Collection[Command]) -> bool:
         with self._client() as client:
-            return run(self._replicas.confirm(client, names))
+            return run(self._replicas.confirm(client, writes))
 
-    async def _aconfirm(self, names: Collection[bytes]) -> bool:
+    async def _aconfirm(self, writes: Collection[Command]) -> bool:
         async with self._aclient() as client:
             if self.is_cluster:
                 await client.initialize()
-            return await arun(self._replicas.confirm(client, names))
+            return await arun(self._replicas.confirm(client, writes))
 
     @contextmanager
     def _client(self) -> Iterator[Any]:
@@ -158,17 +160,6 @@ class Link:
             if self.is_cluster:
                 self._clients.aforget(client)
             raise _translated(error) from None
-
-
-def script_of(script: str, name: bytes, *arguments: Any) -> Command:
-    """Return the command that runs `script` with the key `name`."""
-    return ("EVAL", script, 1, name, *arguments)
-
-
-def key_of(command: Command) -> bytes:
-    """Return the name that `command` writes."""
-    name: bytes = command[3] if command[0] == "EVAL" else command[1]
-    return name
 
 
 def _check(results: list[Any]) -> list[Any]:

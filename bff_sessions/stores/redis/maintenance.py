@@ -11,9 +11,10 @@ from typing import Final
 
 from bff_sessions.contract import AnyType, DeletedSession, OnEnding
 from bff_sessions.sansio import Steps, run
-from bff_sessions.stores.redis import hints, layout
+from bff_sessions.stores.redis import hints, layout, scripts
+from bff_sessions.stores.redis.commands import Command, script_of
 from bff_sessions.stores.redis.deletes import Deletion
-from bff_sessions.stores.redis.link import Command, Link
+from bff_sessions.stores.redis.link import Link
 
 logger = logging.getLogger("bff_sessions.store")
 
@@ -77,11 +78,14 @@ def finish_deletes(link: Link, on_ending: OnEnding | None) -> Steps[int]:
             closed = yield from link.send(
                 [("HEXISTS", link.names.session(key), "closed") for key in due]
             )
-            yield from deletion.end(
+            yield from deletion.end_with_moved(
                 [key for key, is_closed in zip(due, closed, strict=True) if is_closed]
             )
             deletion.check_confirmed()
-            yield from link.send([("ZREM", name, hint) for hint in due.values()])
+            # Not the hint at a session that another delete has just closed again.
+            yield from link.send(
+                [script_of(scripts.FORGET, name, before, hint) for hint in due.values()]
+            )
     return len(deletion.deleted)
 
 

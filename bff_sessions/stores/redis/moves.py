@@ -21,7 +21,8 @@ from bff_sessions.contract import UserSession
 from bff_sessions.exceptions import SessionChanged, SessionExists, SessionMissing
 from bff_sessions.sansio import Steps
 from bff_sessions.stores.redis import deletes, hints, layout, scripts, writes
-from bff_sessions.stores.redis.link import Link, script_of
+from bff_sessions.stores.redis.commands import script_of
+from bff_sessions.stores.redis.link import Link
 
 # Milliseconds. A move takes three round trips. If its process dies, the old session expires then.
 _TIMEOUT: Final = 60_000
@@ -47,14 +48,15 @@ def move(link: Link, key: str, session: UserSession, if_version: int) -> Steps[i
         raise
     except BaseException as error:
         if not isinstance(error, SessionExists):
-            # The new session may exist despite the error: of the two, only one may live.
-            yield from deletes.delete_session(link, session.key, None)
+            # The new session may exist despite the error, or be created late: of the two, only
+            # one may live.
+            yield from deletes.delete_session(link, session.key, None, buries=True)
         yield from link.run_script(scripts.STAY, old, made, link.grace_millis)
         raise
     if not (yield from link.run_script(scripts.LEFT, old, made)):
         yield from deletes.delete_session(link, session.key, None)
         raise SessionMissing
-    if (yield from link.confirm([old])):
+    if (yield from link.confirm([script_of(scripts.GONE, old)])):
         # Not before: if a failover brings the old session back, a revocation must find it.
         yield from link.send(hints.to_remove(link, replace(session, key=key)))
     return version

@@ -1,18 +1,20 @@
 """Wait until replicas have what was written: WAIT, on the connection of a later write.
 
-WAIT waits for the writes of its own connection. A write to a *fence*, on the server of the session
-and after the session, makes it wait for both, whichever connection wrote the session.
+WAIT waits for the writes of its own connection. So each write is made again on the connection that
+waits. It must do no harm there, and return 0 if the server does not have what was written: after a
+failover, another server answers.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from functools import partial
 from typing import Any, Final
 
 from bff_sessions._compat import redis_cluster
 from bff_sessions.sansio import Steps
+from bff_sessions.stores.redis.commands import Command, key_of
 from bff_sessions.stores.redis.options import RedisOptions
 
 # Seconds for which the number of replicas of a server is known.
@@ -28,49 +30,72 @@ class Replicas:
         self._options = options
         self._known: dict[str, tuple[float, int]] = {}
 
-    def confirm(self, client: Any, names: Collection[bytes]) -> Steps[bool]:
-        """Return whether enough replicas have what was written under `names`."""
-        for fence in self._fences(client, names):
-            if not (yield from self._confirm(client, fence)):
-                return False
-        return True
-
-    def _confirm(self, client: Any, fence: bytes) -> Steps[bool]:
-        write, limit = ("SET", fence, 1, "PX", 1000), int(self._options.confirm_within * 1000)
+    def confirm(self, client: Any, writes: Collection[Command]) -> Steps[bool]:
+        """Make `writes` again, and return whether enough replicas have them."""
+        left = [(self._node_of(client, key_of(write)), False, write) for write in writes]
         for _ in range(_TRIES):
-            node = self._node_of(client, fence)
-            number = yield from self._number_of(client, node)
-            if number == 0:
+            tried, left = left, []
+            for label in dict.fromkeys(_label(node) for node, *_ in tried):
+                some = [one for one in tried if _label(one[0]) == label]
+                results = yield from self._confirm(client, some)
+                if results is None:
+                    return False
+                for (_, _, write), result in zip(some, results, strict=True):
+                    if isinstance(result, Exception):
+                        node = _node_named_by(client, result)
+                        if node is None:
+                            return False
+                        left.append((node, not redis_cluster.has_moved(result), write))
+            if not left:
                 return True
-            written, confirmed = yield from _send(client, node, [write, ("WAIT", number, limit)])
-            if not isinstance(written, Exception):
-                return not isinstance(confirmed, Exception) and confirmed >= number
-            # Another node has the key now. This learns which.
-            yield partial(client.execute_command, *write), partial(client.execute_command, *write)
         return False
 
-    def _number_of(self, client: Any, node: Any) -> Steps[int]:
-        """Return how many replicas must confirm what is written to `node`."""
-        if self._options.replicas is not None:
-            return self._options.replicas
-        until, number = self._known.get(_label(node), (0.0, 0))
-        if time.monotonic() >= until:
+    def _confirm(
+        self, client: Any, some: Sequence[tuple[Any, bool, Command]]
+    ) -> Steps[Sequence[Any] | None]:
+        """Make the writes again on one server. Return the results; None if not confirmed."""
+        node = some[0][0]
+        number = self._number_known_of(node)
+        if number == 0:
+            return [1] * len(some)
+        if number is None:
             [found] = yield from _send(client, node, [("INFO", "replication")])
             number = int(found["connected_slaves"])
             self._known[_label(node)] = time.monotonic() + _KNOWN, number
-        return number
+        # 0 would wait for ever.
+        limit = max(1, int(self._options.confirm_within * 1000))
+        commands: list[Command] = []
+        for _, is_asking, write in some:
+            commands += [("ASKING",), write] if is_asking else [write]
+        *results, confirmed = yield from _send(client, node, [*commands, ("WAIT", number, limit)])
+        results = [
+            result
+            for result, command in zip(results, commands, strict=True)
+            if command != ("ASKING",)
+        ]
+        if isinstance(confirmed, Exception) or confirmed < number or 0 in results:
+            return None
+        return results
 
-    def _fences(self, client: Any, names: Collection[bytes]) -> Iterator[bytes]:
-        """Yield a fence for each server of `names`: braces put it into the slot of a name."""
-        servers = {_label(self._node_of(client, name)): name for name in names}
-        for name in servers.values():
-            yield b"%sfence:{%s}" % (self._options.key_prefix.encode(), name)
+    def _number_known_of(self, node: Any) -> int | None:
+        """Return how many replicas must confirm what was written to `node`, if that is known."""
+        if self._options.replicas is not None:
+            return self._options.replicas
+        until, number = self._known.get(_label(node), (0.0, 0))
+        return number if time.monotonic() < until else None
 
     def _node_of(self, client: Any, name: bytes) -> Any:
         return client.get_node_from_key(name) if self._options.cluster else None
 
 
-def _send(client: Any, node: Any, commands: Sequence[tuple[Any, ...]]) -> Steps[list[Any]]:
+def _node_named_by(client: Any, error: Any) -> Any:
+    """Return the node that `error` names as the one that has the key; None if it names none."""
+    if not hasattr(error, "host"):
+        return None
+    return client.get_node(host=error.host, port=error.port)
+
+
+def _send(client: Any, node: Any, commands: Sequence[Command]) -> Steps[list[Any]]:
     """Send `commands` over one connection. Return their results or errors."""
     results: list[Any] = yield (
         partial(_send_now, client, node, commands),
@@ -79,18 +104,18 @@ def _send(client: Any, node: Any, commands: Sequence[tuple[Any, ...]]) -> Steps[
     return results
 
 
-def _send_now(client: Any, node: Any, commands: Sequence[tuple[Any, ...]]) -> Any:
+def _send_now(client: Any, node: Any, commands: Sequence[Command]) -> Any:
     server = client if node is None else client.get_redis_connection(node)
     return pipeline_of(server, commands).execute(raise_on_error=False)
 
 
-async def _send_later(client: Any, node: Any, commands: Sequence[tuple[Any, ...]]) -> Any:
+async def _send_later(client: Any, node: Any, commands: Sequence[Command]) -> Any:
     if node is not None:
         return await redis_cluster.send_to(node, commands)
     return await pipeline_of(client, commands).execute(raise_on_error=False)
 
 
-def pipeline_of(client: Any, commands: Sequence[tuple[Any, ...]]) -> Any:
+def pipeline_of(client: Any, commands: Sequence[Command]) -> Any:
     """Return a pipeline of `client` with `commands`."""
     pipeline = client.pipeline(transaction=False)
     for command in commands:

@@ -10,7 +10,8 @@ from bff_sessions.contract import UserSession, UserSessionUpdate
 from bff_sessions.exceptions import SessionChanged, SessionExists, SessionMissing
 from bff_sessions.sansio import Steps
 from bff_sessions.stores.redis import hints, layout, scripts
-from bff_sessions.stores.redis.link import Command, Link, script_of
+from bff_sessions.stores.redis.commands import Command, script_of
+from bff_sessions.stores.redis.link import Link
 
 
 def create(
@@ -26,7 +27,8 @@ def create(
     if result == scripts.MISSING:
         raise SessionMissing
     if session.subject_id is not None:
-        yield from link.confirm([link.names.session(session.key)])
+        name = link.names.session(session.key)
+        yield from link.confirm([script_of(scripts.KEEP, name, "version")])
 
 
 def to_create(
