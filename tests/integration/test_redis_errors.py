@@ -5,6 +5,7 @@ import gc
 import logging
 import time
 import traceback
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -20,7 +21,7 @@ from bff_sessions.testing.harness import Twins
 from tests.support.loops import background_loop, in_loop
 
 pytestmark = pytest.mark.processes
-pytest.importorskip("redis")
+redis = pytest.importorskip("redis")
 
 from tests.support.redis_proxy import Proxy  # noqa: E402
 
@@ -139,6 +140,9 @@ GARBAGE = {
     "only_closed": ["closed", "x"],
     "only_head": ["head", "[]"],
     "only_moved": ["moved", "x"],
+    "deep_json": ["version", "1 x", "partition", "p", "head", "[" * 100_000, "times", "1 - 9"],
+    "no_text": ["version", "1 x", "partition", "\udcff", "head", "[]", "times", "1 - 9"],
+    "times_missing": ["version", "1 x", "partition", "p", "head", "[]", "lease", "one x"],
 }
 READS = ("get_user_session", "get_user_sessions", "query_user_sessions")
 
@@ -154,7 +158,7 @@ def test_what_is_no_session_cannot_be_read_and_ends_with_others(make_store, redi
         redis_server.ask("HSET", redis_name, *fields)
         try:
             calls(store, session)[name]()
-        except (SessionMissing, StoreUnavailable) as error:
+        except SessionMissing as error:
             assert name not in READS
             check_text(error, session)
         if name in READS:
@@ -167,14 +171,84 @@ def test_what_is_no_session_cannot_be_read_and_ends_with_others(make_store, redi
         redis_server.empty()
 
 
-@pytest.mark.parametrize("command", ["SET", "RPUSH"])
-def test_other_type_is_an_error(make_store, redis_server, command):
-    store, session = make_store(), make_session(ticket=b"secret")
-    redis_server.ask(command, f"bff_sessions:session:{session.key}", "garbage")
-    for name in ("get_user_session", "update_user_session", "delete_user_session"):
-        with pytest.raises(StoreUnavailable, match="WRONGTYPE") as caught:
-            calls(store, session)[name]()
-        check_text(caught.value, session)
+def repairs(store):
+    """Return the store itself: the verbs that only commands call have no twins."""
+    return store._store if isinstance(store, Twins) else store
+
+
+OTHER_TYPES = ["SET", "RPUSH", "SADD"]
+
+
+@pytest.mark.parametrize("command", OTHER_TYPES)
+def test_other_type_is_no_session_and_ends_with_others(make_store, redis_server, command, caplog):
+    store, session, other = make_store(), make_session(ticket=b"secret"), make_session()
+    redis_name = f"bff_sessions:session:{session.key}"
+    for name in calls(store, session):
+        for each in (session, other):
+            store.create_user_session(each)
+        redis_server.ask("DEL", redis_name)
+        redis_server.ask(command, redis_name, "garbage")
+        with suppress(SessionMissing):
+            assert calls(store, session)[name]() in (None, False) or "session" in name
+        assert store.get_user_session(session.key) is None
+        store.delete_user_sessions(ALICE)
+        assert store.get_user_session(other.key) is None
+        assert redis_server.ask("HKEYS", redis_name) == ["tombstone"]
+        redis_server.empty()
+    assert "has a name of the store in Redis (session)" in caplog.text
+    assert "garbage" not in caplog.text
+    assert session.key not in caplog.text
+
+
+@pytest.mark.parametrize("command", OTHER_TYPES)
+@pytest.mark.parametrize("kind", ["subject", "sid", "user", "expiring", "closed"])
+def test_other_type_is_no_set_of_hints_until_one_is_written(
+    make_store, redis_server, kind, command, caplog
+):
+    store, session = make_store(), make_session()
+    for name in calls(store, session):
+        store.create_user_session(session)
+        sets = redis_server.ask("KEYS", f"bff_sessions:{kind}:*")
+        if kind == "closed":
+            sets = [f"bff_sessions:closed:{number:02}" for number in range(64)]
+        for each in sets:
+            redis_server.ask("DEL", each)
+            redis_server.ask(command, each, "garbage")
+        calls(store, session)[name]()
+        repairs(store).reindex_sessions()
+        by_user = UserSessionsFilter(user_id="42", subject_id="alice")
+        for filter in (UserSessionsFilter.of_session(session), by_user, ALICE):
+            store.delete_user_sessions(filter, on_ending=ignore)
+            assert store.get_user_session(session.key) is None
+        assert store.get_user_sessions(ALICE) == []
+        redis_server.empty()
+    if kind != "closed":
+        assert "name of the store in Redis" in caplog.text
+    assert "garbage" not in caplog.text
+    assert session.key not in caplog.text
+
+
+def test_set_of_another_type_hides_no_session_that_another_set_names(make_store, redis_server):
+    store, session = make_store(), make_session()
+    store.create_user_session(session)
+    [name] = redis_server.ask("KEYS", "bff_sessions:subject:*")
+    redis_server.ask("SET", name, "garbage")
+    filter = UserSessionsFilter(subject_id="alice", session_id=session.session_id)
+    assert [one.key for one in store.delete_user_sessions(filter)] == [session.key]
+
+
+def test_member_that_is_no_hint_hides_no_session(make_store, redis_server):
+    store, session = make_store(), make_session()
+    store.create_user_session(session)
+    client = redis.Redis(port=redis_server.port)
+    for kind in ("subject", "sid", "user", "expiring", "closed"):
+        for name in redis_server.ask("KEYS", f"bff_sessions:{kind}:*"):
+            client.zadd(name, {b"": 1, b"short": 2, b"-" * 16 + b"t\xff\xfe": 3})
+    client.close()
+    assert [one.key for one in store.get_user_sessions(ALICE)] == [session.key]
+    store.delete_expired_sessions()
+    repairs(store).finish_deletes(None)
+    assert [one.key for one in store.delete_user_sessions(ALICE)] == [session.key]
 
 
 def do_everything(store):

@@ -63,7 +63,7 @@ class RedisServer(Server):
 
 
 def packed(words):
-    words = [str(word).encode() for word in words]
+    words = [str(word).encode(errors="surrogateescape") for word in words]
     bulks = [b"$%d\r\n%s\r\n" % (len(word), word) for word in words]
     return b"*%d\r\n%s" % (len(words), b"".join(bulks))
 

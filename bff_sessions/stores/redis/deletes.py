@@ -11,7 +11,7 @@ from typing import Any, Final
 from bff_sessions.contract import DeletedSession, OnEnding, UserSessionsFilter
 from bff_sessions.exceptions import RevocationUnconfirmed
 from bff_sessions.sansio import Steps, in_thread
-from bff_sessions.stores.redis import hints, layout, scripts
+from bff_sessions.stores.redis import hints, layout, names, scripts
 from bff_sessions.stores.redis.commands import script_of
 from bff_sessions.stores.redis.link import Link
 
@@ -125,7 +125,7 @@ class Deletion:
                 session = layout.read_deleted(key, one.partition, *content)
                 ended.append(session or one.session)
                 if moved is not None:
-                    self.moved.add(layout.from_bytes(moved))
+                    self.moved.add(names.from_bytes(moved))
         if ended and self._on_ending is not None:
             ended = yield from self._announce(ended, self._on_ending)
         self.deleted += ended
@@ -144,11 +144,12 @@ class Deletion:
     def _choose(self, keys: Sequence[str]) -> Steps[dict[str, _Found]]:
         """Return what is under those keys whose session matches, or that have none."""
         link = self._link
-        names = map(link.names.session, keys)
-        read = yield from link.send(
-            [("HMGET", name, "partition", "head", "times") for name in names]
-        )
-        found = {key: _Found.of(key, *values) for key, values in zip(keys, read, strict=True)}
+        fields = ("partition", "head", "times")
+        read = yield from link.send([("HMGET", link.names.session(key), *fields) for key in keys])
+        found = {
+            key: _Found.of(key, *(values or (None,) * 3))
+            for key, values in zip(keys, read, strict=True)
+        }
         return {
             key: one
             for key, one in found.items()
@@ -156,7 +157,7 @@ class Deletion:
         }
 
     def _end(self, found: Mapping[str, _Found], *, buries: bool) -> Steps[list[Any]]:
-        link, names = self._link, self._link.names
+        link = self._link
         if self._on_ending is not None:
             now = time.time()
             closing = [one.session for one in found.values() if one.session is not None]
@@ -164,9 +165,9 @@ class Deletion:
                 [
                     script_of(
                         scripts.CLOSING,
-                        names.closed(one.key),
+                        link.names.closed(one.key),
                         now,
-                        layout.write_hint(one.key, one.partition, one.issuer),
+                        names.write_hint(one.key, one.partition, one.issuer),
                     )
                     for one in closing
                 ]
@@ -176,7 +177,7 @@ class Deletion:
                 [
                     script_of(
                         scripts.END,
-                        names.session(key),
+                        link.names.session(key),
                         self._id,
                         one.head,
                         one.times if self._must_be_same else b"",
@@ -193,7 +194,7 @@ class Deletion:
         self, closed: Sequence[DeletedSession], on_ending: OnEnding
     ) -> Steps[list[DeletedSession]]:
         """Call `on_ending`, and delete what is closed. Return what no other delete has taken."""
-        link, names = self._link, self._link.names
+        link = self._link
         try:
             yield from in_thread(on_ending, closed)
         except GeneratorExit:  # No step is possible. Clean-up finishes the delete.
@@ -201,11 +202,11 @@ class Deletion:
         except BaseException:
             reopen = (self._id, link.grace_millis)
             yield from link.send(
-                [script_of(scripts.OPEN, names.session(one.key), *reopen) for one in closed]
+                [script_of(scripts.OPEN, link.names.session(one.key), *reopen) for one in closed]
             )
             raise
         finish = [
-            script_of(scripts.FINISH, names.session(one.key), self._id, _TOMBSTONE)
+            script_of(scripts.FINISH, link.names.session(one.key), self._id, _TOMBSTONE)
             for one in closed
         ]
         results = yield from link.send(finish)

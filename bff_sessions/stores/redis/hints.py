@@ -7,9 +7,9 @@ from typing import Any, Final
 
 from bff_sessions.contract import DeletedSession, UserSession, UserSessionsFilter, UserSessionUpdate
 from bff_sessions.sansio import Steps
-from bff_sessions.stores.redis import layout, scripts
+from bff_sessions.stores.redis import layout, names, scripts
 from bff_sessions.stores.redis.commands import Command, script_of
-from bff_sessions.stores.redis.link import Link
+from bff_sessions.stores.redis.link import OTHER, Link
 
 # About how many members one ZSCAN reads, so that others need not wait for it.
 _SCANNED: Final = 500
@@ -19,7 +19,7 @@ def to_write(
     link: Link, key: str, partition: str, session: UserSession | UserSessionUpdate | DeletedSession
 ) -> list[Command]:
     """Return the commands that write the hints at `session`, to be sent before its own."""
-    hint = layout.write_hint(key, partition, session.issuer)
+    hint = names.write_hint(key, partition, session.issuer)
     cover = layout.cover_of(session.expires, link.grace)
     commands = [script_of(scripts.HINT, name, cover, hint) for name in link.names.hints(session)]
     if link.grace and session.expires is not None:
@@ -30,11 +30,11 @@ def to_write(
 
 def to_remove(link: Link, session: UserSession | DeletedSession) -> list[Command]:
     """Return the commands that remove the hints at a deleted `session`."""
-    hint = layout.write_hint(session.key, session.partition, session.issuer)
-    names = [*link.names.hints(session), link.names.closed(session.key)]
+    hint = names.write_hint(session.key, session.partition, session.issuer)
+    sets = [*link.names.hints(session), link.names.closed(session.key)]
     if link.grace:
-        names.append(link.names.expiring(session.key))
-    return [("ZREM", name, hint) for name in names]
+        sets.append(link.names.expiring(session.key))
+    return [("ZREM", name, hint) for name in sets]
 
 
 def find(link: Link, filter: UserSessionsFilter) -> Steps[dict[str, bytes]]:
@@ -46,9 +46,12 @@ def find(link: Link, filter: UserSessionsFilter) -> Steps[dict[str, bytes]]:
     found: dict[str, bytes] = {}
     cursor: Any = 0
     while True:
-        cursor, members = yield from link.ask("ZSCAN", name, cursor, "COUNT", _SCANNED)
+        answer = yield from link.ask("ZSCAN", name, cursor, "COUNT", _SCANNED)
+        if answer == OTHER:
+            return found
+        cursor, members = answer
         for hint, _ in members:
-            if (key := layout.read_hint(hint, filter)) is not None:
+            if (key := names.read_hint(hint, filter)) is not None:
                 found[key] = hint
         if int(cursor) == 0:
             return found
@@ -60,6 +63,7 @@ def narrow(
     """Return those of `found` that the hints of the other criteria name, too."""
     _, *others = link.names.hints(filter)
     for name in others:
+        # Of what is no set, nothing is known.
         scores = yield from link.send([("ZSCORE", name, hint) for hint in found.values()])
         found = {
             key: hint

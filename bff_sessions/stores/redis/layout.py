@@ -1,25 +1,20 @@
-"""The names and values of sessions and hints in Redis."""
+"""The values of sessions in Redis."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
-from base64 import urlsafe_b64encode
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache, wraps
+from functools import wraps
 from typing import Any, Final, ParamSpec, TypeVar
 
 from bff_sessions.contract import (
-    ANY,
     MOVED,
-    AnyType,
     DeletedSession,
     Device,
     UserSession,
-    UserSessionsFilter,
     UserSessionUpdate,
 )
 
@@ -31,28 +26,15 @@ _T = TypeVar("_T")
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 _DAY: Final = 86_400
-_DIGITS: Final = frozenset("0123456789abcdef")
 
 # The fields in `head`. A save of the same sign-in leaves them as they are.
 _HEAD: Final = tuple(
     f.name for f in fields(UserSessionUpdate) if f.name not in ("ticket", "renewed", "expires")
 )
 _DEVICE: Final = tuple(f.name for f in fields(Device))
-_HINTED: Final = {"session_id": "sid", "user_id": "user", "subject_id": "subject"}
-"""The fields that hints find, the most selective first, with their names in Redis."""
 
 READ: Final = (b"version", b"partition", b"head", b"times", b"device", b"moved", b"ticket")
 """The fields of the hash that read_session() needs; without the last one, the ticket is empty."""
-
-
-def from_bytes(content: bytes) -> str:
-    """Return the text that to_bytes() was given."""
-    return content.decode(errors="surrogatepass")
-
-
-def to_bytes(text: str) -> bytes:
-    """Return a text that may have come from outside, with a lone surrogate for example."""
-    return text.encode(errors="surrogatepass")
 
 
 def micros(moment: datetime) -> int:
@@ -111,7 +93,7 @@ def _none_if_unreadable(read: Callable[_P, _T | None]) -> Callable[_P, _T | None
     def read_or_log(*args: _P.args, **kwargs: _P.kwargs) -> _T | None:
         try:
             return read(*args, **kwargs)
-        except (LookupError, OverflowError, TypeError, ValueError) as error:
+        except (LookupError, OverflowError, RecursionError, TypeError, ValueError) as error:
             # Only the class: the text may quote the session.
             logger.error("A session in Redis is not readable: %s.", type(error).__name__)
             return None
@@ -123,9 +105,9 @@ def _none_if_unreadable(read: Callable[_P, _T | None]) -> Callable[_P, _T | None
 def read_session(key: str, found: Sequence[bytes | None]) -> UserSession | None:
     """Return the session under the store key `key`, which has the values `found` for `READ`.
 
-    Return None if there is none, or if something else has written these values.
+    Return None if there is none, or if something else has written these values, or has the name.
     """
-    version, partition, head, times, device, moved, *ticket = found
+    version, partition, head, times, device, moved, *ticket = found or [None] * len(READ)
     if version is None or partition is None or head is None or times is None:
         return None
     renewed, expires, _ = times.split()
@@ -176,79 +158,3 @@ def _dump(values: list[Any]) -> bytes:
     # Text of other languages in two to four bytes a character, not in six.
     text = json.dumps(values, default=micros, ensure_ascii=False, separators=(",", ":"))
     return text.encode()
-
-
-@dataclass(frozen=True, slots=True)
-class Names:
-    """The names in Redis, which begin with `prefix`."""
-
-    prefix: str
-
-    def session(self, key: str) -> bytes:
-        """Return the name of the session under the store key `key`."""
-        return f"{self.prefix}session:".encode() + to_bytes(key)
-
-    def key(self, name: bytes) -> str:
-        """Return the store key of session() `name`."""
-        return from_bytes(name[len(self.session("")) :])
-
-    def hints(self, session: Any) -> Iterator[bytes]:
-        """Yield the names of the sets of hints for `session`, or for a `UserSessionsFilter`."""
-        for field, kind in _HINTED.items():
-            if (value := getattr(session, field)) is not None:
-                digest = urlsafe_b64encode(hashlib.sha256(to_bytes(value)).digest()[:15])
-                yield f"{self.prefix}{kind}:{digest.decode()}".encode()
-
-    def expiring(self, key: str) -> bytes:
-        """Return the name of the set of hints that say when sessions expire, for clean-up."""
-        return self.spread("expiring")[_number(key)]
-
-    def closed(self, key: str) -> bytes:
-        """Return the name of the set of hints at closed sessions."""
-        return self.spread("closed")[_number(key)]
-
-    def spread(self, kind: str) -> list[bytes]:
-        """Return the names of all sets of one kind, which a Cluster spreads over its nodes."""
-        return [f"{self.prefix}{kind}:{number:02}".encode() for number in range(_SETS)]
-
-
-_SETS: Final = 64
-
-
-def _number(key: str) -> int:
-    return hashlib.sha256(to_bytes(key)).digest()[0] % _SETS
-
-
-# A hint is: marks of partition and issuer, and the store key, in half its size if it is in
-# hexadecimal digits. Redis stores short members of small sets compactly.
-
-
-def write_hint(key: str, partition: str, issuer: str | None) -> bytes:
-    """Return the hint at the session under the store key `key`."""
-    is_hex = len(key) == 64 and not set(key) - _DIGITS
-    packed = b"x" + bytes.fromhex(key) if is_hex else b"t" + to_bytes(key)
-    return _mark(partition) + _mark(issuer) + packed
-
-
-def key_of(hint: bytes) -> str:
-    """Return the store key that `hint` names."""
-    content = hint[17:]
-    return content.hex() if hint[16:17] == b"x" else from_bytes(content)
-
-
-def read_hint(hint: bytes, filter: UserSessionsFilter) -> str | None:
-    """Return the store key that `hint` names; None if `filter` excludes it."""
-    if filter.issuer is not ANY and hint[8:16] != _mark(filter.issuer):
-        return None
-    key = key_of(hint)
-    return key if is_of(hint, filter.partition) and key != filter.exclude_key else None
-
-
-def is_of(hint: bytes, partition: str | AnyType) -> bool:
-    """Return whether `hint` names a session of `partition`."""
-    return partition is ANY or hint[:8] == _mark(partition)
-
-
-@lru_cache(maxsize=1000)
-def _mark(text: str | None) -> bytes:
-    return bytes(8) if text is None else hashlib.sha256(to_bytes(text)).digest()[:8]

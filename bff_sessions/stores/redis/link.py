@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
@@ -10,14 +11,22 @@ from typing import Any, Final, TypeVar
 from bff_sessions._compat import redis_cluster
 from bff_sessions.exceptions import StoreUnavailable
 from bff_sessions.sansio import Steps, arun, run
+from bff_sessions.stores.redis import scripts
 from bff_sessions.stores.redis.clients import Clients
-from bff_sessions.stores.redis.commands import Command, script_of
-from bff_sessions.stores.redis.layout import Names
+from bff_sessions.stores.redis.commands import Command, key_of, script_of
+from bff_sessions.stores.redis.names import Names
 from bff_sessions.stores.redis.options import RedisOptions
 from bff_sessions.stores.redis.replicas import Replicas, pipeline_of
 
+logger = logging.getLogger("bff_sessions.store")
+
 _T = TypeVar("_T")
 
+OTHER: Final = ()
+"""The fields of what is no session, and the members of what is no set of hints."""
+_REMEDY: Final = (
+    "Find out what writes to the Redis of the sessions. Run manage.py sessions reindex."
+)
 # The most commands in one round trip.
 _MAX_COMMANDS: Final = 500
 
@@ -42,6 +51,8 @@ class Link:
     def send(self, commands: Sequence[Command]) -> Steps[list[Any]]:
         """Send `commands` in as few round trips as possible, and return their results.
 
+        If a value of another type has the name that a command reads, its result is `OTHER`.
+
         Raises:
             StoreUnavailable: if the server cannot be reached, or refuses a command. Some of the
                 others may have been executed.
@@ -53,7 +64,7 @@ class Link:
         return results
 
     def ask(self, *command: Any) -> Steps[Any]:
-        """Send one command, and return its result."""
+        """Send one command, and return its result; see send()."""
         result = yield partial(self._ask, command), partial(self._aask, command)
         return result
 
@@ -70,7 +81,8 @@ class Link:
         Raises:
             StoreUnavailable: as send(), or if too few replicas have confirmed `first`.
         """
-        yield from self.send(first)
+        if scripts.REPLACED in (yield from self.send(first)):
+            logger.error("Something else had a name of the store in Redis (index). %s", _REMEDY)
         if not (yield from self.confirm(first)):
             raise StoreUnavailable("Too few replicas have confirmed the hints of a session.")
         return (yield from self.ask(*then))
@@ -91,8 +103,7 @@ class Link:
     def scan(self) -> Iterator[bytes]:
         """Yield the names of all sessions on all nodes. A name may come twice."""
         with self._client() as client:
-            pattern = f"{self.names.prefix}session:*"
-            yield from client.scan_iter(match=pattern, count=_MAX_COMMANDS)
+            yield from client.scan_iter(match=self.names.pattern(), count=_MAX_COMMANDS)
 
     def ask_primaries(self, ask: Callable[[Any], _T]) -> dict[str, _T]:
         """Call `ask` with a client of each server that takes writes.
@@ -107,7 +118,10 @@ class Link:
 
     def _ask(self, command: Command) -> Any:
         with self._client() as client:
-            return client.execute_command(*command)
+            try:
+                return client.execute_command(*command)
+            except Exception as error:
+                return self._result_of(command, error)
 
     async def _aask(self, command: Command) -> Any:
         if self.is_cluster:
@@ -115,17 +129,33 @@ class Link:
             return result
         async with self._aclient() as client:
             # A pipeline of one command takes a tenth longer.
-            return await client.execute_command(*command)
+            try:
+                return await client.execute_command(*command)
+            except Exception as error:
+                return self._result_of(command, error)
 
     def _send(self, commands: Sequence[Command]) -> list[Any]:
         with self._client() as client:
-            return _check(pipeline_of(client, commands).execute(raise_on_error=False))
+            results = pipeline_of(client, commands).execute(raise_on_error=False)
+            return list(map(self._result_of, commands, results))
 
     async def _asend(self, commands: Sequence[Command]) -> list[Any]:
         async with self._aclient() as client:
             if self.is_cluster:
-                return _check(await redis_cluster.execute(client, commands))
-            return _check(await pipeline_of(client, commands).execute(raise_on_error=False))
+                results = await redis_cluster.execute(client, commands)
+            else:
+                results = await pipeline_of(client, commands).execute(raise_on_error=False)
+            return list(map(self._result_of, commands, results))
+
+    def _result_of(self, command: Command, result: Any) -> Any:
+        """Return the `result` of `command`, or raise it if it is an error."""
+        if not isinstance(result, Exception):
+            return result
+        if command[0] == "EVAL" or not str(result).startswith("WRONGTYPE"):
+            raise result
+        kind = self.names.kind(key_of(command))
+        logger.error("Something else has a name of the store in Redis (%s). %s", kind, _REMEDY)
+        return OTHER
 
     def _confirm(self, writes: Collection[Command]) -> bool:
         with self._client() as client:
@@ -160,13 +190,6 @@ class Link:
             if self.is_cluster:
                 self._clients.aforget(client)
             raise _translated(error) from None
-
-
-def _check(results: list[Any]) -> list[Any]:
-    for result in results:
-        if isinstance(result, Exception):
-            raise result
-    return results
 
 
 def _translated(error: Exception) -> Exception:

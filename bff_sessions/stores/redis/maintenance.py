@@ -11,10 +11,10 @@ from typing import Final
 
 from bff_sessions.contract import AnyType, DeletedSession, OnEnding
 from bff_sessions.sansio import Steps, run
-from bff_sessions.stores.redis import hints, layout, scripts
+from bff_sessions.stores.redis import hints, names, scripts
 from bff_sessions.stores.redis.commands import Command, script_of
 from bff_sessions.stores.redis.deletes import Deletion
-from bff_sessions.stores.redis.link import Link
+from bff_sessions.stores.redis.link import OTHER, Link
 
 logger = logging.getLogger("bff_sessions.store")
 
@@ -38,7 +38,7 @@ def delete_expired(
             due = yield from _read_due(link, name, now.timestamp(), skipped, min(left, _PAGE))
             if not due:
                 break
-            of_partition = {key: hint for key, hint in due.items() if layout.is_of(hint, partition)}
+            of_partition = {key: hint for key, hint in due.items() if names.is_of(hint, partition)}
             done = len(deletion.deleted)
             yield from deletion.end(of_partition)
             deletion.check_confirmed()
@@ -63,7 +63,7 @@ def count_expired(link: Link, now: datetime, partition: str | AnyType) -> Steps[
         start = 0
         while due := (yield from _read_due(link, name, now.timestamp(), start, _PAGE)):
             start += len(due)
-            keys = [key for key, hint in due.items() if layout.is_of(hint, partition)]
+            keys = [key for key, hint in due.items() if names.is_of(hint, partition)]
             sessions = yield from hints.read(link, keys, with_tickets=False)
             number += sum(session is not None and session.has_expired(now) for session in sessions)
     return number
@@ -92,8 +92,8 @@ def finish_deletes(link: Link, on_ending: OnEnding | None) -> Steps[int]:
 def reindex(link: Link) -> int:
     """Write the hints at all sessions. Return how many sessions there are."""
     number = 0
-    names = iter(link.scan())
-    while some := list(islice(names, _PAGE)):
+    scanned = iter(link.scan())
+    while some := list(islice(scanned, _PAGE)):
         sessions = run(hints.read(link, map(link.names.key, some), with_tickets=False))
         found = [session for session in sessions if session is not None]
         run(
@@ -110,7 +110,7 @@ def _read_due(
 ) -> Steps[dict[str, bytes]]:
     """Return the hints up to `moment` in the set `name`, by their store keys."""
     due = yield from link.ask("ZRANGEBYSCORE", name, "-inf", moment, "LIMIT", start, number)
-    return {layout.key_of(hint): hint for hint in due}
+    return {names.key_of(hint): hint for hint in due}
 
 
 def _correct(
@@ -127,7 +127,7 @@ def _correct(
     for hint, session, score in zip(due.values(), sessions, scores, strict=True):
         if session is None:
             # Before that, the session may be about to be created.
-            if score is not None and float(score) + link.grace <= now.timestamp():
+            if score not in (None, OTHER) and float(score) + link.grace <= now.timestamp():
                 commands.append(("ZREM", name, hint))
                 lost += 1
         elif session.expires is None:

@@ -20,7 +20,7 @@ from typing import Final
 from bff_sessions.contract import UserSession
 from bff_sessions.exceptions import SessionChanged, SessionExists, SessionMissing
 from bff_sessions.sansio import Steps
-from bff_sessions.stores.redis import deletes, hints, layout, scripts, writes
+from bff_sessions.stores.redis import deletes, hints, names, scripts, writes
 from bff_sessions.stores.redis.commands import script_of
 from bff_sessions.stores.redis.link import Link
 
@@ -33,7 +33,7 @@ def move(link: Link, key: str, session: UserSession, if_version: int) -> Steps[i
     old, write = link.names.session(key), secrets.token_hex(8)
     version = if_version + 1
     made = f"{version} {write}"
-    leave = script_of(scripts.LEAVE, old, write, if_version, layout.to_bytes(session.key), _TIMEOUT)
+    leave = script_of(scripts.LEAVE, old, write, if_version, names.to_bytes(session.key), _TIMEOUT)
     first = hints.to_write(link, session.key, session.partition, session)
     status, *noted = yield from link.send_in_order(first, leave)
     if status == scripts.CHANGED:

@@ -9,7 +9,7 @@ from datetime import datetime
 from bff_sessions.contract import UserSession, UserSessionUpdate
 from bff_sessions.exceptions import SessionChanged, SessionExists, SessionMissing
 from bff_sessions.sansio import Steps
-from bff_sessions.stores.redis import hints, layout, scripts
+from bff_sessions.stores.redis import hints, layout, names, scripts
 from bff_sessions.stores.redis.commands import Command, script_of
 from bff_sessions.stores.redis.link import Link
 
@@ -63,7 +63,7 @@ def update(link: Link, key: str, update: UserSessionUpdate, if_version: int | No
         return script_of(scripts.UPDATE, name, *conditions, covered, *values)
 
     def hints_of(partition: bytes, head: bytes) -> list[Command]:
-        return hints.to_write(link, key, partition.decode(), update)
+        return hints.to_write(link, key, names.from_bytes(partition), update)
 
     result = yield from _write(link, write, hints_of)
     if result == scripts.CHANGED:
