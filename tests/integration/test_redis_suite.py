@@ -13,6 +13,7 @@ from bff_sessions.testing import (
 from tests.support.loops import background_loop, in_loop
 
 pytestmark = pytest.mark.processes
+redis = pytest.importorskip("redis")
 
 
 class _OnRedis(UserSessionStoreTests, UserSessionStoreDevicesTests, UserSessionStoreLeasesTests):
@@ -49,6 +50,20 @@ class TestServerThatKeepsExpiredSessions(_OnRedis, UserSessionStoreCleanupTests,
     @pytest.fixture(autouse=True)
     def server(self, redis_server):
         self.options = {"URL": redis_server.url}
+
+
+def resp3_client(*, asynchronous):
+    package = redis.asyncio if asynchronous else redis
+    return package.Redis.from_url(resp3_client.url, protocol=3)
+
+
+class TestClientThatSpeaksResp3(_OnRedis, UserSessionStoreCleanupTests, SimpleTestCase):
+    settings = {"TOKEN_REVOCATION": {"EXPIRED_SESSIONS": True}}
+
+    @pytest.fixture(autouse=True)
+    def server(self, redis_server):
+        resp3_client.url = redis_server.url
+        self.options = {"CLIENT": f"{__name__}.resp3_client"}
 
 
 class TestCluster(_OnRedis, UserSessionStoreCleanupTests, SimpleTestCase):

@@ -9,6 +9,8 @@ from collections.abc import AsyncGenerator, MutableMapping
 from typing import Any, Final
 from weakref import WeakKeyDictionary
 
+from django.core.exceptions import ImproperlyConfigured
+
 from bff_sessions import conf
 from bff_sessions.conf.rules import import_callable
 from bff_sessions.extras import extra
@@ -31,21 +33,38 @@ class Clients:
 
     def get(self) -> Any:
         """Return the client for synchronous code."""
-        with self._lock:
-            if self._client is None:
-                self._client = _make(self._options, asynchronous=False)
-            return self._client
+        client = self._client
+        if client is None:
+            # Not under the lock: a client of a Cluster connects at once, until the timeout.
+            made = _make(self._options, asynchronous=False)
+            with self._lock:
+                if self._client is None:
+                    self._client = made
+                client = self._client
+            if client is not made:
+                made.close()
+        return client
 
-    async def aget(self) -> Any:
-        """Return the client of the running event loop."""
+    async def aget(self) -> SharedClient:
+        """Return the client of the running event loop. Call aleave() afterwards."""
         loop = asyncio.get_running_loop()
         known = self._of_loops.get(loop)
         if known is None:
             known = self._of_loops[loop] = _ClientsOfLoop()
             await known.close_with_loop(self._of_loops)
-        if known.client is None:
-            known.client = _make(self._options, asynchronous=True)
-        return known.client
+        if known.shared is None:
+            known.shared = SharedClient(_make(self._options, asynchronous=True))
+        known.shared.users += 1
+        return known.shared
+
+    async def aleave(self, shared: SharedClient) -> None:
+        """Say that a call needs the client no more. The last one closes a client that failed."""
+        shared.users -= 1
+        if shared.is_retired and not shared.users:
+            known = self._of_loops.get(asyncio.get_running_loop())
+            if known is not None:
+                known.retired.discard(shared)
+            await _close(shared.client)
 
     def forget(self, client: Any) -> None:
         """Make a new client for the next call: one of a Cluster may know only nodes that are gone.
@@ -57,24 +76,34 @@ class Clients:
                 self._client = None
                 self._kept_until = time.monotonic() + _KEPT
 
-    def aforget(self, client: Any) -> None:
+    def aforget(self, shared: SharedClient | None) -> None:
         """See forget()."""
         known = self._of_loops.get(asyncio.get_running_loop())
-        if known is None or known.client is not client or client is None:
+        if known is None or shared is None or known.shared is not shared:
             return
         if time.monotonic() > known.kept_until:
-            known.retired.append(client)
-            known.client = None
+            shared.is_retired = True
+            known.retired.add(shared)
+            known.shared = None
             known.kept_until = time.monotonic() + _KEPT
+
+
+class SharedClient:
+    """A client that all tasks of an event loop share."""
+
+    def __init__(self, client: Any) -> None:
+        self.client = client
+        self.users = 0
+        self.is_retired = False
 
 
 class _ClientsOfLoop:
     """The clients of one event loop."""
 
     def __init__(self) -> None:
-        self.client: Any = None
+        self.shared: SharedClient | None = None
         self.kept_until = 0.0
-        self.retired: list[Any] = []
+        self.retired: set[SharedClient] = set()
 
     async def close_with_loop(self, of_loops: MutableMapping[Any, Any]) -> None:
         """Close the clients when the running event loop ends.
@@ -92,9 +121,9 @@ class _ClientsOfLoop:
             yield
         finally:
             of_loops.pop(loop, None)
-            for client in (self.client, *self.retired):
-                if client is not None:
-                    await _close(client)
+            for shared in (self.shared, *self.retired):
+                if shared is not None:
+                    await _close(shared.client)
 
 
 async def _close(client: Any) -> None:
@@ -108,7 +137,11 @@ async def _close(client: Any) -> None:
 def _make(options: RedisOptions, *, asynchronous: bool) -> Any:
     if options.client is not None:
         place = f"{conf.place_of('REDIS')}['CLIENT']"
-        return import_callable(options.client, place)(asynchronous=asynchronous)
+        client = import_callable(options.client, place)(asynchronous=asynchronous)
+        if client.get_encoder().decode_responses:
+            # Otherwise each session would count as unreadable, or its ticket stand in an error.
+            raise ImproperlyConfigured(f"{place} must not set decode_responses.")
+        return client
     with extra("redis"):
         from bff_sessions.stores.redis.connecting import connect
     return connect(options, asynchronous=asynchronous)

@@ -182,14 +182,17 @@ class Link:
     @asynccontextmanager
     async def _aclient(self) -> AsyncIterator[Any]:
         """See _client()."""
-        client = None
+        shared = None
         try:
-            client = await self._clients.aget()
-            yield client
+            shared = await self._clients.aget()
+            yield shared.client
         except Exception as error:
             if self.is_cluster:
-                self._clients.aforget(client)
+                self._clients.aforget(shared)
             raise _translated(error) from None
+        finally:
+            if shared is not None:
+                await self._clients.aleave(shared)
 
 
 def _translated(error: Exception) -> Exception:

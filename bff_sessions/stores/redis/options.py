@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
+from urllib.parse import urlsplit
 
 from bff_sessions import conf
 from bff_sessions.conf.faults import Fault
@@ -14,7 +15,15 @@ from bff_sessions.conf.rules import CALLABLE, Rule, is_number, is_text, or_none
 
 def _is_url(value: object) -> bool:
     urls = value if isinstance(value, (list, tuple)) else [value]
-    return bool(urls) and all(isinstance(url, str) and "://" in url for url in urls)
+    return bool(urls) and all(isinstance(url, str) and _is_one_url(url) for url in urls)
+
+
+def _is_one_url(url: str) -> bool:
+    try:
+        port = urlsplit(url).port
+    except ValueError:  # A password with a slash, for example, must be quoted.
+        return False
+    return "://" in url and port != 0
 
 
 def _is_count(value: object) -> bool:
@@ -33,7 +42,10 @@ class RedisOptions(Options):
         None,
         or_none(Rule("a URL, or a list of URLs", _is_url, is_secret=True)),
         check="E081",
-        hint="Give 'redis://cache.example:6379/0', for example; rediss:// uses TLS.",
+        hint=(
+            "Give 'redis://cache.example:6379/0', for example; rediss:// uses TLS. Quote a "
+            "password with urllib.parse.quote(password, safe='')."
+        ),
         doc=(
             "The URL of the server. With `CLUSTER` or `SENTINEL`: one URL, or a list of URLs, of "
             "nodes or Sentinels to ask first"

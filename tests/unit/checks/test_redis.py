@@ -39,6 +39,8 @@ def test_good_settings_are_silent(settings, redis):
     [
         ("E081", "URL", "localhost"),
         ("E081", "URL", []),
+        ("E081", "URL", "redis://:secret/@127.0.0.1:6379"),
+        ("E081", "URL", ["redis://127.0.0.1", "redis://127.0.0.1:secret"]),
         ("E082", "CLUSTER", "yes"),
         ("E083", "SENTINEL", ""),
         ("E084", "CLIENT", "nowhere.client"),
