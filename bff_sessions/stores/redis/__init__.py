@@ -22,7 +22,8 @@ give a session the revoked subject. It is one script, so it is a sign-in before 
 revocation.
 
 If something else than a session is stored under a store key, no reader gets it, and a revocation
-deletes it.
+deletes it. If something else has the name of a set of hints, the set counts as empty, and the next
+hint takes its place. Both are logged: `reindex` then writes the lost hints.
 
 A session moves to another key in four steps, see `moves`. In between, the old hash holds the new
 key, so that a delete of the old session also puts the new key under a tombstone.
@@ -33,12 +34,15 @@ the tombstone, or opens it again if `on_ending` has raised. If the process dies 
 clean-up finishes the delete.
 
 Each script that creates, saves, moves or ends a session stores a random ID. If an answer is lost
-and the command repeated, the script finds this ID and returns the same result.
+and the command repeated, the script finds this ID and returns the same result. Other scripts do no
+harm if they run again. But a repeated `note_device` or `release_lease` may return False although
+it had an effect.
 
-- `store`: the verbs; their steps are in `writes`, `moves`, `deletes` and `maintenance`
-- `hints`: reads and writes the hints
-- `scripts` and `layout`: the scripts, and the names and values in Redis
+- `store`: the verbs; their steps are in `writes`, `moves`, `deletes`, `deletion` and `maintenance`
+- `hints`: writes, reads and removes the hints
+- `scripts`, `names` and `layout`: the scripts, and the names and values in Redis
 - `link`, `clients` and `connecting`: send commands, keep the clients, and connect
+- `commands`, `errors` and `verbs`: what a command is, what an error says, and the twins of verbs
 - `replicas`: waits until replicas have confirmed
 - `options` and `inspection`: the settings, and the answers of servers to system checks
 """

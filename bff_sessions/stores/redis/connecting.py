@@ -1,7 +1,6 @@
 """Connect to a server, to the primary that Sentinels name, or to a Cluster, with redis-py.
 
-redis-py may repeat a command whose answer was lost. That does no harm, because every script finds
-by an ID that it has run before.
+redis-py may repeat a command whose answer was lost. The package says why that does no harm.
 """
 
 from __future__ import annotations

@@ -139,8 +139,8 @@ def read_deleted(
 
 
 def _read_head(head: bytes) -> dict[str, Any]:
-    values = dict(zip(_HEAD, json.loads(head), strict=True))
-    values["created"] = _EPOCH + values["created"] * _MICROSECOND
+    values = dict(zip(_HEAD, json.loads(head.decode()), strict=True))
+    values["created"] = _moment(values["created"])
     return values
 
 
@@ -151,7 +151,11 @@ def _read_device(device: bytes) -> dict[str, Any]:
 
 
 def _to_moment(text: bytes) -> Any:
-    return None if text == b"-" else _EPOCH + int(text) * _MICROSECOND
+    return None if text == b"-" else _moment(int(text))
+
+
+def _moment(number: int) -> datetime:
+    return _EPOCH + timedelta(microseconds=number)
 
 
 def _dump(values: list[Any]) -> bytes:

@@ -14,6 +14,7 @@ from bff_sessions.sansio import Steps, arun, run
 from bff_sessions.stores.redis import scripts
 from bff_sessions.stores.redis.clients import Clients
 from bff_sessions.stores.redis.commands import Command, key_of, script_of
+from bff_sessions.stores.redis.errors import translated
 from bff_sessions.stores.redis.names import Names
 from bff_sessions.stores.redis.options import RedisOptions
 from bff_sessions.stores.redis.replicas import Replicas, pipeline_of
@@ -177,7 +178,7 @@ class Link:
         except Exception as error:
             if self.is_cluster:
                 self._clients.forget(client)
-            raise _translated(error) from None
+            raise translated(error) from None
 
     @asynccontextmanager
     async def _aclient(self) -> AsyncIterator[Any]:
@@ -189,18 +190,7 @@ class Link:
         except Exception as error:
             if self.is_cluster:
                 self._clients.aforget(shared)
-            raise _translated(error) from None
+            raise translated(error) from None
         finally:
             if shared is not None:
                 await self._clients.aleave(shared)
-
-
-def _translated(error: Exception) -> Exception:
-    """Return the error to raise. The text of redis-py or valkey-py may quote a command."""
-    modules = {each.__module__.partition(".")[0] for each in type(error).__mro__}
-    if not (isinstance(error, OSError) or modules & {"redis", "valkey"}):
-        return error
-    # The first word of a server's answer is a code, for example NOPERM.
-    code = str(error).partition(" ")[0]
-    shown = f" ({code})" if code.isalpha() and code.isupper() else ""
-    return StoreUnavailable(f"Redis has failed: {type(error).__name__}{shown}.")

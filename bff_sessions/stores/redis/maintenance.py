@@ -13,7 +13,7 @@ from bff_sessions.contract import AnyType, DeletedSession, OnEnding
 from bff_sessions.sansio import Steps, run
 from bff_sessions.stores.redis import hints, names, scripts
 from bff_sessions.stores.redis.commands import Command, script_of
-from bff_sessions.stores.redis.deletes import Deletion
+from bff_sessions.stores.redis.deletion import Deletion
 from bff_sessions.stores.redis.link import OTHER, Link
 
 logger = logging.getLogger("bff_sessions.store")

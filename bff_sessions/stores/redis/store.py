@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
-from functools import wraps
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import TypeVar
 
 from bff_sessions import conf
 from bff_sessions.contract import (
@@ -28,35 +26,14 @@ from bff_sessions.contract import (
     UserSessionUpdate,
 )
 from bff_sessions.contract.paging import with_positions
-from bff_sessions.exceptions import SessionMissing
-from bff_sessions.sansio import Steps, arun, run
-from bff_sessions.stores.redis import deletes, hints, layout, maintenance, moves, scripts, writes
+from bff_sessions.sansio import Steps, run
+from bff_sessions.stores.redis import deletes, hints, layout, maintenance, moves, writes
 from bff_sessions.stores.redis.inspection import Primary, find_primaries
 from bff_sessions.stores.redis.link import Link
 from bff_sessions.stores.redis.options import get_redis_options
+from bff_sessions.stores.redis.verbs import twins
 
 _Ability = TypeVar("_Ability")
-_P = ParamSpec("_P")
-_T = TypeVar("_T")
-
-
-def _twins(
-    steps: Callable[Concatenate[Any, _P], Steps[_T]],
-) -> tuple[
-    Callable[Concatenate[Any, _P], _T],
-    Callable[Concatenate[Any, _P], Coroutine[Any, Any, _T]],
-]:
-    """Return the verb that takes `steps`, and its asynchronous twin."""
-
-    @wraps(steps)
-    def verb(self: Any, /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
-        return run(steps(self, *args, **kwargs))
-
-    @wraps(steps)
-    async def twin(self: Any, /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
-        return await arun(steps(self, *args, **kwargs))
-
-    return verb, twin
 
 
 class RedisUserSessionStore(
@@ -91,38 +68,38 @@ class RedisUserSessionStore(
         session = layout.read_session(key, found)
         return None if session is None or session.has_expired(datetime.now(UTC)) else session
 
-    get_user_session, aget_user_session = _twins(_get_user_session)
+    get_user_session, aget_user_session = twins(_get_user_session)
 
     def _create_user_session(self, session: UserSession) -> Steps[None]:
         return writes.create(self._link, session, device=layout.device_of(session))
 
-    create_user_session, acreate_user_session = _twins(_create_user_session)
+    create_user_session, acreate_user_session = twins(_create_user_session)
 
     def _update_user_session(
         self, key: str, update: UserSessionUpdate, *, if_version: int | None = None
     ) -> Steps[int]:
         return writes.update(self._link, key, update, if_version)
 
-    update_user_session, aupdate_user_session = _twins(_update_user_session)
+    update_user_session, aupdate_user_session = twins(_update_user_session)
 
     def _overwrite_user_session(self, read: UserSession, session: UserSession) -> Steps[int]:
         if session.key != read.key:
             return moves.move(self._link, read.key, session, read.version)
         return writes.update(self._link, read.key, UserSessionUpdate.of(session), read.version)
 
-    overwrite_user_session, aoverwrite_user_session = _twins(_overwrite_user_session)
+    overwrite_user_session, aoverwrite_user_session = twins(_overwrite_user_session)
 
     def _rekey_user_session(self, key: str, session: UserSession, *, if_version: int) -> Steps[int]:
         return moves.move(self._link, key, session, if_version)
 
-    rekey_user_session, arekey_user_session = _twins(_rekey_user_session)
+    rekey_user_session, arekey_user_session = twins(_rekey_user_session)
 
     def _touch_user_session(
         self, key: str, *, renewed: datetime, expires: datetime | None
     ) -> Steps[bool]:
         return writes.touch(self._link, key, renewed, expires)
 
-    touch_user_session, atouch_user_session = _twins(_touch_user_session)
+    touch_user_session, atouch_user_session = twins(_touch_user_session)
 
     def _note_device(
         self,
@@ -132,49 +109,37 @@ class RedisUserSessionStore(
         if_seen: datetime | None = None,
         device: Device | None = None,
     ) -> Steps[bool]:
-        values = map(layout.write_seen, (if_seen, seen))
-        name = self._link.names.session(key)
-        noted = yield from self._link.run_script(
-            scripts.NOTE, name, *values, layout.write_device(device)
-        )
-        return bool(noted)
+        return writes.note(self._link, key, seen, if_seen, device)
 
-    note_device, anote_device = _twins(_note_device)
+    note_device, anote_device = twins(_note_device)
 
     def _acquire_lease(self, key: str, owner: str, seconds: float) -> Steps[bool]:
-        name, length = self._link.names.session(key), int(seconds * 1_000_000)
-        acquired = yield from self._link.run_script(scripts.ACQUIRE, name, owner, length)
-        if acquired == scripts.MISSING:
-            raise SessionMissing
-        return bool(acquired)
+        return writes.acquire(self._link, key, owner, seconds)
 
-    acquire_lease, aacquire_lease = _twins(_acquire_lease)
+    acquire_lease, aacquire_lease = twins(_acquire_lease)
 
     def _release_lease(self, key: str, owner: str) -> Steps[bool]:
-        released = yield from self._link.run_script(
-            scripts.RELEASE, self._link.names.session(key), owner
-        )
-        return bool(released)
+        return writes.release(self._link, key, owner)
 
-    release_lease, arelease_lease = _twins(_release_lease)
+    release_lease, arelease_lease = twins(_release_lease)
 
     def _delete_user_session(self, key: str, *, on_ending: OnEnding | None = None) -> Steps[bool]:
         return deletes.delete_session(self._link, key, on_ending)
 
-    delete_user_session, adelete_user_session = _twins(_delete_user_session)
+    delete_user_session, adelete_user_session = twins(_delete_user_session)
 
     def _delete_user_sessions(
         self, filter: UserSessionsFilter, *, on_ending: OnEnding | None = None
     ) -> Steps[list[DeletedSession]]:
         return deletes.delete_sessions(self._link, filter, on_ending)
 
-    delete_user_sessions, adelete_user_sessions = _twins(_delete_user_sessions)
+    delete_user_sessions, adelete_user_sessions = twins(_delete_user_sessions)
 
     def _get_user_sessions(self, filter: UserSessionsFilter) -> Steps[list[UserSession]]:
         found = yield from self._find(filter, with_tickets=True)
         return sorted(found, key=lambda session: session.renewed, reverse=True)
 
-    get_user_sessions, aget_user_sessions = _twins(_get_user_sessions)
+    get_user_sessions, aget_user_sessions = twins(_get_user_sessions)
 
     def _query_user_sessions(
         self, filter: UserSessionsFilter, *, cursor: str | None = None, limit: int = 100
@@ -183,7 +148,7 @@ class RedisUserSessionStore(
         found = yield from self._find(filter, with_tickets=False)
         return paging.page(with_positions(found))
 
-    query_user_sessions, aquery_user_sessions = _twins(_query_user_sessions)
+    query_user_sessions, aquery_user_sessions = twins(_query_user_sessions)
 
     def _find(self, filter: UserSessionsFilter, *, with_tickets: bool) -> Steps[list[UserSession]]:
         keys = yield from hints.find(self._link, filter)

@@ -1,4 +1,4 @@
-"""Create, update and renew sessions, in steps."""
+"""Create, update, renew and lease sessions, and record devices, in steps."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Callable
 from datetime import datetime
 
-from bff_sessions.contract import UserSession, UserSessionUpdate
+from bff_sessions.contract import Device, UserSession, UserSessionUpdate
 from bff_sessions.exceptions import SessionChanged, SessionExists, SessionMissing
 from bff_sessions.sansio import Steps
 from bff_sessions.stores.redis import hints, layout, names, scripts
@@ -92,6 +92,29 @@ def touch(link: Link, key: str, renewed: datetime, expires: datetime | None) -> 
     except SessionMissing:
         return False
     return result != scripts.MISSING
+
+
+def note(
+    link: Link, key: str, seen: datetime, if_seen: datetime | None, device: Device | None
+) -> Steps[bool]:
+    """Record when the session was last used, and by which browser. Return whether it was."""
+    name, about = link.names.session(key), layout.write_device(device)
+    values = map(layout.write_seen, (if_seen, seen))
+    return bool((yield from link.run_script(scripts.NOTE, name, *values, about)))
+
+
+def acquire(link: Link, key: str, owner: str, seconds: float) -> Steps[bool]:
+    """Lease the session. Return whether `owner` has the lease."""
+    name, length = link.names.session(key), int(seconds * 1_000_000)
+    acquired = yield from link.run_script(scripts.ACQUIRE, name, owner, length)
+    if acquired == scripts.MISSING:
+        raise SessionMissing
+    return bool(acquired)
+
+
+def release(link: Link, key: str, owner: str) -> Steps[bool]:
+    """Release the lease. Return whether `owner` still had it."""
+    return bool((yield from link.run_script(scripts.RELEASE, link.names.session(key), owner)))
 
 
 def _write(
