@@ -19,6 +19,9 @@ from bff_sessions.stores.redis.options import RedisOptions
 # For each server. redis-py 8 raises an error at 100 connections instead of waiting for one.
 _MAX_CONNECTIONS: Final = 10_000
 
+# The parts of the URL of a Sentinel that are those of the primary.
+_OF_PRIMARY: Final = {"username", "password", "db"}
+
 
 def connect(options: RedisOptions, *, asynchronous: bool) -> Any:
     """Return a new client. It connects when it is first used, or at once to a Cluster."""
@@ -60,6 +63,9 @@ def _at(url: str, node: SplitResult) -> str:
 def _ask_sentinels(package: Any, urls: list[str], name: str, settings: dict[str, Any]) -> Any:
     servers: list[dict[str, Any]] = [parse_url(url) for url in urls]  # type: ignore[no-untyped-call]
     addresses = [(server.get("host"), server.get("port", 26379)) for server in servers]
+    primary = {name: value for name, value in servers[0].items() if name in _OF_PRIMARY}
+    others = servers[0].keys() - _OF_PRIMARY - {"host", "port", "connection_class"}
+    settings |= {name: servers[0][name] for name in others}  # Of TLS, for example.
+    settings["ssl"] = urls[0].startswith("rediss:")
     sentinel = package.sentinel.Sentinel(addresses, sentinel_kwargs=dict(settings), **settings)
-    primary = {k: v for k, v in servers[0].items() if k in ("username", "password", "db")}
-    return sentinel.master_for(name, ssl=urls[0].startswith("rediss:"), **primary)
+    return sentinel.master_for(name, **primary)
