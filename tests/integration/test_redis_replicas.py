@@ -12,6 +12,8 @@ from bff_sessions.exceptions import RevocationUnconfirmed, StoreUnavailable
 from bff_sessions.stores.redis import RedisUserSessionStore, scripts
 from bff_sessions.stores.redis.link import Link
 from bff_sessions.testing import make_session
+from bff_sessions.testing.harness import Twins
+from tests.support.loops import background_loop, in_loop
 from tests.support.redis_servers import HOST, RedisServer, wait_until
 from tests.support.redis_steps import Walk
 
@@ -98,6 +100,41 @@ def test_new_primary_confirms_nothing_that_it_has_not_got(pair, has_replica, rev
         assert store.get_user_session(session.key) == session
         assert getattr(store, revoke)(which, on_ending=on_ending)
         assert store.get_user_session(session.key) is None
+
+
+@pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
+@pytest.mark.parametrize("moves", ["before", "after"])
+@pytest.mark.parametrize("kind", ["session", "subject"])
+@pytest.mark.parametrize("on_ending", [None, len], ids=["", "with on_ending"])
+def test_replicas_confirm_while_a_slot_moves(redis_cluster, kind, moves, is_async, on_ending):
+    """The key has moved, or not yet: the node of the slot redirects, or answers."""
+    session = make_session()
+    with background_loop() as loop:
+        store = make_store(redis_cluster.nodes[0], CLUSTER=True, REPLICAS=1)
+        store = Twins(store, in_loop(loop)) if is_async else store
+        link = repairs(store)._link
+        name = link.names.session(session.key).decode()
+        if kind == "subject":
+            name = list(link.names.hints(session))[-1].decode()
+        slot = redis_cluster.slot_of(name)
+        source = redis_cluster.owner_of(name)
+        target = next(one for one in redis_cluster.primaries() if one is not source)
+        store.create_user_session(session)
+        with redis_cluster.moving(slot, target):
+            if moves == "before":
+                source.ask("MIGRATE", HOST, target.port, name, 0, 5000)
+            store.touch_user_session(session.key, renewed=session.renewed, expires=None)
+            store.acquire_lease(session.key, "one", 60)
+            store.release_lease(session.key, "one")
+            [ended] = store.delete_user_sessions(ALICE, on_ending=on_ending)
+            assert ended.key == session.key
+            assert store.delete_user_sessions(ALICE, on_ending=on_ending) == []
+            store.create_user_session(other := make_session())
+            assert store.delete_user_session(other.key)
+
+
+def repairs(store):
+    return store._store if isinstance(store, Twins) else store
 
 
 def test_hints_that_a_failover_has_lost_are_written_again_before_the_session(pair):

@@ -48,7 +48,7 @@ CLOSING: Final = (
     _MAKE_ROOM
     + """
 make_room()
-redis.call('ZREM', KEYS[1], ARGV[2])
+redis.call('ZREM', KEYS[1], '')
 return redis.call('ZADD', KEYS[1], ARGV[1], ARGV[2])
 """
 )

@@ -1,6 +1,5 @@
 """Names in Redis, and hints."""
 
-
 import pytest
 
 from bff_sessions.contract import ANY, UserSessionsFilter
