@@ -42,8 +42,10 @@ def pair(redis_program):
 
 
 def make_store(server, link_class=Link, **options):
+    # Whatever else runs on this machine, there is time to confirm.
+    options = {"URL": server.url, "TIMEOUT": 30, "CONFIRM_WITHIN": 20} | options
     with (
-        override_settings(BFF_SESSIONS={"REDIS": {"URL": server.url} | options}),
+        override_settings(BFF_SESSIONS={"REDIS": options}),
         mock.patch("bff_sessions.stores.redis.store.Link", link_class),
     ):
         return RedisUserSessionStore()

@@ -63,7 +63,7 @@ def narrow(
     """Return those of `found` that the hints of the other criteria name, too."""
     _, *others = link.names.hints(filter)
     for name in others:
-        # Of what is no set, nothing is known.
+        # A value that is not a set excludes nothing.
         scores = yield from link.send([("ZSCORE", name, hint) for hint in found.values()])
         found = {
             key: hint

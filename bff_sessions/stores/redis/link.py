@@ -24,7 +24,7 @@ logger = logging.getLogger("bff_sessions.store")
 _T = TypeVar("_T")
 
 OTHER: Final = ()
-"""The fields of what is no session, and the members of what is no set of hints."""
+"""What a value of another type has: no fields, and no members."""
 _REMEDY: Final = (
     "Find out what writes to the Redis of the sessions. Run manage.py sessions reindex."
 )
