@@ -11,7 +11,7 @@ import pytest
 from asgiref.sync import async_to_sync
 from django.core.management import call_command
 
-from bff_sessions.contract import UserSessionsFilter, UserSessionUpdate
+from bff_sessions.contract import Device, UserSessionsFilter, UserSessionUpdate
 from bff_sessions.exceptions import RevocationUnconfirmed
 from bff_sessions.stores import get_store
 from bff_sessions.testing import make_session
@@ -190,3 +190,13 @@ def test_revocation_is_repeated_until_replicas_confirm_it(use, redis_sentinels, 
     finally:
         replica.resume()
     assert not getattr(store, revoke)(which)
+
+
+@pytest.mark.parametrize("on_ending", [None, len], ids=["", "with on_ending"])
+def test_ended_session_says_which_browser_used_it(use, redis_server, on_ending):
+    store, session = use({"URL": redis_server.url}), make_session()
+    store.create_user_session(session)
+    device = Device(user_agent="Firefox", address="192.0.2.0/24")
+    store.note_device(session.key, seen=datetime.now(UTC), device=device)
+    [ended] = store.delete_user_sessions(ALICE, on_ending=on_ending)
+    assert (ended.user_agent, ended.address) == ("Firefox", "192.0.2.0/24")

@@ -87,7 +87,7 @@ class Deletion:
         for key, (status, *values) in results.items():
             one = found[key]
             if one.session is not None and status in (1, 2):
-                *content, moved = values or (one.head, one.times, b"", None)
+                *content, moved = values or (one.head, one.times, b"", None, None)
                 session = layout.read_deleted(key, one.partition, *content)
                 ended.append(session or one.session)
                 if moved is not None:

@@ -127,14 +127,25 @@ def read_session(key: str, found: Sequence[bytes | None]) -> UserSession | None:
 
 @_none_if_unreadable
 def read_deleted(
-    key: str, partition: bytes | None, head: bytes | None, times: bytes | None, ticket: bytes
+    key: str,
+    partition: bytes | None,
+    head: bytes | None,
+    times: bytes | None,
+    ticket: bytes,
+    device: bytes | None = None,
 ) -> DeletedSession | None:
     """Return the session that a script ends, as read_session() does."""
     if partition is None or head is None or times is None:
         return None
-    expires = _to_moment(times.split()[1])
+    noted = {} if device is None else _read_device(device)
+    noted.pop("last_seen", None)
     return DeletedSession(
-        key=key, partition=partition.decode(), **_read_head(head), expires=expires, ticket=ticket
+        key=key,
+        partition=partition.decode(),
+        **_read_head(head),
+        expires=_to_moment(times.split()[1]),
+        ticket=ticket,
+        **noted,
     )
 
 

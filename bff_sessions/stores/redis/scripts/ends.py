@@ -35,7 +35,8 @@ if kind ~= 'hash' and kind ~= 'none' then
   if buries == '' then return {0} end
   redis.call('DEL', KEYS[1])
 end
-local found = redis.call('HMGET', KEYS[1], 'head', 'times', 'ticket', 'moved', 'version', 'closed')
+local found = redis.call('HMGET', KEYS[1],
+  'head', 'times', 'ticket', 'device', 'moved', 'version', 'closed')
 if not found[1] then
   local before = redis.call('HGET', KEYS[1], 'tombstone')
   if not before and buries == '' then return {0} end
@@ -46,20 +47,20 @@ if found[1] ~= head or times ~= '' and found[2] ~= times then return {-2} end
 if closes == '' then
   bury(id, tombstone)
 else
-  local version = found[5] or string.match(found[6] or '', ' (.*)') or ''
+  local version = found[6] or string.match(found[7] or '', ' (.*)') or ''
   redis.call('HDEL', KEYS[1], 'version', 'lease')
   redis.call('HSET', KEYS[1], 'closed', id .. ' ' .. version)
   redis.call('PEXPIRE', KEYS[1], closes)
 end
-return {1, found[1], found[2], found[3], found[4]}
+return {1, found[1], found[2], found[3], found[4], found[5]}
 """
 )
 """End a session. ARGV: ID of the delete, the head that the session must have, the times that it
 must have or "", milliseconds for which to close it or "" to delete it, milliseconds of the
 tombstone, whether to leave one if there is no session or "".
 
-Returns 1, head, times, ticket and new store key of the session; 2 if this delete has ended it
-before; -1 if only a tombstone was written; 0 if nothing was; -2 if the session has changed."""
+Returns 1, head, times, ticket, device and new store key of the session; 2 if this delete has ended
+it before; -1 if only a tombstone was written; 0 if nothing was; -2 if the session has changed."""
 
 FINISH: Final = unless_other(
     "0",
