@@ -111,7 +111,7 @@ def read_session(key: str, found: Sequence[bytes | None]) -> UserSession | None:
     if version is None or partition is None or head is None or times is None:
         return None
     renewed, expires, _ = times.split()
-    noted: Mapping[str, Any] = {} if device is None else _read_device(device)
+    noted: Mapping[str, Any] = {} if device is None else _read_device(device) or {}
     content = (ticket[0] or b"") if ticket else b""
     return UserSession(
         key=key,
@@ -137,7 +137,7 @@ def read_deleted(
     """Return the session that a script ends, as read_session() does."""
     if partition is None or head is None or times is None:
         return None
-    noted = {} if device is None else _read_device(device)
+    noted = {} if device is None else _read_device(device) or {}
     noted.pop("last_seen", None)
     return DeletedSession(
         key=key,
@@ -155,6 +155,7 @@ def _read_head(head: bytes) -> dict[str, Any]:
     return values
 
 
+@_none_if_unreadable  # The session and its ticket are readable all the same.
 def _read_device(device: bytes) -> dict[str, Any]:
     seen, _, about = device.partition(b" ")
     noted = json.loads(about) or [None] * len(_DEVICE)

@@ -58,6 +58,16 @@ def test_what_is_not_a_session_is_read_as_none(number, garbage, caplog):
     assert "idp.example" not in caplog.text
 
 
+@pytest.mark.parametrize("device", [b"", b"x", b"- {", b"- [1]", b"x null"])
+def test_device_that_is_not_readable_takes_no_session_with_it(device):
+    session = make_session(ticket=b"ticket")
+    found = fields_of(session)
+    found[4] = device
+    assert layout.read_session(session.key, found) == replace(session, version=7)
+    deleted = layout.read_deleted(session.key, *found[1:4], session.ticket, device)
+    assert deleted == DeletedSession.of(session)
+
+
 def test_value_of_another_type_is_read_as_none():
     assert layout.read_session("key", ()) is None
     assert layout.read_deleted("key", None, None, None, b"") is None
