@@ -54,9 +54,13 @@ def use_all_verbs(store):
     assert [one.key for one in ended] == [moved.key]
 
 
+def rule_of_documentation():
+    return re.search(r"^user (bff .*)$", PAGE.read_text(), re.M)[1].split()
+
+
 @pytest.mark.parametrize("place", ["one server", "cluster"])
 def test_user_of_the_documentation_may_do_all(use, redis_sentinels, redis_cluster, place):
-    rule = re.search(r"^user (.*)$", PAGE.read_text(), re.M)[1].split()
+    rule = rule_of_documentation()
     servers = redis_sentinels.servers if place == "one server" else redis_cluster.nodes
     with ExitStack() as stack:
         for server in servers:
@@ -74,6 +78,22 @@ def test_user_of_the_documentation_may_do_all(use, redis_sentinels, redis_cluste
         async_to_sync(use_all_twins)(store)
         assert store.reindex_sessions() == 0
         assert {primary.policy for primary in store.find_primaries().values()} == {"noeviction"}
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["FLUSHALL", "FLUSHDB", "SWAPDB 0 1", "KEYS *", "CLUSTER RESET", "CONFIG SET maxmemory 0"],
+)
+def test_user_of_the_documentation_cannot_harm_others(redis_server, command):
+    rule = rule_of_documentation()
+    redis_server.ask("ACL", "SETUSER", *rule)
+    sign_in = ("AUTH", rule[0], rule[2].removeprefix(">"))
+    try:
+        assert redis_server.ask_all(sign_in, ("GET", "bff_sessions:one")) == ["OK", None]
+        with pytest.raises(ValueError, match="NOPERM"):
+            redis_server.ask_all(sign_in, command.split())
+    finally:
+        redis_server.ask("ACL", "DELUSER", rule[0])
 
 
 async def use_all_twins(store):
