@@ -15,6 +15,7 @@ from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.models import DELETION, LogEntry
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
+from django.utils.formats import number_format
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
@@ -89,7 +90,8 @@ def _confirmed(
             if time.monotonic() > until:
                 is_done = not selection.exists()
                 break
-        text = ngettext("%d session has ended.", "%d sessions have ended.", ended) % ended
+        text = ngettext("%(count)s session has ended.", "%(count)s sessions have ended.", ended)
+        text %= {"count": number_format(ended, force_grouping=True)}
         if is_done:
             model_admin.message_user(request, text, messages.SUCCESS)
             return None

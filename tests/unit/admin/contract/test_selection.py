@@ -64,6 +64,18 @@ def test_sign_out_ends_all_sessions_of_the_subject_at_its_issuer(operator):
     assert left(chosen, *others, *spared) == spared
 
 
+@pytest.mark.parametrize(
+    ("language", "text"),
+    [("en", "1,234 sessions have ended."), ("de", "1.234 Sitzungen sind beendet.")],
+)
+def test_large_number_of_ended_sessions_is_grouped(operator, monkeypatch, settings, language, text):
+    settings.LANGUAGE_CODE = language
+    monkeypatch.setattr(actions, "revoke_sessions", lambda *args, **options: 1234)
+    chosen = choose_sessions([SessionFactory()], "sign_out_subjects", post="yes")
+    response = operator.post(LIST, chosen, follow=True)
+    assert text in words(response)
+
+
 @BOTH
 def test_all_that_match_end_in_batches(operator, monkeypatch, action):
     monkeypatch.setattr(actions, "_BATCH", 2)
