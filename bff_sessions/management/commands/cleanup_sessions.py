@@ -129,8 +129,8 @@ class Command(BaseCommand):
                     deleted = run(steps)
         if not quiet and cleanup is None:
             self.stdout.write(
-                f"{without_cleanup} deletes expired sessions by itself: it has no "
-                "UserSessionStoreCleanup."
+                f"{without_cleanup} deletes expired sessions by itself."
+                + ("" if dry_run else " The other clean-up is done.")
             )
         elif not quiet:
             verb = "would be deleted" if dry_run else "deleted"
