@@ -32,7 +32,15 @@ _NO_EFFECT = Fault(
     "RedisUserSessionStore', or leave the setting out.",
 )
 _UNREACHABLE = Fault(
-    "W081", "The servers of the sessions cannot be checked. {error}", "Start them, and check again."
+    "W081",
+    "The servers of the sessions cannot be checked. {error}",
+    "Start them, and compare URL, password and CLUSTER in BFF_SESSIONS['REDIS'] with them. Then "
+    "check again.",
+)
+_IN_CLUSTER = Fault(
+    "W085",
+    f"{_PLACE} has no CLUSTER, but the Redis server in use belongs to a Cluster.",
+    f"Set {_PLACE}['CLUSTER'] to True.",
 )
 _EVICTS = Fault(
     "W082",
@@ -77,6 +85,8 @@ def check_servers() -> Iterator[CheckMessage]:
     try:
         for address, primary in store.find_primaries().items():
             name = address or "in use"
+            if primary.is_in_cluster and not store.options.cluster:
+                yield _IN_CLUSTER()
             if primary.policy is None:
                 yield _UNKNOWN_POLICY(name=name)
             elif primary.policy != "noeviction":

@@ -123,6 +123,11 @@ def test_checks_look_at_one_server(use, redis_server):
     redis_server.ask("ACL", "DELUSER", "poor")
 
 
+def test_check_finds_a_cluster_that_the_setting_does_not_name(use, redis_cluster):
+    use({"URL": redis_cluster.primaries()[0].url})
+    assert found() == {"W085"}
+
+
 def test_checks_look_at_all_primaries_of_a_cluster(use, redis_cluster):
     use({"URL": urls(redis_cluster.nodes), "CLUSTER": True})
     assert found() == set()

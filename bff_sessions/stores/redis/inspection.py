@@ -15,6 +15,7 @@ class Primary:
     policy: str | None
     """Its ``maxmemory-policy``; None if it does not allow to ask."""
     replicas: int
+    is_in_cluster: bool
 
 
 def find_primaries(link: Link) -> dict[str, Primary]:
@@ -27,7 +28,12 @@ def find_primaries(link: Link) -> dict[str, Primary]:
 
 
 def _look_at(server: Any) -> Primary:
-    return Primary(_policy(server), int(server.info("replication")["connected_slaves"]))
+    replicas = int(server.info("replication")["connected_slaves"])
+    return Primary(_policy(server), replicas, _is_in_cluster(server))
+
+
+def _is_in_cluster(server: Any) -> bool:
+    return bool(int(server.info("cluster").get("cluster_enabled", 0)))
 
 
 def _policy(server: Any) -> str | None:

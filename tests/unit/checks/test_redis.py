@@ -92,3 +92,4 @@ def test_server_that_cannot_be_reached_is_warned_of(settings):
     [found] = [message for message in messages(deploy=True) if "W08" in message.id]
     assert found.id == "bff_sessions.W081"
     assert "secret" not in found.msg
+    assert "password" in found.hint
