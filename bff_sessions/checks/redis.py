@@ -59,6 +59,12 @@ _NO_REPLICAS = Fault(
     "lost.",
     "Add replicas, or silence this warning if all users may be signed out.",
 )
+_SNAPSHOTS = Fault(
+    "W086",
+    "The Redis server {name} restores a snapshot when it restarts, and with it sessions that have "
+    "ended since: it has save and no appendonly.",
+    "Set appendonly to yes, or save to '' if all users may be signed out.",
+)
 
 
 def check_redis() -> Iterator[CheckMessage]:
@@ -91,6 +97,8 @@ def check_servers() -> Iterator[CheckMessage]:
                 yield _UNKNOWN_POLICY(name=name)
             elif primary.policy != "noeviction":
                 yield _EVICTS(name=name, policy=primary.policy)
+            if primary.restores_snapshots:
+                yield _SNAPSHOTS(name=name)
             if primary.replicas < wanted:
                 yield _NO_REPLICAS(name=name, found=primary.replicas, wanted=wanted)
     except StoreUnavailable as error:

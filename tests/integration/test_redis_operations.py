@@ -117,6 +117,14 @@ def test_checks_look_at_one_server(use, redis_server):
         assert found() == {"W082", "W084"}
     finally:
         redis_server.ask("CONFIG", "SET", "maxmemory-policy", "noeviction")
+    redis_server.ask("CONFIG", "SET", "save", "3600 1")
+    try:
+        assert found() == {"W084", "W086"}
+        redis_server.ask("CONFIG", "SET", "appendonly", "yes")
+        assert found() == {"W084"}
+    finally:
+        redis_server.ask("CONFIG", "SET", "appendonly", "no")
+        redis_server.ask("CONFIG", "SET", "save", "")
     redis_server.ask("ACL", "SETUSER", "poor", "on", ">word", "~*", "+@all", "-config")
     use({"URL": redis_server.url.replace("redis://", "redis://poor:word@")})
     assert found() == {"W083", "W084"}
