@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from secrets import token_hex
 
 from bff_sessions.contract import (
+    DeletedSession,
     Device,
     UserSessionsFilter,
 )
@@ -64,6 +65,18 @@ class UserSessionStoreDevicesTests(StoreTests):
         device = Device(user_agent="Firefox", address="192.0.2.0/24")
         self.store.note_device(session.key, seen=ago(5), device=device)
         self.check_opens(self.store.get_user_session(session.key))
+
+    def test_deleted_session_has_its_device(self) -> None:
+        ended: list[DeletedSession] = []
+        device = Device(user_agent="Firefox", address="192.0.2.0/24")
+        one, other = self.create(), self.create()
+        for session in (one, other):
+            self.store.note_device(session.key, seen=ago(5), device=device)
+        self.store.delete_user_session(one.key, on_ending=ended.extend)
+        ended += self.store.delete_user_sessions(UserSessionsFilter(subject_id="alice"))
+        self.assertEqual({session.key for session in ended}, {one.key, other.key})
+        for deleted in ended:
+            self.assertEqual((deleted.user_agent, deleted.address), ("Firefox", "192.0.2.0/24"))
 
     def test_pages_list_devices(self) -> None:
         session = self.create()
