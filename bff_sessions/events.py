@@ -37,7 +37,7 @@ current_request: Final[ContextVar[HttpRequest | None]] = ContextVar(
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """Why sessions end, and who ends them.
+    """The reason for which sessions end, and the actor that ends them.
 
     Raises:
         TypeError: if `reason` is not an `EndReason`, or `actor` not an `Actor`.

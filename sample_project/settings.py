@@ -28,6 +28,7 @@ INSTALLED_APPS = [
     # Before bff_sessions, so that its templates override those of bff_sessions.
     "sample_project",
     "bff_sessions",
+    "bff_sessions.history",
 ]
 
 SESSION_ENGINE = "bff_sessions.engine"

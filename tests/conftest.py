@@ -9,7 +9,11 @@ from django.db import DatabaseError, connection, connections
 from django.test import AsyncClient, TransactionTestCase
 from hypothesis import settings as hypothesis_settings
 
+from bff_sessions import events
 from bff_sessions.engine import SessionStore
+from bff_sessions.history import reading
+from bff_sessions.history.apps import HistoryConfig
+from bff_sessions.signals import session_started, sessions_ended
 from tests.support.calls import Calls
 from tests.support.middleware import DJANGOS, OURS
 from tests.support.stores import CACHED, MEMORY, MINIMAL, NATIVE_EXPIRY, ORM
@@ -136,6 +140,28 @@ def any_store(request, settings, transactional_db):
 @pytest.fixture(params=[ORM, MEMORY], ids=["orm", "memory"])
 def leasing_store(request, settings, transactional_db):
     settings.BFF_SESSIONS = {"STORE": request.param}
+
+
+@pytest.fixture
+def installed_history(monkeypatch):
+    """The history is installed, and records nothing."""
+    monkeypatch.setattr(reading, "APP", HistoryConfig.name)
+
+
+@pytest.fixture
+def history(monkeypatch, installed_history):
+    """The history is installed."""
+    # Its models cannot be imported before Django is ready.
+    from bff_sessions.history import recording
+
+    for name in ("_subscribers", "_start_subscribers"):
+        monkeypatch.setattr(events, name, list(getattr(events, name)))
+    receivers = {signal: list(signal.receivers) for signal in (session_started, sessions_ended)}
+    recording.connect()
+    yield
+    for signal, before in receivers.items():
+        signal.receivers = before
+        signal.sender_receivers_cache.clear()
 
 
 @pytest.fixture

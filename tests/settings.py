@@ -15,6 +15,8 @@ INSTALLED_APPS = [
     # For what is taken over from it.
     "django.contrib.sessions",
     "bff_sessions",
+    # Off, unless a test uses the fixture `history`.
+    "tests.support.history.QuietHistoryConfig",
 ]
 MIDDLEWARE = [
     "bff_sessions.middleware.SessionMiddleware",

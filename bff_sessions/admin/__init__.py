@@ -11,6 +11,7 @@
 - `ending`: ends one session
 - `actions`, `preview`: end many sessions, after a page that counts the live ones
 - `overview`, `figures`, `charts`: how many rows there are, in numbers and charts
+- `history`: what has happened to sessions, if the app `bff_sessions.history` is installed
 
 On the ORM store, the pages work with a million sessions and more: no statement counts or sorts the
 whole table, and the number of statements does not depend on the number of sessions.
@@ -43,6 +44,7 @@ from bff_sessions.admin.filters import (
     search,
     split_term,
 )
+from bff_sessions.admin.history import events_page, may_see_history, query_of
 from bff_sessions.admin.overview import overview
 from bff_sessions.admin.pages import StorePages
 from bff_sessions.admin.users import find_user_ids, link_users
@@ -106,6 +108,12 @@ class SessionAdmin(SessionColumns, StorePages):
         users = find_user_ids(self.admin_site, request, name) if name else []
         return search(queryset, search_term, self.search_fields, users), False
 
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        context = {"has_history": may_see_history(request), **(extra_context or {})}
+        return super().changelist_view(request, context)
+
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return self.source.changelist
 
@@ -157,15 +165,18 @@ class SessionAdmin(SessionColumns, StorePages):
 
     def _describe(self, request: HttpRequest, session: Session) -> dict[str, Any]:
         """Return what the templates of one session need."""
-        subject_url = None
+        subject_url = events_url = None
         if session.subject_id is not None:
             query = urlencode(self.source.subject_query(session))
             subject_url = f"{self.page_url('changelist')}?{query}"
+            if may_see_history(request):
+                events_url = f"{self.page_url('events')}?{query_of(session)}"
         return {
             "is_own": cells.is_own(session),
             "is_live": is_live(session),
             "list_url": self.list_url(request),
             "subject_url": subject_url,
+            "events_url": events_url,
             "action_checkbox_name": ACTION_CHECKBOX_NAME,
         }
 
@@ -177,12 +188,20 @@ class SessionAdmin(SessionColumns, StorePages):
 
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view(self.overview)
-        return [path("overview/", view, name="bff_sessions_session_overview"), *super().get_urls()]
+        events = self.admin_site.admin_view(self.subject_history)
+        return [
+            path("overview/", view, name="bff_sessions_session_overview"),
+            path("events/", events, name="bff_sessions_session_events"),
+            *super().get_urls(),
+        ]
 
     def overview(self, request: HttpRequest) -> HttpResponse:
         if not self.source.has_overview:
             raise Http404
         return overview(self, request)
+
+    def subject_history(self, request: HttpRequest) -> HttpResponse:
+        return events_page(self, request)
 
     def get_actions(self, request: HttpRequest, action_location: Any = None) -> dict[str, Any]:
         # Django 6.1 passes the page that offers the actions, and finds the argument by its name.

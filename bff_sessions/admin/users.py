@@ -40,23 +40,26 @@ def link_users(site: AdminSite, request: HttpRequest, sessions: Iterable[Session
 
     All users are read in one statement.
     """
-    if not _may_see_users(site, request):
-        return
-    model = get_user_model()
-    clean = model._meta.pk.clean
-    keys: dict[str, Any] = {}
+    sessions = list(sessions)
+    found = _find_users(site, request, {str(session.user_id) for session in sessions})
+    opts = get_user_model()._meta
+    page = f"{site.name}:{opts.app_label}_{opts.model_name}_change"
     for session in sessions:
-        try:
-            keys[str(session.user_id)] = clean(session.user_id, None)
-        except ValidationError:
-            continue
-    found = model._default_manager.in_bulk(list(keys.values()))
-    page = f"{site.name}:{model._meta.app_label}_{model._meta.model_name}_change"
-    for session in sessions:
-        user = found.get(keys.get(str(session.user_id)))
+        user = found.get(str(session.user_id))
         if user is not None:
             link = reverse(page, args=[user.pk]), user.get_username()
             session._link = link  # type: ignore[attr-defined]
+
+
+def find_user_names(
+    site: AdminSite, request: HttpRequest, user_ids: Iterable[str]
+) -> dict[str, str]:
+    """Return the names of users by their IDs, as far as there are such users.
+
+    It is empty if the viewer may not see users.
+    """
+    found = _find_users(site, request, user_ids)
+    return {user_id: user.get_username() for user_id, user in found.items()}
 
 
 def find_user_ids(site: AdminSite, request: HttpRequest, name: str) -> list[str]:
@@ -72,6 +75,22 @@ def find_user_ids(site: AdminSite, request: HttpRequest, name: str) -> list[str]
     # Some databases ignore case and trailing blanks. The user ID is the text that login() stores.
     to_string = model._meta.pk.value_to_string
     return [to_string(user) for user in users if str(user.get_username()) == name]
+
+
+def _find_users(site: AdminSite, request: HttpRequest, user_ids: Iterable[str]) -> dict[str, Any]:
+    """Return users by their IDs, in one statement; none if the viewer may not see them."""
+    if not _may_see_users(site, request):
+        return {}
+    model = get_user_model()
+    clean = model._meta.pk.clean
+    keys: dict[str, Any] = {}
+    for user_id in user_ids:
+        try:
+            keys[user_id] = clean(user_id, None)
+        except ValidationError:
+            continue
+    found = model._default_manager.in_bulk(list(keys.values()))
+    return {user_id: found[key] for user_id, key in keys.items() if key in found}
 
 
 def _may_see_users(site: AdminSite, request: HttpRequest) -> bool:

@@ -15,6 +15,7 @@ from bff_sessions.checks import (
     databases,
     device,
     endpoints,
+    history,
     middleware,
     providers,
     redis,
@@ -60,6 +61,7 @@ def check_all(**kwargs: Any) -> Iterator[CheckMessage]:
         providers.check_logout,
         providers.check_revocation,
         databases.check_outbox,
+        history.check_history,
         endpoints.check_endpoints,
         device.check_device,
     ):

@@ -89,6 +89,16 @@ ABSOLUTE_LIFETIME: timedelta | None = option(
     hint="Give a timedelta, for example timedelta(hours=12), or None.",
     doc="The longest time that a session lives after sign-in, however often it is renewed",
 )
+HISTORY_LIFETIME: timedelta | None = option(
+    timedelta(days=90),
+    or_none(POSITIVE_TIMEDELTA),
+    check="E110",
+    hint="Give a timedelta, for example timedelta(days=90), or None.",
+    doc=(
+        "How long `bff_sessions.history` keeps events, until `cleanup_sessions` deletes them; "
+        "`None`: forever"
+    ),
+)
 MAX_SESSIONS_PER_SUBJECT: int | None = option(
     None,
     or_none(

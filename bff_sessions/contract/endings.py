@@ -1,4 +1,4 @@
-"""Why sessions end, and who ends them."""
+"""Reasons for which sessions end, and the users and providers that end them."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class EndReason(enum.Enum):
 
 
 class ActorKind(enum.Enum):
-    """What the ID of an `Actor` is."""
+    """The meaning of the ID of an `Actor`."""
 
     USER = "user"
     """The primary key of Django's user, as text."""
@@ -69,7 +69,7 @@ class _Session(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Who has ended a session: a user or a provider. It is small enough for a log or a table."""
+    """The user or provider that has ended a session, in a form that fits into a log or a table."""
 
     kind: ActorKind
     id: str
@@ -83,7 +83,13 @@ class Actor:
 
     @classmethod
     def of_user(cls, user: _User) -> Actor:
-        """Return the actor for one of Django's users, for example ``request.user``."""
+        """Return the actor for one of Django's users, for example ``request.user``.
+
+        Raises:
+            ValueError: if the user is anonymous or not saved.
+        """
+        if user.pk is None:
+            raise ValueError("user must have a primary key.")
         return cls(ActorKind.USER, str(user.pk))
 
     @classmethod

@@ -146,7 +146,7 @@ class DeletedSession(_BoundFields):
     reason: EndReason | None = None
     """Why it has ended. A store leaves it None: `bff_sessions.revocation` knows it."""
     actor: Actor | None = None
-    """Who has ended it; None if nobody has, or if it is not known."""
+    """The user or provider that has ended it; None if it expired, or if that is not known."""
 
     def is_live(self, now: datetime, *, lifetime: timedelta | None = None) -> bool:
         """Return whether the session was live at `now`, see UserSession.is_live()."""

@@ -11,7 +11,6 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Collection
-from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Final
@@ -27,7 +26,7 @@ from bff_sessions.oidc.options import RevocationOptions, get_revocation_options
 from bff_sessions.oidc.sealing import seal_token
 from bff_sessions.oidc.tokens import Tokens, tokens_of
 from bff_sessions.secret import hidden_frames
-from bff_sessions.stores import database_of_store
+from bff_sessions.stores.databases.containing import is_undone, savepoint
 from bff_sessions.stores.databases.scopes import scope_of
 
 logger = logging.getLogger("bff_sessions.oidc")
@@ -63,12 +62,12 @@ def hand_over(ended: Collection[DeletedSession | Tokens], *, after_response: boo
         if options is None:
             return
         outbox = _current()
-        with _savepoint(outbox.db):
+        with savepoint(outbox.db):
             rows |= {row.digest: row for one in ended if (row := _to_row(one, options)) is not None}
             if rows:
                 _write(outbox, list(rows.values()), after_response and options.after_response)
     except Exception as error:
-        if _is_undone():
+        if is_undone(_current().db, error):
             raise
         # Here and below, log the error's type only: its text may quote a token.
         logger.error(
@@ -123,23 +122,6 @@ def _write(
 
 def _current() -> TokenRevocationQuerySet:
     return TokenRevocation.objects.current()
-
-
-def _savepoint(using: str) -> AbstractContextManager[None]:
-    """Return a context that keeps a fault, also in BFF_SESSIONS["TOKENS"], from a transaction."""
-    return transaction.atomic(using=using) if in_atomic_block(using) else nullcontext()
-
-
-def _is_undone() -> bool:
-    """Return whether the transaction that deletes the sessions can no longer be committed.
-
-    After a deadlock, MySQL and MariaDB roll back more than the savepoint. A lost connection has no
-    transaction.
-    """
-    using = database_of_store()
-    if using is None or using != _current().db:
-        return False
-    return in_atomic_block(using) and transaction.get_rollback(using)
 
 
 # After the response

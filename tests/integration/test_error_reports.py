@@ -510,6 +510,7 @@ def call(client, method, path, *args):
 ADMIN = {
     "changelist": lambda browser, world: call(browser, "get", LIST, {"q": "alice"}),
     "overview": lambda browser, world: call(browser, "get", f"{LIST}overview/"),
+    "events": lambda browser, world: call(browser, "get", f"{LIST}events/", {"subject": "alice"}),
     "change": lambda browser, world: call(browser, "get", f"{LIST}{world.row.pk}/change/"),
     "history": lambda browser, world: call(browser, "get", f"{LIST}{world.row.pk}/history/"),
     "delete": lambda browser, world: call(
@@ -532,6 +533,7 @@ COMMANDS = {
         ["list", "--subject", "alice"],
         ["show", "--subject", "alice", "--json"],
         ["end", "--subject", "alice", "--yes"],
+        ["history", "--subject", "alice"],
         ["doctor"],
     ],
     # Django's own, which asks the engine.
@@ -642,6 +644,7 @@ def test_function_shows_no_secret_while_sessions_move(world, reports, kind, debu
     assert journey(world, reports, faults, action, debug=debug) == faults.keys()
 
 
+@pytest.mark.usefixtures("installed_history")
 @each_with(FAULTS)
 @pytest.mark.parametrize(
     "name",
@@ -674,6 +677,7 @@ def test_admin_shows_no_secret(world, reports, kind, debug, faults, name):
     [(name, arguments) for name, cases in COMMANDS.items() for arguments in cases],
     ids=lambda value: value if isinstance(value, str) else " ".join(value),
 )
+@pytest.mark.usefixtures("installed_history")
 def test_command_shows_no_secret(world, reports, capfd, faults, name, arguments):
     def action():
         return lambda output: call_command(name, *arguments, stdout=output, stderr=output)

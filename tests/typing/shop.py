@@ -21,7 +21,7 @@ from bff_sessions import (
     get_access_token,
     sign_in,
 )
-from bff_sessions.contract import UserSession, UserSessionsFilter
+from bff_sessions.contract import Actor, EndReason, UserSession, UserSessionsFilter
 from bff_sessions.exceptions import SessionBusy, SignInRequired
 from bff_sessions.http import BffHttpRequest
 from bff_sessions.revocation import arevoke_sessions, revoke_sessions
@@ -78,6 +78,12 @@ def sign_out_elsewhere(request: BffHttpRequest) -> int:
     if current is None or current.subject_id is None:
         return 0
     return revoke_sessions(UserSessionsFilter.of_subject(current, exclude_key=current.key))
+
+
+def block(request: BffHttpRequest, user: User) -> int:
+    user_id = str(user.pk)
+    reason, actor = EndReason.USER_DEACTIVATED, Actor.of_user(user)
+    return revoke_sessions(UserSessionsFilter(user_id=user_id), reason=reason, actor=actor)
 
 
 async def asign_out(subject_id: str) -> int:

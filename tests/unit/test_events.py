@@ -3,6 +3,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from asgiref.sync import async_to_sync
+from django.contrib.auth.models import AnonymousUser
 
 from bff_sessions import events
 from bff_sessions.contract import Actor, ActorKind, DeletedSession, EndReason, UserSessionsFilter
@@ -209,6 +210,11 @@ def test_actor_of_a_session_is_its_user():
     assert Actor.of_session(session) == Actor(ActorKind.USER, "7")
     assert Actor.of_session(replace(session, user_id=None)) == Actor(ActorKind.SUBJECT, "alice")
     assert Actor.of_session(replace(session, user_id=None, subject_id=None)) is None
+
+
+def test_user_without_a_primary_key_is_not_an_actor():
+    with pytest.raises(ValueError, match="primary key"):
+        Actor.of_user(AnonymousUser())
 
 
 @pytest.mark.parametrize("arguments", [("user", "7"), (ActorKind.USER, 7), (ActorKind.USER, None)])

@@ -24,6 +24,7 @@ from bff_sessions.contract import (
 from bff_sessions.contract.pacing import MAX_BATCH_SIZE, delete_in_batches
 from bff_sessions.events import Cause, hook_for
 from bff_sessions.exceptions import AbilityMissing, StoreUnavailable
+from bff_sessions.history import reading as history
 from bff_sessions.management.batchwork import batch_size, not_negative, progress, stop_on_signals
 from bff_sessions.oidc.models import Logout
 from bff_sessions.revocation.cleaning import delete_expired_sessions
@@ -145,7 +146,9 @@ class Command(BaseCommand):
 
 
 def _others() -> Iterator[Callable[[int], int]]:
-    """Yield functions that delete a batch of old logouts and of bans that are no longer needed."""
+    """Yield functions that delete a batch of old events, old logouts, or bans of no more use."""
+    if history.is_installed():
+        yield history.delete_old
     if conf.PROVIDERS:
         yield Logout.objects.current().delete_expired
     using = database_of_store()

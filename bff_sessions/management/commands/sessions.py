@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 from argparse import ArgumentParser
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from datetime import datetime
 from itertools import chain, islice
-from textwrap import indent
 from typing import Any, Final
 
 from django.apps import apps
@@ -30,6 +27,9 @@ from bff_sessions.contract import (
 from bff_sessions.exceptions import AbilityMissing, StoreUnavailable
 from bff_sessions.findings import Verdict
 from bff_sessions.health import examine
+from bff_sessions.management.events import COLUMNS as EVENT_COLUMNS
+from bff_sessions.management.events import at_most, find_events
+from bff_sessions.management.tables import to_a_pipe, to_text, write_array, write_rows
 from bff_sessions.management.verdicts import to_dict, to_line
 from bff_sessions.revocation import revoke_sessions
 from bff_sessions.secret import hidden_frames
@@ -48,7 +48,7 @@ _FIELDS: Final = (
     "renewed",
     "expires",
 )
-# Sessions that `end` shows before it asks, and sessions in one part of a table.
+# Sessions that `end` shows before it asks.
 _SHOWN: Final = 100
 _COLUMNS: Final = ("subject_id", "session_id", "issuer", "user_id", "partition", "renewed")
 
@@ -60,21 +60,26 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
-        which = ArgumentParser(add_help=False)
-        which.add_argument("--subject", metavar="SUB", help="the provider's sub, exactly")
-        which.add_argument("--sid", metavar="SID", help="the provider's sid, exactly")
-        which.add_argument("--user", metavar="ID", help="primary key of Django's user")
-        issuer = which.add_mutually_exclusive_group()
+        whose = ArgumentParser(add_help=False)
+        whose.add_argument("--subject", metavar="SUB", help="the provider's sub, exactly")
+        whose.add_argument("--user", metavar="ID", help="primary key of Django's user")
+        issuer = whose.add_mutually_exclusive_group()
         issuer.add_argument(
             "--issuer", metavar="ISS", help="only sessions of this provider, exactly"
         )
         issuer.add_argument("--local", action="store_true", help="only sessions without a provider")
-        which.add_argument("--partition", metavar="NAME", help="only sessions of this application")
-        which.add_argument("--json", action="store_true", help="write JSON")
+        whose.add_argument("--partition", metavar="NAME", help="only sessions of this application")
+        whose.add_argument("--json", action="store_true", help="write JSON")
+        which = ArgumentParser(add_help=False, parents=[whose])
+        which.add_argument("--sid", metavar="SID", help="the provider's sid, exactly")
         verbs.add_parser("list", parents=[which], help="a line for each live session")
         verbs.add_parser("show", parents=[which], help="all fields of each live session")
         end = verbs.add_parser("end", parents=[which], help="end the sessions, expired or not")
         end.add_argument("--yes", action="store_true", help="do not ask for confirmation")
+        history = verbs.add_parser(
+            "history", parents=[whose], help="what has happened to sessions, newest first"
+        )
+        history.add_argument("--limit", type=at_most, metavar="N", help="at most N events")
         verbs.add_parser("reindex", help="rebuild the index of the sessions in Redis")
         check = verbs.add_parser("doctor", help="check that sessions work on this host")
         check.add_argument("--json", action="store_true", help="write JSON")
@@ -84,6 +89,8 @@ class Command(BaseCommand):
         try:
             if options["verb"] == "reindex":
                 self._reindex(options)
+            elif options["verb"] == "history":
+                self._write_events(options)
             elif options["verb"] == "doctor":
                 self._examine(options)
             else:
@@ -118,34 +125,33 @@ class Command(BaseCommand):
             self._end(filter, found, options)
             return
         first = list(islice(found, 1))
-        try:
+        with to_a_pipe(self.stdout):
             self._write(chain(first, found), options)
-            self.stdout.flush()
-        except BrokenPipeError:
-            self._discard_output()
         # To stderr, because scripts read the output.
         if not first and options["verbosity"]:
             self.stderr.write(f"No live session matches.{_guess(options)}")
 
     def _write(self, found: Iterator[UserSession], options: dict[str, Any]) -> None:
         if options["json"]:
-            self._write_array(_to_dict(session) for session in found)
+            write_array(self.stdout, map(_to_dict, found))
         elif options["verb"] == "show":
             for session in found:
                 for name, value in _to_dict(session).items():
-                    self.stdout.write(f"{name:<11} {_to_text(value)}")
+                    self.stdout.write(f"{name:<11} {to_text(value)}")
                 self.stdout.write("")
         else:
             self._write_table(found)
 
-    def _discard_output(self) -> None:
-        """Write nothing more to a pipe whose reader has closed it, for example `head`."""
-        # As in the documentation of Python's signal module: at exit the interpreter flushes the
-        # rest, and would report the same error again.
-        with suppress(OSError):
-            null = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(null, self.stdout.fileno())
-            os.close(null)
+    def _write_events(self, options: dict[str, Any]) -> None:
+        found = find_events(options)
+        first = list(islice(found, 1))
+        with to_a_pipe(self.stdout):
+            if options["json"]:
+                write_array(self.stdout, chain(first, found))
+            else:
+                write_rows(self.stdout, chain(first, found), EVENT_COLUMNS)
+        if not first and options["verbosity"]:
+            self.stderr.write("No event matches.")
 
     def _end(
         self, filter: UserSessionsFilter, found: Iterator[UserSession], options: dict[str, Any]
@@ -186,26 +192,7 @@ class Command(BaseCommand):
             raise CommandError("No session was ended.")
 
     def _write_table(self, sessions: Iterable[UserSession], to: Any = None) -> None:
-        rows = ([_to_text(_to_dict(session)[name]) for name in _COLUMNS] for session in sessions)
-        widths = [0] * len(_COLUMNS)
-        head = [list(_COLUMNS)]
-        # In parts with their own widths, because the last session has not been read yet.
-        while part := list(islice(rows, _SHOWN)):
-            for row in [*head, *part]:
-                widths = [max(known, len(cell)) for known, cell in zip(widths, row, strict=True)]
-            for row in [*head, *part]:
-                cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
-                (to or self.stdout).write("  ".join(cells).rstrip())
-            head = []
-
-    def _write_array(self, values: Iterable[Any]) -> None:
-        """Write the array that json.dumps() would return, one value at a time."""
-        before = "["
-        for value in values:
-            text = indent(json.dumps(value, indent=2), "  ")
-            self.stdout.write(f"{before}\n{text}", ending="")
-            before = ","
-        self.stdout.write("[]" if before == "[" else "\n]")
+        write_rows(to or self.stdout, map(_to_dict, sessions), _COLUMNS)
 
 
 def _filter(options: dict[str, Any]) -> UserSessionsFilter:
@@ -257,10 +244,3 @@ def _to_dict(session: UserSession) -> dict[str, str | None]:
         name: value.isoformat(timespec="seconds") if isinstance(value, datetime) else value
         for name, value in values.items()
     }
-
-
-def _to_text(value: str | None) -> str:
-    # A claim is the provider's text: its control characters must not reach the terminal.
-    if value is None:
-        return "-"
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in value)

@@ -1,5 +1,6 @@
 """What receivers of the signals get for each start and each end."""
 
+import asyncio
 from contextlib import contextmanager
 from datetime import timedelta
 
@@ -113,6 +114,44 @@ def test_rolled_back_sign_in_is_not_announced(heard):
         assert heard == []
         transaction.set_rollback(True)
     assert heard == []
+
+
+def test_broken_receiver_neither_stops_a_sign_in_nor_a_sign_out(any_store, calls, caplog):
+    def receiver(**kwargs):
+        raise RuntimeError("a fault of the receiver")
+
+    for signal in (session_started, sessions_ended):
+        signal.connect(receiver)
+    try:
+        session = calls.start(oidc=ALICE)
+        assert [s.subject_id for s in get_store().get_user_sessions(ALICES)] == ["alice"]
+        calls.flush(session)
+    finally:
+        for signal in (session_started, sessions_ended):
+            assert signal.disconnect(receiver)
+    assert get_store().get_user_sessions(ALICES) == []
+    assert caplog.text.count("RuntimeError: a fault of the receiver") == 2
+
+
+def test_receivers_run_in_the_thread_of_synchronous_code(any_store, calls):
+    found = []
+
+    def receiver(**kwargs):
+        with pytest.raises(RuntimeError, match="no running event loop"):
+            asyncio.get_running_loop()
+        found.append(Session.objects.exists())
+
+    async def asynchronous(**kwargs):
+        found.append(await Session.objects.aexists())
+
+    for each in (receiver, asynchronous):
+        session_started.connect(each)
+    try:
+        calls.start(oidc=ALICE)
+    finally:
+        for each in (receiver, asynchronous):
+            assert session_started.disconnect(each)
+    assert len(found) == 2
 
 
 # Ends
