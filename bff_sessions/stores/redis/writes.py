@@ -82,7 +82,7 @@ def touch(link: Link, key: str, renewed: datetime, expires: datetime | None) -> 
         return script_of(scripts.TOUCH, name, link.grace_millis, covered, times)
 
     def hints_of(partition: bytes, head: bytes) -> list[Command]:
-        session = layout.read_deleted(key, partition, head, times, b"", None)
+        session = layout.read_deleted(key, partition, head, times, b"")
         if session is None:
             raise SessionMissing
         return hints.to_write(link, key, session.partition, session)
