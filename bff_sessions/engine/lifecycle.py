@@ -15,6 +15,7 @@ from bff_sessions.engine.data import Policy
 from bff_sessions.engine.state import Cookie, SessionState, Snapshot, State
 from bff_sessions.events import Cause
 from bff_sessions.exceptions import SessionMissing
+from bff_sessions.measuring import Counted, count
 from bff_sessions.sansio import Steps
 from bff_sessions.stores.live import is_live
 
@@ -88,6 +89,7 @@ class StoredSession:
                 if state.data.values and not written:
                     yield from self.create()
         except SessionMissing:
+            count(Counted.SAVES, "ended")
             raise UpdateError(_HAS_ENDED) from None
 
     def create(self) -> Steps[None]:

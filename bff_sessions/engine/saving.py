@@ -26,6 +26,7 @@ from bff_sessions.exceptions import (
     SessionMissing,
 )
 from bff_sessions.identity import Identity
+from bff_sessions.measuring import Counted, count
 from bff_sessions.protection import store_key
 from bff_sessions.sansio import Steps, pause
 
@@ -55,6 +56,7 @@ def insert(state: SessionState, session_key: str) -> Steps[None]:
         raise CreateError("The session key is taken.") from None
     except SessionMissing:
         raise UpdateError("The session has ended while it was being created.") from None
+    count(Counted.SAVES, "saved")
     state.restart()
     state.session_key = session_key
     yield from _note_and_announce(state, identity, new, None)
@@ -107,6 +109,7 @@ def update(state: SessionState, *, move: bool) -> Steps[bool]:
             if attempt:  # Most races are between two: the second try needs no pause.
                 yield from pause(random.uniform(0, min(0.002 * 2**attempt, 0.25)))
             continue
+        count(Counted.SAVES, "merged" if attempt else "saved")
         if new.session.key != old.key:
             state.change_session_key(session_key)
         state.data.replaces = False
@@ -114,6 +117,7 @@ def update(state: SessionState, *, move: bool) -> Steps[bool]:
             new.session = replace(new.session, version=version)
         yield from _note_and_announce(state, identity, new, old)
         return True
+    count(Counted.SAVES, "refused")
     raise SessionConflict("The session kept changing while it was being saved.")
 
 

@@ -14,6 +14,7 @@ from django.db import transaction
 from bff_sessions.contract import Actor, DeletedSession, EndReason, UserSession
 from bff_sessions.engine import verbs
 from bff_sessions.events import Cause, hook_for, hook_for_start
+from bff_sessions.measuring import traced
 from bff_sessions.revocation import announcing, endings
 from bff_sessions.sansio import Steps, in_thread
 from bff_sessions.stores import database_of_store, get_store
@@ -42,7 +43,8 @@ def create_user_session(session: UserSession) -> Steps[None]:
         get_store().create_user_session(session)
         return session.version
 
-    yield from in_thread(_write_and_record, session, write, record)
+    steps = in_thread(_write_and_record, session, write, record)
+    yield from traced("create_user_session", steps)
 
 
 def overwrite_user_session(old: UserSession, session: UserSession) -> Steps[int]:
@@ -51,7 +53,8 @@ def overwrite_user_session(old: UserSession, session: UserSession) -> Steps[int]
     if record is None:
         return (yield from verbs.overwrite_user_session(old, session))
     write = partial(get_store().overwrite_user_session, old, session)
-    return (yield from in_thread(_write_and_record, session, write, record))
+    steps = in_thread(_write_and_record, session, write, record)
+    return (yield from traced("overwrite_user_session", steps))
 
 
 def announce(session: UserSession, old: UserSession | None) -> Steps[None]:

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from bff_sessions.exceptions import ProviderUnavailable
 from bff_sessions.extras import extra
+from bff_sessions.measuring import span
 from bff_sessions.oidc.deadlines import time_left
 from bff_sessions.oidc.exchange import run_in_time
 
@@ -180,7 +181,8 @@ def _send(
             retry_after = _to_seconds(response.headers.get("Retry-After", ""))
             return Response(response.status_code, content, retry_after, _to_time(response.headers))
 
-    return run_in_time(exchange, seconds)
+    with span("provider.request"):
+        return run_in_time(exchange, seconds)
 
 
 def _to_seconds(retry_after: str) -> float | None:

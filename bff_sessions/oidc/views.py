@@ -20,6 +20,7 @@ from django.views.decorators.http import require_POST
 
 from bff_sessions import conf
 from bff_sessions.exceptions import ProviderUnavailable, StoreUnavailable
+from bff_sessions.measuring import Counted, count
 from bff_sessions.secret import hidden_frames
 from bff_sessions.stores.databases.atomic import non_atomic_requests
 
@@ -64,17 +65,21 @@ def backchannel_logout(request: HttpRequest, *args: object, **kwargs: object) ->
         ended = end_sessions(token)
     except (_BadRequest, LogoutTokenInvalid) as error:
         # The texts of these errors quote nothing of the request. The details quote single claims.
+        count(Counted.LOGOUT_TOKENS, "refused")
         detail = getattr(error, "detail", "")
         logger.warning("A logout was refused. %s", f"{error} {detail}".rstrip())
         return _error("invalid_request", str(error), 400)
     except ProviderUnavailable as error:
+        count(Counted.LOGOUT_TOKENS, "unavailable")
         # An unknown key ID has a retry_after. It is only a warning, because anybody can send one.
         level = logging.ERROR if error.retry_after is None else logging.WARNING
         logger.log(level, "A logout could not be verified. %s", error)
         return _come_back("The keys cannot be fetched.", error.retry_after)
     except StoreUnavailable as error:
+        count(Counted.LOGOUT_TOKENS, "unavailable")
         logger.error("A logout could not be carried out. %s", error)
         return _come_back("The sessions cannot be reached.")
+    count(Counted.LOGOUT_TOKENS, "accepted")
     logger.info("A logout of %s was accepted. Sessions ended: %d.", token.issuer, ended)
     return HttpResponse()
 

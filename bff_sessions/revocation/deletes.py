@@ -15,6 +15,7 @@ from bff_sessions.contract import (
     UserSessionsFilter,
     UserSessionStore,
 )
+from bff_sessions.measuring import traced
 from bff_sessions.revocation.bans import copies_of, database_of_bans, write_bans
 from bff_sessions.sansio import Steps, call, in_thread
 from bff_sessions.stores import get_store
@@ -28,9 +29,11 @@ def delete_user_sessions(
     store = get_store()
     using = database_of_bans(store)
     if using is not None:
-        return in_thread(_delete_all_and_ban, store, using, filter, on_ending)
-    verb, twin = store.delete_user_sessions, store.adelete_user_sessions
-    return call(verb, twin, filter, on_ending=on_ending)
+        steps = in_thread(_delete_all_and_ban, store, using, filter, on_ending)
+    else:
+        verb, twin = store.delete_user_sessions, store.adelete_user_sessions
+        steps = call(verb, twin, filter, on_ending=on_ending)
+    return traced("delete_user_sessions", steps)
 
 
 def delete_user_session(
@@ -49,7 +52,7 @@ def delete_user_session(
         else:
             verb, twin = store.delete_user_session, store.adelete_user_session
             steps = call(verb, twin, key, on_ending=on_ending)
-        deleted = yield from steps
+        deleted = yield from traced("delete_user_session", steps)
     if doubt.is_left and session is not None:
         yield from in_thread(_end_where_it_is, store, session, on_ending)
     return deleted

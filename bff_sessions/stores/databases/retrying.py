@@ -17,6 +17,7 @@ from django.db import Error, connections
 
 from bff_sessions._compat.django_db import commits_each_statement
 from bff_sessions.exceptions import SessionChanged, SessionExists, SessionMissing
+from bff_sessions.measuring import Counted, count
 from bff_sessions.stores.databases.errors import is_lost, is_rolled_back, without_values
 
 _T = TypeVar("_T")
@@ -94,6 +95,8 @@ def retry(
             or not commits_each_statement(using)
             or time.monotonic() + pause > deadline
         ):
+            if is_transient:
+                count(Counted.RETRIES, "given_up")
             # Raised outside the handler: inside, it would refer to the error that quotes values.
             raise failure
         if was_lost:
@@ -101,6 +104,7 @@ def retry(
             # The next statement opens a new connection.
             with suppress(Error):
                 connections[using].close()
+        count(Counted.RETRIES, "repeated")
         time.sleep(random.uniform(0, pause))
     raise AssertionError("The last try returns or raises.")
 
