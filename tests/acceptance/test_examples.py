@@ -23,9 +23,11 @@ from django.template import Engine
 
 from bff_sessions import conf
 from bff_sessions.conf.rules import SettingNotImportable
+from bff_sessions.contract import UserSessionStore
 from bff_sessions.models import Session
 from tests.support.examples import PAGES, ROOT, examples, name_of
 from tests.support.reference import reference
+from tests.support.telemetry import instrument_names
 
 EXAMPLES = [example for page in PAGES for example in examples(page)]
 LANGUAGES = {"", "console", "python", "pycon", "html+django", "js", "json", "toml", "ini", "text"}
@@ -168,6 +170,9 @@ def _other_names():
         {f"bff_sessions.{one}" for one in permissions}
         | {f"bff_sessions.{row[0]}" for row in reference.check_rows()}
         | set(re.findall(r'getLogger\("([\w.]+)"\)', source))
+        | instrument_names()
+        | {f"bff_sessions.store.{verb}" for verb in dir(UserSessionStore)}
+        | {"bff_sessions.provider.request"}
         | {model._meta.label for model in apps.get_app_config("bff_sessions").get_models()}
     )
 

@@ -1,5 +1,7 @@
 """What an exporter would get from OpenTelemetry."""
 
+from unittest import mock
+
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace import TracerProvider
@@ -54,3 +56,17 @@ class Exported:
         """Return everything that is exported."""
         data = self._reader.get_metrics_data()
         return "".join([data.to_json() if data else "", *(span.to_json() for span in self.spans())])
+
+
+def instrument_names():
+    """Return the names of all metrics."""
+    meter = mock.Mock()
+    with (
+        mock.patch.object(listener.metrics, "get_meter", return_value=meter),
+        mock.patch.object(measuring, "listen"),
+        mock.patch.object(session_started, "connect"),
+        mock.patch.object(sessions_ended, "connect"),
+    ):
+        listener.connect()
+        gauges.connect()
+    return {call.args[0] for call in meter.mock_calls}
