@@ -1,36 +1,146 @@
-"""Private API of django.core.cache.backends.redis. Read in Django 5.2, 6.0 and 6.1.
+"""Django's own Redis cache, with commands that are sent before their answers are read.
 
-For each call Django creates a client of redis-py, which takes longer than the answer of Redis. A
-client is only a handle of the pool that Django keeps, and threads may share it. So this module
-keeps one client for each cache.
+Django's cache waits for each answer, and creates a client of redis-py for each call, which takes
+longer than the answer. This module uses the connections below that client, with their public
+methods. `benchmarks` shows the gain: a save behind the cache takes 0.7 of the time.
+
+It uses private API of django.core.cache.backends.redis, read in Django 5.2, 6.0 and 6.1. The
+connections were read and tried in redis-py 6.2, 7.1 and 8.1.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final, TypeAlias
 
 from django.core.cache.backends.redis import RedisCache, RedisCacheClient
 
-# The attribute of a cache that holds its client, so that both have the same lifetime.
-_CLIENT = "_bff_sessions_client"
+Command: TypeAlias = tuple[Any, ...]
+
+# redis-py 8 raises an error at 100 connections.
+_MAX_CONNECTIONS: Final = 10_000
 
 
-def get_many(cache: Any, names: Sequence[str]) -> Mapping[str, Any]:
-    """Return the values under `names`, by BaseCache.get_many() for any other cache."""
-    client = cache.__dict__.get(_CLIENT)
-    if client is None:
-        if not keeps_one_pool(cache):
-            found: dict[str, Any] = cache.get_many(names)
-            return found
-        client = cache.__dict__[_CLIENT] = cache._cache.get_client()
-    values = client.execute_command("MGET", *map(cache.make_key, names))
-    loads = cache._cache._serializer.loads
-    return {n: loads(value) for n, value in zip(names, values, strict=True) if value is not None}
+class ConnectionLost(Exception):
+    """The server has closed the connection. It may accept a new one."""
 
 
-def keeps_one_pool(cache: Any) -> bool:
-    """Return whether `cache` is Django's own Redis cache with one server."""
+class Link:
+    """The way to the server of one cache, for all threads. Errors are those of redis-py.
+
+    Django has a pool for each thread, and one for each request to an ASGI server.
+    """
+
+    def __init__(self, cache: Any) -> None:
+        client = cache._cache
+        self._name = cache.make_key
+        self._dumps = client._serializer.dumps
+        self._loads = client._serializer.loads
+        options = {"max_connections": _MAX_CONNECTIONS, **client._pool_options}
+        self._pool = client._pool_class.from_url(client._servers[0], **options)
+        # With the process that opened them. list.append() and list.pop() are atomic.
+        self._idle: list[tuple[int, Any]] = []
+
+    def get_many(self, names: Sequence[str]) -> Mapping[str, Any]:
+        """Return what BaseCache.get_many() returns."""
+        [values] = self.send(("MGET", *map(self._name, names))).read()
+        return {
+            name: self._loads(value)
+            for name, value in zip(names, values, strict=True)
+            if value is not None
+        }
+
+    def setting(self, values: Mapping[str, Any], lifetime: int) -> list[Command]:
+        """Return the commands of BaseCache.set_many()."""
+        return [
+            ("SET", self._name(name), self._dumps(value), "EX", lifetime)
+            for name, value in values.items()
+        ]
+
+    def deleting(self, names: Sequence[str]) -> list[Command]:
+        """Return the commands of BaseCache.delete_many()."""
+        return [("DEL", *map(self._name, names))] if names else []
+
+    def send(self, *commands: Command) -> Sent:
+        """Send `commands`, and do not wait for their answers."""
+        connection = self._take()
+        try:
+            connection.send_packed_command(connection.pack_commands(commands))
+        except BaseException:
+            self._drop(connection)
+            raise
+        return Sent(self, connection, len(commands))
+
+    def _take(self) -> Any:
+        while self._idle:
+            opener, connection = self._idle.pop()
+            if opener != os.getpid():
+                continue  # It belongs to the process that forked this one.
+            try:
+                if not connection.can_read(0):
+                    return connection
+            except Exception:  # noqa: S110
+                pass
+            self._drop(connection)  # The server has closed it.
+        return self._pool.get_connection()
+
+    def _keep(self, connection: Any) -> None:
+        self._idle.append((os.getpid(), connection))
+
+    def _drop(self, connection: Any) -> None:
+        connection.disconnect()
+        self._pool.release(connection)
+
+
+class Sent:
+    """Commands that were sent, and whose answers are to be read once."""
+
+    def __init__(self, link: Link, connection: Any, number: int) -> None:
+        self.link = link
+        self._connection = connection
+        self._number = number
+
+    def read(self, *more: Command) -> list[Any]:
+        """Send `more` commands after the first ones. Return all answers.
+
+        Raises:
+            ConnectionLost: if the server has closed the connection.
+            RedisError: if an answer is an error or does not arrive. The commands may have been
+                executed, or may still be.
+        """
+        from redis.exceptions import ConnectionError, ResponseError
+
+        connection, number = self._connection, self._number + len(more)
+        answers, error = [], None
+        try:
+            if more:
+                if not connection.is_connected:
+                    raise ConnectionLost
+                # Without a check by PING, whose answer would come after the others.
+                packed = connection.pack_commands(more)
+                connection.send_packed_command(packed, check_health=False)
+            for _ in range(number):
+                try:
+                    answers.append(connection.read_response())
+                except ResponseError as refused:
+                    answers.append(refused)
+                    error = refused
+        except ConnectionError:
+            self.link._drop(connection)
+            raise ConnectionLost from None
+        except BaseException:
+            self.link._drop(connection)
+            raise
+        self.link._keep(connection)
+        if error is not None:
+            raise error
+        return answers
+
+
+def link_of(cache: Any) -> Link | None:
+    """Return the link of Django's own Redis cache with one server, and None of any other cache."""
     # A subclass may read in another way. With several servers, each call uses another one.
     classes = type(cache), type(getattr(cache, "_cache", None))
-    return classes == (RedisCache, RedisCacheClient) and len(cache._servers) == 1
+    is_own = classes == (RedisCache, RedisCacheClient) and len(cache._servers) == 1
+    return Link(cache) if is_own else None

@@ -83,11 +83,15 @@ def marks(cache):
 
 
 def entries(cache):
-    return [name for name in cache._cache if not name.endswith(":mark")]
+    return [name for name in cache._cache if name.endswith("}")]
+
+
+def tombstones(cache):
+    return [name for name in cache._cache if name.endswith(":ended")]
 
 
 def forget_marks(cache):
-    for name in marks(cache):
+    for name in marks(cache) + tombstones(cache):
         LocMemCache.delete(cache, name.removeprefix(":1:"))
 
 

@@ -5,15 +5,16 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from django.conf import settings
 from django.core.cache import BaseCache, caches
 from django.core.cache.backends.dummy import DummyCache
 from django.core.cache.backends.filebased import FileBasedCache
 from django.core.cache.backends.locmem import LocMemCache
 
-from bff_sessions._compat.django_redis_cache import get_many, keeps_one_pool
+from bff_sessions._compat.django_redis_cache import ConnectionLost, Link, Sent, link_of
 
 logger = logging.getLogger("bff_sessions.cache")
 
@@ -35,6 +36,7 @@ class Cache:
         self._lock = threading.Lock()
         self._away_until = 0.0
         self._said: dict[str, float] = {}
+        self._linked: tuple[object, Link | None] = None, None
 
     @property
     def is_away(self) -> bool:
@@ -46,37 +48,42 @@ class Cache:
         if self.is_away:
             return None
         try:
-            return get_many(self._cache, names)
+            link = self._link
+            return self._cache.get_many(names) if link is None else link.get_many(names)
         except Exception as error:
             self._fail(error)
             return None
 
-    def set(self, values: dict[str, int], lifetime: int) -> bool:
-        """Write all `values` for `lifetime` seconds. Return whether the cache certainly has them.
+    def tell(
+        self, values: Mapping[str, int], lifetime: int, *, forget: Sequence[str] = ()
+    ) -> Message:
+        """Send `values` for `lifetime` seconds, and delete what is under the names `forget`.
 
-        After False, if the cache is not away, it has other values: perhaps of a later writer.
+        If the cache can answer later, do not wait for the answer.
         """
+        message = Message(self, lifetime)
+        if not values:
+            message.has_arrived = True
+            return message
         try:
-            is_written = _set_many(self._cache, values, lifetime)
+            link = self._link
+            if link is None:
+                message.has_arrived = self._write(values, lifetime)
+                self._cache.delete_many(forget)
+            else:
+                message.sent = link.send(*link.setting(values, lifetime), *link.deleting(forget))
         except Exception as error:
             self._fail(error)
-            return False
-        if is_written is None:
-            self._pause()
-        return bool(is_written)
+        return message
 
-    def add(self, name: str, value: bytes, lifetime: int, *, replaces: bool) -> None:
-        """Write `value` unless the cache has one under `name`; `replaces` deletes that first."""
+    def put(self, name: str, value: bytes, lifetime: int) -> None:
+        """Write `value` under `name`."""
         try:
-            if replaces:
-                self._cache.delete(name)
-            self._cache.add(name, value, lifetime)
-        except Exception as error:
-            self._fail(error)
-
-    def delete(self, names: Collection[str]) -> None:
-        try:
-            self._cache.delete_many(names)
+            link = self._link
+            if link is None:
+                self._cache.set(name, value, lifetime)
+            else:
+                link.send(*link.setting({name: value}, lifetime)).read()
         except Exception as error:
             self._fail(error)
 
@@ -93,6 +100,29 @@ class Cache:
     def _cache(self) -> BaseCache:
         return caches[self.alias]  # Django has an instance for each thread.
 
+    @property
+    def _link(self) -> Link | None:
+        configured, link = self._linked
+        if configured is not settings.CACHES:
+            link = link_of(self._cache)
+            self._linked = settings.CACHES, link
+        return link
+
+    def _write(self, values: Mapping[str, int], lifetime: int) -> bool:
+        """Write `values`. Return whether the cache certainly has them.
+
+        A fault that a cache hides looks like success. So the values are read back, except from
+        classes that raise on faults.
+        """
+        cache = self._cache
+        has_failed = cache.set_many(dict(values), lifetime)  # The names that it could not write.
+        if not has_failed and type(cache) in _RAISE_FAULTS:
+            return True
+        found = {} if has_failed else cache.get_many(values)
+        if not found:
+            self._pause()
+        return found == values
+
     def _pause(self) -> None:
         self._away_until = time.monotonic() + _PAUSE
 
@@ -105,15 +135,34 @@ class Cache:
         )
 
 
-def _set_many(cache: BaseCache, values: dict[str, int], lifetime: int) -> bool | None:
-    """Write `values`. Return True if the cache certainly has them, and None if it failed.
+class Message:
+    """What a writer tells the cache: before its write, and perhaps more after the commit."""
 
-    False means that it has other values, perhaps of a later writer. A fault that a cache hides
-    looks like success. So the values are read back, except from classes that raise on faults.
-    """
-    if cache.set_many(values, lifetime):
-        return None  # set_many() returns the names that it could not write.
-    if type(cache) in _RAISE_FAULTS or keeps_one_pool(cache):
+    def __init__(self, cache: Cache, lifetime: int) -> None:
+        self._cache = cache
+        self._lifetime = lifetime
+        self.sent: Sent | None = None
+        self.has_arrived = False
+
+    def confirm(self, more: Mapping[str, int] | None = None) -> bool:
+        """Send `more` values. Return whether the cache certainly has what was sent last.
+
+        After False, if the cache is not away, another try may succeed: it has values of a later
+        writer, or has closed the connection.
+        """
+        sent, self.sent = self.sent, None
+        if sent is not None:
+            self.has_arrived = self._read(sent, more or {})
+        elif more:
+            self.has_arrived = self._cache.tell(more, self._lifetime).confirm()
+        return self.has_arrived
+
+    def _read(self, sent: Sent, more: Mapping[str, int]) -> bool:
+        try:
+            sent.read(*sent.link.setting(more, self._lifetime))
+        except ConnectionLost:
+            return False
+        except Exception as error:
+            self._cache._fail(error)
+            return False
         return True
-    found = cache.get_many(values)
-    return found == values if found else None

@@ -13,7 +13,7 @@ from bff_sessions.exceptions import TicketUnreadable
 from bff_sessions.protection import open_sealed, seal
 
 # The name contains the version of the format, so that another release ignores the entry.
-_PREFIX: Final = "bff_sessions:1:"
+_PREFIX: Final = "bff_sessions:2:"
 _PREFIX_BYTES: Final = _PREFIX.encode()
 
 _NAMES: Final = tuple(f.name for f in fields(UserSession) if f.name not in ("key", "ticket"))
@@ -25,18 +25,25 @@ def entry_name(key: str) -> str:
     """Return the name of the session's entry: a digest, so that the cache has no store keys."""
     # A key from outside may contain a lone surrogate.
     encoded = key.encode(errors="surrogatepass")
-    return _PREFIX + hashlib.sha256(_PREFIX_BYTES + encoded).hexdigest()
-
-
-def names_of(key: str) -> tuple[str, str]:
-    """Return the names of the session's entry and mark."""
-    name = entry_name(key)
-    return name, f"{name}:mark"
+    digest = hashlib.sha256(_PREFIX_BYTES + encoded).hexdigest()
+    # A Redis Cluster keeps names with the same text in braces on the same node.
+    return f"{_PREFIX}{{{digest}}}"
 
 
 def mark_name(key: str) -> str:
     """Return the name of the session's mark."""
-    return names_of(key)[1]
+    return f"{entry_name(key)}:mark"
+
+
+def tombstone_name(key: str) -> str:
+    """Return the name of the session's tombstone."""
+    return f"{entry_name(key)}:ended"
+
+
+def names_of(key: str) -> tuple[str, str, str]:
+    """Return the names of the session's entry, mark and tombstone."""
+    name = entry_name(key)
+    return name, f"{name}:mark", f"{name}:ended"
 
 
 class Entry(NamedTuple):

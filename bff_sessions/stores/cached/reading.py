@@ -31,14 +31,14 @@ class Reader:
     def read(self, key: str) -> UserSession | None:
         """See UserSessionStore.get_user_session()."""
         scope = self._inner.scope
-        # The mark last: a cache that reads them one by one must not return an older mark.
+        # In this order: a cache that reads them one by one must not return an older mark.
         names = names_of(key)
-        is_trusted = not (self._marks.is_owed(key) or self._is_distrusted(scope, key))
+        is_trusted = not (self._marks.must_read_store(key) or self._is_distrusted(scope, key))
         found = self._cache.get(names) if is_trusted else None
         if found is None:
             return self._inner.get_user_session(key)
-        sealed, mark = map(found.get, names)
-        if is_closed(mark):
+        sealed, mark, tombstone = map(found.get, names)
+        if tombstone is not None or is_closed(mark):
             return self._inner.get_user_session(key)
         entry = None if sealed is None else open_entry(sealed, key, scope)
         if entry is not None and self._is_good(entry, mark):
@@ -47,7 +47,7 @@ class Reader:
         session = self._inner.get_user_session(key)
         if session is not None:
             entry = Entry(session=session, mark=mark, moment=moment, scope=scope)
-            self._fill(entry, replaces=sealed is not None)
+            self._fill(entry)
         return session
 
     def distrust(self, key: str, seconds: float) -> None:
@@ -72,7 +72,7 @@ class Reader:
         is_fresh = entry.mark == mark and 0 <= age < self._max_stale
         return is_fresh and entry.session.is_live(datetime.now(UTC))
 
-    def _fill(self, entry: Entry, *, replaces: bool) -> None:
+    def _fill(self, entry: Entry) -> None:
         is_later = False
 
         def fill() -> None:
@@ -84,7 +84,7 @@ class Reader:
                 left = min(left, entry.session.expires.timestamp() - now)
             if left >= 1:
                 name = entry_name(entry.session.key)
-                self._cache.add(name, seal_entry(entry), int(left), replaces=replaces)
+                self._cache.put(name, seal_entry(entry), int(left))
 
         # The caller's own transaction may have written the session: others must not see it before
         # the commit.

@@ -109,25 +109,25 @@ class CachedUserSessionStore(
     def update_user_session(
         self, key: str, update: UserSessionUpdate, *, if_version: int | None = None
     ) -> int:
-        with self._writer.changing(key):
+        with self._writer.changing(key) as changed:
             version = self._inner.update_user_session(key, update, if_version=if_version)
-        self._writer.changed(key)
+            changed()
         return version
 
     def overwrite_user_session(self, read: UserSession, session: UserSession) -> int:
-        with self._writer.changing(read.key):
+        if session.key != read.key:
+            with self._writer.moving(read.key):
+                return self._inner.overwrite_user_session(read, session)
+        with self._writer.changing(read.key) as changed:
             version = self._inner.overwrite_user_session(read, session)
-        if session.key == read.key:
-            self._writer.changed(read.key)
-        else:
-            self._writer.ended([read.key])
+            changed()
         return version
 
     def touch_user_session(self, key: str, *, renewed: datetime, expires: datetime | None) -> bool:
-        with self._writer.changing(key):
+        with self._writer.changing(key) as changed:
             touched = self._inner.touch_user_session(key, renewed=renewed, expires=expires)
-        if touched:
-            self._writer.changed(key)
+            if touched:
+                changed()
         return touched
 
     def note_device(
@@ -146,10 +146,8 @@ class CachedUserSessionStore(
         return noted
 
     def rekey_user_session(self, key: str, session: UserSession, *, if_version: int) -> int:
-        with self._writer.changing(key):
-            version = self._inner.rekey_user_session(key, session, if_version=if_version)
-        self._writer.ended([key])
-        return version
+        with self._writer.moving(key):
+            return self._inner.rekey_user_session(key, session, if_version=if_version)
 
     def delete_user_session(self, key: str, *, on_ending: OnEnding | None = None) -> bool:
         with self._writer.ending([key]):

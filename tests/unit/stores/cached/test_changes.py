@@ -42,7 +42,7 @@ def test_who_is_told_that_it_changed_does_not_get_the_old_one_again(ours, theirs
 
     def open_early(*args, **kwargs):
         # A save before that reports only now, and somebody fills the cache with what it wrote.
-        theirs._writer._number(warm.key)
+        theirs._writer.changed(warm.key)
         stale = replace(warm, version=1)
         with mock.patch.object(theirs._inner, "get_user_session", lambda key: stale):
             theirs.get_user_session(warm.key)

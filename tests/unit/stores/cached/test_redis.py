@@ -43,8 +43,8 @@ def redis(settings):
 @pytest.mark.parametrize(("alias", "clients"), [("default", 0), ("several", 3), ("own", 3)])
 def test_what_is_read_is_what_django_reads(redis, alias, clients):
     cache, front = caches[alias], Cache(alias)
-    assert front.set({"number": 7}, 60)
-    front.add("bytes", b"\0\xff", 60, replaces=False)
+    assert front.tell({"number": 7}, 60).confirm()
+    front.put("bytes", b"\0\xff", 60)
     names = ["bytes", "number", "nothing"]
     expected = {"bytes": b"\0\xff", "number": 7}
     assert front.get(names) == cache.get_many(names) == expected
@@ -60,5 +60,5 @@ def test_what_is_read_is_what_django_reads(redis, alias, clients):
 def test_write_is_read_back_unless_the_class_raises(redis, alias, reads):
     cache = caches[alias]
     with mock.patch.object(type(cache), "get_many", return_value={}) as get_many:
-        assert Cache(alias).set({"number": 7}, 60) is (reads == 0)
+        assert Cache(alias).tell({"number": 7}, 60).confirm() is (reads == 0)
     assert get_many.call_count == reads

@@ -16,7 +16,7 @@ from tests.support.caches import (
     entries,
     forget_marks,
     is_warm,
-    marks,
+    tombstones,
     update_of,
 )
 
@@ -47,8 +47,8 @@ def test_signed_out_is_out_for_a_cache_refill(ours, theirs, warm, cache, clock):
     assert entries(cache)
     assert theirs.get_user_session(warm.key) is None
     # Nor when the mark has gone: it lives longer.
-    (mark,) = marks(cache)
-    assert cache._expire_info[mark] > time.time() + 30 + 299
+    (tombstone,) = tombstones(cache)
+    assert cache._expire_info[tombstone] > time.time() + 30 + 299
     forget_marks(cache)
     clock.seconds = 31
     assert theirs.get_user_session(warm.key) is None
@@ -134,9 +134,9 @@ def test_signed_out_is_out_for_what_is_cached_between_tombstone_and_end(
 
     def refill_and_end(*args, **kwargs):
         # A save from before tells only now that it is committed, and somebody reads.
-        theirs._writer._number(warm.key)
-        theirs.get_user_session(warm.key)
-        assert is_warm(theirs, warm.key)
+        theirs._writer.changed(warm.key)
+        assert theirs.get_user_session(warm.key) == warm
+        assert not is_warm(theirs, warm.key)
         return original(*args, **kwargs)
 
     with mock.patch.object(inner, verb, refill_and_end):
