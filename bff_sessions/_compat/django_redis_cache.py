@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Final, TypeAlias
 
 from django.core.cache.backends.redis import RedisCache, RedisCacheClient
@@ -39,8 +40,9 @@ class Link:
         self._loads = client._serializer.loads
         options = {"max_connections": _MAX_CONNECTIONS, **client._pool_options}
         self._pool = client._pool_class.from_url(client._servers[0], **options)
-        # With the process that opened them. list.append() and list.pop() are atomic.
-        self._idle: list[tuple[int, Any]] = []
+        # With the process that opened them, and the number of their answers that nobody has read.
+        # list.append() and list.pop() are atomic.
+        self._idle: list[tuple[int, Any, int]] = []
 
     def get_many(self, names: Sequence[str]) -> Mapping[str, Any]:
         """Return what BaseCache.get_many() returns."""
@@ -66,27 +68,40 @@ class Link:
         """Send `commands`, and do not wait for their answers."""
         connection = self._take()
         try:
-            connection.send_packed_command(connection.pack_commands(commands))
+            connection.send_packed_command([_pack(commands)])
         except BaseException:
             self._drop(connection)
             raise
         return Sent(self, connection, len(commands))
 
+    def post(self, *commands: Command) -> None:
+        """Send `commands`, and ignore their answers."""
+        sent = self.send(*commands)
+        self._keep(sent.connection, len(commands))
+
     def _take(self) -> Any:
         while self._idle:
-            opener, connection = self._idle.pop()
+            opener, connection, unread = self._idle.pop()
             if opener != os.getpid():
                 continue  # It belongs to the process that forked this one.
-            try:
-                if not connection.can_read(0):
-                    return connection
-            except Exception:  # noqa: S110
-                pass
+            if self._is_ready(connection, unread):
+                return connection
             self._drop(connection)  # The server has closed it.
         return self._pool.get_connection()
 
-    def _keep(self, connection: Any) -> None:
-        self._idle.append((os.getpid(), connection))
+    def _is_ready(self, connection: Any, unread: int) -> bool:
+        from redis.exceptions import ConnectionError, ResponseError
+
+        try:
+            for _ in range(unread):
+                with suppress(ResponseError):
+                    connection.read_response()
+            return not connection.can_read(0)
+        except ConnectionError:
+            return False
+
+    def _keep(self, connection: Any, unread: int = 0) -> None:
+        self._idle.append((os.getpid(), connection, unread))
 
     def _drop(self, connection: Any) -> None:
         connection.disconnect()
@@ -98,7 +113,7 @@ class Sent:
 
     def __init__(self, link: Link, connection: Any, number: int) -> None:
         self.link = link
-        self._connection = connection
+        self.connection = connection
         self._number = number
 
     def read(self, *more: Command) -> list[Any]:
@@ -111,15 +126,14 @@ class Sent:
         """
         from redis.exceptions import ConnectionError, ResponseError
 
-        connection, number = self._connection, self._number + len(more)
+        connection, number = self.connection, self._number + len(more)
         answers, error = [], None
         try:
             if more:
                 if not connection.is_connected:
                     raise ConnectionLost
                 # Without a check by PING, whose answer would come after the others.
-                packed = connection.pack_commands(more)
-                connection.send_packed_command(packed, check_health=False)
+                connection.send_packed_command([_pack(more)], check_health=False)
             for _ in range(number):
                 try:
                     answers.append(connection.read_response())
@@ -136,6 +150,18 @@ class Sent:
         if error is not None:
             raise error
         return answers
+
+
+def _pack(commands: Sequence[Command]) -> bytes:
+    """Return `commands` as Redis reads them. redis-py takes ten times as many calls for it."""
+    packed = []
+    for words in commands:
+        packed.append(b"*%d\r\n" % len(words))
+        for word in words:
+            # `bytes` are the work of the serializer.
+            encoded = word if isinstance(word, bytes) else str(word).encode()
+            packed.append(b"$%d\r\n%b\r\n" % (len(encoded), encoded))
+    return b"".join(packed)
 
 
 def link_of(cache: Any) -> Link | None:

@@ -77,13 +77,13 @@ class Cache:
         return message
 
     def put(self, name: str, value: bytes, lifetime: int) -> None:
-        """Write `value` under `name`."""
+        """Write `value` under `name`. Do not wait for the answer if it can be read later."""
         try:
             link = self._link
             if link is None:
                 self._cache.set(name, value, lifetime)
             else:
-                link.send(*link.setting({name: value}, lifetime)).read()
+                link.post(*link.setting({name: value}, lifetime))
         except Exception as error:
             self._fail(error)
 

@@ -26,8 +26,9 @@ class Change:
     def __init__(self, marks: Marks, key: str, *, closes: bool = True) -> None:
         self._marks = marks
         self._key = key
+        self._name = mark_name(key)
         self._doubts = marks.doubts(key)
-        self._message = marks.tell({mark_name(key): CLOSED} if closes else {})
+        self._message = marks.tell({self._name: CLOSED} if closes else {})
 
     def settle(self) -> None:
         """Wait until the cache has what it was told, if the commit is yet to come."""
@@ -43,7 +44,7 @@ class Change:
 
     def _try_to_number(self) -> bool:
         # A new number for each try: entries with the first one may be out of date.
-        return self._message.confirm({mark_name(self._key): secrets.randbits(62) + 1})
+        return self._message.confirm({self._name: secrets.randbits(62) + 1})
 
 
 class Ending:
