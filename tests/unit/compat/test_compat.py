@@ -25,7 +25,7 @@ from bff_sessions._compat.django_db import (
     is_in_transaction,
     name_of_database,
 )
-from bff_sessions._compat.django_redis_cache import get_many, keeps_one_pool
+from bff_sessions._compat.django_redis_cache import link_of
 from bff_sessions.contract import UPDATED, UserSession
 from bff_sessions.engine import SessionStore
 from bff_sessions.models import Session
@@ -163,16 +163,24 @@ def test_cursors_of_postgresql_are_as_they_were_read():
 # Among the tests of the servers, whose environment has the driver.
 @pytest.mark.database
 def test_redis_cache_of_django_is_as_it_was_read():
-    pytest.importorskip("redis")
-    cache = RedisCache("redis://127.0.0.1:1,redis://127.0.0.1:2", {})
-    assert not keeps_one_pool(cache)
-    one = RedisCache("redis://127.0.0.1:1", {})
-    assert keeps_one_pool(one)
+    redis = pytest.importorskip("redis")
+    several = RedisCache("redis://127.0.0.1:1,redis://127.0.0.1:2", {})
+    assert link_of(several) is None
+    one = RedisCache("redis://127.0.0.1:1", {"OPTIONS": {"socket_timeout": 3}})
+    link = link_of(one)
     assert type(one._cache) is RedisCacheClient
-    assert parameters(one._cache.get_client) == ["key", "write"]
-    assert callable(one._cache._serializer.loads)
+    assert one._cache._pool_class is redis.ConnectionPool is type(link._pool)
+    assert one._cache.get_client().connection_pool.connection_kwargs["socket_timeout"] == 3
+    assert link._pool.connection_kwargs["socket_timeout"] == 3
+    assert link.setting({"name": 7}, 60) == [("SET", ":1:name", 7, "EX", 60)]
 
 
-def test_other_caches_are_asked_in_the_usual_way():
-    caches["default"].set("compat", 1)
-    assert get_many(caches["default"], ["compat", "other"]) == {"compat": 1}
+def test_connections_of_redis_are_as_they_were_read():
+    connection = pytest.importorskip("redis").Connection(host="127.0.0.1", port=1)
+    assert "check_health" in parameters(connection.send_packed_command)
+    assert parameters(connection.can_read)[0] == "timeout"
+    assert connection.is_connected is False
+
+
+def test_other_caches_have_no_link():
+    assert link_of(caches["default"]) is None

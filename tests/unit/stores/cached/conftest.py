@@ -5,7 +5,13 @@ from unittest import mock
 import pytest
 from django.core.cache import caches
 
-from bff_sessions.stores.cached import CachedUserSessionStore, backend, invalidation, reading
+from bff_sessions.stores.cached import (
+    CachedUserSessionStore,
+    backend,
+    invalidation,
+    notices,
+    reading,
+)
 from bff_sessions.stores.memory import InMemoryUserSessionStore
 from bff_sessions.stores.orm import OrmUserSessionStore
 from bff_sessions.testing import make_session
@@ -32,6 +38,7 @@ def clock():
     with (
         mock.patch.object(backend, "time", fake),
         mock.patch.object(invalidation, "time", fake),
+        mock.patch.object(notices, "time", fake),
         mock.patch.object(reading, "time", fake),
     ):
         yield ahead
