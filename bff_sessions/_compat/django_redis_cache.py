@@ -130,8 +130,6 @@ class Sent:
         answers, error = [], None
         try:
             if more:
-                if not connection.is_connected:
-                    raise ConnectionLost
                 # Without a check by PING, whose answer would come after the others.
                 connection.send_packed_command([_pack(more)], check_health=False)
             for _ in range(number):
