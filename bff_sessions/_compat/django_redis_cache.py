@@ -44,6 +44,10 @@ class Link:
         # list.append() and list.pop() are atomic.
         self._idle: list[tuple[int, Any, int]] = []
 
+    def __del__(self) -> None:
+        with suppress(Exception):
+            self._pool.disconnect()
+
     def get_many(self, names: Sequence[str]) -> Mapping[str, Any]:
         """Return what BaseCache.get_many() returns."""
         [values] = self.send(("MGET", *map(self._name, names))).read()

@@ -83,6 +83,8 @@ def _check_cache(alias: str) -> Iterator[CheckMessage]:
         return
     if isinstance(cache, (LocMemCache, DummyCache)) and not settings.DEBUG:
         yield _ONE_PROCESS(alias=alias)
+    if getattr(cache, "is_redis_cluster", False):
+        return  # It reads from the nodes that it writes to.
     location = settings.CACHES[alias].get("LOCATION", "")
     is_list = isinstance(location, (list, tuple))
     servers = list(map(str, location)) if is_list else re.split("[;,]", str(location))

@@ -116,7 +116,8 @@ class Cache:
         """
         cache = self._cache
         has_failed = cache.set_many(dict(values), lifetime)  # The names that it could not write.
-        if not has_failed and type(cache) in _RAISE_FAULTS:
+        raises = type(cache) in _RAISE_FAULTS or getattr(cache, "is_redis_cluster", False)
+        if raises and not has_failed:
             return True
         found = {} if has_failed else cache.get_many(values)
         if not found:
