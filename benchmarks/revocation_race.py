@@ -1,14 +1,15 @@
 """Count requests that are served as signed in after their session was revoked.
 
-    python benchmarks/revocation_race.py [--trouble] [--engine bff|cached_db|both]
+    python benchmarks/revocation_race.py [--trouble] [--evict POLICY] [--engine NAME]
 
 Reader processes load sessions and sometimes save them, while another process revokes one session
 after the other. Some readers pause between database and cache, like a thread that loses the CPU. A
 request is a fault if it began after the revocation had returned, and still found a signed-in user.
 
-With --trouble Redis is flushed, killed and restarted from an old snapshot in the middle. Then the
-run measures how long a session was served after its revocation. This must not exceed MAX_STALE, so
-that requests continue for longer than that after the last revocation.
+With --trouble Redis is flushed, stopped, paused, killed and restarted from an old snapshot in the
+middle. With --evict its memory is full, so that it evicts by a policy, for example allkeys-lru. Then
+the run measures how long a session was served after its revocation. This must not exceed MAX_STALE,
+so that requests continue for longer than that after the last revocation.
 
 The run starts a Redis server of its own. It creates a database on the server that --database
 names, and drops it afterwards.
@@ -172,12 +173,20 @@ def make_sessions(number):
 
 
 def trouble(server, seconds):
-    """Flush Redis, kill it, and restore an old snapshot, within so many seconds."""
-    step = seconds / 6
+    """Flush, stop, pause and kill Redis, and restore an old snapshot, within so many seconds."""
+    step = seconds / 8
     time.sleep(step)
     print("  Redis was flushed", flush=True)
     server.ask("FLUSHALL")
     time.sleep(step)
+    print("  Redis stands still, and goes on", flush=True)
+    server.pause()
+    time.sleep(step)
+    server.resume()
+    time.sleep(step / 2)
+    print("  Redis delays writes, but not reads", flush=True)
+    server.ask("CLIENT", "PAUSE", int(step * 1000), "WRITE")
+    time.sleep(1.5 * step)
     print("  Redis was killed and restarts empty", flush=True)
     server.kill()
     time.sleep(step / 2)
@@ -189,12 +198,21 @@ def trouble(server, seconds):
     server.restart()
 
 
+def fill_memory(server, policy):
+    """Leave so little memory that Redis evicts some of the sessions in use."""
+    used = int(server.info("memory")["used_memory"])
+    server.ask("CONFIG", "SET", "maxmemory-policy", policy)
+    server.ask("CONFIG", "SET", "maxmemory", used + 300_000)
+
+
 def run(engine, options):
     """Measure one engine; exit with 1 if our engine breaks its promise."""
     server = RedisServer()
+    is_bounded = options.trouble or options.evict
     configure(engine, options, server.url, fresh=True)
     from django.db import connection, transaction
 
+    evicted = 0
     try:
         connection.creation.create_test_db(verbosity=0, autoclobber=True, serialize=False)
         with transaction.atomic():
@@ -209,14 +227,17 @@ def run(engine, options):
             for _ in range(options.readers)
         ]
         operator = SPAWN.Process(target=revoke, args=(*shared, done))
+        if options.evict:
+            fill_memory(server, options.evict)
         for process in (*readers, operator):
             process.start()
         if options.trouble:
             trouble(server, options.seconds)
         failed = done.get()
         # All sessions have been revoked; serve requests for longer than a stale copy may live.
-        time.sleep(options.max_stale + 2 if options.trouble else 1)
+        time.sleep(options.max_stale + 2 if is_bounded else 1)
         stop.set()
+        evicted = server.info("stats")["evicted_keys"]
         each = [results.get() for _ in readers]
         for process in (*readers, operator):
             process.join()
@@ -228,10 +249,10 @@ def run(engine, options):
         f"{engine}: {len(keys) - failed} revocations, {sum(loads)} requests in {len(each)} "
         f"processes, {sum(faults)} served after the revocation had returned"
         f"{f', the last {max(oldest):.2f} s after it' if sum(faults) else ''}; "
-        f"{failed + sum(errors)} errors",
+        f"{failed + sum(errors)} errors{f', {evicted} evicted' if options.evict else ''}",
         flush=True,
     )
-    is_good = max(oldest) <= options.max_stale if options.trouble else not sum(faults)
+    is_good = max(oldest) <= options.max_stale if is_bounded else not sum(faults)
     if engine == "bff" and not (is_good and not failed and not sum(errors)):
         sys.exit(1)
 
@@ -247,7 +268,8 @@ def main():
         "--seconds", type=float, default=0, help="duration of the revocations, at least"
     )
     parser.add_argument("--max-stale", type=float, default=30)
-    parser.add_argument("--trouble", action="store_true", help="flush and kill Redis")
+    parser.add_argument("--trouble", action="store_true", help="flush, stop and kill Redis")
+    parser.add_argument("--evict", metavar="POLICY", help="leave Redis too little memory")
     options = parser.parse_args()
     options.run = os.getpid()
     if options.trouble:

@@ -22,9 +22,11 @@ pytestmark = [pytest.mark.processes, pytest.mark.database]
     ("trouble", "served"),
     [
         ([], r"0 served after the revocation had returned; 0 errors"),
-        (["--trouble", "--seconds", "4"], r"\d+ served .*; 0 errors"),
+        (["--trouble", "--seconds", "6"], r"\d+ served .*; 0 errors"),
+        (["--evict", "allkeys-lru"], r"\d+ served .*; 0 errors, \d+ evicted"),
+        (["--evict", "volatile-ttl"], r"0 served .*; 0 errors, \d+ evicted"),
     ],
-    ids=["in_peace", "in_trouble"],
+    ids=["in_peace", "in_trouble", "with_lru_eviction", "with_ttl_eviction"],
 )
 def test_nothing_is_served_after_its_revocation_for_longer_than_it_says(trouble, served):
     script = ["benchmarks/revocation_race.py", "--engine", "bff", "--revocations", "100"]
