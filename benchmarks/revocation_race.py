@@ -7,9 +7,9 @@ after the other. Some readers pause between database and cache, like a thread th
 request is a fault if it began after the revocation had returned, and still found a signed-in user.
 
 With --trouble Redis is flushed, stopped, paused, killed and restarted from an old snapshot in the
-middle. With --evict its memory is full, so that it evicts by a policy, for example allkeys-lru. Then
-the run measures how long a session was served after its revocation. This must not exceed MAX_STALE,
-so that requests continue for longer than that after the last revocation.
+middle. With --evict its memory is full, so that it evicts by a policy, for example allkeys-lru.
+Then the run measures how long a session was served after its revocation. This must not exceed
+MAX_STALE, so that requests continue for longer than that after the last revocation.
 
 The run starts a Redis server of its own. It creates a database on the server that --database
 names, and drops it afterwards.

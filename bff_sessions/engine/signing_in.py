@@ -52,14 +52,11 @@ def replace_others(
     while not are_ended:
         # Unlike query_user_sessions(), this also finds a session that is just moving.
         found = yield from verbs.get_user_sessions(filter)
-        keys = [each.key for each in found if each.key not in seen]
-        seen.update(keys)
+        others = [each for each in found if each.key not in seen]
+        seen.update(each.key for each in others)
         are_ended = True
-        for key in keys:
-            other = yield from verbs.get_user_session(key, also_moving=True)
-            if other is None:
-                are_ended = False
-            elif open_ticket(other) is not None:  # Else a host with the right key can open it.
+        for other in others:
+            if open_ticket(other) is not None:  # Else a host with the right key can open it.
                 # A session that moves is found under both keys, and is announced once.
                 is_new = other.sign_in_id not in told
                 is_ended = yield from endings.end_one(other.key, other, cause, announce=is_new)

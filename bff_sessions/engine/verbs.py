@@ -11,12 +11,12 @@ from bff_sessions.sansio import Steps, call
 from bff_sessions.stores import get_store
 
 
-def get_user_session(key: str, *, also_moving: bool = False) -> Steps[UserSession | None]:
-    """Return the session under `key`; one that is moving is absent unless `also_moving`."""
+def get_user_session(key: str) -> Steps[UserSession | None]:
+    """Return the session under `key`; one that is moving is absent."""
     store = get_store()
     reading = call(store.get_user_session, store.aget_user_session, key)
     session = yield from traced("get_user_session", reading)
-    return None if session is None or (session.is_moved and not also_moving) else session
+    return None if session is None or session.is_moved else session
 
 
 def get_user_sessions(filter: UserSessionsFilter) -> Steps[list[UserSession]]:

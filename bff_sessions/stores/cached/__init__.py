@@ -1,33 +1,42 @@
 """A cache in front of any other store that does not serve revoked sessions.
 
-Each session has two names in the cache, both derived from a digest of its store key. The *entry*
-is the session as a reader found it in the store, encrypted. The *mark* is set by writers:
+Each session has three names in the cache, derived from a digest of its store key. The *entry* is
+the session as a reader found it in the store, encrypted. Writers set the two others:
 
-- No mark: no request has written the session lately.
-- Closed, a tombstone: readers use the store, and do not fill the cache. It does not mean
-  "deleted", because the transaction of the delete may be rolled back.
-- A number: each write sets a new one when it is committed.
+- The *mark* of a session that changes. It is closed before the write, and readers use the store
+  then. Each write sets a new number when it is committed.
+- The *tombstone* of a session that is deleted or moved, before the write. Readers use the store
+  until it expires. It does not mean "deleted", because the transaction may be rolled back.
 
-Writers close the mark before they write. On commit they close it again (delete, rekey) or set a
-new number (update, touch). Only readers fill the cache, with ``add``. An entry carries the mark
-and the moment that the reader found before it read the store. It is served only with the same
-mark, and only until it is `max_stale` seconds old. One round trip reads entry and mark.
+Only readers fill the cache, and only without a closed mark or tombstone. An entry carries the mark
+and the moment that the reader found before it read the store. It is served only with the same mark,
+without a tombstone, and only until it is `max_stale` seconds old. One round trip reads all three.
+
+A writer sends the closed mark or tombstone before its statement, and reads the answer after it.
+Django's Redis cache works while the database does; other caches answer at once. Inside a
+transaction, the answer is read before the commit. A process that dies after its commit has thus
+told the cache: its bytes were sent.
 
 A session that has ended or changed is not served after the write has returned, because:
 
 - An entry with the number of a write was read after that commit. Any later write replaces the
   number, in whatever order late writers set theirs.
-- An entry without a number was read before the mark was set. Marks live longer than `max_stale`,
-  so after a mark has expired the entry is too old to be served.
-- Marks also outlive the longest request. A transaction with an old snapshot fills the cache on
-  its commit, and only if there was no mark.
-- The proof does not depend on ``add``, which is not atomic in some of Django's caches.
-- A mark may be lost: the cache was down, flushed, restarted or full. Then a served session was in
-  the store at most `max_stale` seconds ago. Only this bound depends on the clocks of the hosts,
-  which must agree.
+- A tombstone is never overwritten by the number of a late writer. It is written again after the
+  commit if that did not follow the write within a second.
+- An entry without a number was read before the mark was set. Marks and tombstones live longer than
+  `max_stale`, so after one has expired the entry is too old to be served.
+- They also outlive the longest request. A transaction with an old snapshot fills the cache on its
+  commit, and only if there was neither.
+- A write returns only after the cache has answered that it has the number or the tombstone. An
+  answer that is an error, or does not arrive, counts as a fault of the cache: see the last point.
+- A writer that loses a conflict reads the store for `max_stale` seconds, or until its own write is
+  told. Another request may have committed a change and not told the cache yet.
+- A mark or tombstone may be lost: the cache was down, flushed, restarted or full, or the machine of
+  the writer stopped before its bytes had left. Then a served session was in the store at most
+  `max_stale` seconds ago. Only this bound depends on the clocks of the hosts, which must agree.
 
-`reading` and `writing` implement this. `entries` and `invalidation` define entries and marks, and
-`backend` writes them.
+`reading` and `writing` implement this. `entries` defines the names and entries, `notices` what
+writers tell, `invalidation` remembers what could not be told, and `backend` calls the cache.
 """
 
 from bff_sessions.stores.cached.store import CachedUserSessionStore, load_inner_class
