@@ -103,6 +103,9 @@ class Link:
             return not connection.can_read(0)
         except ConnectionError:
             return False
+        except BaseException:
+            self._drop(connection)
+            raise
 
     def _keep(self, connection: Any, unread: int = 0) -> None:
         self._idle.append((os.getpid(), connection, unread))
@@ -160,8 +163,8 @@ def _pack(commands: Sequence[Command]) -> bytes:
     for words in commands:
         packed.append(b"*%d\r\n" % len(words))
         for word in words:
-            # `bytes` are the work of the serializer.
-            encoded = word if isinstance(word, bytes) else str(word).encode()
+            is_binary = isinstance(word, (bytes, bytearray, memoryview))
+            encoded = bytes(word) if is_binary else str(word).encode()
             packed.append(b"$%d\r\n%b\r\n" % (len(encoded), encoded))
     return b"".join(packed)
 
@@ -170,5 +173,9 @@ def link_of(cache: Any) -> Link | None:
     """Return the link of Django's own Redis cache with one server, and None of any other cache."""
     # A subclass may read in another way. With several servers, each call uses another one.
     classes = type(cache), type(getattr(cache, "_cache", None))
-    is_own = classes == (RedisCache, RedisCacheClient) and len(cache._servers) == 1
-    return Link(cache) if is_own else None
+    if classes != (RedisCache, RedisCacheClient) or len(cache._servers) != 1:
+        return None
+    from redis import __version__
+
+    # Django also takes older ones, whose connections differ.
+    return Link(cache) if int(__version__.partition(".")[0]) >= 6 else None

@@ -4,6 +4,7 @@ import inspect
 import io
 import re
 from dataclasses import fields, replace
+from unittest import mock
 
 import pytest
 from django.contrib.sessions.backends.base import SessionBase
@@ -173,6 +174,8 @@ def test_redis_cache_of_django_is_as_it_was_read():
     assert one._cache.get_client().connection_pool.connection_kwargs["socket_timeout"] == 3
     assert link._pool.connection_kwargs["socket_timeout"] == 3
     assert link.setting({"name": 7}, 60) == [("SET", ":1:name", 7, "EX", 60)]
+    with mock.patch.object(redis, "__version__", "5.3.1"):
+        assert link_of(one) is None
 
 
 def test_connections_of_redis_are_as_they_were_read():

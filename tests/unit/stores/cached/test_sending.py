@@ -7,6 +7,7 @@ from threading import Thread
 from unittest import mock
 
 import pytest
+import redis
 from django.core.cache import caches
 from django.db import transaction
 
@@ -310,6 +311,31 @@ def test_full_redis_does_not_disturb_readers(ours, server, caplog):
     finally:
         server.ask("CONFIG", "SET", "maxmemory", "0")
     assert not caplog.records
+
+
+@pytest.mark.parametrize(
+    "value", [b"\0\r\n", bytearray(b"b"), memoryview(b"m"), "\xe4", 7], ids=repr
+)
+def test_commands_are_packed_as_redis_py_does(value):
+    connection = redis.Connection()
+    command = ("SET", ":1:\xe4", value, "EX", 60)
+    expected = b"".join(map(bytes, connection.pack_commands([command, command])))
+    assert django_redis_cache._pack([command, command]) == expected
+
+
+def test_paused_redis_does_not_use_up_connections(ours, warm, server, clock):
+    link = ours._reader._cache._link
+    ours.create_user_session(other := make_session())
+    ours.get_user_session(other.key)  # Nobody has read the answer of its fill.
+    server.pause()
+    try:
+        for seconds in range(0, 6, 2):
+            clock.seconds = seconds
+            assert ours.get_user_session(warm.key) == warm
+    finally:
+        server.heal()
+    assert not link._pool._in_use_connections
+    assert not link._idle
 
 
 def test_connections_are_shared_by_threads_and_not_by_processes(ours, warm, server):

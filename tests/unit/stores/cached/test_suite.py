@@ -6,6 +6,7 @@ from unittest import TestCase, skipUnless
 
 import pytest
 from django.core.cache import caches
+from django.core.cache.backends.redis import RedisCache
 from django.test import TransactionTestCase, override_settings
 
 from bff_sessions.stores.cached import CachedUserSessionStore
@@ -91,3 +92,16 @@ class TestWithRedis(AroundOrm, TransactionTestCase):
         cache = caches["default"]
         seconds = cache._cache.get_client(entry).ttl(cache.make_key(entry))
         self.assertTrue(0 < seconds <= 10, seconds)
+
+
+class WaitingRedisCache(RedisCache):
+    """Any other class than Django's is told through Django's API, and waited for."""
+
+
+@skipUnless(REDIS, "TEST_REDIS_URL names no server")
+@pytest.mark.thorough
+@override_settings(
+    CACHES={"default": {"BACKEND": f"{__name__}.WaitingRedisCache", "LOCATION": REDIS}}
+)
+class TestWithRedisThatIsWaitedFor(TestWithRedis):
+    pass
