@@ -11,6 +11,7 @@ connections were read and tried in redis-py 6.2, 7.1 and 8.1.
 from __future__ import annotations
 
 import os
+import weakref
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Final, TypeAlias
@@ -40,13 +41,10 @@ class Link:
         self._loads = client._serializer.loads
         options = {"max_connections": _MAX_CONNECTIONS, **client._pool_options}
         self._pool = client._pool_class.from_url(client._servers[0], **options)
+        weakref.finalize(self, self._pool.disconnect)
         # With the process that opened them, and the number of their answers that nobody has read.
         # list.append() and list.pop() are atomic.
         self._idle: list[tuple[int, Any, int]] = []
-
-    def __del__(self) -> None:
-        with suppress(Exception):
-            self._pool.disconnect()
 
     def get_many(self, names: Sequence[str]) -> Mapping[str, Any]:
         """Return what BaseCache.get_many() returns."""

@@ -19,6 +19,8 @@ from bff_sessions.testing import (
 )
 from tests.support.caches import ALICES, is_warm, update_of
 
+pytest.importorskip("redis")
+
 BACKEND = "bff_sessions.stores.cached.cluster.RedisClusterCache"
 
 

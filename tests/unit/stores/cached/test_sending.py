@@ -7,7 +7,6 @@ from threading import Thread
 from unittest import mock
 
 import pytest
-import redis
 from django.core.cache import caches
 from django.db import transaction
 
@@ -19,8 +18,9 @@ from bff_sessions.stores.memory import InMemoryUserSessionStore
 from bff_sessions.stores.orm import OrmUserSessionStore
 from bff_sessions.testing import make_session
 from tests.support.caches import is_warm, update_of
-from tests.support.redis_proxy import Proxy
 from tests.support.servers import HOST, wait_until
+
+redis = pytest.importorskip("redis")
 
 BACKEND = "django.core.cache.backends.redis.RedisCache"
 
@@ -39,6 +39,8 @@ def server(redis_server, settings):
 
 @pytest.fixture
 def proxy(server, settings):
+    from tests.support.redis_proxy import Proxy
+
     with Proxy(server) as proxy:
         use(settings, os.environ["TEST_REDIS_PROXY"])
         yield proxy
