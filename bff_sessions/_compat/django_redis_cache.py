@@ -2,7 +2,7 @@
 
 Django's cache waits for each answer, and creates a client of redis-py for each call, which takes
 longer than the answer. This module uses the connections below that client, with their public
-methods. `benchmarks` shows the gain: a save behind the cache takes 0.7 of the time.
+methods. `python -m benchmarks` shows the gain: with PostgreSQL, a save takes 0.54 of the time.
 
 It uses private API of django.core.cache.backends.redis, read in Django 5.2, 6.0 and 6.1. The
 connections were read and tried in redis-py 6.2, 7.1 and 8.1.
