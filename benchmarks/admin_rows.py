@@ -1,10 +1,11 @@
-"""A million sessions of one month, which the database itself inserts."""
+"""Sessions of one month, which the database itself inserts."""
 
 from __future__ import annotations
 
 from django.contrib.auth.models import User
 from django.db import connection
 
+from benchmarks.rows import without_indexes
 from bff_sessions.models import Session
 
 __all__ = ["ISSUER", "RARE", "add_sessions"]
@@ -30,11 +31,12 @@ _COLUMNS = {
         f" ELSE CONCAT('https://idp', n % 3, '.example/realms/customers') END"
     ),
     "subject_id": (
-        f"CASE WHEN {_ANONYMOUS} THEN NULL WHEN {_LOCAL} THEN CONCAT(n * 1013 % {_USERS} + 1, '')"
-        " ELSE MD5(CONCAT('subject', n * 1013 % 200000)) END"
+        f"CASE WHEN {_ANONYMOUS} THEN NULL WHEN {_LOCAL} THEN CONCAT(n * 1013 % {{users}} + 1, '')"
+        " ELSE MD5(CONCAT('subject', n * 1013 % {subjects})) END"
     ),
     "session_id": f"CASE WHEN {_ANONYMOUS} THEN NULL ELSE MD5(CONCAT('sid', n)) END",
-    "user_id": f"CASE WHEN {_ANONYMOUS} THEN NULL ELSE CONCAT(n * 1013 % {_USERS} + 1, '') END",
+    "user_id": f"CASE WHEN {_ANONYMOUS} THEN NULL ELSE CONCAT(n * 1013 % {{users}} + 1, '') END",
+    "sign_in_id": "MD5(CONCAT('sign-in', n))",
     "created": "{begin}",
     "renewed": "{begin}",
     # One session in a thousand never expires.
@@ -49,37 +51,43 @@ _AGE = f"({_EVENLY} + 6900 * SIN({_EVENLY} / 13751) + 38500 * SIN({_EVENLY} / 96
 _KEPT = "(1209600 + n * 1013 % 1814400)"
 _DIALECTS = {
     "postgresql": {
-        "numbers": "generate_series({first}, {last}) AS n",
+        "numbers": "generate_series({first}::bigint, {last}) AS n",
         "begin": f"now() - {_AGE} * interval '1 second'",
         "end": f"date_trunc('minute', now() - ({_AGE} - {_KEPT}) * interval '1 second')",
-        # 1,024 bytes, the size of the tokens of a provider.
-        "ticket": "decode(repeat(MD5(CONCAT('t', n)), 64), 'hex')",
+        "ticket": "decode(repeat(MD5(CONCAT('t', n)), {ticket}), 'hex')",
     },
     "mysql": {
         "numbers": "(SELECT seq AS n FROM seq_{first}_to_{last}) numbers",
         "begin": f"utc_timestamp(6) - INTERVAL {_AGE} SECOND",
         "end": f"utc_timestamp() - INTERVAL ({_AGE} - {_KEPT}) DIV 60 MINUTE",
-        "ticket": "UNHEX(REPEAT(MD5(CONCAT('t', n)), 64))",
+        "ticket": "UNHEX(REPEAT(MD5(CONCAT('t', n)), {ticket}))",
     },
 }
 
 
-def add_sessions(rows: int) -> None:
-    """Fill the tables of an empty database, and update its statistics."""
+def add_sessions(rows: int, ticket: int) -> None:
+    """Fill the tables of an empty database, and update its statistics.
+
+    Args:
+        ticket: the size of a ticket in bytes.
+    """
     User.objects.bulk_create(
         [User(pk=pk, username=f"user-{pk}", password="!") for pk in range(1, _USERS + 1)],
         batch_size=5_000,
     )
     dialect = _DIALECTS[connection.vendor]
     columns = ", ".join(map(connection.ops.quote_name, _COLUMNS))
-    values = ", ".join(_COLUMNS.values()).format(
-        rows=rows, **{name: dialect[name].format(rows=rows) for name in ("begin", "end", "ticket")}
-    )
+    # Five sessions of a subject and ten of a user, at least.
+    subjects = max(2 * _USERS, rows // 5)
+    texts = {"rows": rows, "subjects": subjects, "users": subjects // 2, "ticket": ticket // 16}
+    dated = {name: dialect[name].format(**texts) for name in ("begin", "end", "ticket")}
+    values = ", ".join(_COLUMNS.values()).format(**texts | dated)
     table = connection.ops.quote_name(Session._meta.db_table)
-    for first in range(0, rows, _BATCH):
-        numbers = dialect["numbers"].format(first=first, last=min(first + _BATCH, rows) - 1)
-        with connection.cursor() as cursor:
-            cursor.execute(f"INSERT INTO {table} ({columns}) SELECT {values} FROM {numbers}")
+    with without_indexes(Session):
+        for first in range(0, rows, _BATCH):
+            numbers = dialect["numbers"].format(first=first, last=min(first + _BATCH, rows) - 1)
+            with connection.cursor() as cursor:
+                cursor.execute(f"INSERT INTO {table} ({columns}) SELECT {values} FROM {numbers}")
     with connection.cursor() as cursor:
         statement = {"postgresql": "VACUUM ANALYZE", "mysql": "ANALYZE TABLE"}
         cursor.execute(f"{statement[connection.vendor]} {table}")

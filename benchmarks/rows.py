@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import string
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from importlib import import_module
 from typing import Any, NamedTuple
@@ -28,6 +29,7 @@ __all__ = [
     "text",
     "tokens",
     "user_data",
+    "without_indexes",
 ]
 
 BROWSER = {
@@ -195,3 +197,23 @@ def copy_rows(rows: Sequence[models.Model], copies: int) -> None:
             f"WHERE {columns[key.name]} IN ({', '.join(['%s'] * len(rows))})",
             [getattr(row, key.name) for row in rows],
         )
+
+
+@contextmanager
+def without_indexes(model: type[models.Model]) -> Iterator[None]:
+    """Drop the indexes of an empty table, and build them when the rows are there.
+
+    With millions of rows of random keys, an insert would read and write a page for each row.
+    """
+    indexes, constraints = model._meta.indexes, model._meta.constraints
+    with connection.schema_editor() as editor:
+        for constraint in constraints:
+            editor.remove_constraint(model, constraint)
+        for index in indexes:
+            editor.remove_index(model, index)
+    yield
+    with connection.schema_editor() as editor:
+        for constraint in constraints:
+            editor.add_constraint(model, constraint)
+        for index in indexes:
+            editor.add_index(model, index)
