@@ -2,7 +2,9 @@
 
 Undocumented API of django.db.models.sql, read in Django 5.2, 6.0 and 6.1: InsertQuery and
 insert_values(), UpdateQuery and add_update_values(), DeleteQuery, Query.chain(). A queryset runs
-these queries at once, and does not return them. `statements` says what that gains.
+these queries at once, and does not return them. `statements` says what that gains. compile_rows()
+uses Query.get_compiler() and SQLCompiler.as_sql(): querysets have no GROUP BY over the first rows
+of an order, and count only one range of an index at a time.
 """
 
 from __future__ import annotations
@@ -10,10 +12,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, cast
 
-from django.db.models import Field, Model
+from django.db.models import Field, Model, QuerySet
 from django.db.models.sql import DeleteQuery, InsertQuery, Query, UpdateQuery
 
-__all__ = ["Query", "delete_query", "insert_query", "update_query"]
+__all__ = ["Query", "compile_rows", "delete_query", "insert_query", "update_query"]
 
 
 def insert_query(row: Model, fields: Sequence[Field[Any, Any]]) -> Query:
@@ -33,3 +35,9 @@ def update_query(matching: Query, values: dict[str, Any]) -> Query:
 def delete_query(matching: Query) -> Query:
     """Return the DELETE of the rows that `matching` selects."""
     return matching.chain(DeleteQuery)
+
+
+def compile_rows(rows: QuerySet[Any, Any]) -> tuple[str, Sequence[Any]]:
+    """Return the SELECT of `rows`, and its parameters as the driver takes them."""
+    sql, parameters = rows.query.get_compiler(rows.db).as_sql()
+    return sql, parameters

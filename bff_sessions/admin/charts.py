@@ -11,6 +11,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from django.utils.formats import number_format
+from django.utils.translation import gettext
+
+from bff_sessions.admin.figures import Figure, Precision
 
 HEIGHT: Final = 140
 _GAP: Final = 0.15  # of a column
@@ -29,10 +32,12 @@ class Bar:
     height: int = 0
     is_marked: bool = False
     """The label is shown below the bar. There is not enough room for all labels."""
+    is_estimate: bool = False
 
     @property
     def text(self) -> str:
-        return grouped(self.number)
+        precision = Precision.ABOUT if self.is_estimate else Precision.EXACT
+        return text_of(Figure(number=self.number, precision=precision))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,14 +45,18 @@ class Chart:
     """The bars of one chart."""
 
     bars: list[Bar]
+    is_estimate: bool = False
 
     @property
     def most_text(self) -> str:
-        return grouped(max((bar.number for bar in self.bars), default=0))
+        return self._text(max((bar.number for bar in self.bars), default=0))
 
     @property
     def total_text(self) -> str:
-        return grouped(sum(bar.number for bar in self.bars))
+        return self._text(sum(bar.number for bar in self.bars))
+
+    def _text(self, number: int) -> str:
+        return Bar(label="", number=number, is_estimate=self.is_estimate).text
 
 
 def grouped(number: int) -> str:
@@ -55,7 +64,25 @@ def grouped(number: int) -> str:
     return number_format(number, force_grouping=True)
 
 
-def columns(numbers: Sequence[tuple[str, int]], *, mark_every: int) -> Chart:
+def text_of(figure: Figure) -> str:
+    """Return the number in words that say whether it is exact."""
+    if figure.precision is Precision.ABOUT:
+        return gettext("about %(number)s") % {"number": grouped(_rounded(figure.number))}
+    if figure.precision is Precision.MORE:
+        return gettext("more than %(number)s") % {"number": grouped(figure.number)}
+    return grouped(figure.number)
+
+
+def _rounded(number: int) -> int:
+    """Return an estimate without digits that it cannot support: two or three are left."""
+    # 9,876,543 becomes 9,900,000, and 1,234,567 becomes 1,230,000.
+    step = 10 ** max(len(str(number // 2)) - 2, 0)
+    return (number + step // 2) // step * step
+
+
+def columns(
+    numbers: Sequence[tuple[str, int]], *, mark_every: int, is_estimate: bool = False
+) -> Chart:
     """Return columns from left to right.
 
     Args:
@@ -77,9 +104,10 @@ def columns(numbers: Sequence[tuple[str, int]], *, mark_every: int) -> Chart:
                 y=HEIGHT - height,
                 height=height,
                 is_marked=(len(numbers) - 1 - index) % mark_every == mark_every // 2,
+                is_estimate=is_estimate,
             )
         )
-    return Chart(bars=bars)
+    return Chart(bars=bars, is_estimate=is_estimate)
 
 
 def shares(numbers: Sequence[tuple[str, int]]) -> Chart:

@@ -1,167 +1,144 @@
-"""The figures of the overview. An index alone answers each statement.
-
-On PostgreSQL this needs a table that is vacuumed regularly, as autovacuum does.
-"""
+"""The figures of the overview: exact in a small table, and estimates in a large one."""
 
 from __future__ import annotations
 
-import hashlib
-import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final, Generic, TypeVar
+from enum import StrEnum
+from typing import Any, Final
 
-from django.core.cache import cache
-from django.db import connections, router
-from django.db.models import QuerySet
+from django.db import connections
+from django.db.models import Q
 
-from bff_sessions.stores.databases.scopes import scope_of
-from bff_sessions.stores.orm.models import Session, expired_sessions, young_sessions
+from bff_sessions import conf
+from bff_sessions._compat.queries import compile_rows
+from bff_sessions.admin.sampling import (
+    SAMPLE,
+    Size,
+    Span,
+    count_begun,
+    count_first,
+    count_stored,
+    share_of,
+    stored,
+    using,
+)
+from bff_sessions.stores.orm.models import expired_sessions, unexpired_sessions
 
-logger = logging.getLogger("bff_sessions.admin")
+# With fewer of them in a sample, the number of all is a guess.
+_ENOUGH: Final = 25
 
-SAMPLE: Final = 20_000
-"""This many of the newest sign-ins are counted by partition and issuer."""
-_RECENT: Final = 10_000
-_EXPIRED: Final = 100_000
-# The number is the version of the format: change it when the cached values change.
-_PREFIX: Final = "bff_sessions.admin.2."
 
-T = TypeVar("T")
-Span = tuple[datetime, datetime]
-"""A half-open range: from the first time to before the second. Both are aware."""
+class Precision(StrEnum):
+    """How exact a number is."""
+
+    EXACT = "exact"
+    ABOUT = "about"
+    MORE = "more"
+    """There are more than the number."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Counted:
-    """Numbers that were counted at the same time."""
+class Figure:
+    """A number of sessions."""
 
-    live: int
-    expired: int
-    more_expired: bool
-    """There are more than were counted."""
-    begun: list[int]
+    number: int
+    precision: Precision
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Begun:
     """For each span the number of sessions that began in it and are still stored."""
 
+    numbers: list[int]
+    is_exact: bool
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Kept(Generic[T]):
-    """A result, and when it was counted."""
+class Figures:
+    """What the overview shows."""
 
-    result: T
-    counted_at: datetime
-    is_kept: bool
-    """True if Django's cache holds it for the next viewer."""
+    live: Figure
+    expired: Figure
+    hours: Begun
+    days: Begun
+    groups: list[tuple[str, str | None, int]]
+    """The newest sign-ins by partition and issuer."""
+    is_whole: bool
+    """The groups are those of all sessions."""
 
 
-def kept(name: str, spans: Sequence[Span], seconds: int, call: Callable[[], T]) -> Kept[T]:
-    """Return the result of `call` from Django's cache, or call it and cache the result.
-
-    If the cache fails, the page still works. That costs three statements and a line in the log.
+def count(hours: Sequence[Span], days: Sequence[Span]) -> Figures:
+    """Return the figures of this moment.
 
     Args:
-        spans: the ranges that the result counts. Each database, schema and list of spans has a
-            result of its own.
-        seconds: how long the result is cached.
+        hours: those of the last day.
+        days: the last two include all `hours`.
     """
-    parts = [scope_of(_using()), *(str(time.timestamp()) for span in spans for time in span)]
-    name = f"{_PREFIX}{name}.{hashlib.sha256(' '.join(parts).encode()).hexdigest()}"
-    try:
-        found = cache.get(name)
-    except Exception as error:
-        _report(error)
-        return Kept(result=call(), counted_at=datetime.now(UTC), is_kept=False)
-    if isinstance(found, tuple) and len(found) == 2 and isinstance(found[1], datetime):
-        return Kept(result=found[0], counted_at=found[1], is_kept=True)
-    result, counted_at = call(), datetime.now(UTC)
-    try:
-        cache.set(name, (result, counted_at), seconds)
-        # Some caches fail without an exception.
-        is_kept = cache.get(name) is not None
-    except Exception as error:
-        _report(error)
-        is_kept = False
-    return Kept(result=result, counted_at=counted_at, is_kept=is_kept)
-
-
-def _report(error: Exception) -> None:
-    # Only the class, because the text may contain the address of the cache with its password.
-    logger.warning(
-        "The cache 'default' fails (%s): the overview counts its figures for each view.",
-        type(error).__name__,
+    now, size = datetime.now(UTC), count_stored()
+    live, expired = _count_states(size, now)
+    begun, are_days_exact = count_begun(days, now, size.number)
+    lately, are_hours_exact = count_begun(hours, now, sum(begun[-2:]))
+    return Figures(
+        live=live,
+        expired=expired,
+        hours=Begun(numbers=lately, is_exact=are_hours_exact),
+        days=Begun(numbers=begun, is_exact=are_days_exact),
+        groups=count_by_group(),
+        is_whole=size.is_exact,
     )
 
 
-def count_now(spans: Sequence[Span]) -> Counted:
-    """Count live, expired and begun sessions in one statement."""
-    now = datetime.now(UTC)
-    rows = Session._base_manager.using(_using())
-    expired = rows.filter(expired_sessions(now)).order_by("expires")
-    begun = [rows.filter(created__gte=first, created__lt=last) for first, last in spans]
-    # Two ranges of one index.
-    endless, bounded = (
-        rows.filter(young_sessions(now), expires=None),
-        rows.filter(young_sessions(now), expires__gt=now),
-    )
-    numbers = _count([endless, bounded, expired[: _EXPIRED + 1], *begun])
-    return Counted(
-        live=numbers[0] + numbers[1],
-        expired=min(numbers[2], _EXPIRED),
-        more_expired=numbers[2] > _EXPIRED,
-        begun=numbers[3:],
+def _count_states(size: Size, now: datetime) -> tuple[Figure, Figure]:
+    """Return the numbers of live and of expired sessions."""
+    live = Precision.EXACT if size.is_exact else Precision.ABOUT
+    expired = _count_expired(now)
+    if expired is not None:
+        return (
+            Figure(number=max(size.number - expired, 0), precision=live),
+            Figure(number=expired, precision=Precision.EXACT),
+        )
+    matching, sampled = share_of(expired_sessions(now))
+    number = round(size.number * matching / sampled)
+    return (
+        Figure(number=size.number - number, precision=live),
+        Figure(number=number, precision=Precision.ABOUT)
+        if matching >= _ENOUGH
+        else Figure(number=SAMPLE, precision=Precision.MORE),
     )
 
 
-def count_begun(spans: Sequence[Span]) -> list[int]:
-    """Count the sessions that began in each span and are still stored, in one statement."""
-    sessions = Session._base_manager.using(_using())
-    return _count([sessions.filter(created__gte=first, created__lt=last) for first, last in spans])
+def _count_expired(now: datetime) -> int | None:
+    """Return how many sessions have expired; None if there are too many to count."""
+    expired = count_first(stored().filter(expires__lte=now).order_by("expires"))
+    if expired is None or conf.ABSOLUTE_LIFETIME is None:
+        return expired
+    # Those that expire later were saved under a longer absolute lifetime.
+    begun = now - conf.ABSOLUTE_LIFETIME
+    outlived = count_first(
+        stored().filter(created__lte=begun).order_by("created"),
+        Q(subject_id__isnull=False) & unexpired_sessions(now),
+    )
+    return None if outlived is None else expired + outlived
 
 
 def count_by_group() -> list[tuple[str, str | None, int]]:
     """Count the newest sign-ins by partition and issuer."""
-    return _newest(["partition", "issuer"], SAMPLE)
+    return _newest(["partition", "issuer"])
 
 
 def recent_partitions() -> list[str]:
     """Return the partitions of the newest sign-ins."""
-    return [name for name, _number in _newest(["partition"], _RECENT)]
+    return [name for name, _number in _newest(["partition"])]
 
 
-def _using() -> str:
-    return router.db_for_write(Session)
-
-
-def _count(querysets: Sequence[QuerySet[Session]]) -> list[int]:
-    """Count the rows of each queryset, in one statement."""
-    branches: list[str] = []
-    parameters: list[Any] = []
-    for index, queryset in enumerate(querysets):
-        sql, values = _compile(queryset.values("pk"))
-        branches.append(f"SELECT {index}, COUNT(*) FROM ({sql}) counted")  # noqa: S608
-        parameters += values
-    # UNION ALL does not promise an order.
-    numbers: dict[int, int] = dict(_fetch(" UNION ALL ".join(branches), parameters))
-    return [numbers[index] for index in range(len(querysets))]
-
-
-def _newest(columns: Sequence[str], number: int) -> list[tuple[Any, ...]]:
-    """Count the newest `number` sign-ins by the values of `columns`."""
-    sessions = Session._base_manager.using(_using()).order_by("-created")
-    sql, values = _compile(sessions.values(*columns)[:number])
-    quote = connections[_using()].ops.quote_name
-    names = ", ".join(map(quote, columns))
+def _newest(columns: Sequence[str]) -> list[tuple[Any, ...]]:
+    """Count the newest sign-ins by the values of `columns`."""
+    sql, values = compile_rows(stored().order_by("-created").values(*columns)[:SAMPLE])
+    connection = connections[using()]
+    names = ", ".join(map(connection.ops.quote_name, columns))
     sql = f"SELECT {names}, COUNT(*) FROM ({sql}) newest GROUP BY {names}"  # noqa: S608
-    return _fetch(sql, values)
-
-
-def _compile(queryset: QuerySet[Session, Any]) -> tuple[str, Sequence[Any]]:
-    sql, parameters = queryset.query.get_compiler(_using()).as_sql()
-    return sql, parameters
-
-
-def _fetch(sql: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
-    with connections[_using()].cursor() as cursor:
-        cursor.execute(sql, parameters)
+    with connection.cursor() as cursor:
+        cursor.execute(sql, values)
         return list(cursor.fetchall())

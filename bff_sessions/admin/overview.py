@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, time, timedelta, tzinfo
 from typing import Any, Final
 
@@ -16,12 +16,11 @@ from django.utils.formats import date_format
 from django.utils.translation import gettext
 
 from bff_sessions.admin import charts, figures
+from bff_sessions.admin.kept import keep
+from bff_sessions.admin.sampling import SAMPLE, Span
 
 _HOURS: Final = 24
 _DAYS: Final = 30
-# Seconds for which figures are cached. Figures of past days change only when sessions end.
-_KEPT_NOW: Final = 60
-_KEPT_DAYS: Final = 3600
 
 
 def overview(
@@ -30,7 +29,7 @@ def overview(
 ) -> HttpResponse:
     """Render the overview.
 
-    That takes at most three statements, and none while Django's cache holds the figures.
+    That takes at most seven short statements, and none while Django's cache holds the figures.
 
     Raises:
         PermissionDenied: if the viewer may not see sessions.
@@ -40,49 +39,29 @@ def overview(
     zone = timezone.get_current_timezone()
     now = datetime.now(zone)
     hours, days = list(_hours(now)), list(_days(now, zone))
-    current, past = [*hours, days[-1]], days[:-1]
-    fresh = figures.kept(
-        "now", current, _KEPT_NOW, lambda: (figures.count_now(current), figures.count_by_group())
-    )
-    closed = figures.kept("days", past, _KEPT_DAYS, lambda: figures.count_begun(past))
-    counted, groups = fresh.result
-    begun = [*closed.result, counted.begun[-1]]
+    kept = keep([*hours, *days], lambda: figures.count(hours, days))
+    counted = kept.result
     context: dict[str, Any] = {
         **model_admin.admin_site.each_context(request),
         "title": gettext("Sessions: overview"),
         "opts": model_admin.opts,
-        "counted": counted,
-        "live": charts.grouped(counted.live),
-        "expired": charts.grouped(counted.expired),
-        "counted_at": _in_current_zone(fresh.counted_at),
-        "is_kept": fresh.is_kept,
-        "closed_at": _in_current_zone(closed.counted_at),
-        "is_closed_kept": closed.is_kept,
+        "live": charts.text_of(counted.live),
+        "expired": charts.text_of(counted.expired),
+        "counted_at": kept.counted_at.astimezone(zone),
+        "is_kept": kept.is_kept,
         "height": charts.HEIGHT,
-        "hours": charts.columns(
-            [
-                (date_format(first, "H:i"), number)
-                for (first, _last), number in zip(hours, counted.begun, strict=False)
-            ],
-            mark_every=6,
-        ),
-        "days": charts.columns(
-            [
-                (date_format(first, "j M"), number)
-                for (first, _last), number in zip(days, begun, strict=True)
-            ],
-            mark_every=7,
-        ),
-        "partitions": charts.shares(_by(groups, 0)),
-        "issuers": charts.shares(_by(groups, 1)),
-        "sample": charts.grouped(figures.SAMPLE),
-        "is_whole": sum(number for _partition, _issuer, number in groups) < figures.SAMPLE,
+        "hours": _columns(hours, counted.hours, "H:i", mark_every=6),
+        "days": _columns(days, counted.days, "j M", mark_every=7),
+        "partitions": charts.shares(_by(counted.groups, 0)),
+        "issuers": charts.shares(_by(counted.groups, 1)),
+        "sample": charts.grouped(SAMPLE),
+        "is_whole": counted.is_whole,
     }
     request.current_app = model_admin.admin_site.name
     return TemplateResponse(request, "admin/bff_sessions/session/overview.html", context)
 
 
-def _hours(now: datetime) -> Iterator[figures.Span]:
+def _hours(now: datetime) -> Iterator[Span]:
     # In UTC no hour is skipped or repeated. The first one begins with an hour of the viewer's zone.
     begin = now.replace(minute=0, second=0, microsecond=0).astimezone(UTC)
     for ago in range(_HOURS - 1, -1, -1):
@@ -90,7 +69,7 @@ def _hours(now: datetime) -> Iterator[figures.Span]:
         yield first.astimezone(now.tzinfo), (first + timedelta(hours=1)).astimezone(now.tzinfo)
 
 
-def _days(now: datetime, zone: tzinfo) -> Iterator[figures.Span]:
+def _days(now: datetime, zone: tzinfo) -> Iterator[Span]:
     def midnight(ago: int) -> datetime:
         return datetime.combine(now.date() - timedelta(days=ago), time.min, tzinfo=zone)
 
@@ -98,8 +77,12 @@ def _days(now: datetime, zone: tzinfo) -> Iterator[figures.Span]:
         yield midnight(ago), midnight(ago - 1)
 
 
-def _in_current_zone(value: datetime) -> datetime:
-    return value.astimezone(timezone.get_current_timezone())
+def _columns(
+    spans: Sequence[Span], begun: figures.Begun, label: str, *, mark_every: int
+) -> charts.Chart:
+    names = [date_format(first, label) for first, _last in spans]
+    numbers = list(zip(names, begun.numbers, strict=True))
+    return charts.columns(numbers, mark_every=mark_every, is_estimate=not begun.is_exact)
 
 
 def _by(groups: list[tuple[str, str | None, int]], column: int) -> list[tuple[str, int]]:
