@@ -187,21 +187,28 @@ def copy_rows(rows: Sequence[models.Model], copies: int) -> None:
     ]
     numbers = " UNION ALL ".join(f"SELECT {n} AS n" for n in range(copies))
     table = connection.ops.quote_name(meta.db_table)
+    if isinstance(meta.pk, models.AutoField):
+        # The key may have no index now.
+        pks = [row.pk for row in rows]
+        chosen = f"{connection.ops.quote_name(meta.pk.column)} BETWEEN %s AND %s"
+        values_of = [min(pks), max(pks)]
+    else:
+        chosen = f"{columns[key.name]} IN ({', '.join(['%s'] * len(rows))})"
+        values_of = [getattr(row, key.name) for row in rows]
     with connection.cursor() as cursor:
         if connection.vendor == "sqlite":
             connection.connection.create_function("CONCAT", -1, lambda *s: "".join(map(str, s)))
         cursor.execute(
             f"INSERT INTO {table} ({', '.join(columns.values())}) "
             f"SELECT {', '.join(values)} FROM {table} "
-            f"CROSS JOIN ({numbers}) numbers "
-            f"WHERE {columns[key.name]} IN ({', '.join(['%s'] * len(rows))})",
-            [getattr(row, key.name) for row in rows],
+            f"CROSS JOIN ({numbers}) numbers WHERE {chosen}",
+            values_of,
         )
 
 
 @contextmanager
 def without_indexes(model: type[models.Model]) -> Iterator[None]:
-    """Drop the indexes of an empty table, and build them when the rows are there.
+    """Drop the indexes of a table, and build them again when it is filled.
 
     With millions of rows of random keys, an insert would read and write a page for each row.
     """

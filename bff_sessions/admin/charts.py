@@ -76,7 +76,7 @@ def text_of(figure: Figure) -> str:
 def _rounded(number: int) -> int:
     """Return an estimate without digits that it cannot support: two or three are left."""
     # 9,876,543 becomes 9,900,000, and 1,234,567 becomes 1,230,000.
-    step = 10 ** max(len(str(number // 2)) - 2, 0)
+    step: int = 10 ** max(len(str(number // 2)) - 2, 0)
     return (number + step // 2) // step * step
 
 

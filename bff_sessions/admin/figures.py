@@ -27,7 +27,7 @@ from bff_sessions.admin.sampling import (
 from bff_sessions.stores.orm.models import expired_sessions, unexpired_sessions
 
 # With fewer of them in a sample, the number of all is a guess.
-_ENOUGH: Final = 25
+_ENOUGH: Final = 50
 
 
 class Precision(StrEnum):

@@ -16,6 +16,7 @@ from django.utils import translation
 from bff_sessions.admin import charts, figures
 from bff_sessions.admin.overview import _days, _hours
 from bff_sessions.contract import UserSessionUpdate
+from bff_sessions.models import Session
 from bff_sessions.stores import get_store
 from bff_sessions.testing import altered
 from tests.support.admin import LIST, OVERVIEW, browser_of
@@ -60,16 +61,6 @@ def test_live_and_expired_sessions_are_counted(context):
     SessionFactory.create_batch(4, expired=True)
     assert context()["live"] == "4"  # With the operator's.
     assert context()["expired"] == "4"
-
-
-def test_expired_sessions_beyond_the_limit_are_shown_as_more(context, monkeypatch):
-    SessionFactory.create_batch(4, expired=True)
-    monkeypatch.setattr(figures, "_EXPIRED", 4)
-    assert not context()["counted"].more_expired
-    cache.clear()
-    monkeypatch.setattr(figures, "_EXPIRED", 3)
-    counted = context()["counted"]
-    assert (counted.expired, counted.more_expired) == (3, True)
 
 
 def test_sign_ins_are_counted_by_hour(context):
@@ -124,13 +115,39 @@ def test_sessions_are_counted_by_partition_and_issuer(context):
     assert page["is_whole"]
 
 
-def test_page_says_that_it_counts_the_newest_only(operator, monkeypatch):
+def test_page_says_that_it_counts_the_newest_only(operator, small_sample):
+    small_sample(3)
     SessionFactory(partition="wiki", created=ago(days=9))
     SessionFactory.create_batch(3, partition="shop", created=ago(seconds=-1))
-    monkeypatch.setattr(figures, "SAMPLE", 3)
     text = operator.get(OVERVIEW).content.decode()
     assert "Of the 3 newest sign-ins." in text
     assert "wiki" not in text
+
+
+def test_small_table_has_no_estimates(operator):
+    SessionFactory.create_batch(2)
+    text = operator.get(OVERVIEW).content.decode()
+    assert "about" not in text
+    assert "stimate" not in text
+
+
+@pytest.mark.parametrize(
+    ("language", "about", "note"),
+    [("en", "about", "Estimated from samples."), ("de", "etwa", "Aus Stichproben geschätzt.")],
+)
+def test_page_says_in_words_which_numbers_are_estimates(
+    operator, small_sample, language, about, note
+):
+    small_sample(90)
+    rows = [SessionFactory.build(created=ago(minutes=3 * number)) for number in range(400)]
+    Session.objects.bulk_create(rows)
+    with translation.override(language):
+        text = operator.get(OVERVIEW).content.decode()
+    assert re.search(rf"<dd>{about} \d+</dd>", text)
+    assert re.search(r"<dd>0</dd>", text)  # Expired ones are few, so that they were counted.
+    assert text.count(note) == 2
+    assert re.search(rf"<title>[^<]+: {about} \d+</title>", text)
+    assert re.search(rf"<td>{about} \d+</td>", text)
 
 
 def test_each_chart_has_a_table_of_its_numbers(operator):
@@ -250,15 +267,6 @@ def test_tenants_do_not_share_figures(operator):
         assert "<dd>2</dd>" in operator.get(OVERVIEW).content.decode()
     finally:
         del wrapper.schema_name
-
-
-def test_each_list_of_spans_has_its_own_figures():
-    now = datetime.now(UTC)
-    hour, spans = timedelta(hours=1), [(now, now)]
-    assert figures.kept("now", spans, 60, lambda: 1).result == 1
-    assert figures.kept("now", spans, 60, lambda: 2).result == 1
-    # Of the same beginning, as in two time zones of which one changes its clock.
-    assert figures.kept("now", [(now, now + hour)], 60, lambda: 3).result == 3
 
 
 @pytest.mark.parametrize("numbers", [[0], [0, 0], [-1], [-1, 0], [-1, 1], [10**18, 1]], ids=str)
