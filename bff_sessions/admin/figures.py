@@ -100,7 +100,8 @@ def _count_states(size: Size, now: datetime) -> tuple[Figure, Figure]:
             Figure(number=expired, precision=Precision.EXACT),
         )
     matching, sampled = share_of(expired_sessions(now))
-    number = round(size.number * matching / sampled)
+    # Another process may have deleted all of them meanwhile.
+    number = round(size.number * matching / max(sampled, 1))
     return (
         Figure(number=size.number - number, precision=live),
         Figure(number=number, precision=Precision.ABOUT)

@@ -88,7 +88,8 @@ def count_begun(spans: Sequence[Span], until: datetime, most: int) -> tuple[list
         most: the number of sessions that begin in all spans together is about this or less.
     """
     if most <= SAMPLE:
-        return _count_windows(spans, SAMPLE), True
+        numbers = _count_windows(spans, 2 * SAMPLE)
+        return numbers, all(number < 2 * SAMPLE for number in numbers)
     share, parts = SAMPLE / most, max(_WINDOWS // len(spans), 1)
     windows = [
         window

@@ -93,6 +93,13 @@ def test_few_sign_ins_are_counted_exactly(fill):
     assert sampling.count_begun(spans, last, 14) == ([5, 4], True)
 
 
+def test_more_sign_ins_than_expected_are_not_called_exact(fill, small_sample):
+    small_sample(5)
+    fill(12, created=ago(hours=1))
+    span = ago(hours=2), ago(hours=0)
+    assert sampling.count_begun([span], span[1], 5) == ([10], False)
+
+
 def test_many_sign_ins_are_estimated_by_span(fill, small_sample, monkeypatch):
     small_sample(500)
     monkeypatch.setattr(sampling, "_WINDOWS", 60)
