@@ -97,7 +97,9 @@ def test_more_sign_ins_than_expected_are_not_called_exact(fill, small_sample):
     small_sample(5)
     fill(12, created=ago(hours=1))
     span = ago(hours=2), ago(hours=0)
-    assert sampling.count_begun([span], span[1], 5) == ([10], False)
+    (number,), is_exact = sampling.count_begun([span], span[1], 5)
+    assert number >= 10  # MariaDB counts all.
+    assert not is_exact
 
 
 def test_many_sign_ins_are_estimated_by_span(fill, small_sample, monkeypatch):
