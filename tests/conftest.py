@@ -1,6 +1,7 @@
 import logging
 import os
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -174,3 +175,20 @@ def load():
         return data if session.session_key else None
 
     return load
+
+
+@pytest.fixture
+def small_sample(monkeypatch):
+    """Return a function that sets up to how many sessions the figures are exact."""
+
+    def set_sample(number):
+        for name in (
+            "admin.figures",
+            "admin.overview",
+            "stores.orm.counting",
+            "stores.orm.sampling",
+        ):
+            # The package has a function that is called like a module.
+            monkeypatch.setattr(import_module(f"bff_sessions.{name}"), "SAMPLE", number)
+
+    return set_sample

@@ -12,7 +12,7 @@
 - `actions`, `preview`: end many sessions, after a page that counts the live ones
 - `overview`, `figures`, `charts`: how many rows there are, in numbers and charts
 - `history`: what has happened to sessions, if the app `bff_sessions.history` is installed
-- `sampling`, `kept`: estimates for large tables, and figures in Django's cache
+- `kept`: figures in Django's cache
 
 On the ORM store, the pages work with ten million sessions and more: no statement counts or sorts
 the whole table, and the number of statements does not depend on the number of sessions.

@@ -13,7 +13,7 @@ from typing import Final
 from django.utils.formats import number_format
 from django.utils.translation import gettext
 
-from bff_sessions.admin.figures import Figure, Precision
+from bff_sessions.stores.orm.counting import Figure, Precision
 
 HEIGHT: Final = 140
 _GAP: Final = 0.15  # of a column

@@ -5,46 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from enum import StrEnum
-from typing import Any, Final
+from typing import Any
 
 from django.db import connections
-from django.db.models import Q
 
-from bff_sessions import conf
 from bff_sessions._compat.queries import compile_rows
-from bff_sessions.admin.sampling import (
+from bff_sessions.stores.orm.counting import Figure, count_states
+from bff_sessions.stores.orm.sampling import (
     SAMPLE,
-    Size,
     Span,
     count_begun,
-    count_first,
     count_stored,
-    share_of,
     stored,
     using,
 )
-from bff_sessions.stores.orm.models import expired_sessions, unexpired_sessions
-
-# With fewer of them in a sample, the number of all is a guess.
-_ENOUGH: Final = 50
-
-
-class Precision(StrEnum):
-    """How exact a number is."""
-
-    EXACT = "exact"
-    ABOUT = "about"
-    MORE = "more"
-    """There are more than the number."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Figure:
-    """A number of sessions."""
-
-    number: int
-    precision: Precision
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -77,7 +51,7 @@ def count(hours: Sequence[Span], days: Sequence[Span]) -> Figures:
         days: the last two include all `hours`.
     """
     now, size = datetime.now(UTC), count_stored()
-    live, expired = _count_states(size, now)
+    live, expired = count_states(size, now)
     begun, are_days_exact = count_begun(days, now, size.number)
     lately, are_hours_exact = count_begun(hours, now, sum(begun[-2:]))
     return Figures(
@@ -88,40 +62,6 @@ def count(hours: Sequence[Span], days: Sequence[Span]) -> Figures:
         groups=count_by_group(),
         is_whole=size.is_exact,
     )
-
-
-def _count_states(size: Size, now: datetime) -> tuple[Figure, Figure]:
-    """Return the numbers of live and of expired sessions."""
-    live = Precision.EXACT if size.is_exact else Precision.ABOUT
-    expired = _count_expired(now)
-    if expired is not None:
-        return (
-            Figure(number=max(size.number - expired, 0), precision=live),
-            Figure(number=expired, precision=Precision.EXACT),
-        )
-    matching, sampled = share_of(expired_sessions(now))
-    # Another process may have deleted all of them meanwhile.
-    number = round(size.number * matching / max(sampled, 1))
-    return (
-        Figure(number=size.number - number, precision=live),
-        Figure(number=number, precision=Precision.ABOUT)
-        if matching >= _ENOUGH
-        else Figure(number=SAMPLE, precision=Precision.MORE),
-    )
-
-
-def _count_expired(now: datetime) -> int | None:
-    """Return how many sessions have expired; None if there are too many to count."""
-    expired = count_first(stored().filter(expires__lte=now).order_by("expires"))
-    if expired is None or conf.ABSOLUTE_LIFETIME is None:
-        return expired
-    # Those that expire later were saved under a longer absolute lifetime.
-    begun = now - conf.ABSOLUTE_LIFETIME
-    outlived = count_first(
-        stored().filter(created__lte=begun).order_by("created"),
-        Q(subject_id__isnull=False) & unexpired_sessions(now),
-    )
-    return None if outlived is None else expired + outlived
 
 
 def count_by_group() -> list[tuple[str, str | None, int]]:

@@ -11,8 +11,8 @@ from typing import Final, Generic, TypeVar
 
 from django.core.cache import cache
 
-from bff_sessions.admin.sampling import Span, using
 from bff_sessions.stores.databases.scopes import scope_of
+from bff_sessions.stores.orm.sampling import Span, using
 
 logger = logging.getLogger("bff_sessions.admin")
 

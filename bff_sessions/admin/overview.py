@@ -17,7 +17,7 @@ from django.utils.translation import gettext
 
 from bff_sessions.admin import charts, figures
 from bff_sessions.admin.kept import keep
-from bff_sessions.admin.sampling import SAMPLE, Span
+from bff_sessions.stores.orm.sampling import SAMPLE, Span
 
 _HOURS: Final = 24
 _DAYS: Final = 30

@@ -10,6 +10,10 @@ from typing import Any, Final, TypeAlias
 from bff_sessions._compat.django_db import close_unusable_connection, in_atomic_block
 from bff_sessions.extras import extra
 from bff_sessions.oidc.models import TokenRevocation
+from bff_sessions.stores import get_store
+from bff_sessions.stores.orm import OrmUserSessionStore
+from bff_sessions.stores.orm.counting import count_states
+from bff_sessions.stores.orm.sampling import count_stored, using
 from bff_sessions.telemetry.listener import NAME
 
 with extra("otel"):
@@ -21,8 +25,13 @@ logger = logging.getLogger("bff_sessions.telemetry")
 _Callback: TypeAlias = Callable[[CallbackOptions], Iterator[Observation]]
 
 
-def _gauge(using: Callable[[], str], read: Callable[[], float]) -> _Callback:
-    """Return the callback of a gauge that calls `read`, in a thread of the exporter."""
+def _gauge(find_database: Callable[[], str], read: Callable[[], float | None]) -> _Callback:
+    """Return the callback of a gauge, which the exporter calls in a thread of its own.
+
+    Args:
+        find_database: returns the alias of the database that `read` reads.
+        read: returns the value; None if there is none.
+    """
 
     def observe(_options: CallbackOptions) -> Iterator[Observation]:
         try:
@@ -31,13 +40,23 @@ def _gauge(using: Callable[[], str], read: Callable[[], float]) -> _Callback:
             # The exporter would log its text and traceback, which may quote values.
             logger.warning("A figure could not be read: %s.", type(error).__name__)
         else:
-            yield Observation(value)
+            if value is not None:
+                yield Observation(value)
         finally:
             # A thread of the exporter serves no request, whose end would do this.
-            if not in_atomic_block(using()):
-                close_unusable_connection(using())
+            alias = find_database()
+            if not in_atomic_block(alias):
+                close_unusable_connection(alias)
 
     return observe
+
+
+def _live() -> int | None:
+    store = get_store()
+    if not isinstance(getattr(store, "inner", store), OrmUserSessionStore):
+        return None  # It cannot count its sessions.
+    live, _expired = count_states(count_stored(), datetime.now(UTC))
+    return live.number
 
 
 def _outbox_size() -> int:
@@ -54,6 +73,12 @@ def _outbox_database() -> str:
 
 
 _GAUGES: Final[tuple[tuple[str, str, str, _Callback], ...]] = (
+    (
+        "sessions.live",
+        "{session}",
+        "Live sessions; estimated if there are more than 10,000",
+        _gauge(using, _live),
+    ),
     (
         "outbox.size",
         "{token}",

@@ -6,6 +6,7 @@ import time
 from datetime import UTC, datetime
 
 from bff_sessions.contract import UserSession, UserSessionStore
+from bff_sessions.measuring import Counted, count
 from bff_sessions.stores.cached.backend import Cache
 from bff_sessions.stores.cached.entries import (
     Entry,
@@ -36,13 +37,17 @@ class Reader:
         is_trusted = not (self._marks.must_read_store(key) or self._is_distrusted(scope, key))
         found = self._cache.get(names) if is_trusted else None
         if found is None:
+            count(Counted.CACHE_READS, "fault")
             return self._inner.get_user_session(key)
         sealed, mark, tombstone = map(found.get, names)
         if tombstone is not None or is_closed(mark):
+            count(Counted.CACHE_READS, "miss")
             return self._inner.get_user_session(key)
         entry = None if sealed is None else open_entry(sealed, key, scope)
         if entry is not None and self._is_good(entry, mark):
+            count(Counted.CACHE_READS, "hit")
             return entry.session
+        count(Counted.CACHE_READS, "miss")
         moment = time.time()
         session = self._inner.get_user_session(key)
         if session is not None:

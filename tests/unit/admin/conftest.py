@@ -1,5 +1,3 @@
-from importlib import import_module
-
 import pytest
 from django.contrib import admin
 
@@ -34,16 +32,3 @@ def small_pages(monkeypatch):
     """Show two sessions on a page and search five for it."""
     monkeypatch.setattr(admin.site.get_model_admin(Session), "list_per_page", 2)
     monkeypatch.setattr(changelist, "_WINDOW", 5)
-
-
-@pytest.fixture
-def small_sample(monkeypatch):
-    """Return a function that sets up to how many sessions the overview counts exactly."""
-
-    def set_sample(number):
-        for name in ("figures", "overview", "sampling"):
-            # The package has a function that is called like a module.
-            module = import_module(f"bff_sessions.admin.{name}")
-            monkeypatch.setattr(module, "SAMPLE", number)
-
-    return set_sample

@@ -4,9 +4,10 @@ from datetime import timedelta
 
 import pytest
 
-from bff_sessions.admin import figures, sampling
+from bff_sessions.admin import figures
 from bff_sessions.admin.charts import text_of
-from bff_sessions.admin.figures import Figure, Precision
+from bff_sessions.stores.orm import sampling
+from bff_sessions.stores.orm.counting import Figure, Precision
 from tests.support.factories import SessionFactory, ago
 
 pytestmark = pytest.mark.django_db

@@ -16,7 +16,9 @@ from bff_sessions.revocation import revoke_sessions
 from bff_sessions.stores import get_store
 from bff_sessions.stores.databases.retrying import retry
 from tests.support.endpoints import claims
+from tests.support.factories import SessionFactory
 from tests.support.provider import Provider
+from tests.support.stores import CACHED, MEMORY
 from tests.support.telemetry import Exported
 
 SECRET = "alice-of-the-secret-subject"
@@ -100,6 +102,32 @@ def test_logout_tokens_are_counted_by_result(db, exported, settings, client, res
             content_type="application/x-www-form-urlencoded",
         )
     assert exported.figures()["logout_tokens", result] == 1
+
+
+def test_live_sessions_are_measured(db, exported, settings):
+    assert exported.figures()["sessions.live",] == 0
+    SessionFactory.create_batch(3)
+    SessionFactory.create_batch(2, expired=True)
+    assert exported.figures()["sessions.live",] == 3
+    settings.BFF_SESSIONS = {"STORE": CACHED}
+    assert exported.figures()["sessions.live",] == 3
+    settings.BFF_SESSIONS = {"STORE": MEMORY}
+    assert ("sessions.live",) not in exported.figures()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_reads_through_the_cache_are_counted(exported, settings, monkeypatch):
+    settings.BFF_SESSIONS = {"STORE": CACHED}
+    session = sign_in()
+    for _ in range(3):
+        SessionStore(session.session_key).load()
+    figures = exported.figures()
+    assert figures["cache_reads", "miss"] == 1
+    assert figures["cache_reads", "hit"] == 2
+
+    monkeypatch.setattr("bff_sessions.stores.cached.backend.Cache.get", lambda cache, names: None)
+    SessionStore(session.session_key).load()
+    assert exported.figures()["cache_reads", "fault"] == 1
 
 
 def test_outbox_is_measured(db, exported):

@@ -8,8 +8,8 @@ from django.db import connection
 from django.db.models import Q
 from django.test.utils import CaptureQueriesContext
 
-from bff_sessions.admin import sampling
 from bff_sessions.models import Session
+from bff_sessions.stores.orm import sampling
 from tests.support.factories import SessionFactory, ago
 
 pytestmark = pytest.mark.django_db
