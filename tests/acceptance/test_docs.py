@@ -104,9 +104,10 @@ def test_example_of_settings_takes_effect(settings):
     assert conf.PARTITION == "shop"
 
 
-def test_example_of_a_cache_takes_effect(settings):
-    namespace = example("how-to/cache", "python", "CACHES = ").run()
-    settings.CACHES = namespace["CACHES"]
+@pytest.mark.parametrize("cache", ["backends.redis.RedisCache", "cluster.RedisClusterCache"])
+def test_example_of_a_cache_takes_effect(settings, cache):
+    namespace = example("how-to/cache", "python", "backends.redis.RedisCache").run()
+    settings.CACHES = example("how-to/cache", "python", cache).run()["CACHES"]
     settings.BFF_SESSIONS = namespace["BFF_SESSIONS"]
     assert isinstance(get_store(), CachedUserSessionStore)
     assert our_messages() == []
@@ -314,5 +315,5 @@ def test_reference_lists_every_exception():
     }
     # Raised and caught inside the package, or Django's ImproperlyConfigured in disguise.
     internal = {"RefreshRefused", "OtherSubject", "LogoutTokenInvalid", "KeySetMissing", "NotMoved"}
-    internal |= {"ClientKeyInvalid", "SessionGone", "StoreFailed"}
+    internal |= {"ClientKeyInvalid", "ConnectionLost", "SessionGone", "StoreFailed"}
     assert found - internal <= {*exceptions.__all__}
