@@ -321,7 +321,7 @@ def test_full_redis_does_not_disturb_readers(ours, server, caplog):
 def test_commands_are_packed_as_redis_py_does(value):
     connection = redis.Connection()
     command = ("SET", ":1:\xe4", value, "EX", 60)
-    expected = b"".join(map(bytes, connection.pack_commands([command, command])))
+    expected = b"".join(map(bytes, connection.pack_commands([command, command], ids=type)))
     assert django_redis_cache._pack([command, command]) == expected
 
 
