@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
 from datetime import datetime
 
@@ -67,6 +67,27 @@ class UserSessionStore(RequiredVerbs):
         return paging.page(with_positions(self.get_user_sessions(filter)))
 
     aquery_user_sessions = twin_of(query_user_sessions)
+
+    def peek_user_sessions(self, keys: Collection[str]) -> dict[str, UserSession]:
+        """Return the live sessions under `keys` by their keys, each with an empty ticket.
+
+        A key is absent if its session is missing, has expired, or has moved to another key. Open
+        pages are watched with this verb: it reads what is stored, never a cached copy.
+
+        The default calls get_user_session() for each key. Override it if your store can read many
+        sessions at once.
+
+        Args:
+            keys: any number of keys.
+        """
+        found = (self.get_user_session(key) for key in keys)
+        return {
+            session.key: replace(session, ticket=b"")
+            for session in found
+            if session is not None and not session.is_moved
+        }
+
+    apeek_user_sessions = twin_of(peek_user_sessions)
 
     def rekey_user_session(self, key: str, session: UserSession, *, if_version: int) -> int:
         """Move the session from `key` to ``session.key`` and write it. Return the new version.

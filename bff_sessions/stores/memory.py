@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import secrets
 import threading
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 
@@ -145,6 +145,10 @@ class InMemoryUserSessionStore(
                 for key, session in self._sessions.items()
                 if session.is_live(now) and filter.matches(session)
             )
+
+    def peek_user_sessions(self, keys: Collection[str]) -> dict[str, UserSession]:
+        found = map(self.get_user_session, keys)
+        return {session.key: replace(session, ticket=b"") for session in found if session}
 
     def delete_user_sessions(
         self, filter: UserSessionsFilter, *, on_ending: OnEnding | None = None

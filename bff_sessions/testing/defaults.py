@@ -1,4 +1,4 @@
-"""Tests of verbs that have a default: saves, renewals, and callbacks after a commit."""
+"""Tests of verbs that have a default: saves, renewals, peeks, and callbacks after a commit."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from datetime import UTC, datetime, timedelta
 from secrets import token_hex
 from typing import Any
 
+from bff_sessions.contract import UserSessionStore
 from bff_sessions.exceptions import SessionChanged, SessionMissing
-from bff_sessions.testing.fixtures import ago
+from bff_sessions.testing.fixtures import ago, impossible_keys
 from bff_sessions.testing.harness import StoreTests
 
 
@@ -67,6 +68,51 @@ class DefaultTests(StoreTests):
             renewed = datetime.now(UTC)
             self.assertIs(self.store.touch_user_session(key, renewed=renewed, expires=None), False)
             self.assertIsNone(self.store.get_user_session(key))
+
+    def test_peek_returns_the_live_sessions_without_tickets(self) -> None:
+        first, second, other = self.create(), self.create(subject_id="bob"), self.create()
+        expired = self.create(expires=ago(1))
+        keys = [first.key, second.key, expired.key, token_hex(32)]
+        peeked = self.store.peek_user_sessions(keys)
+        self.assertEqual(set(peeked), {first.key, second.key})
+        for session in (first, second):
+            self.assertEqual(peeked[session.key], replace(session, ticket=b""))
+        self.store.delete_user_session(first.key)
+        self.assertEqual(set(self.store.peek_user_sessions([first.key, other.key])), {other.key})
+
+    def test_peek_follows_saves_and_moves(self) -> None:
+        session = self.create()
+        self.store.update_user_session(session.key, self.update_of(session, subject_id="bob"))
+        [peeked] = self.store.peek_user_sessions([session.key]).values()
+        self.assertEqual((peeked.subject_id, peeked.version), ("bob", 2))
+        moved = replace(session, key=token_hex(32))
+        self.store.rekey_user_session(session.key, moved, if_version=2)
+        peeked = self.store.peek_user_sessions([session.key, moved.key])
+        self.assertEqual(set(peeked), {moved.key})
+
+    def test_peek_leaves_out_a_session_that_is_moving(self) -> None:
+        seen: list[set[str]] = []
+        session = self.create()
+        moved = replace(session, key=token_hex(32))
+
+        def peek(store: UserSessionStore) -> None:
+            seen.append(set(store.peek_user_sessions([session.key, moved.key])))
+
+        with self.meanwhile("create_user_session", peek, after=True):
+            self.store.rekey_user_session(session.key, moved, if_version=1)
+        # At most one of the two is live, at every moment.
+        self.assertLessEqual(len(seen[0]), 1)
+
+    def test_peek_at_keys_that_no_session_has_finds_nothing(self) -> None:
+        session = self.create()
+        self.assertEqual(self.store.peek_user_sessions([]), {})
+        self.assertEqual(self.store.peek_user_sessions(impossible_keys(session.key)), {})
+
+    def test_peek_takes_many_keys(self) -> None:
+        sessions = [self.create() for _ in range(3)]
+        keys = [session.key for session in sessions]
+        crowd = [*(token_hex(32) for _ in range(1_100)), *keys]
+        self.assertEqual(set(self.store.peek_user_sessions(crowd)), set(keys))
 
     def test_on_commit_calls_outside_a_transaction(self) -> None:
         called: list[int] = []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import datetime
 from typing import TypeVar
 
@@ -102,6 +102,9 @@ class CachedUserSessionStore(
         self, filter: UserSessionsFilter, *, cursor: str | None = None, limit: int = 100
     ) -> UserSessionsPage:
         return self._inner.query_user_sessions(filter, cursor=cursor, limit=limit)
+
+    def peek_user_sessions(self, keys: Collection[str]) -> dict[str, UserSession]:
+        return self._inner.peek_user_sessions(keys)
 
     def create_user_session(self, session: UserSession) -> None:
         self._inner.create_user_session(session)

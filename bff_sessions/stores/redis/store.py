@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import UTC, datetime
 from typing import TypeVar
 
@@ -149,6 +150,17 @@ class RedisUserSessionStore(
         return paging.page(with_positions(found))
 
     query_user_sessions, aquery_user_sessions = twins(_query_user_sessions)
+
+    def _peek_user_sessions(self, keys: Collection[str]) -> Steps[dict[str, UserSession]]:
+        found = yield from hints.read(self._link, keys, with_tickets=False)
+        now = datetime.now(UTC)
+        return {
+            session.key: session
+            for session in found
+            if session is not None and not session.is_moved and not session.has_expired(now)
+        }
+
+    peek_user_sessions, apeek_user_sessions = twins(_peek_user_sessions)
 
     def _find(self, filter: UserSessionsFilter, *, with_tickets: bool) -> Steps[list[UserSession]]:
         keys = yield from hints.find(self._link, filter)

@@ -1,6 +1,7 @@
 import threading
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from secrets import token_hex
 from unittest import mock, skipUnless
 
 import pytest
@@ -32,6 +33,13 @@ class TestOrmUserSessionStore(
 ):
     def make_store(self):
         return OrmUserSessionStore()
+
+    def test_peek_at_a_thousand_sessions_is_one_statement(self):
+        session = self.create()
+        keys = [session.key, *(token_hex(32) for _ in range(1_000))]
+        with self.assertNumQueries(1) as captured:
+            self.assertEqual(set(self.store.peek_user_sessions(keys)), {session.key})
+        self.assertNotIn("ticket", captured.captured_queries[0]["sql"])
 
     def test_a_delete_spares_who_has_changed_hands_since_it_looked(self):
         session = self.create()

@@ -36,6 +36,14 @@ def test_a_warm_read_is_one_call_of_the_cache(ours, warm):
     assert FakeCache.calls == ["get_many"]
 
 
+def test_peek_reads_the_store_and_not_the_cache(ours, inner, warm):
+    inner.delete_user_session(warm.key)  # The cache was not told.
+    FakeCache.calls.clear()
+    assert ours.get_user_session(warm.key) == warm
+    assert ours.peek_user_sessions([warm.key]) == {}
+    assert FakeCache.calls == ["get_many"]
+
+
 def test_an_unknown_key_leaves_nothing_behind(ours, cache):
     assert ours.get_user_session("0" * 64) is None
     assert not cache._cache
