@@ -15,7 +15,9 @@ class BffSessionsConfig(AppConfig):
         from bff_sessions import checks as checks
         from bff_sessions.engine import auth
         from bff_sessions.oidc import outbox, sign_in
+        from bff_sessions.watching import watcher
 
         auth.connect()
         outbox.connect()
         sign_in.connect()
+        watcher.connect()

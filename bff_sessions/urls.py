@@ -10,6 +10,7 @@ from django.urls import path
 
 from bff_sessions.oidc.jwks import jwks
 from bff_sessions.oidc.views import backchannel_logout
+from bff_sessions.views.events import events
 from bff_sessions.views.health import health
 from bff_sessions.views.login import login
 from bff_sessions.views.logout import logout, logout_callback
@@ -30,6 +31,7 @@ urlpatterns = [
     path("login", login, name="login"),
     path("logout", logout, name="logout"),
     path("logout/callback", logout_callback, name="logout-callback"),
+    path("events", events, name="events"),
     path("health", health, name="health"),
     path("backchannel-logout", backchannel_logout, name="backchannel-logout"),
     path("jwks", jwks, name="jwks"),

@@ -30,7 +30,7 @@ from bff_sessions.conf.rules import (
 from bff_sessions.conf.rules import ENCRYPTION_KEYS as KEYS
 from bff_sessions.contract import check_text, is_moment
 
-_ENDPOINTS: Final = ("user", "sessions", "login", "logout", "my-sessions", "health")
+_ENDPOINTS: Final = ("user", "sessions", "login", "logout", "my-sessions", "health", "events")
 
 
 def _is_partition(value: object) -> bool:
@@ -246,6 +246,30 @@ DEVICE: dict[str, Any] | None = option(
     check="E070",
     hint="Write {'USER_AGENT': True, 'ADDRESS': 'truncated'}, for example.",
     doc="What to store about the device that uses a session; `None`: nothing",
+)
+EVENTS_EVERY: float = option(
+    1,
+    Rule(
+        "a number of seconds from 0.1 to 60", lambda value: is_number(value) and 0.1 <= value <= 60
+    ),
+    check="E057",
+    hint="Give the seconds between two looks at the sessions of open pages, for example 1.",
+    doc=(
+        "Seconds after which a process looks again whether the sessions of its open pages are live"
+    ),
+)
+EVENTS_THREADS: int = option(
+    0,
+    Rule(
+        "a whole number, 0 or more",
+        lambda value: is_number(value) and isinstance(value, int) and value >= 0,
+    ),
+    check="E058",
+    hint="Give the number of threads in which one process of your WSGI server answers requests.",
+    doc=(
+        "The threads in which one process of a WSGI server answers requests. At most a quarter of "
+        "them waits for `GET events`. An ASGI server needs no threads for it"
+    ),
 )
 ANONYMOUS_STATUS: int = option(
     401,

@@ -45,6 +45,22 @@ def read_note(key: str) -> EndReason | None:
     except Exception as error:
         logger.warning("The cache did not return why a session has ended: %s", type(error).__name__)
         return None
+    return _to_reason(value)
+
+
+def read_notes(keys: Collection[str]) -> dict[str, EndReason]:
+    """Return why the sessions under the store keys `keys` have ended, as far as it is known."""
+    names = {_name_of(key): key for key in keys}
+    try:
+        found = cache.get_many(names)
+    except Exception as error:
+        logger.warning("The cache did not return why a session has ended: %s", type(error).__name__)
+        return {}
+    reasons = {names[name]: _to_reason(value) for name, value in found.items()}
+    return {key: reason for key, reason in reasons.items() if reason is not None}
+
+
+def _to_reason(value: object) -> EndReason | None:
     with suppress(ValueError):
         return EndReason(value)
     return None

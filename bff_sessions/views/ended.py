@@ -35,9 +35,20 @@ def why_ended(request: HttpRequest) -> str | None:
 
     For sign-in pages; templates use the tag ``session_ended`` of the library ``bff_sessions``.
     """
+    code = code_of(request)
+    return None if code is None else text_of(code)
+
+
+def code_of(request: HttpRequest) -> str | None:
+    """Return the code of text_of() for this browser's session; None if none has ended."""
     code = request.COOKIES.get(COOKIE) if _has_no_user(request) else None
-    text = _TEXTS.get(code or _find(request) or "")
-    return None if text is None else str(text)
+    code = code or _find(request)
+    return code if code in _TEXTS else None
+
+
+def text_of(code: str | None) -> str:
+    """Return the sentence for the code of an `EndReason`, or for an unknown one."""
+    return str(_TEXTS.get(code or "", _TEXTS[_UNKNOWN]))
 
 
 def pass_on(request: HttpRequest, response: HttpResponse) -> None:

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from django.contrib.auth.decorators import login_not_required
 from django.core.exceptions import ImproperlyConfigured
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http import HttpRequest, HttpResponseBase, JsonResponse
 from django.urls import reverse
 from django.utils.cache import patch_vary_headers
 from django.views.decorators.csrf import csrf_protect
@@ -25,7 +25,7 @@ HEADER: Final = "X-CSRF"
 _APP_NAME: Final = "bff_sessions"
 _ARGUMENTS: Final = {"public_id"}
 
-View = Callable[..., HttpResponse]
+View = Callable[..., HttpResponseBase]
 
 
 def endpoint(
@@ -49,9 +49,11 @@ def endpoint(
         # An enclosing path may capture more arguments: path("<slug:tenant>/bff/", include(...)).
         @hidden_frames()
         @wraps(view)
-        def answer(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        def answer(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
             if name not in conf.ENDPOINTS:
-                response: HttpResponse = error(404, "not_found", "This endpoint is switched off.")
+                response: HttpResponseBase = error(
+                    404, "not_found", "This endpoint is switched off."
+                )
             elif request.method not in methods:
                 response = error(405, "method_not_allowed", f"Use {' or '.join(methods)}.")
                 response["Allow"] = ", ".join(methods)
@@ -59,7 +61,7 @@ def endpoint(
                 response = error(403, "csrf_header_missing", f"Send the header {HEADER}: 1.")
             else:
                 response = protected(request, **{name: kwargs[name] for name in own})
-            response["Cache-Control"] = "no-store"
+            response.headers.setdefault("Cache-Control", "no-store")
             patch_vary_headers(response, ["Cookie", HEADER])
             return response
 

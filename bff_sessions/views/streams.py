@@ -1,0 +1,87 @@
+"""The streams of ``GET events``: without an end under ASGI, a long poll under WSGI."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
+from typing import Final, TypeAlias
+
+from asgiref.sync import sync_to_async
+
+from bff_sessions._compat.asgiref import release_thread
+from bff_sessions.contract import UserSession
+from bff_sessions.stores.databases.connections import close_connections
+from bff_sessions.watching import News, awatching, watching
+
+Show: TypeAlias = Callable[[News], str]
+
+# Seconds. Proxies end a connection on which nothing comes; nginx after 60 seconds by default.
+_HEARTBEAT: Final = 15
+# Seconds. Shorter than the 30 seconds after which gunicorn, and many proxies, give a request up.
+_LONG_POLL: Final = 25
+# A comment, which browsers ignore.
+_NOTHING: Final = ":\n\n"
+
+
+async def stream(session: UserSession, head: str, show: Show) -> AsyncIterator[str]:
+    """Yield `head`, comments from time to time, and what `show` makes of the news."""
+    with awatching(session) as wait:
+        yield head
+        # The request is answered but for the news: it needs no connection, and no thread.
+        await sync_to_async(close_connections)()
+        release_thread()
+        while (news := await wait(_HEARTBEAT)) is None:
+            yield _NOTHING
+        yield show(news)
+
+
+class LongPoll:
+    """Yields `head`, and within a bounded time what `show` makes of the news, or a comment.
+
+    It has a place in `places`, and leaves it when the server closes the response.
+    """
+
+    def __init__(self, session: UserSession, head: str, show: Show) -> None:
+        self._parts = self._wait(session, head, show)
+        self._has_left = False
+
+    def __iter__(self) -> Iterator[str]:
+        return self._parts
+
+    def close(self) -> None:
+        """Leave the place. Django calls this also if no part has been read."""
+        self._parts.close()
+        if not self._has_left:
+            self._has_left = True
+            places.leave()
+
+    def _wait(self, session: UserSession, head: str, show: Show) -> Generator[str, None, None]:
+        with watching(session) as wait:
+            yield head
+            close_connections()
+            news = wait(_LONG_POLL)
+            yield _NOTHING if news is None else show(news)
+
+
+class Places:
+    """Counts the threads of this process that wait for news."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._taken = 0
+
+    def take(self, limit: int) -> bool:
+        """Take a place. Return False if `limit` are taken."""
+        with self._lock:
+            if self._taken >= limit:
+                return False
+            self._taken += 1
+            return True
+
+    def leave(self) -> None:
+        """Give a place back."""
+        with self._lock:
+            self._taken -= 1
+
+
+places: Final = Places()

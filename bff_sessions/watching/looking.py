@@ -1,0 +1,88 @@
+"""One look at the sessions of all open pages."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Final, TypeAlias
+
+from bff_sessions.contract import UserSessionsFilter
+from bff_sessions.events import EndReason
+from bff_sessions.revocation.notes import read_notes
+from bff_sessions.stores import get_store
+from bff_sessions.stores.live import is_live
+from bff_sessions.watching.pages import News, NewsKind, Page, identity_of
+
+# Seconds. A note is written after the commit of its revocation, which a look may see before.
+_NOTE_PAUSE: Final = 0.05
+
+_Told: TypeAlias = Iterator[tuple[Page, News]]
+# Several pages may have the same session, for example tabs of one browser.
+_Groups: TypeAlias = Mapping[tuple[str, str], list[Page]]
+
+
+def look(pages: Iterable[Page]) -> _Told:
+    """Yield the pages whose session has ended or changed hands, each with its news.
+
+    This is one call of the store while nothing happens. Only a session that is not found under its
+    key takes another call.
+    """
+    groups: dict[tuple[str, str], list[Page]] = defaultdict(list)
+    for page in pages:
+        groups[page.session.key, page.session.sign_in_id].append(page)
+    found = get_store().peek_user_sessions({key for key, _ in groups})
+    now, missing = datetime.now(UTC), {}
+    for (key, sign_in_id), group in groups.items():
+        session = found.get(key)
+        if session is None or not is_live(session, now):
+            missing[key, sign_in_id] = group
+            continue
+        for page in group:
+            if identity_of(session) == identity_of(page.session):
+                page.session = session  # The user may have signed in to it again.
+            else:
+                yield page, News(NewsKind.IDENTITY_CHANGED)
+    if missing:
+        yield from _look_elsewhere(missing)
+
+
+def _look_elsewhere(missing: _Groups) -> _Told:
+    """Follow the sessions that have moved to another key. Yield the pages of the others."""
+    # A session with a note has ended: a revocation of many is not followed by a search for each.
+    noted = read_notes({key for key, _ in missing})
+    yield from _ended(missing, noted)
+    ended = {
+        name: group
+        for name, group in missing.items()
+        if name[0] not in noted and not _is_elsewhere(group)
+    }
+    if ended:
+        time.sleep(_NOTE_PAUSE)
+        late = read_notes({key for key, _ in ended})
+        yield from _ended(ended, {key: late.get(key) for key, _ in ended})
+
+
+def _ended(groups: _Groups, reasons: Mapping[str, EndReason | None]) -> _Told:
+    for (key, _), group in groups.items():
+        if key in reasons:
+            for page in group:
+                yield page, News(NewsKind.SESSION_ENDED, reasons[key])
+
+
+def _is_elsewhere(group: list[Page]) -> bool:
+    """Return whether the session of `group` lives under another key, or is moving there."""
+    session = group[0].session
+    same = [
+        other
+        for other in get_store().get_user_sessions(UserSessionsFilter.of_session(session))
+        if other.sign_in_id == session.sign_in_id
+    ]
+    for other in filter(is_live, same):
+        for page in group:
+            page.session = replace(other, ticket=b"")
+        return True
+    # The next look finds the session that is moving, or finds that it has ended.
+    return any(other.is_moved for other in same)

@@ -1,0 +1,97 @@
+"""Wait for news about a session, in a thread or in an event loop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from contextvars import Context
+from queue import Empty, SimpleQueue
+
+from bff_sessions.contract import UserSession
+from bff_sessions.stores import get_store
+from bff_sessions.watching.pages import News, Page
+from bff_sessions.watching.watcher import watcher
+
+
+@contextmanager
+def watching(session: UserSession) -> Iterator[Callable[[float], News | None]]:
+    """Watch `session` in the block. Give a function that waits for news.
+
+    The function takes the most seconds to wait, and returns None if there are no news by then.
+
+    Args:
+        session: the session of a signed-in user, as ``request.session.get_user_session()``
+            returns it.
+    """
+    inbox: SimpleQueue[News] = SimpleQueue()
+
+    def wait(seconds: float) -> News | None:
+        try:
+            return inbox.get(timeout=seconds)
+        except Empty:
+            return None
+
+    page = Page(session, inbox.put)
+    watcher.add(page)
+    try:
+        yield wait
+    finally:
+        watcher.remove(page)
+
+
+@contextmanager
+def awatching(session: UserSession) -> Iterator[Callable[[float | None], Awaitable[News | None]]]:
+    """See watching(). The function is asynchronous; None waits without a limit."""
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[News] = loop.create_future()
+
+    def set_result(news: News) -> None:
+        if not future.done():
+            future.set_result(news)
+
+    async def wait(seconds: float | None) -> News | None:
+        await asyncio.wait([future], timeout=seconds)
+        return future.result() if future.done() else None
+
+    page = Page(session, lambda news: _call_soon(loop, set_result, news))
+    watcher.add(page)
+    try:
+        yield wait
+    finally:
+        watcher.remove(page)
+
+
+async def await_end(session: UserSession) -> News:
+    """Wait until `session` ends, changes hands, or the server stops. Return which.
+
+    For WebSockets and other connections that must end with their session. Cancel the task to stop
+    waiting.
+
+    Args:
+        session: as for watching().
+    """
+    with awatching(session) as wait:
+        while (news := await wait(None)) is None:
+            continue
+    return news
+
+
+def can_watch() -> bool:
+    """Return whether the watching thread sees the store that this thread sees.
+
+    It does not if the store of a tenant is another database or schema, which a library has chosen
+    for this request.
+    """
+    scope = get_store().scope
+    if not scope:
+        return True
+    with ThreadPoolExecutor(1) as thread:
+        return scope == thread.submit(Context().run, lambda: get_store().scope).result()
+
+
+def _call_soon(
+    loop: asyncio.AbstractEventLoop, function: Callable[[News], None], news: News
+) -> None:
+    loop.call_soon_threadsafe(function, news)

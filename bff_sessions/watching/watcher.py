@@ -1,0 +1,144 @@
+"""The thread that watches all open pages of a process."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from contextlib import suppress
+from contextvars import Context
+from typing import Any, Final
+
+from bff_sessions import conf
+from bff_sessions._compat.uvicorn import is_stopping
+from bff_sessions.signals import sessions_revoked
+from bff_sessions.stores import get_store
+from bff_sessions.stores.databases.connections import close_connections
+from bff_sessions.watching.looking import look
+from bff_sessions.watching.pages import News, NewsKind, Page
+
+logger = logging.getLogger("bff_sessions.watching")
+
+# Seconds between two looks if revocations in this process follow each other.
+_SHORTEST: Final = 0.05
+# Seconds after which the thread looks whether the server stops.
+_LONGEST: Final = 1.0
+
+
+class Watcher:
+    """Watches pages in a thread, which begins with the first page and ends after the last.
+
+    Each look is followed by a pause of BFF_SESSIONS["EVENTS_EVERY"], in which the thread holds
+    neither a connection nor a transaction.
+    """
+
+    def __init__(self) -> None:
+        self.forget()
+
+    def forget(self) -> None:
+        """Begin anew: in a forked process, threads, pages and locks of its parent are gone."""
+        self._lock = threading.Lock()
+        self._changed = threading.Event()
+        self._pages: set[Page] = set()
+        self._thread: threading.Thread | None = None
+        self._has_failed = False
+
+    def add(self, page: Page) -> None:
+        """Watch `page`."""
+        with self._lock:
+            self._pages.add(page)
+            if self._thread is None:
+                # An empty context: that of the request names the thread of the request.
+                self._thread = threading.Thread(
+                    target=Context().run, args=(self._run,), name="bff_sessions", daemon=True
+                )
+                self._thread.start()
+
+    def remove(self, page: Page) -> None:
+        """Stop watching `page`, if it is still watched."""
+        with self._lock:
+            self._pages.discard(page)
+
+    def look_soon(self) -> None:
+        """Look now, and not only after the pause."""
+        self._changed.set()
+
+    def join(self) -> None:
+        """Wait until the thread has ended, after the last page."""
+        if (thread := self._thread) is not None:
+            self._changed.set()
+            thread.join()
+
+    def _run(self) -> None:
+        while self._pause():
+            begun = time.monotonic()
+            self._look()
+            # Revocations one after the other must not keep the thread busy.
+            time.sleep(max(0.0, begun + _SHORTEST - time.monotonic()))
+
+    def _pause(self) -> bool:
+        """Wait until the next look. Return whether there is a page to look at."""
+        end = time.monotonic() + conf.EVENTS_EVERY
+        while self._has_pages() and (rest := end - time.monotonic()) > 0:
+            if self._changed.wait(min(rest, _LONGEST)):
+                break
+            if is_stopping():
+                self._tell_all(News(NewsKind.SERVER_STOPS))
+        self._changed.clear()
+        return self._has_pages()
+
+    def _has_pages(self) -> bool:
+        with self._lock:
+            if not self._pages:
+                self._thread = None  # The next page starts another one.
+            return bool(self._pages)
+
+    def _look(self) -> None:
+        with self._lock:
+            pages = list(self._pages)
+        try:
+            for page, news in look(pages):
+                self._tell(page, news)
+        except Exception as error:
+            # The pages stay open. Only the class of the error: its text may quote keys.
+            if not self._has_failed:
+                logger.error("Open pages are not watched at present: %s", type(error).__name__)
+            self._has_failed = True
+        else:
+            if self._has_failed:
+                logger.warning("Open pages are watched again.")
+            self._has_failed = False
+        finally:
+            close_connections()
+
+    def _tell(self, page: Page, news: News) -> None:
+        with self._lock:
+            if page not in self._pages:
+                return
+            self._pages.remove(page)
+        # An event loop that has been closed has no open page.
+        with suppress(RuntimeError):
+            page.tell(news)
+
+    def _tell_all(self, news: News) -> None:
+        with self._lock:
+            pages = list(self._pages)
+        for page in pages:
+            self._tell(page, news)
+
+
+watcher: Final = Watcher()
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=watcher.forget)
+
+
+def connect() -> None:
+    """Look at once after a revocation in this process."""
+    sessions_revoked.connect(_look_soon, dispatch_uid="bff_sessions.watching")
+
+
+def _look_soon(**kwargs: Any) -> None:
+    # The signal is sent before the commit.
+    get_store().on_commit(watcher.look_soon)
