@@ -187,9 +187,7 @@ async def _end_there(sid: str) -> float:
     return float((await _json(f"/end?sid={sid}"))["ended"])
 
 
-async def _latencies(
-    pages: list[_Page], end: Callable[[str], Any], every: float
-) -> list[float]:
+async def _latencies(pages: list[_Page], end: Callable[[str], Any], every: float) -> list[float]:
     found = []
     for page in pages:
         ended = await end(page.sid)

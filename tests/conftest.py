@@ -19,7 +19,11 @@ from tests.support.calls import Calls
 from tests.support.middleware import DJANGOS, OURS
 from tests.support.stores import CACHED, MEMORY, MINIMAL, NATIVE_EXPIRY, ORM
 
-pytest_plugins = ["tests.support.clusters", "tests.support.redis_fixtures"]
+pytest_plugins = [
+    "tests.support.clusters",
+    "tests.support.redis_fixtures",
+    "tests.support.watching",
+]
 
 # In development mode asyncio warns of steps that took longer than 0.1 s, as they do on a slow
 # machine; that is no record of ours.

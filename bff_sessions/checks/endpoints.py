@@ -21,7 +21,11 @@ from django.urls import (
 
 from bff_sessions import conf
 from bff_sessions.conf.faults import Fault
+from bff_sessions.conf.rules import is_list
+from bff_sessions.contract import UserSessionStore
 from bff_sessions.oidc.views import backchannel_logout
+from bff_sessions.stores import get_store
+from bff_sessions.views.events import events
 from bff_sessions.views.login import login
 
 View = Callable[..., Any]
@@ -41,6 +45,12 @@ _NO_ENDPOINTS = Fault(
     "{place} has no effect: bff_sessions.urls is not included.",
     'Add path("bff/", include("bff_sessions.urls")) to the URLs, or leave the setting out.',
 )
+_ONE_BY_ONE = Fault(
+    "W057",
+    "'GET events' reads the session of each open page by itself, once in EVENTS_EVERY seconds: "
+    "{store} does not override peek_user_sessions().",
+    "Override it, or leave 'events' out of BFF_SESSIONS['ENDPOINTS'].",
+)
 # LOGIN_URL is not among them, because the middleware redirects to it, too.
 _OF_ENDPOINTS: Final = ("ENDPOINTS", "ANONYMOUS_STATUS", "USER_CLAIMS")
 
@@ -58,6 +68,8 @@ def check_endpoints() -> Iterator[CheckMessage]:
                 yield _NO_ENDPOINTS(place=conf.place_of(name))
     if conf.PROVIDERS and unwrap(backchannel_logout) not in views:
         yield _NOT_INCLUDED()
+    if unwrap(events) in views and is_list(conf.ENDPOINTS) and "events" in conf.ENDPOINTS:
+        yield from _check_events()
 
 
 def _check_login_url() -> Iterator[CheckMessage]:
@@ -71,6 +83,16 @@ def _check_login_url() -> Iterator[CheckMessage]:
         return
     if _view_at(address) is unwrap(login):
         yield _CIRCLE(place=place, url=url)
+
+
+def _check_events() -> Iterator[CheckMessage]:
+    try:
+        store = get_store()
+    except Exception:
+        return  # Another check reports it.
+    store_class: type[UserSessionStore] = type(getattr(store, "inner", store))
+    if store_class.peek_user_sessions is UserSessionStore.peek_user_sessions:
+        yield _ONE_BY_ONE(store=store_class.__name__)
 
 
 def _view_at(address: str) -> View | None:

@@ -27,7 +27,7 @@ from bff_sessions.views.endpoint import (
     session_of,
     signed_in,
 )
-from bff_sessions.views.streams import LongPoll, places, stream
+from bff_sessions.views.streams import LongPoll, Stream, places
 from bff_sessions.watching import News, NewsKind, can_watch
 from bff_sessions.watching.pages import identity_of
 
@@ -63,7 +63,7 @@ def events(request: HttpRequest) -> HttpResponseBase:
             return _show(news)
 
     if isinstance(request, ASGIRequest):
-        return _as_events(StreamingHttpResponse(stream(current, head, show)))
+        return _as_events(StreamingHttpResponse(Stream(current, head, show)))
     if not places.take(conf.EVENTS_THREADS // 4):
         response = error(503, "too_many_pages", "Too many pages are open: ask again later.")
         response["Retry-After"] = str(_RETRY_AFTER)

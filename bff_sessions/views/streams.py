@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
+from contextlib import ExitStack
 from typing import Final, TypeAlias
 
 from asgiref.sync import sync_to_async
@@ -23,16 +24,26 @@ _LONG_POLL: Final = 25
 _NOTHING: Final = ":\n\n"
 
 
-async def stream(session: UserSession, head: str, show: Show) -> AsyncIterator[str]:
-    """Yield `head`, comments from time to time, and what `show` makes of the news."""
-    with awatching(session) as wait:
-        yield head
+class Stream:
+    """Yields `head`, comments from time to time, and what `show` makes of the news."""
+
+    def __init__(self, session: UserSession, head: str, show: Show) -> None:
+        self._session, self._head, self._show = session, head, show
+        self._watched = ExitStack()
+
+    async def __aiter__(self) -> AsyncIterator[str]:
+        wait = self._watched.enter_context(awatching(self._session))
+        yield self._head
         # The request is answered but for the news: it needs no connection, and no thread.
         await sync_to_async(close_connections)()
         release_thread()
         while (news := await wait(_HEARTBEAT)) is None:
             yield _NOTHING
-        yield show(news)
+        yield self._show(news)
+
+    def close(self) -> None:
+        """Stop watching. Django calls this in any case, and does not close the iterator."""
+        self._watched.close()
 
 
 class LongPoll:

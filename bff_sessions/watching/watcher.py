@@ -60,15 +60,30 @@ class Watcher:
         with self._lock:
             self._pages.discard(page)
 
+    def pages(self) -> list[Page]:
+        """Return the pages that are watched."""
+        with self._lock:
+            return list(self._pages)
+
     def look_soon(self) -> None:
         """Look now, and not only after the pause."""
         self._changed.set()
 
     def join(self) -> None:
         """Wait until the thread has ended, after the last page."""
-        if (thread := self._thread) is not None:
+        if (thread := self.thread) is not None:
             self._changed.set()
             thread.join()
+
+    @property
+    def thread(self) -> threading.Thread | None:
+        """The thread; None while no page is watched."""
+        return self._thread
+
+    @property
+    def looks_soon(self) -> bool:
+        """True if look_soon() has been called, and the look has not begun."""
+        return self._changed.is_set()
 
     def _run(self) -> None:
         while self._pause():
@@ -95,10 +110,8 @@ class Watcher:
             return bool(self._pages)
 
     def _look(self) -> None:
-        with self._lock:
-            pages = list(self._pages)
         try:
-            for page, news in look(pages):
+            for page, news in look(self.pages()):
                 self._tell(page, news)
         except Exception as error:
             # The pages stay open. Only the class of the error: its text may quote keys.
@@ -122,9 +135,7 @@ class Watcher:
             page.tell(news)
 
     def _tell_all(self, news: News) -> None:
-        with self._lock:
-            pages = list(self._pages)
-        for page in pages:
+        for page in self.pages():
             self._tell(page, news)
 
 

@@ -225,3 +225,38 @@ def test_the_prefixes_that_browsers_know_are_known(good, name):
 def test_an_empty_domain_is_none(good):
     good.SESSION_COOKIE_DOMAIN = ""
     assert messages(deploy=True) == []
+
+
+@pytest.mark.parametrize("names", [["events"], ("user", "events"), {"events"}])
+@pytest.mark.parametrize("is_cached", [False, True], ids=["alone", "cached"])
+def test_store_that_reads_open_pages_one_by_one_is_w057(settings, names, is_cached):
+    cached = "bff_sessions.stores.cached.CachedUserSessionStore"
+    minimal = "tests.support.minimal.MinimalStore"
+    settings.BFF_SESSIONS = {
+        "STORE": cached if is_cached else minimal,
+        "CACHED_STORE": minimal,
+        "ENDPOINTS": names,
+    }
+    ids = [message.id[-4:] for message in messages()]
+    assert "W057" in ids
+    settings.BFF_SESSIONS = settings.BFF_SESSIONS | {"ENDPOINTS": ["user"]}
+    assert "W057" not in [message.id[-4:] for message in messages()]
+
+
+def test_stores_that_read_open_pages_at_once_are_silent(settings):
+    for name in ("orm.OrmUserSessionStore", "memory.InMemoryUserSessionStore"):
+        settings.BFF_SESSIONS = {"STORE": f"bff_sessions.stores.{name}"}
+        assert "W057" not in [message.id[-4:] for message in messages()]
+
+
+@pytest.mark.parametrize(
+    ("name", "id", "values"),
+    [
+        ("EVENTS_EVERY", "E057", [0, 0.05, 61, "1", None, True]),
+        ("EVENTS_THREADS", "E058", [-1, 1.5, "8", None, True]),
+    ],
+)
+def test_wrong_settings_of_events_are_reported(settings, name, id, values):
+    for value in values:
+        settings.BFF_SESSIONS = {name: value}
+        assert repr(value) in only_message(id).msg

@@ -1,0 +1,226 @@
+"""The thread that watches all open pages of a process."""
+
+import logging
+import os
+import signal
+import threading
+import warnings
+from contextvars import ContextVar
+from queue import Empty, SimpleQueue
+from types import SimpleNamespace
+
+import pytest
+from django.core.cache import cache
+from django.db import OperationalError, connections, transaction
+
+from bff_sessions._compat import uvicorn
+from bff_sessions.contract import UserSessionsFilter
+from bff_sessions.events import EndReason
+from bff_sessions.revocation import revoke_sessions
+from bff_sessions.stores import get_store
+from bff_sessions.testing import make_session
+from bff_sessions.watching import News, NewsKind
+from bff_sessions.watching import watcher as module
+from bff_sessions.watching.pages import Page
+
+PATIENCE = 30  # Seconds.
+ENDED = News(NewsKind.SESSION_ENDED)
+
+variable = ContextVar("variable", default="nothing")
+
+
+class Inbox:
+    def __init__(self, watcher):
+        self.session = make_session()
+        get_store().create_user_session(self.session)
+        self._queue = SimpleQueue()
+        self.page = Page(self.session, self._queue.put)
+        watcher.add(self.page)
+
+    def get(self):
+        return self._queue.get(timeout=PATIENCE)
+
+    def is_empty(self):
+        return self._queue.empty()
+
+
+def end(inbox, **reason):
+    revoke_sessions(UserSessionsFilter.of_session(inbox.session), **reason)
+
+
+def test_end_in_another_process_is_noticed(watcher, look_every):
+    look_every(0.1)
+    first, second = Inbox(watcher), Inbox(watcher)
+    # Without a signal.
+    get_store().delete_user_session(first.session.key)
+    assert first.get() == ENDED
+    assert second.is_empty()
+    assert watcher.pages() == [second.page]
+
+
+def test_end_in_this_process_is_noticed_without_the_pause(watcher, look_every):
+    cache.clear()
+    look_every(60)
+    inbox = Inbox(watcher)
+    end(inbox, reason=EndReason.OPERATOR)
+    assert inbox.get() == News(NewsKind.SESSION_ENDED, EndReason.OPERATOR)
+
+
+def test_end_is_noticed_after_the_commit_only(watcher, look_every):
+    look_every(60)
+    inbox = Inbox(watcher)
+    with transaction.atomic():
+        end(inbox)
+        assert not watcher.looks_soon
+    assert inbox.get() == ENDED
+
+
+def test_end_that_is_rolled_back_is_no_news(watcher, look_every):
+    look_every(60)
+    inbox = Inbox(watcher)
+    with pytest.raises(ZeroDivisionError), transaction.atomic():
+        end(inbox)
+        raise ZeroDivisionError
+    assert not watcher.looks_soon
+    assert inbox.is_empty()
+
+
+def test_thread_ends_after_the_last_page_and_begins_with_the_next(watcher, look_every):
+    look_every(60)
+    assert watcher.thread is None
+    inbox = Inbox(watcher)
+    first = watcher.thread
+    assert first.daemon
+    watcher.remove(inbox.page)
+    watcher.join()
+    assert not first.is_alive()
+    assert watcher.thread is None
+    other = Inbox(watcher)
+    assert watcher.thread not in (None, first)
+    end(other)
+    assert other.get() == ENDED
+
+
+def test_page_that_was_told_is_told_once(watcher, look_every):
+    look_every(60)
+    inbox = Inbox(watcher)
+    end(inbox)
+    inbox.get()
+    watcher.look_soon()
+    watcher.join()
+    assert inbox.is_empty()
+
+
+def test_pages_survive_a_store_that_fails(watcher, look_every, monkeypatch, caplog):
+    look_every(0.1)
+    look, failures, looked = module.look, [1, 2, 3], threading.Event()
+
+    def look_or_fail(pages):
+        if failures:
+            raise OperationalError(f"secret {failures.pop()}")
+        yield from look(pages)
+        looked.set()
+
+    monkeypatch.setattr(module, "look", look_or_fail)
+    inbox = Inbox(watcher)
+    assert looked.wait(PATIENCE)
+    end(inbox)
+    assert inbox.get() == ENDED
+    watcher.join()
+    lines = [(line.levelno, line.getMessage()) for line in caplog.records]
+    assert lines == [
+        (logging.ERROR, "Open pages are not watched at present: OperationalError"),
+        (logging.WARNING, "Open pages are watched again."),
+    ]
+
+
+def test_no_connection_is_open_between_two_looks(watcher, look_every, monkeypatch):
+    look_every(0.1)
+    look, seen = module.look, SimpleQueue()
+
+    def look_and_note(pages):
+        connection = connections["default"]
+        before = connection.connection
+        yield from look(pages)
+        seen.put((before, connection, connection.connection))
+
+    monkeypatch.setattr(module, "look", look_and_note)
+    Inbox(watcher)
+    for _ in range(2):
+        before, connection, during = seen.get(timeout=PATIENCE)
+        assert before is None
+        assert during is not None
+    watcher.remove(*watcher.pages())
+    watcher.join()
+    assert connection.connection is None
+
+
+def test_thread_does_not_have_the_context_of_the_request(watcher, look_every, monkeypatch):
+    look_every(0.1)
+    seen = SimpleQueue()
+    monkeypatch.setattr(module, "look", lambda pages: seen.put(variable.get()) or ())
+    variable.set("of the request")
+    Inbox(watcher)
+    assert seen.get(timeout=PATIENCE) == "nothing"
+
+
+def test_page_whose_event_loop_is_closed_does_not_stop_others(watcher, look_every):
+    look_every(60)
+
+    def tell(news):
+        raise RuntimeError("Event loop is closed")
+
+    inbox = Inbox(watcher)
+    watcher.add(Page(inbox.session, tell))
+    end(inbox)
+    assert inbox.get() == ENDED
+    watcher.join()
+    assert watcher.pages() == []
+
+
+def test_pages_are_told_that_the_server_stops(watcher, look_every, monkeypatch):
+    look_every(60)
+    stopping = threading.Event()
+    monkeypatch.setattr(module, "is_stopping", stopping.is_set)
+    inbox = Inbox(watcher)
+    with pytest.raises(Empty):
+        inbox._queue.get(timeout=0.01)
+    stopping.set()
+    assert inbox.get() == News(NewsKind.SERVER_STOPS)
+    watcher.join()
+    assert watcher.thread is None
+
+
+@pytest.mark.parametrize(
+    ("server", "expected"),
+    [
+        (SimpleNamespace(should_exit=True), True),
+        (SimpleNamespace(should_exit=False), False),
+        (SimpleNamespace(), False),
+    ],
+)
+def test_server_that_stops_is_recognized_by_its_handler(server, expected):
+    def handle(self, *args):
+        raise AssertionError
+
+    before = signal.signal(signal.SIGTERM, handle.__get__(server))
+    try:
+        assert uvicorn.is_stopping() is expected
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert not uvicorn.is_stopping()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="The system has no fork().")
+def test_forked_process_begins_without_pages():
+    # The one that really forgets.
+    module.watcher._pages.add(object())
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            child = os.fork()
+        if child == 0:
+            os._exit(len(module.watcher.pages()) + 10)
+        _, status = os.waitpid(child, 0)
+        assert os.waitstatus_to_exitcode(status) == 10
+    finally:
+        module.watcher._pages.clear()
