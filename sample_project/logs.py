@@ -4,7 +4,8 @@ import logging
 
 
 class NoPolls(logging.Filter):
-    """Drop successful polls of the single-page front end: an open page sends one every 3 s."""
+    """Drop successful requests of open pages, which a page repeats by itself."""
 
     def filter(self, record):
-        return not ("slide=false" in record.getMessage() and record.levelno < logging.WARNING)
+        is_poll = any(text in record.getMessage() for text in ("slide=false", "/bff/events"))
+        return not (is_poll and record.levelno < logging.WARNING)

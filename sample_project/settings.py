@@ -35,6 +35,8 @@ SESSION_ENGINE = "bff_sessions.engine"
 BFF_SESSIONS = {
     "PARTITION": "sample",
     "DEVICE": {"USER_AGENT": True, "ADDRESS": "truncated"},
+    # Django's development server begins a thread for each request. So many may wait: a quarter.
+    "EVENTS_THREADS": 80,
 }
 
 # With all three, users sign in at that OpenID Provider; without them, at the sample.

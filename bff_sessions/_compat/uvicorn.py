@@ -1,4 +1,4 @@
-"""Whether uvicorn is about to stop. Read in uvicorn 0.30 to 0.38.
+"""Recognize that uvicorn is about to stop. Read in uvicorn 0.30 to 0.54.
 
 uvicorn waits for responses that are on their way before it ends, and an application cannot learn of
 that: the lifespan protocol says so only afterwards. Without this, an open page would hold up each

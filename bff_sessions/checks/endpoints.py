@@ -90,7 +90,8 @@ def _check_events() -> Iterator[CheckMessage]:
         store = get_store()
     except Exception:
         return  # Another check reports it.
-    store_class: type[UserSessionStore] = type(getattr(store, "inner", store))
+    stored_in: UserSessionStore = getattr(store, "inner", store)
+    store_class = type(stored_in)
     if store_class.peek_user_sessions is UserSessionStore.peek_user_sessions:
         yield _ONE_BY_ONE(store=store_class.__name__)
 

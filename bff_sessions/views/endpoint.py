@@ -91,6 +91,12 @@ def signed_in(request: HttpRequest) -> UserSession | None:
     return current
 
 
+def read_slide(request: HttpRequest) -> None:
+    """Let a request with ``?slide=false``, of a page that polls, not renew the session."""
+    if request.GET.get("slide") == "false":
+        session_of(request).slide = False
+
+
 def session_of(request: HttpRequest) -> SessionStore:
     """Return the session of the request.
 

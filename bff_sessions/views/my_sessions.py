@@ -174,5 +174,14 @@ def show(request: HttpRequest, page: str, **context: Any) -> HttpResponse:
     context |= {
         "messages": messages.get_messages(request),
         "list_url": url_of(request, "my-sessions"),
+        "bff_url": _bff_url(request),
+        "sessions_url": url_of(request, "sessions") if "sessions" in conf.ENDPOINTS else "",
     }
     return render(request, f"bff_sessions/{page}.html", context)
+
+
+def _bff_url(request: HttpRequest) -> str | None:
+    """Return the path of the endpoints that a watched page uses; None if one is switched off."""
+    if not {"user", "events"} <= set(conf.ENDPOINTS):
+        return None
+    return url_of(request, "user").removesuffix("user")

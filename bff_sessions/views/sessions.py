@@ -19,7 +19,7 @@ from bff_sessions.contract import (
 from bff_sessions.revocation import revoke_sessions
 from bff_sessions.stores import get_store
 from bff_sessions.stores.live import end_of, is_live, iterate_live_sessions
-from bff_sessions.views.endpoint import endpoint, error, not_signed_in, signed_in
+from bff_sessions.views.endpoint import endpoint, error, not_signed_in, read_slide, signed_in
 
 # Sessions in one answer.
 PAGE: Final = 100
@@ -28,6 +28,7 @@ PAGE: Final = 100
 @endpoint("sessions", "GET", "HEAD")
 def sessions(request: HttpRequest) -> HttpResponse:
     """Return a page of the live sessions of the signed-in user."""
+    read_slide(request)
     current = still_signed_in(request)
     if current is None:
         return not_signed_in()

@@ -14,6 +14,7 @@ from bff_sessions.stores.live import end_of
 from bff_sessions.views.endpoint import (
     endpoint,
     not_signed_in,
+    read_slide,
     session_of,
     signed_in,
     url_of,
@@ -23,8 +24,7 @@ from bff_sessions.views.endpoint import (
 @endpoint("user", "GET", "HEAD")
 def user(request: HttpRequest) -> HttpResponse:
     """Return the claims of the signed-in user, and the lifetime of the session."""
-    if request.GET.get("slide") == "false":
-        session_of(request).slide = False
+    read_slide(request)
     current = signed_in(request)
     if current is None:
         return JsonResponse(None, safe=False) if conf.ANONYMOUS_STATUS == 200 else not_signed_in()

@@ -2,7 +2,6 @@
 const app = document.getElementById("app");
 const status = document.getElementById("status");
 const BFF = app.dataset.bff.replace(/user$/, "");
-const SECONDS_BETWEEN_POLLS = 3;
 
 const bff = (path, init = {}) =>
   fetch(BFF + path, { ...init, headers: { "X-CSRF": "1", ...init.headers } });
@@ -25,11 +24,11 @@ function moment(text) {
   return element("time", { dateTime: text }, `${date}, ${time} UTC`);
 }
 
-function signedOut() {
+function signedOut(reason) {
   const to = `${BFF}login?return_to=${encodeURIComponent(location.pathname)}`;
   return [
     element("h1", { tabIndex: -1 }, "You are signed out"),
-    ...(shown ? [element("p", {}, "Your session has ended.")] : []),
+    ...(shown ? [element("p", { role: "alert" }, reason ?? "Your session has ended.")] : []),
     element("p", {}, element("a", { href: to, className: "button" }, "Sign in")),
   ];
 }
@@ -80,13 +79,14 @@ async function getUser(query = "") {
   return response.json();
 }
 
-async function show() {
+async function show(reason) {
   const user = await getUser();
   const response = user && (await bff("sessions"));
   const isSignedIn = user !== null && response.ok;
-  const content = isSignedIn ? signedIn(user, (await response.json()).sessions) : signedOut();
+  const content = isSignedIn ? signedIn(user, (await response.json()).sessions) : signedOut(reason);
   app.replaceChildren(...content);
   shown = isSignedIn ? user.claims.sub : null;
+  watch(isSignedIn);
 }
 
 /** Show the page after an act. Its button may be gone, so that the focus needs another place. */
@@ -97,20 +97,20 @@ async function act(done) {
   app.querySelector("[tabindex]").focus();
 }
 
-async function poll() {
-  try {
-    // A page that shows a signed-out user looks again when it gets the focus.
-    if (shown === null) return;
-    // Without slide=false an open page would renew its session for ever.
-    const user = await getUser("?slide=false");
-    if ((user?.claims.sub ?? null) !== shown) await show();
-  } catch {
-    // Try again at the next poll.
-  } finally {
-    setTimeout(poll, SECONDS_BETWEEN_POLLS * 1000);
+/** Stops watching the session; undefined while no session is watched. */
+let stop;
+
+function watch(isSignedIn) {
+  if (!isSignedIn) {
+    stop?.();
+    stop = undefined;
+  } else if (!stop) {
+    // Of bff_sessions/events.js.
+    const changed = () => show().catch(() => {});
+    stop = watchSession(BFF, { ended: (reason) => show(reason).catch(() => {}), changed });
   }
 }
 
 // Other tabs and browsers may have begun sessions, or replaced the CSRF token.
 addEventListener("focus", () => show().catch(() => {}));
-show().catch(() => {}).then(poll);
+show().catch(() => {});

@@ -132,8 +132,8 @@ def test_what_a_device_says_of_itself_is_text(browser, monkeypatch):
     monkeypatch.setattr(my_sessions, "describe_user_agent", lambda user_agent: user_agent)
     SessionFactory(user_agent="<script>alert(1)</script>")
     browser.sign_in()
-    assert b"<script" not in browser.look().content
-    assert "<script" in browser.page
+    assert b"<script>" not in browser.look().content
+    assert "<script>" in browser.page
 
 
 def test_ending_a_session_asks_first(browser, strangers, revoked):
@@ -360,7 +360,9 @@ def test_a_content_security_policy_without_exceptions_is_enough(browser):
     browser.sign_in()
     for path in (LIST, OTHERS, path_of(browser.row)):
         browser.look(path)
-        assert "<style" not in browser.page and "<script" not in browser.page
+        assert "<style" not in browser.page
+        assert not re.search(r'<script(?! src="/static/bff_sessions/[a-z-]+\.js")', browser.page)
+        assert not re.search(r"<script[^>]*>[^<]", browser.page)
         assert not re.search(r"\s(style|on\w+)=", browser.page)
         assert not re.search(r'(href|src|action)="(?!/|static/)', browser.page)
 
@@ -391,11 +393,24 @@ def test_pages_need_no_exception_from_login_required(browser, settings):
     assert browser.look().status_code == 200
 
 
-def test_its_style_sheet_is_there(browser):
+@pytest.mark.parametrize("name", ["my-sessions.css", "my-sessions.js", "events.js"])
+def test_its_static_files_are_there(browser, name):
     from django.contrib.staticfiles.finders import AppDirectoriesFinder
 
-    assert storages["staticfiles"].url("bff_sessions/my-sessions.css").startswith("/static/")
-    assert AppDirectoriesFinder().find("bff_sessions/my-sessions.css")
+    assert storages["staticfiles"].url(f"bff_sessions/{name}").startswith("/static/")
+    assert AppDirectoriesFinder().find(f"bff_sessions/{name}")
+
+
+@pytest.mark.parametrize("missing", [None, "user", "events", "sessions"])
+def test_page_is_watched_if_its_endpoints_are_switched_on(browser, settings, missing):
+    names = {"my-sessions", "user", "events", "sessions"} - {missing}
+    settings.BFF_SESSIONS = {"ENDPOINTS": names}
+    browser.sign_in()
+    for path in (LIST, OTHERS, path_of(browser.row)):
+        browser.look(path)
+        assert ('data-bff="/bff/"' in browser.page) is (missing not in ("user", "events"))
+        is_listed = path == LIST and missing is None
+        assert ('data-sessions="/bff/sessions"' in browser.page) is is_listed
 
 
 def test_a_project_overrides_the_base(browser, settings, tmp_path):

@@ -10,6 +10,7 @@ from bff_sessions.contract import UserSessionsFilter, UserSessionUpdate
 from bff_sessions.engine import SessionStore
 from bff_sessions.revocation import revoke_sessions
 from bff_sessions.stores import get_store
+from bff_sessions.testing import altered
 from bff_sessions.testing.factories import SessionFactory as StoredSessionFactory
 from bff_sessions.views import sessions
 from tests.support.endpoints import alive, claims, is_error, public_id_of
@@ -311,3 +312,15 @@ def test_endpoints_work_on_stores_without_rows(browser, configure, store):
     assert browser.delete("/bff/sessions/others").json() == {"ended": 2}
     (only,) = browser.fetch("get", "/bff/sessions").json()["sessions"]
     assert only["current"]
+
+
+def test_page_that_polls_does_not_renew(browser, configure):
+    configure(RENEW_AFTER=0.1)
+    browser.sign_in()
+    row = browser.row
+    older = altered(row, renewed=ago(days=7), expires=row.expires - timedelta(days=7))
+    get_store().update_user_session(row.key, UserSessionUpdate.of(older))
+    for path, is_renewed in (("/bff/sessions?slide=false", False), ("/bff/sessions", True)):
+        before = browser.row
+        assert browser.fetch("get", path).status_code == 200
+        assert (browser.row.renewed > before.renewed) is is_renewed

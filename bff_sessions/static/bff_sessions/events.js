@@ -1,0 +1,85 @@
+"use strict";
+
+/**
+ * Watch the session of this page, without renewing it.
+ *
+ * The tabs of a browser share one stream, because a browser opens six connections to a host that has
+ * HTTP/1.1. The tab that has the stream tells the others what it learns.
+ *
+ * @param {string} bff The path below which bff_sessions.urls are included, such as "/bff/".
+ * @param {function(string=)} ended Called once when the session has ended, with the reason as a
+ *   sentence if it is known.
+ * @param {function()} changed Called when the browser has another session, perhaps of another user.
+ * @returns {function()} Call it to stop.
+ */
+function watchSession(bff, { ended, changed }) {
+  const MILLISECONDS_UNTIL_NEXT_TRY = 5000;
+  const name = `bff_sessions ${bff}`;
+  const tabs = new BroadcastChannel(name);
+  const waiting = new AbortController();
+  let source, timer, leave;
+  let isOver = false;
+
+  function stop() {
+    isOver = true;
+    waiting.abort();
+    clearTimeout(timer);
+    source?.close();
+    tabs.close();
+    leave?.();
+  }
+
+  /** True or false; undefined if the server does not say. */
+  async function isSignedIn() {
+    try {
+      const response = await fetch(`${bff}user?slide=false`, { headers: { "X-CSRF": "1" } });
+      if (response.status === 401) return false;
+      return response.ok ? (await response.json()) !== null : undefined;
+    } catch {
+      return undefined;
+    }
+  }
+
+  /** Ask first: a sign-in in another tab may have replaced the session. */
+  async function learn(news) {
+    const answer = await isSignedIn();
+    if (isOver) return;
+    if (answer === false) {
+      stop();
+      ended(news?.text);
+    } else if (answer && news) {
+      changed();
+    }
+  }
+
+  function tell(news) {
+    tabs.postMessage(news);
+    learn(news);
+  }
+
+  function open() {
+    source = new EventSource(`${bff}events`);
+    source.addEventListener("session-ended", ({ data }) => tell({ text: JSON.parse(data).text }));
+    source.addEventListener("identity-changed", () => tell({}));
+    source.addEventListener("error", async () => {
+      // Otherwise the browser connects again by itself.
+      if (source.readyState !== EventSource.CLOSED) return;
+      // No user is signed in (401), or too many pages are open (503).
+      await learn();
+      if (!isOver) timer = setTimeout(open, MILLISECONDS_UNTIL_NEXT_TRY);
+    });
+  }
+
+  tabs.addEventListener("message", ({ data }) => learn(data));
+  if (navigator.locks) {
+    const keep = () => new Promise((resolve) => {
+      leave = resolve;
+      open();
+    });
+    navigator.locks.request(name, { signal: waiting.signal }, keep).catch(() => {});
+  } else {
+    // A page without HTTPS.
+    open();
+  }
+  return stop;
+}
