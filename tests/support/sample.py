@@ -71,10 +71,40 @@ class Sample:
         self.process.kill()
         self.process.wait()
 
+    def stop(self):
+        """End it as a deployment does, and wait until it has ended."""
+        self.process.terminate()
+        self.process.wait(timeout=30)
+
+
+class AsgiSample(Sample):
+    """The sample without the provider, on uvicorn."""
+
+    def __init__(self, folder, **environment):
+        super().__init__(folder, provider=False, **environment)
+        self.set_up = [*self.command, "--no-serve"]
+        self.command = [sys.executable, "-m", "uvicorn", "tests.support.sample_asgi:application"]
+        self.command += ["--port", str(self.port)]
+
+    def start(self):
+        subprocess.run(self.set_up, cwd=ROOT, env=self.environment, check=True, capture_output=True)
+        super().start()
+
 
 @contextmanager
 def running(folder, *, provider, **environment):
-    sample = Sample(folder, provider=provider, **environment)
+    with _running(Sample(folder, provider=provider, **environment)) as sample:
+        yield sample
+
+
+@contextmanager
+def running_on_asgi(folder, **environment):
+    with _running(AsgiSample(folder, **environment)) as sample:
+        yield sample
+
+
+@contextmanager
+def _running(sample):
     try:
         sample.start()
         yield sample

@@ -10,7 +10,6 @@ from bff_sessions.contract import UserSessionsFilter, UserSessionUpdate
 from bff_sessions.engine import SessionStore
 from bff_sessions.revocation import revoke_sessions
 from bff_sessions.stores import get_store
-from bff_sessions.testing import altered
 from bff_sessions.testing.factories import SessionFactory as StoredSessionFactory
 from bff_sessions.views import sessions
 from tests.support.endpoints import alive, claims, is_error, public_id_of
@@ -318,7 +317,7 @@ def test_page_that_polls_does_not_renew(browser, configure):
     configure(RENEW_AFTER=0.1)
     browser.sign_in()
     row = browser.row
-    older = altered(row, renewed=ago(days=7), expires=row.expires - timedelta(days=7))
+    older = replace(row, renewed=ago(days=7), expires=row.expires - timedelta(days=7))
     get_store().update_user_session(row.key, UserSessionUpdate.of(older))
     for path, is_renewed in (("/bff/sessions?slide=false", False), ("/bff/sessions", True)):
         before = browser.row
