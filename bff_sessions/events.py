@@ -28,6 +28,7 @@ from bff_sessions.stores.live import is_live
 
 OnStarting: TypeAlias = Callable[[UserSession], None]
 OnSignIn: TypeAlias = Callable[[], None]
+OnEnded: TypeAlias = Callable[[], None]
 
 current_request: Final[ContextVar[HttpRequest | None]] = ContextVar(
     "bff_sessions_request", default=None
@@ -81,6 +82,7 @@ def _why_expired(session: DeletedSession) -> EndReason:
 
 
 _subscribers: Final[list[tuple[Callable[[EndReason], OnEnding | None], bool]]] = []
+_commit_subscribers: Final[list[Callable[[], OnEnded | None]]] = []
 _start_subscribers: Final[list[Callable[[], OnStarting | None]]] = []
 _sign_in_subscribers: Final[list[Callable[[UserSession, float | None], OnSignIn | None]]] = []
 
@@ -112,6 +114,22 @@ def hook_for(cause: Cause, *, is_own: bool = False) -> OnEnding | None:
             hook(ended)
 
     return on_ending
+
+
+def subscribe_to_commits(find: Callable[[], OnEnded | None]) -> None:
+    """Subscribe to the commits of ends, without the sessions.
+
+    Args:
+        find: returns the function to call after the commit; None if it does not need the event.
+            It must not raise.
+    """
+    if find not in _commit_subscribers:
+        _commit_subscribers.append(find)
+
+
+def hooks_for_commit() -> list[OnEnded]:
+    """Return the functions to call after the end of sessions is committed."""
+    return [hook for find in _commit_subscribers if (hook := find()) is not None]
 
 
 def subscribe_to_starts(find: Callable[[], OnStarting | None]) -> None:

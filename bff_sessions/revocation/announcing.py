@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from bff_sessions.contract import Actor, DeletedSession, EndReason, UserSession
-from bff_sessions.events import current_request
+from bff_sessions.events import current_request, hooks_for_commit
 from bff_sessions.sansio import Steps, call
 from bff_sessions.signals import session_started, sessions_ended
 from bff_sessions.stores import get_store
@@ -29,7 +29,11 @@ def announce_start(session: UserSession) -> Steps[None]:
 
 def announce_ends(ended: Sequence[DeletedSession]) -> Steps[None]:
     """Announce that the sessions, which have a reason, have ended."""
-    if ended and announces_ends():
+    if not ended:
+        return
+    for hook in hooks_for_commit():
+        yield from _on_commit(hook)
+    if announces_ends():
         yield from _on_commit(partial(send_ends, ended))
 
 

@@ -9,8 +9,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final, TypeAlias
 
-from bff_sessions.contract import UserSessionsFilter
-from bff_sessions.events import EndReason
+from bff_sessions.contract import EndReason, UserSessionsFilter
 from bff_sessions.revocation.notes import read_notes
 from bff_sessions.stores import get_store
 from bff_sessions.stores.live import is_live

@@ -7,8 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
-from bff_sessions.contract import UserSession
-from bff_sessions.events import EndReason
+from bff_sessions.contract import EndReason, UserSession
 
 Identity: TypeAlias = tuple[str | None, str | None, str | None]
 

@@ -6,14 +6,14 @@ import logging
 import os
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from contextvars import Context
-from typing import Any, Final
+from typing import Final
 
 from bff_sessions import conf
 from bff_sessions._compat.uvicorn import is_stopping
-from bff_sessions.signals import sessions_revoked
-from bff_sessions.stores import get_store
+from bff_sessions.events import subscribe_to_commits
 from bff_sessions.stores.databases.connections import close_connections
 from bff_sessions.watching.looking import look
 from bff_sessions.watching.pages import News, NewsKind, Page
@@ -146,10 +146,9 @@ if hasattr(os, "register_at_fork"):
 
 
 def connect() -> None:
-    """Look at once after a revocation in this process."""
-    sessions_revoked.connect(_look_soon, dispatch_uid="bff_sessions.watching")
+    """Look at once after the end of a session in this process."""
+    subscribe_to_commits(_find)
 
 
-def _look_soon(**kwargs: Any) -> None:
-    # The signal is sent before the commit.
-    get_store().on_commit(watcher.look_soon)
+def _find() -> Callable[[], None] | None:
+    return watcher.look_soon if watcher.thread is not None else None

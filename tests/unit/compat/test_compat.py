@@ -1,12 +1,16 @@
 """Each use of private API: fails when the dependency changes, before a user finds out."""
 
+import asyncio
 import inspect
 import io
 import re
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields, replace
 from unittest import mock
 
 import pytest
+from asgiref.sync import SyncToAsync, ThreadSensitiveContext, sync_to_async
 from django.contrib.sessions.backends.base import SessionBase
 from django.core.cache import caches
 from django.core.cache.backends.redis import RedisCache, RedisCacheClient
@@ -17,6 +21,7 @@ from django.db.models.sql import InsertQuery, Query, UpdateQuery
 from django.db.models.sql.compiler import SQLCompiler
 
 from bff_sessions._compat import statements
+from bff_sessions._compat.asgiref import release_thread
 from bff_sessions._compat.django_commands import stream_of
 from bff_sessions._compat.django_db import (
     close_unusable_connection,
@@ -186,3 +191,45 @@ def test_connections_of_redis_are_as_they_were_read():
 
 def test_other_caches_have_no_link():
     assert link_of(caches["default"]) is None
+
+
+def test_other_caches_are_asked_in_the_usual_way():
+    caches["default"].set("compat", 1)
+    assert get_many(caches["default"], ["compat", "other"]) == {"compat": 1}
+
+
+def test_thread_of_a_request_can_be_given_back():
+    async def handle():
+        async with ThreadSensitiveContext():
+            first = await sync_to_async(threading.current_thread)()
+            assert len(SyncToAsync.context_to_thread_executor) == 1
+            release_thread()
+            await asyncio.to_thread(first.join, 30)
+            assert not first.is_alive()
+            release_thread()
+            second = await sync_to_async(threading.current_thread)()
+            assert second not in (first, threading.current_thread())
+        assert not second.is_alive()
+        release_thread()
+
+    asyncio.run(handle())
+
+
+@pytest.mark.skipif(
+    "executor" not in parameters(ThreadSensitiveContext), reason="asgiref takes no executor."
+)
+def test_thread_of_a_caller_is_left_alone():
+    async def handle(executor):
+        async with ThreadSensitiveContext(executor=executor):
+            release_thread()
+            return await sync_to_async(threading.current_thread)()
+
+    with ThreadPoolExecutor(1) as executor:
+        thread = executor.submit(threading.current_thread).result()
+        assert asyncio.run(handle(executor)) is thread
+
+
+def test_server_of_uvicorn_is_as_it_was_read():
+    server = pytest.importorskip("uvicorn.server")
+    assert "self.should_exit = True" in inspect.getsource(server.Server.handle_exit)
+    assert "signal.signal(sig, self.handle_exit)" in inspect.getsource(server)

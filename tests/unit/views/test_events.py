@@ -9,8 +9,7 @@ from django.db import connection
 from django.test import AsyncClient, Client
 from django.utils.translation import override
 
-from bff_sessions.contract import UserSessionsFilter, UserSessionUpdate
-from bff_sessions.events import EndReason
+from bff_sessions.contract import EndReason, UserSessionsFilter, UserSessionUpdate
 from bff_sessions.revocation import revoke_sessions
 from bff_sessions.stores import get_store
 from bff_sessions.stores.orm import OrmUserSessionStore

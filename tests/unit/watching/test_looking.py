@@ -7,8 +7,7 @@ from secrets import token_hex
 import pytest
 from django.core.cache import cache
 
-from bff_sessions.contract import UserSessionsFilter, UserSessionUpdate
-from bff_sessions.events import EndReason
+from bff_sessions.contract import EndReason, UserSessionsFilter, UserSessionUpdate
 from bff_sessions.revocation import notes, revoke_sessions
 from bff_sessions.stores import get_store
 from bff_sessions.testing import make_session
@@ -43,7 +42,7 @@ def look(*pages):
     return [dict(found).get(page) for page in pages]
 
 
-def end(session, reason=None):
+def end(session, reason=EndReason.CODE):
     revoke_sessions(UserSessionsFilter.of_session(session), reason=reason)
 
 

@@ -14,8 +14,7 @@ from django.core.cache import cache
 from django.db import OperationalError, connections, transaction
 
 from bff_sessions._compat import uvicorn
-from bff_sessions.contract import UserSessionsFilter
-from bff_sessions.events import EndReason
+from bff_sessions.contract import EndReason, UserSessionsFilter
 from bff_sessions.revocation import revoke_sessions
 from bff_sessions.stores import get_store
 from bff_sessions.testing import make_session
