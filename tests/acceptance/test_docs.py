@@ -228,7 +228,7 @@ def test_front_end_sends_the_headers_and_paths_that_exist():
     listed = re.findall(r"^\| `(GET|POST|DELETE) (bff/[^?`]+)", text_of(page), re.MULTILINE)
     for _, path in listed:
         assert resolve(f"/{path.replace('<public_id>', 'x')}").app_name == "bff_sessions"
-    assert len(set(listed)) == 6
+    assert len(set(listed)) == 7
 
 
 def test_cookies_satisfy_the_checks(settings):

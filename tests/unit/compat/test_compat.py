@@ -193,11 +193,6 @@ def test_other_caches_have_no_link():
     assert link_of(caches["default"]) is None
 
 
-def test_other_caches_are_asked_in_the_usual_way():
-    caches["default"].set("compat", 1)
-    assert get_many(caches["default"], ["compat", "other"]) == {"compat": 1}
-
-
 def test_thread_of_a_request_can_be_given_back():
     async def handle():
         async with ThreadSensitiveContext():
