@@ -34,11 +34,16 @@ def main() -> None:
     parser.add_argument("--redis", help="keep the sessions there")
     parser.add_argument("--pages", type=int, default=1_000)
     parser.add_argument("--revocations", type=int, default=200)
-    parser.add_argument("--keep-threads", action="store_true")
+    parser.add_argument("--keep-threads", action="store_true", help="do not give threads back")
+    parser.add_argument("--notices", action="store_true", help="with EVENTS_NOTICES")
     parser.add_argument("--every", type=float, default=1)
     options = parser.parse_args()
     given: dict[str, Any] = {"database": options.database, "keeps_threads": options.keep_threads}
-    given["settings"] = {"EVENTS_EVERY": options.every, "TOKEN_REVOCATION": None}
+    given["settings"] = {
+        "EVENTS_EVERY": options.every,
+        "EVENTS_NOTICES": options.notices,
+        "TOKEN_REVOCATION": None,
+    }
     if options.redis:
         given["settings"] |= {
             "STORE": "bff_sessions.stores.redis.RedisUserSessionStore",

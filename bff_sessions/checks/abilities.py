@@ -11,6 +11,7 @@ from bff_sessions import conf
 from bff_sessions.conf.faults import Fault
 from bff_sessions.contract import UserSessionStoreDevices, UserSessionStoreLeases
 from bff_sessions.stores import get_store
+from bff_sessions.watching.listening import find_notices
 
 _NO_LEASES: Final = Fault(
     "W011",
@@ -21,6 +22,11 @@ _NO_DEVICES: Final = Fault(
     "W071",
     "BFF_SESSIONS['DEVICE'] has no effect: {store!r} stores no devices.",
     "Use a store that inherits from UserSessionStoreDevices, also behind a cache.",
+)
+_NO_NOTICES: Final = Fault(
+    "W058",
+    "BFF_SESSIONS['EVENTS_NOTICES'] has no effect: {store!r} sends no notices.",
+    "Use the Redis store or PostgreSQL with psycopg 3, also behind a cache, or leave it out.",
 )
 
 
@@ -34,3 +40,5 @@ def check_abilities() -> Iterator[CheckMessage]:
         yield _NO_LEASES(store=conf.STORE)
     if conf.DEVICE is not None and store.get_ability(UserSessionStoreDevices) is None:
         yield _NO_DEVICES(store=conf.STORE)
+    if conf.EVENTS_NOTICES is True and find_notices() is None:
+        yield _NO_NOTICES(store=conf.STORE)

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from bff_sessions.conf.options import Option, declared, option
 from bff_sessions.conf.rules import (
+    BOOLEAN,
     CALLABLE,
     DICTIONARY,
     POSITIVE_TIMEDELTA,
@@ -256,6 +257,16 @@ EVENTS_EVERY: float = option(
     hint="Give the seconds between two looks at the sessions of open pages, for example 1.",
     doc=(
         "Seconds after which a process looks again whether the sessions of its open pages are live"
+    ),
+)
+EVENTS_NOTICES: bool = option(
+    False,
+    BOOLEAN,
+    check="E059",
+    hint="Give True or False.",
+    doc=(
+        "Whether processes notify each other, by Redis or by PostgreSQL, so that open pages learn "
+        "of the end of their session at once, and not only after `EVENTS_EVERY`"
     ),
 )
 EVENTS_THREADS: int = option(

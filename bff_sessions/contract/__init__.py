@@ -2,8 +2,9 @@
 
 A store is a subclass of `UserSessionStore`. If it has more abilities, it inherits their classes,
 too: `UserSessionStoreCleanup`, `UserSessionStoreLeases`, `UserSessionStoreDevices`,
-`UserSessionStoreRepair` and `UserSessionStoreTransactions`. The first two names are those of
-``IUserSessionStore`` and ``IUserSessionStoreCleanup`` in Duende's BFF for .NET.
+`UserSessionStoreNotices`, `UserSessionStoreRepair` and `UserSessionStoreTransactions`.
+`UserSessionStore` and the first of them have the names of ``IUserSessionStore`` and
+``IUserSessionStoreCleanup`` in Duende's BFF for .NET.
 
 Nothing here knows Django, the ORM or the settings. `bff_sessions.testing.UserSessionStoreTests`
 checks a store against this page.
@@ -12,6 +13,7 @@ checks a store against this page.
 from bff_sessions.contract.abilities import (
     UserSessionStoreDevices,
     UserSessionStoreLeases,
+    UserSessionStoreNotices,
     UserSessionStoreRepair,
     UserSessionStoreTransactions,
 )
@@ -61,6 +63,7 @@ __all__ = [
     "UserSessionStoreCleanup",
     "UserSessionStoreDevices",
     "UserSessionStoreLeases",
+    "UserSessionStoreNotices",
     "UserSessionStoreRepair",
     "UserSessionStoreTransactions",
     "UserSessionUpdate",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from datetime import datetime
 
 from bff_sessions.contract.sessions import Device, OnEnding
@@ -84,6 +85,25 @@ class UserSessionStoreDevices(ABC):
         """
 
     anote_device = twin_of(note_device)
+
+
+class UserSessionStoreNotices(ABC):
+    """The ability to wake up other processes when sessions have ended, which EVENTS_NOTICES needs.
+
+    A notice has no content, and may be lost: it only lets others look sooner.
+    """
+
+    @abstractmethod
+    def send_notice(self) -> None:
+        """Wake up all processes that listen. This is called after the commit."""
+
+    @abstractmethod
+    def listen_for_notices(self) -> AbstractContextManager[Callable[[float], bool]]:
+        """Return a context in which this thread listens.
+
+        Its function waits for a notice, for the given seconds at most. It returns whether one has
+        come.
+        """
 
 
 class UserSessionStoreRepair(ABC):

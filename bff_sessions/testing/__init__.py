@@ -25,6 +25,7 @@ from bff_sessions.testing.clients import AsyncClient, Client, asign_in, sign_in
 from bff_sessions.testing.devices import UserSessionStoreDevicesTests
 from bff_sessions.testing.fixtures import altered, make_session, sealed
 from bff_sessions.testing.leases import UserSessionStoreLeasesTests
+from bff_sessions.testing.notices import UserSessionStoreNoticesTests
 from bff_sessions.testing.store import UserSessionStoreTests
 from bff_sessions.testing.transactions import UserSessionStoreTransactionsTests
 
@@ -34,6 +35,7 @@ __all__ = [
     "UserSessionStoreCleanupTests",
     "UserSessionStoreDevicesTests",
     "UserSessionStoreLeasesTests",
+    "UserSessionStoreNoticesTests",
     "UserSessionStoreTests",
     "UserSessionStoreTransactionsTests",
     "altered",

@@ -8,6 +8,7 @@ from bff_sessions.contract import (
     UserSessionStoreCleanup,
     UserSessionStoreDevices,
     UserSessionStoreLeases,
+    UserSessionStoreNotices,
     UserSessionStoreTransactions,
 )
 from bff_sessions.testing.cleanup import UserSessionStoreCleanupTests
@@ -18,6 +19,7 @@ from bff_sessions.testing.filters import FilterTests
 from bff_sessions.testing.keys import KeyTests
 from bff_sessions.testing.leases import UserSessionStoreLeasesTests
 from bff_sessions.testing.moves import MoveTests
+from bff_sessions.testing.notices import UserSessionStoreNoticesTests
 from bff_sessions.testing.races import RaceTests
 from bff_sessions.testing.transactions import UserSessionStoreTransactionsTests
 from bff_sessions.testing.verbs import VerbTests
@@ -26,6 +28,7 @@ _ABILITIES: Final = {
     UserSessionStoreCleanup: UserSessionStoreCleanupTests,
     UserSessionStoreDevices: UserSessionStoreDevicesTests,
     UserSessionStoreLeases: UserSessionStoreLeasesTests,
+    UserSessionStoreNotices: UserSessionStoreNoticesTests,
     UserSessionStoreTransactions: UserSessionStoreTransactionsTests,
 }
 

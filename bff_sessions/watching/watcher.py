@@ -15,6 +15,7 @@ from bff_sessions import conf
 from bff_sessions._compat.uvicorn import is_stopping
 from bff_sessions.events import subscribe_to_commits
 from bff_sessions.stores.databases.connections import close_connections
+from bff_sessions.watching.listening import Listener, find_notices, send_notice
 from bff_sessions.watching.looking import look
 from bff_sessions.watching.pages import News, NewsKind, Page
 
@@ -43,6 +44,7 @@ class Watcher:
         self._pages: set[Page] = set()
         self._thread: threading.Thread | None = None
         self._has_failed = False
+        self._listener = Listener(self.look_soon, lambda: bool(self.pages()))
 
     def add(self, page: Page) -> None:
         """Watch `page`."""
@@ -74,6 +76,7 @@ class Watcher:
         if (thread := self.thread) is not None:
             self._changed.set()
             thread.join()
+        self._listener.join()
 
     @property
     def thread(self) -> threading.Thread | None:
@@ -86,7 +89,9 @@ class Watcher:
         return self._changed.is_set()
 
     def _run(self) -> None:
+        self._listener.keep()
         while self._pause():
+            self._listener.keep()
             begun = time.monotonic()
             self._look()
             # Revocations one after the other must not keep the thread busy.
@@ -151,4 +156,12 @@ def connect() -> None:
 
 
 def _find() -> Callable[[], None] | None:
-    return watcher.look_soon if watcher.thread is not None else None
+    notices = find_notices()
+    if notices is None:
+        return watcher.look_soon if watcher.thread is not None else None
+
+    def notify() -> None:
+        watcher.look_soon()
+        send_notice(notices)
+
+    return notify

@@ -50,6 +50,7 @@ PAGES = {
     "TOKEN_REVOCATION": "../how-to/access-tokens.md",
     "ENDPOINTS": "../how-to/single-page-application.md",
     "EVENTS_EVERY": "../how-to/open-pages.md",
+    "EVENTS_NOTICES": "../how-to/open-pages.md",
     "EVENTS_THREADS": "../how-to/open-pages.md",
     "ANONYMOUS_STATUS": "../how-to/single-page-application.md",
     "USER_CLAIMS": "../how-to/single-page-application.md",

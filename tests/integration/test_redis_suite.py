@@ -8,6 +8,7 @@ from bff_sessions.testing import (
     UserSessionStoreCleanupTests,
     UserSessionStoreDevicesTests,
     UserSessionStoreLeasesTests,
+    UserSessionStoreNoticesTests,
     UserSessionStoreTests,
 )
 from tests.support.loops import background_loop, in_loop
@@ -16,7 +17,12 @@ pytestmark = pytest.mark.processes
 redis = pytest.importorskip("redis")
 
 
-class _OnRedis(UserSessionStoreTests, UserSessionStoreDevicesTests, UserSessionStoreLeasesTests):
+class _OnRedis(
+    UserSessionStoreTests,
+    UserSessionStoreDevicesTests,
+    UserSessionStoreLeasesTests,
+    UserSessionStoreNoticesTests,
+):
     """All tests of a class use the connections of one store, and its twins run in one loop."""
 
     settings = {}

@@ -22,6 +22,7 @@ from bff_sessions.stores.orm.cleanup import OrmCleanup
 from bff_sessions.stores.orm.deletes import OrmDeletes
 from bff_sessions.stores.orm.leases import OrmLeases
 from bff_sessions.stores.orm.models import Session, unexpired_sessions
+from bff_sessions.stores.orm.notices import OrmNotices
 from bff_sessions.stores.orm.rows import (
     LISTED,
     fetch,
@@ -39,7 +40,9 @@ from bff_sessions.stores.orm.writes import OrmWrites
 _MOST_KEYS: Final = 10_000
 
 
-class OrmUserSessionStore(OrmWrites, OrmDeletes, OrmLeases, OrmCleanup, UserSessionStore):
+class OrmUserSessionStore(
+    OrmWrites, OrmDeletes, OrmLeases, OrmCleanup, OrmNotices, UserSessionStore
+):
     """Stores sessions as rows of `bff_sessions.stores.orm.models.Session`.
 
     It reads and writes the database that the routers name for writing. A replica that lags behind

@@ -117,6 +117,15 @@ class Link:
             nodes = client.get_primaries()
             return {node.name: ask(client.get_redis_connection(node)) for node in nodes}
 
+    @contextmanager
+    def subscription(self, channel: bytes) -> Iterator[Any]:
+        """Give a subscription to the messages of `channel`, see redis-py's PubSub."""
+        with self._client() as client, client.pubsub(ignore_subscribe_messages=True) as messages:
+            messages.subscribe(channel)
+            # The answer to SUBSCRIBE: from now on, no message is lost.
+            messages.get_message(timeout=self.options.timeout)
+            yield messages
+
     def _ask(self, command: Command) -> Any:
         with self._client() as client:
             try:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from typing import TypeVar
 
@@ -23,12 +24,13 @@ from bff_sessions.contract import (
     UserSessionStoreCleanup,
     UserSessionStoreDevices,
     UserSessionStoreLeases,
+    UserSessionStoreNotices,
     UserSessionStoreRepair,
     UserSessionUpdate,
 )
 from bff_sessions.contract.paging import with_positions
 from bff_sessions.sansio import Steps, run
-from bff_sessions.stores.redis import deletes, hints, layout, maintenance, moves, writes
+from bff_sessions.stores.redis import deletes, hints, layout, maintenance, moves, notices, writes
 from bff_sessions.stores.redis.inspection import Primary, find_primaries
 from bff_sessions.stores.redis.link import Link
 from bff_sessions.stores.redis.options import get_redis_options
@@ -42,6 +44,7 @@ class RedisUserSessionStore(
     UserSessionStoreLeases,
     UserSessionStoreDevices,
     UserSessionStoreCleanup,
+    UserSessionStoreNotices,
     UserSessionStoreRepair,
 ):
     """Sessions in Redis or Valkey, see the package. BFF_SESSIONS["REDIS"] says where.
@@ -192,6 +195,12 @@ class RedisUserSessionStore(
     def find_primaries(self) -> dict[str, Primary]:
         """Return the servers that take writes by their addresses, for system checks."""
         return find_primaries(self._link)
+
+    def send_notice(self) -> None:
+        notices.send(self._link)
+
+    def listen_for_notices(self) -> AbstractContextManager[Callable[[float], bool]]:
+        return notices.listen(self._link)
 
     def finish_deletes(self, on_ending: OnEnding | None) -> int:
         return run(maintenance.finish_deletes(self._link, on_ending))

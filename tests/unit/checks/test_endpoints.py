@@ -2,6 +2,7 @@
 
 import pytest
 from django.core.checks import run_checks
+from django.db import connection
 from django.test.utils import override_script_prefix
 from django.urls import include, path, reverse_lazy
 
@@ -253,6 +254,7 @@ def test_stores_that_read_open_pages_at_once_are_silent(settings):
     ("name", "id", "values"),
     [
         ("EVENTS_EVERY", "E057", [0, 0.05, 61, "1", None, True]),
+        ("EVENTS_NOTICES", "E059", ["yes", 1, None]),
         ("EVENTS_THREADS", "E058", [-1, 1.5, "8", None, True]),
     ],
 )
@@ -260,3 +262,11 @@ def test_wrong_settings_of_events_are_reported(settings, name, id, values):
     for value in values:
         settings.BFF_SESSIONS = {name: value}
         assert repr(value) in only_message(id).msg
+
+
+def test_notices_that_the_store_does_not_send_are_w058(settings):
+    settings.BFF_SESSIONS = {"STORE": "tests.support.minimal.MinimalStore", "EVENTS_NOTICES": True}
+    assert "W058" in [message.id[-4:] for message in messages()]
+    settings.BFF_SESSIONS = {"EVENTS_NOTICES": True}
+    ids = [message.id[-4:] for message in messages()]
+    assert ("W058" in ids) is (connection.vendor != "postgresql")

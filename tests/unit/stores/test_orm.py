@@ -17,6 +17,7 @@ from bff_sessions.testing import (
     UserSessionStoreCleanupTests,
     UserSessionStoreDevicesTests,
     UserSessionStoreLeasesTests,
+    UserSessionStoreNoticesTests,
     UserSessionStoreTests,
     UserSessionStoreTransactionsTests,
     make_session,
@@ -28,6 +29,7 @@ class TestOrmUserSessionStore(
     UserSessionStoreCleanupTests,
     UserSessionStoreDevicesTests,
     UserSessionStoreLeasesTests,
+    UserSessionStoreNoticesTests,
     UserSessionStoreTransactionsTests,
     TransactionTestCase,
 ):
@@ -250,6 +252,7 @@ class TestOrmUserSessionStoreWithPlainStatements(
     UserSessionStoreCleanupTests,
     UserSessionStoreDevicesTests,
     UserSessionStoreLeasesTests,
+    UserSessionStoreNoticesTests,
     UserSessionStoreTransactionsTests,
     TransactionTestCase,
 ):
