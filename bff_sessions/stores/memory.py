@@ -148,7 +148,8 @@ class InMemoryUserSessionStore(
 
     def peek_user_sessions(self, keys: Collection[str]) -> dict[str, UserSession]:
         found = map(self.get_user_session, keys)
-        return {session.key: replace(session, ticket=b"") for session in found if session}
+        live = [session for session in found if session is not None and not session.is_moved]
+        return {session.key: replace(session, ticket=b"") for session in live}
 
     def delete_user_sessions(
         self, filter: UserSessionsFilter, *, on_ending: OnEnding | None = None

@@ -43,6 +43,7 @@ it had an effect.
 - `scripts`, `names` and `layout`: the scripts, and the names and values in Redis
 - `link`, `clients` and `connecting`: send commands, keep the clients, and connect
 - `commands`, `errors` and `verbs`: what a command is, what an error says, and the twins of verbs
+- `notices`: lets other processes know that sessions have ended
 - `replicas`: waits until replicas have confirmed
 - `options` and `inspection`: the settings, and the answers of servers to system checks
 """

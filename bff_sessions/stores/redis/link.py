@@ -119,11 +119,9 @@ class Link:
 
     @contextmanager
     def subscription(self, channel: bytes) -> Iterator[Any]:
-        """Give a subscription to the messages of `channel`, see redis-py's PubSub."""
+        """Give a PubSub of redis-py that is subscribed to `channel`."""
         with self._client() as client, client.pubsub(ignore_subscribe_messages=True) as messages:
             messages.subscribe(channel)
-            # The answer to SUBSCRIBE: from now on, no message is lost.
-            messages.get_message(timeout=self.options.timeout)
             yield messages
 
     def _ask(self, command: Command) -> Any:

@@ -5,25 +5,30 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from bff_sessions.contract import UserSessionStoreNotices
 from bff_sessions.sansio import run
 from bff_sessions.stores.redis.link import Link
 
 
-def send(link: Link) -> None:
-    """Publish a notice. A Cluster brings it to all nodes."""
-    run(link.ask("PUBLISH", _channel(link), b""))
+class RedisNotices(UserSessionStoreNotices):
+    """Sends and receives notices. A Cluster brings each to all nodes."""
 
+    _link: Link
 
-@contextmanager
-def listen(link: Link) -> Iterator[Callable[[float], bool]]:
-    """See UserSessionStoreNotices.listen_for_notices()."""
-    with link.subscription(_channel(link)) as subscription:
+    def send_notice(self) -> None:
+        run(self._link.ask("PUBLISH", self._channel, b""))
 
-        def wait(seconds: float) -> bool:
-            return subscription.get_message(timeout=seconds) is not None
+    @contextmanager
+    def listen_for_notices(self) -> Iterator[Callable[[float], bool]]:
+        with self._link.subscription(self._channel) as messages:
+            # The answer to SUBSCRIBE, which is not shown: from now on, no notice is lost.
+            messages.get_message(timeout=self._link.options.timeout)
 
-        yield wait
+            def wait(seconds: float) -> bool:
+                return messages.get_message(timeout=seconds) is not None
 
+            yield wait
 
-def _channel(link: Link) -> bytes:
-    return f"{link.names.prefix}ended".encode()
+    @property
+    def _channel(self) -> bytes:
+        return f"{self._link.names.prefix}ended".encode()

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
-from contextlib import AbstractContextManager
+from collections.abc import Collection
 from datetime import UTC, datetime
 from typing import TypeVar
 
@@ -24,15 +23,15 @@ from bff_sessions.contract import (
     UserSessionStoreCleanup,
     UserSessionStoreDevices,
     UserSessionStoreLeases,
-    UserSessionStoreNotices,
     UserSessionStoreRepair,
     UserSessionUpdate,
 )
 from bff_sessions.contract.paging import with_positions
 from bff_sessions.sansio import Steps, run
-from bff_sessions.stores.redis import deletes, hints, layout, maintenance, moves, notices, writes
+from bff_sessions.stores.redis import deletes, hints, layout, maintenance, moves, writes
 from bff_sessions.stores.redis.inspection import Primary, find_primaries
 from bff_sessions.stores.redis.link import Link
+from bff_sessions.stores.redis.notices import RedisNotices
 from bff_sessions.stores.redis.options import get_redis_options
 from bff_sessions.stores.redis.verbs import twins
 
@@ -44,8 +43,8 @@ class RedisUserSessionStore(
     UserSessionStoreLeases,
     UserSessionStoreDevices,
     UserSessionStoreCleanup,
-    UserSessionStoreNotices,
     UserSessionStoreRepair,
+    RedisNotices,
 ):
     """Sessions in Redis or Valkey, see the package. BFF_SESSIONS["REDIS"] says where.
 
@@ -157,11 +156,7 @@ class RedisUserSessionStore(
     def _peek_user_sessions(self, keys: Collection[str]) -> Steps[dict[str, UserSession]]:
         found = yield from hints.read(self._link, keys, with_tickets=False)
         now = datetime.now(UTC)
-        return {
-            session.key: session
-            for session in found
-            if session is not None and not session.is_moved and not session.has_expired(now)
-        }
+        return {each.key: each for each in found if each is not None and each.is_live(now)}
 
     peek_user_sessions, apeek_user_sessions = twins(_peek_user_sessions)
 
@@ -195,12 +190,6 @@ class RedisUserSessionStore(
     def find_primaries(self) -> dict[str, Primary]:
         """Return the servers that take writes by their addresses, for system checks."""
         return find_primaries(self._link)
-
-    def send_notice(self) -> None:
-        notices.send(self._link)
-
-    def listen_for_notices(self) -> AbstractContextManager[Callable[[float], bool]]:
-        return notices.listen(self._link)
 
     def finish_deletes(self, on_ending: OnEnding | None) -> int:
         return run(maintenance.finish_deletes(self._link, on_ending))
