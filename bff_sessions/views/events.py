@@ -44,7 +44,7 @@ _RETRY: Final = (1_000, 3_000)
 def events(request: HttpRequest) -> HttpResponseBase:
     """Tell an open page once that its session has ended, or that its user has changed."""
     if not _is_of_this_site(request):
-        return error(403, "cross_site", f"Only a page of this site, or one that sends {HEADER}: 1.")
+        return error(403, "cross_site", f"Call this from a page of this site, or send {HEADER}: 1.")
     session_of(request).slide = False
     current = signed_in(request)
     known = request.headers.get("Last-Event-ID")

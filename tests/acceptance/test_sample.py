@@ -218,10 +218,11 @@ for answer in (
 
 def test_server_of_the_sample_does_not_log_polls():
     filter = NoPolls()
-    poll = '"GET /bff/user?slide=false HTTP/1.1" %s 100'
-    for status, level, is_logged in ((200, logging.INFO, False), (401, logging.WARNING, True)):
-        record = logging.LogRecord("django.server", level, "", 0, poll, (status,), None)
-        assert filter.filter(record) is is_logged
+    for path in ("/bff/user?slide=false", "/bff/events"):
+        poll = f'"GET {path} HTTP/1.1" %s 100'
+        for status, level, is_logged in ((200, logging.INFO, False), (401, logging.WARNING, True)):
+            record = logging.LogRecord("django.server", level, "", 0, poll, (status,), None)
+            assert filter.filter(record) is is_logged
 
 
 @pytest.mark.parametrize("given", ["{port}", "127.0.0.1:{port}", "localhost:{port}", "0:{port}"])
