@@ -4,39 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from typing import Any, Final
+from typing import Any
 
 from django.contrib.auth import SESSION_KEY, get_user
 from django.http import HttpRequest
 
 from bff_sessions import conf
 from bff_sessions.identity import identify
+from bff_sessions.identity.claim_names import STANDARD_CLAIMS as STANDARD_CLAIMS
 from bff_sessions.identity.id_tokens import ID_TOKEN, read_claims
 from bff_sessions.secret import hidden_frames
-
-# OpenID Connect Core 1.0, 5.1. This lists what is shown, not what is hidden, so that tokens and
-# other values beside the claims stay on the server.
-STANDARD_CLAIMS: Final = (
-    "name",
-    "given_name",
-    "family_name",
-    "middle_name",
-    "nickname",
-    "preferred_username",
-    "profile",
-    "picture",
-    "website",
-    "email",
-    "email_verified",
-    "gender",
-    "birthdate",
-    "zoneinfo",
-    "locale",
-    "phone_number",
-    "phone_number_verified",
-    "address",
-    "updated_at",
-)
 
 
 @hidden_frames()

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, Protocol
 
 from bff_sessions import conf
 from bff_sessions.engine.equality import is_same
-from bff_sessions.identity import identify, sign_in_part
+from bff_sessions.identity import ANONYMOUS, Identity, identify, is_claims_source, sign_in_part
 
 _MISSING = object()
 # Begins the key of what is one value though it has several keys. No serializer gives such a key.
@@ -44,6 +44,9 @@ def merge(
     before = serializer.loads(base)
     # As it will be read: JSON makes text of other keys, and lists of tuples.
     after = serializer.loads(serializer.dumps(mine))
+    if _signs_in_again(before, after, current):
+        # A refresh of the older tokens must not undo it.
+        after, mine = _take_claims(after, before), _take_claims(mine, before)
     merged = _merge_parts(before, after, mine, current, _part_of)
     if _mixes_sign_ins(before, after, current, merged):
         merged = _merge_parts(before, after, mine, current, _one_sign_in)
@@ -81,17 +84,32 @@ def _mixes_sign_ins(
     )
     if is_same(was, mine) or is_same(was, theirs):
         return False
-    if len({_sign_in_of(data) for data in (before, after, current, merged)}) > 1:
+    people = [_person_of(data) for data in (before, after, current, merged)]
+    if len({(each.issuer, each.subject_id, each.session_id) for each in people}) > 1:
         return True
     return _tokens_of(merged) not in (_tokens_of(after), _tokens_of(current))
 
 
-def _sign_in_of(data: dict[str, Any]) -> object:
+def _person_of(data: dict[str, Any]) -> Identity:
     try:
-        identity = identify(data)
+        return identify(data)
     except Exception:
-        return None  # The save that follows raises it.
-    return identity.issuer, identity.subject_id, identity.session_id
+        return ANONYMOUS  # The save that follows raises it.
+
+
+def _signs_in_again(before: dict[str, Any], after: dict[str, Any], current: dict[str, Any]) -> bool:
+    """Return whether the person of `before` has signed in again in `current`, not in `after`."""
+    was, mine, theirs = _person_of(before), _person_of(after), _person_of(current)
+    if was.subject_id is None or was != mine or was.auth_time != mine.auth_time:
+        return False
+    is_same_person = (was.issuer, was.subject_id) == (theirs.issuer, theirs.subject_id)
+    return is_same_person and (theirs.auth_time or 0) > (was.auth_time or 0)
+
+
+def _take_claims(data: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
+    """Return `data` with claims and tokens of `other`."""
+    rest = {key: value for key, value in data.items() if not is_claims_source(key)}
+    return rest | {key: value for key, value in other.items() if is_claims_source(key)}
 
 
 def _tokens_of(data: dict[str, Any]) -> object:

@@ -4,6 +4,7 @@
 - `binding`: writes it at sign-in
 - `resolver`: finds it in session data
 - `claims`: the keys of session data that a sign-in writes
+- `claim_names`: names of claims, by what they say
 - `older_claims`: claims of a person who was signed in before
 - `id_tokens`, `jws`: what an ID token says, read without verifying it
 """

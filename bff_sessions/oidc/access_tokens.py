@@ -20,10 +20,12 @@ from bff_sessions.exceptions import (
     SignInRequired,
 )
 from bff_sessions.identity import identify
+from bff_sessions.identity.claims import BINDING
 from bff_sessions.oidc import outbox
 from bff_sessions.oidc.expiry import UNKNOWN_EXPIRY
+from bff_sessions.oidc.fresh_claims import OtherSubject
 from bff_sessions.oidc.providers import Provider, get_provider
-from bff_sessions.oidc.refreshing import OtherSubject, RefreshRefused, refresh
+from bff_sessions.oidc.refreshing import RefreshRefused, refresh
 from bff_sessions.oidc.tokens import Tokens, read_tokens
 from bff_sessions.sansio import Block, Steps, arun, call, finally_take, in_thread, run, shield
 from bff_sessions.secret import hidden_frames
@@ -134,9 +136,9 @@ class _Access:
                         "refreshed. The log bff_sessions.oidc says why."
                     )
                 raise SignInRequired("The access token has expired and cannot be refreshed.")
-            signed_in = self._session.get(conf.CLAIMS_KEY)
+            signed_in, bound = self._session.get(conf.CLAIMS_KEY), self._session.get(BINDING)
             try:
-                self._new = yield from refresh(provider, tokens, signed_in)
+                self._new, claims = yield from refresh(provider, tokens, signed_in, bound)
             except RefreshRefused as error:
                 # An earlier holder may have refreshed the token after its lease expired.
                 data = yield from call(self._session.load, self._session.aload)
@@ -153,6 +155,9 @@ class _Access:
                 refusal = None
                 break
             with self._session.refreshing():
+                # First, because a function in BFF_SESSIONS["TOKENS"] may write there, too.
+                if claims is not None:
+                    self._session[conf.CLAIMS_KEY] = claims
                 read_tokens(self._session, self._new)
             return self._new.access_token or ""
         if refusal is not None and stored is not None and not refusal.is_final:

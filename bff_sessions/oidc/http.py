@@ -85,13 +85,16 @@ def asks_to_wait(status: int) -> bool:
     return status in (408, 425, 429) or status >= 500
 
 
-def get(url: str) -> Response:
+def get(url: str, *, authorization: str | None = None) -> Response:
     """Return the answer at `url`, which should be JSON. It may be a refusal.
+
+    Args:
+        authorization: the value of the header of that name.
 
     Raises:
         ProviderUnavailable: if the provider does not answer.
     """
-    return _send("GET", url, headers={"Accept": "application/json"})
+    return _send("GET", url, headers=_headers(authorization))
 
 
 def knock(url: str) -> int:
@@ -135,9 +138,7 @@ def post_form(
         ProviderUnavailable: if the provider does not answer, or asks to try later, see
             asks_to_wait(). It has a ``retry_after`` if the answer has one.
     """
-    headers = {"Accept": "application/json"}
-    if authorization is not None:
-        headers["Authorization"] = authorization
+    headers = _headers(authorization)
     response = _send("POST", url, headers=headers, data=dict(data), timeout=timeout)
     if asks_to_wait(response.status_code):
         raise ProviderUnavailable(
@@ -145,6 +146,11 @@ def post_form(
             retry_after=response.retry_after,
         )
     return response
+
+
+def _headers(authorization: str | None) -> dict[str, str]:
+    headers = {"Accept": "application/json"}
+    return headers if authorization is None else {**headers, "Authorization": authorization}
 
 
 def _send(

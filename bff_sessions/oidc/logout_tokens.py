@@ -10,16 +10,11 @@ from typing import Any, Final
 
 from bff_sessions.contract import check_text, is_moment
 from bff_sessions.exceptions import BffSessionsError
-from bff_sessions.extras import extra
-from bff_sessions.identity.jws import read_jws
 from bff_sessions.oidc.addresses import explain_issuer
-from bff_sessions.oidc.keys import KeySetMissing
 from bff_sessions.oidc.options import LogoutOptions
 from bff_sessions.oidc.providers import Provider, get_provider
+from bff_sessions.oidc.signatures import SignatureInvalid, read_token, shown, verify_signature
 from bff_sessions.secret import hidden_frames
-
-with extra("oidc"):
-    import jwt
 
 _EVENT: Final = "http://schemas.openid.net/event/backchannel-logout"
 _TYPE: Final = "logout+jwt"
@@ -104,7 +99,7 @@ def verify_logout_token(token: str) -> LogoutToken:
     header, claims = _read(token)
     provider = _get_provider(claims.get("iss"))
     options = provider.logout_options
-    _check_header(header, provider, options)
+    _check_type(header, options)
     _check_signature(token, header, provider)
     _check_claims(claims, provider)
     _check_times(claims, provider, options)
@@ -122,65 +117,39 @@ def verify_logout_token(token: str) -> LogoutToken:
 
 def _read(token: str) -> tuple[dict[str, Any], dict[str, Any]]:
     try:
-        # First, because PyJWT also accepts padding, a byte order mark, UTF-16 and repeated names.
-        header, claims = read_jws(token)
-        # PyJWT refuses headers that it does not understand, such as ``crit``.
-        jwt.decode_complete(token, options={"verify_signature": False})
-    except (jwt.InvalidTokenError, ValueError, RecursionError):
+        return read_token(token)
+    except ValueError:
         raise LogoutTokenInvalid(Reason.MALFORMED) from None
-    return header, claims
 
 
 def _get_provider(issuer: object) -> Provider:
     provider = get_provider(issuer) if isinstance(issuer, str) else None
     if provider is None:
         nearest = f" {explain_issuer(issuer)}" if isinstance(issuer, str) else ""
-        raise LogoutTokenInvalid(Reason.ISSUER, f"It is {_shown(issuer)}.{nearest}")
+        raise LogoutTokenInvalid(Reason.ISSUER, f"It is {shown(issuer)}.{nearest}")
     return provider
 
 
-def _check_header(header: dict[str, Any], provider: Provider, options: LogoutOptions) -> None:
+def _check_type(header: dict[str, Any], options: LogoutOptions) -> None:
     type_ = header.get("typ", "JWT")
     # RFC 7515, 4.1.9: typ is compared like a media type, and may leave out "application/".
     name = type_.lower().removeprefix("application/") if isinstance(type_, str) else type_
     # 2.4: logout+jwt is only RECOMMENDED, so accept a plain JWT, but no token of another kind.
     if name != _TYPE and (options.strict_typ or name != "jwt"):
-        raise LogoutTokenInvalid(Reason.TYPE, f"It is {_shown(type_)}.")
-    # The options list the algorithms: the token must not choose none, or HMAC with a public key.
-    if header.get("alg") not in provider.options.algorithms:
-        allowed = ", ".join(provider.options.algorithms)
-        detail = (
-            f"It is {_shown(header.get('alg'))}; ALGORITHMS of {provider.issuer} are {allowed}."
-        )
-        raise LogoutTokenInvalid(Reason.ALGORITHM, detail)
+        raise LogoutTokenInvalid(Reason.TYPE, f"It is {shown(type_)}.")
 
 
 def _check_signature(token: str, header: dict[str, Any], provider: Provider) -> None:
     try:
-        key = provider.keys.find(header.get("kid"), header["alg"])
-    except KeySetMissing:
-        raise LogoutTokenInvalid(Reason.NO_KEYS) from None
-    if key is None:
-        detail = (
-            f"Its kid is {_shown(header.get('kid'))}, its alg {header['alg']}; see 'manage.py "
-            "check_provider'."
-        )
-        raise LogoutTokenInvalid(Reason.KEY, detail)
-    # The functions below check the claims, because PyJWT accepts "1700000000" and true as a time.
-    options: Any = {f"verify_{name}": False for name in ("exp", "nbf", "iat", "aud", "sub", "jti")}
-    options["enforce_minimum_key_length"] = True
-    try:
-        jwt.decode(token, key, algorithms=provider.options.algorithms, options=options)
-    except jwt.InvalidSignatureError:
-        raise LogoutTokenInvalid(Reason.SIGNATURE) from None
-    except jwt.PyJWTError:
-        raise LogoutTokenInvalid(Reason.KEY) from None
+        verify_signature(token, header, provider)
+    except SignatureInvalid as invalid:
+        raise LogoutTokenInvalid(Reason[invalid.fault.name], invalid.detail) from None
 
 
 def _check_claims(claims: dict[str, Any], provider: Provider) -> None:
     audience = claims.get("aud")
     if provider.client_id not in (audience if isinstance(audience, list) else [audience]):
-        detail = f"It is {_shown(audience)}; CLIENT_ID is {_shown(provider.client_id)}."
+        detail = f"It is {shown(audience)}; CLIENT_ID is {shown(provider.client_id)}."
         raise LogoutTokenInvalid(Reason.AUDIENCE, detail)
     jti = claims.get("jti")
     if not isinstance(jti, str) or not jti:
@@ -218,11 +187,6 @@ def _check_expiry(expires: object, now: float, leeway: float) -> None:
     if expires <= now - leeway:
         detail = f"Its exp was {now - expires:.0f} seconds ago; LEEWAY is {leeway}. {_CLOCKS}"
         raise LogoutTokenInvalid(Reason.EXPIRED, detail)
-
-
-def _shown(value: object) -> str:
-    """Return `value` for a log line: a claim is a text from outside."""
-    return f"{value!a:.120}"
 
 
 def _text(claims: dict[str, Any], name: str, reason: Reason) -> str | None:

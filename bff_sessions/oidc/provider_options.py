@@ -19,9 +19,13 @@ ENDPOINTS: Final = (
     "JWKS_URI",
     "AUTHORIZATION_ENDPOINT",
     "TOKEN_ENDPOINT",
+    "USERINFO_ENDPOINT",
     "REVOCATION_ENDPOINT",
     "END_SESSION_ENDPOINT",
 )
+FROM_USERINFO: Final = "userinfo"
+KEEP: Final = "keep"
+"""Values of REFRESH_CLAIMS, beside ``"id_token"``."""
 LOGOUT: Final = ("STRICT_TYP", "MAX_AGE", "LEEWAY")
 """Options of BFF_SESSIONS["BACKCHANNEL_LOGOUT"] that a provider may override."""
 
@@ -125,6 +129,7 @@ class ProviderOptions(Options):
     jwks_uri: str | None = _endpoint()
     authorization_endpoint: str | None = _endpoint()
     token_endpoint: str | None = _endpoint()
+    userinfo_endpoint: str | None = _endpoint()
     revocation_endpoint: str | None = _endpoint()
     end_session_endpoint: str | None = _endpoint()
     algorithms: Sequence[str] = option(
@@ -162,6 +167,16 @@ class ProviderOptions(Options):
         check="E048",
         hint="Give 'token_endpoint' or 'issuer', or leave it out.",
         doc="The `aud` that the provider expects of an assertion made with `CLIENT_KEYS`",
+    )
+    refresh_claims: str = option(
+        "id_token",
+        one_of("id_token", FROM_USERINFO, KEEP),
+        check="E047",
+        hint="Give 'id_token', 'userinfo' or 'keep', or leave it out.",
+        doc=(
+            "What replaces the claims of a session when its tokens are refreshed: the new "
+            '`"id_token"`, also the `"userinfo"` endpoint, or nothing: `"keep"`'
+        ),
     )
     allow_missing_exp: bool = switch(
         False,

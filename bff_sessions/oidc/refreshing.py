@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final, TypeGuard
+from typing import Any, Final
+
+from asgiref.sync import sync_to_async
 
 from bff_sessions.contract import is_moment
 from bff_sessions.exceptions import BffSessionsError, ProviderUnavailable
-from bff_sessions.identity.id_tokens import read_claims
+from bff_sessions.oidc.fresh_claims import Fresh, follow
 from bff_sessions.oidc.http import Response, asking
 from bff_sessions.oidc.log import log_once
 from bff_sessions.oidc.providers import Provider
@@ -28,8 +29,6 @@ _PAUSE: Final = 5.0
 _ENDPOINT: Final = "token_endpoint"
 # When the token endpoint of each issuer failed, and how.
 _failed: dict[str, tuple[float, str]] = {}
-# Both claims together identify a subject: OpenID Connect Core 1.0, 2.
-_SUBJECT: Final = ("iss", "sub")
 
 
 class RefreshRefused(BffSessionsError):
@@ -42,15 +41,16 @@ class RefreshRefused(BffSessionsError):
         must act at the provider first, and the token may work again afterwards."""
 
 
-class OtherSubject(BffSessionsError):
-    """The provider issued tokens of another subject."""
+def refresh(
+    provider: Provider, old: Tokens, signed_in: object, bound: object
+) -> Steps[tuple[Tokens, dict[str, Any] | None]]:
+    """Return the tokens that the provider issues for the refresh token of `old`, and the claims.
 
-
-def refresh(provider: Provider, old: Tokens, signed_in: object) -> Steps[Tokens]:
-    """Return the tokens that the provider issues for the refresh token of `old`.
+    The claims are the mapping under BFF_SESSIONS["CLAIMS_KEY"]; None if it stays as it is.
 
     Args:
-        signed_in: the claims of the subject that the session holds beside the ID token.
+        signed_in: what the session holds there.
+        bound: what bind_identity() has written.
 
     Raises:
         RefreshRefused: if the provider refuses the refresh token.
@@ -70,7 +70,9 @@ def refresh(provider: Provider, old: Tokens, signed_in: object) -> Steps[Tokens]
         raise
     _failed.pop(provider.issuer, None)
     if answer.ok:
-        return _to_tokens(answer, old, asked, provider.issuer, signed_in)
+        tokens, given = _to_tokens(answer, old, asked, provider.issuer)
+        fresh = yield from _follow(provider, given, tokens, signed_in, bound, asked)
+        return replace(tokens, id_token=fresh.id_token), fresh.claims
     refusal = Refusal.of(answer)
     if refusal.meaning in (Meaning.ENDED, Meaning.REFUSED):
         raise RefreshRefused(refusal)
@@ -85,10 +87,36 @@ def _note_failure(issuer: str, error: ProviderUnavailable) -> None:
     _failed[issuer] = time.monotonic(), str(error).removesuffix(NOT_ASKED)
 
 
+def _follow(
+    provider: Provider,
+    given: object,
+    tokens: Tokens,
+    signed_in: object,
+    bound: object,
+    asked: datetime,
+) -> Steps[Fresh]:
+    def look() -> Fresh:
+        return follow(
+            provider,
+            given,
+            tokens.access_token or "",
+            old_id_token=tokens.id_token,
+            signed_in=signed_in,
+            bound=bound,
+            asked=asked,
+        )
+
+    # It may ask the provider, which must not hold the thread of synchronous code.
+    return call(look, sync_to_async(look, thread_sensitive=False))
+
+
 def _to_tokens(
-    answer: Response, old: Tokens, asked: datetime, issuer: str, signed_in: object
-) -> Tokens:
-    """Return the tokens in `answer` (RFC 6749, 5.1), with those of `old` where it has none."""
+    answer: Response, old: Tokens, asked: datetime, issuer: str
+) -> tuple[Tokens, object]:
+    """Return the tokens in `answer` (RFC 6749, 5.1), with those of `old` where it has none.
+
+    The ID token is that of `old`. That of the answer is the second value, not yet verified.
+    """
     with asking(issuer, _ENDPOINT):
         given = answer.json()
         access_token = given.get("access_token")
@@ -100,16 +128,16 @@ def _to_tokens(
         value = given.get(name)
         return value if isinstance(value, str) and value else before
 
-    return replace(
+    tokens = replace(
         old,
         access_token=access_token,
         refresh_token=text("refresh_token", old.refresh_token),
-        id_token=_choose_id_token(given.get("id_token"), old.id_token, signed_in, issuer),
         expires_at=None if expires_in is None else asked + timedelta(seconds=expires_in),
         expires_in=expires_in,
         scope=text("scope", old.scope),
         issuer=issuer,
     )
+    return tokens, given.get("id_token")
 
 
 def _choose_lifetime(given: object, before: float | None, issuer: str) -> float | None:
@@ -128,52 +156,3 @@ def _choose_lifetime(given: object, before: float | None, issuer: str) -> float 
         "The lifetime of access tokens of %s is unknown: expires_in must be a number of seconds.",
     )
     return before
-
-
-def _choose_id_token(
-    given: object, before: str | None, signed_in: object, issuer: str
-) -> str | None:
-    """Return the ID token that the session keeps from now on.
-
-    The identity resolver may read it. An ID token without a subject therefore does not replace one
-    that has a subject.
-
-    Raises:
-        OtherSubject: if ``iss`` or ``sub`` changes, see OpenID Connect Core 1.0, 12.2.
-    """
-    if not given or given == before:
-        return before
-    # 3.1.3.7, 6: the answer is the provider's own, so TLS replaces verifying the signature.
-    now, earlier = _claims(given), _claims(before)
-    was = earlier if _names_subject(earlier) else signed_in
-    if now is not None and _names_subject(was) and _names_another(now, was):
-        raise OtherSubject
-    if _names_subject(now):
-        return str(given)
-    log_once(
-        logger,
-        logging.WARNING,
-        "id_token",
-        issuer,
-        "%s refreshes with an ID token that cannot be read or has no iss and sub. It is ignored, "
-        "and the session keeps the ID token of the sign-in. An encrypted one cannot be read.",
-    )
-    return before
-
-
-def _names_subject(claims: object) -> TypeGuard[Mapping[str, Any]]:
-    return isinstance(claims, Mapping) and all(
-        isinstance(claims.get(name), str) and claims[name].strip() for name in _SUBJECT
-    )
-
-
-def _names_another(now: Mapping[str, Any], was: Mapping[str, Any]) -> bool:
-    # A claim that is left out does not name another subject.
-    return any(now.get(name) and now[name] != was[name] for name in _SUBJECT)
-
-
-def _claims(id_token: object) -> dict[str, Any] | None:
-    try:
-        return read_claims(id_token)
-    except ValueError:
-        return None

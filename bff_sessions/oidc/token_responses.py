@@ -7,13 +7,14 @@ import time
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any
 
 from django.contrib import auth
 from django.http import HttpRequest
 
 from bff_sessions import conf
 from bff_sessions.identity import Identity
+from bff_sessions.identity.claim_names import NOT_CLAIMS
 from bff_sessions.identity.claims import BINDING, claim
 from bff_sessions.identity.id_tokens import MOZILLA_TOKENS, read_claims
 from bff_sessions.oidc.expiry import read_expiry
@@ -23,11 +24,6 @@ from bff_sessions.oidc.values import to_scope, to_seconds, to_text
 from bff_sessions.secret import hidden_frames
 
 logger = logging.getLogger("bff_sessions.oidc")
-
-# Names of tokens in session data, see keep_tokens(). No claim may pass for one of them.
-_NOT_CLAIMS: Final = frozenset(
-    {"access_token", "refresh_token", "id_token", "expires_at", "expires_in", "scope"}
-)
 
 
 @hidden_frames()
@@ -102,7 +98,7 @@ def keep_sign_in(session: Any, claims: Mapping[str, Any], tokens: Tokens | None)
     for key in MOZILLA_TOKENS:
         if key in session:
             del session[key]
-    session[conf.CLAIMS_KEY] = {k: v for k, v in claims.items() if k not in _NOT_CLAIMS}
+    session[conf.CLAIMS_KEY] = {k: v for k, v in claims.items() if k not in NOT_CLAIMS}
     if tokens is not None:
         read_tokens(session, replace(tokens, issuer=claim(claims, "iss")))
 

@@ -316,4 +316,5 @@ def test_reference_lists_every_exception():
     # Raised and caught inside the package, or Django's ImproperlyConfigured in disguise.
     internal = {"RefreshRefused", "OtherSubject", "LogoutTokenInvalid", "KeySetMissing", "NotMoved"}
     internal |= {"ClientKeyInvalid", "ConnectionLost", "SessionGone", "StoreFailed"}
+    internal |= {"SignatureInvalid", "IdTokenInvalid"}
     assert found - internal <= {*exceptions.__all__}

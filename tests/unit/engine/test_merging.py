@@ -389,6 +389,23 @@ def test_tokens_of_an_earlier_sign_in_do_not_outlive_a_sign_out():
     assert merged(base, {"cart": 1}, theirs) == {"cart": 1}
 
 
+@pytest.mark.parametrize("sid", ["s", "s2"])
+def test_refresh_does_not_undo_a_newer_sign_in_of_the_same_person(sid):
+    claims = {"iss": "i", "sub": "a", "sid": "s", "auth_time": 10, "access_token": "a0"}
+    base = {"oidc": claims, "_auth_user_id": "1"}
+    mine = base | {"oidc": claims | {"access_token": "a1", "roles": ["old"]}, "cart": 1}
+    theirs = base | {"oidc": claims | {"sid": sid, "auth_time": 20, "access_token": "b0"}}
+    assert merged(base, mine, theirs) == theirs | {"cart": 1}
+    assert merged(base, theirs, mine) == theirs | {"cart": 1}
+
+
+def test_older_sign_in_time_does_not_win_over_a_refresh():
+    claims = {"iss": "i", "sub": "a", "auth_time": 10}
+    base, mine = {"oidc": claims}, {"oidc": claims | {"access_token": "a1"}}
+    for changed in ({"iss": "i", "sub": "a"}, claims | {"auth_time": 5}):
+        assert merged(base, mine, {"oidc": changed}) == mine
+
+
 def broken(*args):
     raise ValueError
 

@@ -189,7 +189,7 @@ def test_the_view_may_fail_afterwards(provider, get):
 
 def test_a_new_id_token_is_kept(provider, get):
     key = start(**provider.sign_in(expires_in=-1))
-    new = make_id_token(iss=provider.issuer, sub="alice", iat=2)
+    new = provider.sign_id_token({"sub": "alice", "sid": "s1", "auth_time": 5})
     answer_with(provider, {"access_token": "a2", "refresh_token": "r2", "id_token": new})
     assert get(key) == "a2"
     assert (kept(key).id_token, kept(key).refresh_token) == (new, "r2")

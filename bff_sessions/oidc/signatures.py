@@ -1,0 +1,90 @@
+"""Verify the signature of a provider's JSON Web Token: RFC 7515, 5.2."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Any
+
+from bff_sessions.exceptions import BffSessionsError
+from bff_sessions.extras import extra
+from bff_sessions.identity.jws import read_jws
+from bff_sessions.oidc.keys import KeySetMissing
+from bff_sessions.oidc.providers import Provider
+
+with extra("oidc"):
+    import jwt
+
+
+class SignatureFault(Enum):
+    """Why a signature is refused."""
+
+    ALGORITHM = "signed with an algorithm that is not allowed"
+    NO_KEYS = "the provider has no jwks_uri"
+    KEY = "signed with a key that the provider does not have"
+    SIGNATURE = "the signature is wrong"
+
+
+class SignatureInvalid(BffSessionsError):
+    """The signature of a token is refused."""
+
+    def __init__(self, fault: SignatureFault, detail: str = "") -> None:
+        super().__init__(fault.value)
+        self.fault = fault
+        self.detail = detail
+        """What the operator compares, for the log: single values, shortened and ASCII."""
+
+
+def read_token(token: object) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return header and claims of `token`, without verifying it.
+
+    Raises:
+        ValueError: if it is not a signed JSON Web Token, or has headers that PyJWT does not know.
+    """
+    # First, because PyJWT also accepts padding, a byte order mark, UTF-16 and repeated names.
+    header, claims = read_jws(token)
+    try:
+        # PyJWT refuses headers that it does not understand, such as ``crit``.
+        jwt.decode_complete(str(token), options={"verify_signature": False})
+    except (jwt.InvalidTokenError, RecursionError):
+        raise ValueError("PyJWT refuses the token.") from None
+    return header, claims
+
+
+def verify_signature(token: str, header: dict[str, Any], provider: Provider) -> None:
+    """Verify that `provider` has signed `token`, whose header is `header`.
+
+    Raises:
+        SignatureInvalid: if it has not.
+        ProviderUnavailable: if the provider's keys cannot be fetched.
+    """
+    allowed, algorithm = provider.options.algorithms, header.get("alg")
+    # The options list the algorithms: the token must not choose none, or HMAC with a public key.
+    if algorithm not in allowed:
+        raise SignatureInvalid(
+            SignatureFault.ALGORITHM,
+            f"It is {shown(algorithm)}; ALGORITHMS of {provider.issuer} are {', '.join(allowed)}.",
+        )
+    try:
+        key = provider.keys.find(header.get("kid"), str(algorithm))
+    except KeySetMissing:
+        raise SignatureInvalid(SignatureFault.NO_KEYS) from None
+    if key is None:
+        raise SignatureInvalid(
+            SignatureFault.KEY,
+            f"Its kid is {shown(header.get('kid'))}, its alg {algorithm}; see 'manage.py "
+            "check_provider'.",
+        )
+    # The callers check the claims, because PyJWT accepts "1700000000" and true as a time.
+    options: Any = {f"verify_{name}": False for name in ("exp", "nbf", "iat", "aud", "sub", "jti")}
+    options["enforce_minimum_key_length"] = True
+    try:
+        jwt.decode(token, key, algorithms=allowed, options=options)
+    except jwt.InvalidSignatureError:
+        raise SignatureInvalid(SignatureFault.SIGNATURE) from None
+    except jwt.PyJWTError:
+        raise SignatureInvalid(SignatureFault.KEY) from None
+
+
+def shown(value: object) -> str:
+    """Return `value` for a log line: a claim is a text from outside."""
+    return f"{value!a:.120}"
