@@ -13,6 +13,7 @@ class BffSessionsConfig(AppConfig):
     def ready(self) -> None:
         # They register themselves.
         from bff_sessions import checks as checks
+        from bff_sessions import users
         from bff_sessions.engine import auth
         from bff_sessions.oidc import outbox, sign_in
         from bff_sessions.watching import watcher
@@ -21,3 +22,4 @@ class BffSessionsConfig(AppConfig):
         outbox.connect()
         sign_in.connect()
         watcher.connect()
+        users.connect()

@@ -8,6 +8,7 @@
 - `contract`: the source for any other store
 - `paging`: what the lists of both share
 - `users`: the names of users, links to their pages, and the search by name
+- `user_actions`: the action of the admin of users that ends all their sessions
 - `ending`: ends one session
 - `actions`, `preview`: end many sessions, after a page that counts the live ones
 - `overview`, `figures`, `charts`: how many rows there are, in numbers and charts
@@ -48,12 +49,15 @@ from bff_sessions.admin.filters import (
 from bff_sessions.admin.history import events_page, may_see_history, query_of
 from bff_sessions.admin.overview import overview
 from bff_sessions.admin.pages import StorePages
+from bff_sessions.admin.user_actions import SignOutUsers, add_to_user_admin
 from bff_sessions.admin.users import find_user_ids, link_users
 from bff_sessions.contract import Actor
 from bff_sessions.stores.live import is_live
 from bff_sessions.stores.orm.models import Session
 
-__all__ = ["SessionAdmin"]
+__all__ = ["SessionAdmin", "SignOutUsers"]
+
+add_to_user_admin()
 
 
 @admin.register(Session)

@@ -31,6 +31,10 @@ from bff_sessions.conf.rules import (
 from bff_sessions.conf.rules import ENCRYPTION_KEYS as KEYS
 from bff_sessions.contract import check_text, is_moment
 
+DEACTIVATED: Final = "deactivated"
+DELETED: Final = "deleted"
+PASSWORD_CHANGED: Final = "password_changed"  # noqa: S105
+_USER_CHANGES: Final = (DEACTIVATED, DELETED, PASSWORD_CHANGED)
 _ENDPOINTS: Final = ("user", "sessions", "login", "logout", "my-sessions", "health", "events")
 
 
@@ -113,6 +117,16 @@ MAX_SESSIONS_PER_SUBJECT: int | None = option(
     doc=(
         "The most live sessions of a subject of one issuer in this partition. Another sign-in "
         "ends the session with the oldest sign-in, by the clocks of your hosts"
+    ),
+)
+END_WITH_USER: Collection[str] = option(
+    list(_USER_CHANGES),
+    some_of(_USER_CHANGES, "a list of changes of a user", may_be_empty=True),
+    check="E018",
+    hint=f"Give some of {', '.join(_USER_CHANGES)}, or an empty list.",
+    doc=(
+        "The changes of Django's user that end the user's sessions in this partition, when they "
+        "are committed. The session that changes the password lives on"
     ),
 )
 IDENTITY_RESOLVER: str = option(

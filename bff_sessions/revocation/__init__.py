@@ -5,10 +5,18 @@ from __future__ import annotations
 from bff_sessions.contract import Actor, EndReason, UserSessionsFilter
 from bff_sessions.events import Cause
 from bff_sessions.revocation import endings
+from bff_sessions.revocation.users import arevoke_user_sessions, revoke_user_sessions
 from bff_sessions.sansio import arun, run
 from bff_sessions.secret import hidden_frames
 
-__all__ = ["arevoke_session", "arevoke_sessions", "revoke_session", "revoke_sessions"]
+__all__ = [
+    "arevoke_session",
+    "arevoke_sessions",
+    "arevoke_user_sessions",
+    "revoke_session",
+    "revoke_sessions",
+    "revoke_user_sessions",
+]
 
 
 @hidden_frames()

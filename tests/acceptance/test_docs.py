@@ -241,14 +241,12 @@ def test_cookies_satisfy_the_checks(settings):
 
 
 @pytest.mark.django_db
-def test_blocked_user_is_signed_out():
+def test_blocked_users_are_signed_out():
     user = User.objects.create(username="alice")
     client = Client()
     client.force_login(user)
-    example("how-to/revoke", "python", "def block").run(
-        revoke_sessions=revoke_sessions, UserSessionsFilter=UserSessionsFilter
-    )["block"](user)
-    assert not user.is_active
+    example("how-to/revoke", "python", "def block").run()["block"](User.objects.all())
+    assert not User.objects.get().is_active
     assert "_auth_user_id" not in client.session
 
 

@@ -1,0 +1,1 @@
+"""User models of projects, for the tests that install this app."""
