@@ -6,17 +6,27 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from bff_sessions.identity import Identity, abind_identity, bind_identity
     from bff_sessions.oidc.access_tokens import aget_access_token, get_access_token
+    from bff_sessions.oidc.step_up import sign_in_parameters
     from bff_sessions.oidc.token_responses import asign_in, sign_in
+    from bff_sessions.views.recent import (
+        arequire_recent_sign_in,
+        recent_sign_in,
+        require_recent_sign_in,
+    )
 
 __all__ = [
     "Identity",
     "__version__",
     "abind_identity",
     "aget_access_token",
+    "arequire_recent_sign_in",
     "asign_in",
     "bind_identity",
     "get_access_token",
+    "recent_sign_in",
+    "require_recent_sign_in",
     "sign_in",
+    "sign_in_parameters",
 ]
 
 __version__ = "0.1.0"
@@ -27,10 +37,14 @@ _MODULES = {
     "Identity": "identity",
     "abind_identity": "identity",
     "aget_access_token": "oidc.access_tokens",
+    "arequire_recent_sign_in": "views.recent",
     "asign_in": "oidc.token_responses",
     "bind_identity": "identity",
     "get_access_token": "oidc.access_tokens",
+    "recent_sign_in": "views.recent",
+    "require_recent_sign_in": "views.recent",
     "sign_in": "oidc.token_responses",
+    "sign_in_parameters": "oidc.step_up",
 }
 
 

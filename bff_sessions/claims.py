@@ -10,7 +10,7 @@ from django.contrib.auth import SESSION_KEY, get_user
 from django.http import HttpRequest
 
 from bff_sessions import conf
-from bff_sessions.identity import identify
+from bff_sessions.identity import Identity, identify
 from bff_sessions.identity.claim_names import STANDARD_CLAIMS as STANDARD_CLAIMS
 from bff_sessions.identity.id_tokens import ID_TOKEN, read_claims
 from bff_sessions.secret import hidden_frames
@@ -29,9 +29,7 @@ def standard_claims(request: HttpRequest) -> dict[str, Any]:
     identity = identify(data)
     if identity.issuer is not None:
         ids = {"iss": identity.issuer, "sub": identity.subject_id}
-        stored: Mapping[str, Any] = next(
-            (claims for claims in _stored_claims(data) if ids.items() <= claims.items()), {}
-        )
+        stored = stored_claims(data, identity)
         return ids | {name: stored[name] for name in STANDARD_CLAIMS if name in stored}
     claims: dict[str, Any] = {"sub": identity.subject_id}
     if (user := session_user(request)) is not None:
@@ -55,6 +53,12 @@ def session_user(request: HttpRequest) -> Any:
     if user_id != request.session[SESSION_KEY]:
         user = get_user(request)
     return user if user is not None and user.is_authenticated else None
+
+
+def stored_claims(data: Mapping[str, Any], identity: Identity) -> Mapping[str, Any]:
+    """Return the claims that a login library has stored of the person; {} if there are none."""
+    ids = {"iss": identity.issuer, "sub": identity.subject_id}
+    return next((claims for claims in _stored_claims(data) if ids.items() <= claims.items()), {})
 
 
 def _stored_claims(data: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:

@@ -21,6 +21,7 @@ __all__ = [
     "BffSessionsError",
     "ClientMisconfigured",
     "ProviderUnavailable",
+    "RecentSignInRequired",
     "RevocationUnconfirmed",
     "SessionBusy",
     "SessionChanged",
@@ -75,3 +76,14 @@ class SignInRequired(BffSessionsError):
 
 class SignInEnded(SignInRequired):
     """The session has just ended, because its provider refuses to continue it."""
+
+
+class RecentSignInRequired(SignInRequired):
+    """The user must sign in again at the provider, see recent_sign_in(). The session lives on."""
+
+    def __init__(self, *, max_age: int | None, acr: tuple[str, ...]) -> None:
+        super().__init__("The view needs a more recent or a stronger sign-in.")
+        self.max_age = max_age
+        """The most seconds since the sign-in; None: any."""
+        self.acr = acr
+        """The values of ``acr`` that will do; empty: any."""

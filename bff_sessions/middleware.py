@@ -16,10 +16,17 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from bff_sessions.device.recording import record_device
 from bff_sessions.engine import SessionStore
 from bff_sessions.events import current_request
-from bff_sessions.exceptions import SessionConflict, SignInEnded, SignInRequired, StoreUnavailable
+from bff_sessions.exceptions import (
+    RecentSignInRequired,
+    SessionConflict,
+    SignInEnded,
+    SignInRequired,
+    StoreUnavailable,
+)
 from bff_sessions.views.ended import pass_on
 from bff_sessions.views.endpoint import error
-from bff_sessions.views.login import login_url
+from bff_sessions.views.login import is_page_load, login_url
+from bff_sessions.views.recent import answer
 
 logger = logging.getLogger("bff_sessions.store")
 
@@ -86,6 +93,8 @@ class SessionMiddleware(middleware.SessionMiddleware):
             return None
         if isinstance(exception, (SessionInterrupted, SignInEnded)):
             return ask_to_sign_in(request, *_SESSION_ENDED)
+        if isinstance(exception, RecentSignInRequired):
+            return answer(request, exception)
         if isinstance(exception, SignInRequired):
             return ask_to_sign_in(request, *_SIGN_IN_REQUIRED)
         if isinstance(exception, StoreUnavailable):
@@ -95,7 +104,7 @@ class SessionMiddleware(middleware.SessionMiddleware):
 
 def ask_to_sign_in(request: HttpRequest, code: str, text: str) -> HttpResponse:
     """Return a redirect to sign-in for a page load, and a 401 for other requests."""
-    if not _is_page_load(request):
+    if not is_page_load(request):
         response: HttpResponse = error(401, code, text)
     else:
         # Return to the page only if it was read: the browser cannot repeat a POST after sign-in.
@@ -109,16 +118,10 @@ def _come_back(request: HttpRequest, unavailable: StoreUnavailable) -> HttpRespo
     """Return the answer to a request whose session cannot be read or written at present."""
     logger.error("A request failed: %s", unavailable)
     text = "The sessions cannot be reached at present: try again."
-    if _is_page_load(request):
+    if is_page_load(request):
         response = HttpResponse(text, status=503, content_type="text/plain")
     else:
         response = error(503, "temporarily_unavailable", text)
     response["Retry-After"] = str(_RETRY_AFTER)
     response["Cache-Control"] = "no-store"
     return response
-
-
-def _is_page_load(request: HttpRequest) -> bool:
-    # Fetch Metadata Request Headers. Older browsers accept text/html explicitly on a page load.
-    mode = request.headers.get("Sec-Fetch-Mode")
-    return mode == "navigate" if mode else "text/html" in request.headers.get("Accept", "")

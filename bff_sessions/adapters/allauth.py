@@ -7,7 +7,8 @@ Versions before 65.11 do not store the claims of the ID token.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import wraps
 from typing import Any
 
 from allauth.account.signals import user_logged_in
@@ -15,19 +16,35 @@ from django.apps import AppConfig
 from django.http import HttpRequest
 from django.utils import timezone
 
+from bff_sessions.oidc.step_up import sign_in_parameters
 from bff_sessions.oidc.token_responses import keep_sign_in, try_response
 from bff_sessions.oidc.tokens import Tokens
 
 
 class AllauthAdapter(AppConfig):
-    """Connects copy_claims() to the sign-ins of django-allauth."""
+    """Connects copy_claims() to the sign-ins, and recent_sign_in() to their beginning."""
 
     name = "bff_sessions.adapters.allauth"
     # The default, the last part of the name, is the label of allauth itself.
     label = "bff_sessions_allauth"
 
     def ready(self) -> None:
+        # Imported late, because models of django-allauth must not load while apps are populated.
+        from allauth.socialaccount.providers.openid_connect.provider import OpenIDConnectProvider
+
         user_logged_in.connect(copy_claims, dispatch_uid=self.name)
+        name = "get_auth_params_from_request"
+        setattr(OpenIDConnectProvider, name, _pass_on(getattr(OpenIDConnectProvider, name)))
+
+
+def _pass_on(get_auth_params: Callable[..., Any]) -> Callable[..., Any]:
+    """Let the provider of django-allauth pass on what recent_sign_in() demands."""
+
+    @wraps(get_auth_params)
+    def wrapper(self: Any, request: HttpRequest, action: Any) -> Any:
+        return {**get_auth_params(self, request, action), **sign_in_parameters(request)}
+
+    return wrapper
 
 
 def copy_claims(
@@ -38,7 +55,6 @@ def copy_claims(
     allauth sends it after the session has its new key and after steps in between, such as a second
     factor. It does not send it when a user only connects an account.
     """
-    # Imported late, because models of django-allauth must not load while apps are populated.
     from allauth.socialaccount.providers.openid_connect.provider import OpenIDConnectProvider
 
     if sociallogin is None or not isinstance(sociallogin.provider, OpenIDConnectProvider):

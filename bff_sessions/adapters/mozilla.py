@@ -5,7 +5,8 @@
     OIDC_CALLBACK_CLASS = "bff_sessions.adapters.mozilla.CallbackView"
 
 The view makes sure that the session holds the tokens of its own user, and all of them. The second
-line is for get_access_token().
+line is for get_access_token(). The module also lets the library pass on what recent_sign_in()
+demands.
 """
 
 from __future__ import annotations
@@ -17,9 +18,13 @@ from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 from mozilla_django_oidc.auth import OIDCAuthenticationBackend
-from mozilla_django_oidc.views import OIDCAuthenticationCallbackView
+from mozilla_django_oidc.views import (
+    OIDCAuthenticationCallbackView,
+    OIDCAuthenticationRequestView,
+)
 
 from bff_sessions.identity.id_tokens import ID_TOKEN, MOZILLA_TOKENS, read_claims
+from bff_sessions.oidc.step_up import sign_in_parameters
 from bff_sessions.oidc.token_responses import try_response
 from bff_sessions.oidc.tokens import read_tokens
 from bff_sessions.secret import Secret, hidden_frames
@@ -127,4 +132,21 @@ def _remember(get_token: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]
     return wrapper
 
 
+def _pass_on(get_extra_params: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    """Let the view that begins the sign-in pass on what recent_sign_in() demands.
+
+    A subclass would be one more setting, and one more base class for projects with a view of their
+    own. A view that overrides get_extra_params() must call super().
+    """
+
+    @wraps(get_extra_params)
+    def wrapper(self: Any, request: HttpRequest) -> Any:
+        return {**get_extra_params(self, request), **sign_in_parameters(request)}
+
+    return wrapper
+
+
 OIDCAuthenticationBackend.get_token = _remember(OIDCAuthenticationBackend.get_token)
+OIDCAuthenticationRequestView.get_extra_params = _pass_on(
+    OIDCAuthenticationRequestView.get_extra_params
+)

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from bff_sessions.claims import STANDARD_CLAIMS
+from bff_sessions.oidc.step_up import sign_in_parameters
 from bff_sessions.oidc.token_responses import keep_sign_in, try_response
 
 
@@ -45,3 +46,14 @@ def copy_claims(
     since = min(claims["iat"], time.time())
     tokens = try_response(response, claims.get("iss"), since=since)
     keep_sign_in(strategy.request.session, {**userinfo, **claims}, tokens)
+
+
+class RecentSignIn:
+    """Passes on what recent_sign_in() demands: the first base class of a backend."""
+
+    strategy: Any
+
+    def auth_params(self, state: str | None = None) -> dict[str, Any]:
+        """Return the parameters of the authentication request."""
+        params: dict[str, Any] = super().auth_params(state)  # type: ignore[misc]
+        return {**params, **sign_in_parameters(self.strategy.request)}

@@ -71,9 +71,9 @@ def endpoint(
     return decorate
 
 
-def error(status: int, code: str, description: str) -> JsonResponse:
+def error(status: int, code: str, description: str, **more: Any) -> JsonResponse:
     """Return an error response in the form of RFC 6749, 5.2: a code and a sentence."""
-    return JsonResponse({"error": code, "error_description": description}, status=status)
+    return JsonResponse({"error": code, "error_description": description, **more}, status=status)
 
 
 def not_signed_in() -> JsonResponse:

@@ -4,6 +4,7 @@ import logging
 import time
 from dataclasses import replace
 from datetime import UTC, datetime
+from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 from django.contrib.auth.models import User
@@ -180,6 +181,40 @@ class Journeys:
         session = Session.objects.get(issuer=None, user_id__isnull=False)
         assert session.key not in warning
         assert browser.session_key not in warning
+
+    @pytest.fixture
+    def pay(self, browser, provider, project, monkeypatch):
+        """Sign alice in an hour ago; return a function that opens a page for recent sign-ins."""
+        project.BFF_SESSIONS = {**project.BFF_SESSIONS, "LOGIN_URL": self.begin}
+        monkeypatch.setattr(provider, "auth_time", int(time.time()) - 3600)
+        monkeypatch.setattr(provider, "more_claims", {"acr": "urn:weak"})
+        browser.sign_in("alice", "s1")
+        return lambda: browser.client.get("/pay/", headers={"Sec-Fetch-Mode": "navigate"})
+
+    def lead_to_provider(self, browser, page):
+        assert page.status_code == 302
+        assert page["Location"].startswith(self.begin)
+        begun = getattr(browser.client, self.method)(page["Location"])
+        query = dict(parse_qsl(urlsplit(begun["Location"]).query))
+        demand = {"prompt": "login", "max_age": "300", "acr_values": "urn:strong"}
+        assert demand.items() <= query.items()
+        return begun["Location"]
+
+    def test_recent_sign_in_is_asked_of_the_provider(self, browser, provider, pay, monkeypatch):
+        url = self.lead_to_provider(browser, pay())
+        monkeypatch.setattr(provider, "auth_time", int(time.time()))
+        monkeypatch.setattr(provider, "more_claims", {"acr": "urn:strong"})
+        back = browser.client.get(provider.authorize(url, sub="alice", sid="s1"))
+        assert back["Location"] == "/pay/", back["Location"]
+        page = browser.client.get(back["Location"], headers={"Sec-Fetch-Mode": "navigate"})
+        assert (page.status_code, page.content) == (200, b"paid")
+        assert rows() == [(provider.issuer, "alice", "s1")]
+
+    def test_provider_that_does_not_ask_the_user_lets_nobody_in(self, browser, provider, pay):
+        time.sleep(1.1)  # The ID token has another iat.
+        url = self.lead_to_provider(browser, pay())
+        browser.client.get(provider.authorize(url, sub="alice", sid="s1"))
+        assert pay().status_code == 403
 
 
 class TokenJourneys(Journeys):

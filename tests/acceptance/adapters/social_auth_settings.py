@@ -7,7 +7,7 @@ ROOT_URLCONF = "tests.acceptance.adapters.social_auth_urls"
 INSTALLED_APPS = [*INSTALLED_APPS, "social_django"]
 AUTHENTICATION_BACKENDS = [
     "django.contrib.auth.backends.ModelBackend",
-    "social_core.backends.open_id_connect.OpenIdConnectAuth",
+    "tests.acceptance.adapters.social_auth_backends.Provider",
 ]
 LOGIN_URL = LOGIN_REDIRECT_URL = "/"
 SOCIAL_AUTH_OIDC_KEY, SOCIAL_AUTH_OIDC_SECRET = CLIENT_ID, CLIENT_SECRET
