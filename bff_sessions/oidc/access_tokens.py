@@ -21,6 +21,7 @@ from bff_sessions.exceptions import (
 )
 from bff_sessions.identity import identify
 from bff_sessions.identity.claims import BINDING
+from bff_sessions.measuring import Counted, count
 from bff_sessions.oidc import outbox
 from bff_sessions.oidc.expiry import UNKNOWN_EXPIRY
 from bff_sessions.oidc.fresh_claims import OtherSubject
@@ -96,6 +97,8 @@ class _Access:
             # The provider has used up a refresh token that was sent, so save its answer.
             return (yield from shield(self._refresh_in(block)))
         except (SessionBusy, ProviderUnavailable, SignInRequired) as error:
+            if isinstance(error, ProviderUnavailable):
+                count(Counted.REFRESHES, "unavailable")
             tokens = None if isinstance(error, SignInEnded) else read_tokens(self._session)
             if tokens is None or tokens.access_token is None or tokens.seconds_left <= 0:
                 raise
@@ -140,6 +143,7 @@ class _Access:
             try:
                 self._new, claims = yield from refresh(provider, tokens, signed_in, bound)
             except RefreshRefused as error:
+                count(Counted.REFRESHES, "refused")
                 # An earlier holder may have refreshed the token after its lease expired.
                 data = yield from call(self._session.load, self._session.aload)
                 refusal, stored = error, read_tokens(data)
@@ -149,11 +153,13 @@ class _Access:
                     read_tokens(self._session, stored)
                 continue
             except OtherSubject:
+                count(Counted.REFRESHES, "refused")
                 logger.error(
                     "%s answered a refresh with a token of another subject.", provider.issuer
                 )
                 refusal = None
                 break
+            count(Counted.REFRESHES, "refreshed")
             with self._session.refreshing():
                 # First, because a function in BFF_SESSIONS["TOKENS"] may write there, too.
                 if claims is not None:

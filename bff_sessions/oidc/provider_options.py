@@ -171,7 +171,7 @@ class ProviderOptions(Options):
     refresh_claims: str = option(
         "id_token",
         one_of("id_token", FROM_USERINFO, KEEP),
-        check="E047",
+        check="E038",
         hint="Give 'id_token', 'userinfo' or 'keep', or leave it out.",
         doc=(
             "What replaces the claims of a session when its tokens are refreshed: the new "

@@ -881,7 +881,7 @@ def test_logout_options_of_a_provider_are_good(settings, strict, name, value):
     ("id", "name", "values"),
     [
         ("E036", "STRICT_TYP", [1, None, "yes"]),
-        ("E047", "REFRESH_CLAIMS", [None, "", "ID_TOKEN", "none", True, 1, ["userinfo"]]),
+        ("E038", "REFRESH_CLAIMS", [None, "", "ID_TOKEN", "none", True, 1, ["userinfo"]]),
         ("E037", "MAX_AGE", [-1, True, None, "60", float("nan"), float("inf"), 86_401]),
         ("E037", "LEEWAY", [-1, True, None, "60", float("nan"), float("inf"), 86_401]),
     ],

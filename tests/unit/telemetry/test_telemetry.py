@@ -1,15 +1,17 @@
 """Metrics and traces with OpenTelemetry."""
 
+from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from asgiref.sync import async_to_sync
+from django.contrib.auth.models import AnonymousUser
 from django.db import DatabaseError, OperationalError
 
-from bff_sessions import measuring
+from bff_sessions import get_access_token, measuring
 from bff_sessions.contract import EndReason, UserSessionsFilter
 from bff_sessions.engine import SessionStore
-from bff_sessions.exceptions import ProviderUnavailable
+from bff_sessions.exceptions import BffSessionsError, ProviderUnavailable
 from bff_sessions.models import TokenRevocation
 from bff_sessions.oidc import http
 from bff_sessions.revocation import revoke_sessions
@@ -18,6 +20,7 @@ from bff_sessions.stores.databases.retrying import retry
 from tests.support.endpoints import claims
 from tests.support.factories import SessionFactory
 from tests.support.provider import Provider
+from tests.support.sessions import start
 from tests.support.stores import CACHED, MEMORY
 from tests.support.telemetry import Exported
 
@@ -86,6 +89,23 @@ def test_retries_are_counted(exported, monkeypatch):
 
     assert retry("default", work) == 1
     assert exported.figures()["retries", "repeated"] == 2
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("result", ["refreshed", "refused", "unavailable"])
+def test_refreshes_are_counted_by_result(exported, settings, rf, result):
+    with Provider() as provider:
+        settings.BFF_SESSIONS = provider.settings
+        request = rf.get("/")
+        request.session = SessionStore(start(**provider.sign_in(expires_in=-1)))
+        request.user = AnonymousUser()
+        if result == "refused":
+            provider.refresh_tokens.clear()
+        elif result == "unavailable":
+            provider.answers["/token"] = (503, {}, "")
+        with nullcontext() if result == "refreshed" else pytest.raises(BffSessionsError):
+            get_access_token(request)
+    assert exported.figures()["refreshes", result] == 1
 
 
 @pytest.mark.parametrize("result", ["accepted", "refused", "unavailable"])
