@@ -18,7 +18,7 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_GET
 from joserfc.errors import JoseError
 
-from bff_sessions import sign_in
+from bff_sessions import sign_in, sign_in_parameters
 
 logger = logging.getLogger("sample_project.oidc")
 
@@ -50,7 +50,8 @@ def authorize(request):
     """Redirect the browser to the provider, and store the expected answer in the session."""
     request.session["return_to"] = request.GET.get("next", "")
     try:
-        return provider.authorize_redirect(request, request.build_absolute_uri(reverse("callback")))
+        callback_url = request.build_absolute_uri(reverse("callback"))
+        return provider.authorize_redirect(request, callback_url, **sign_in_parameters(request))
     except FAULTS as error:
         return _failed(request, error)
 

@@ -34,7 +34,7 @@ def sign_out_users(
     """End all sessions of the users in `queryset` in this partition, after a confirmation."""
     users = list(queryset[: _MAX_USERS + 1])
     if len(users) > _MAX_USERS:
-        text = gettext("Select %d users at most.") % _MAX_USERS
+        text = gettext("Select %(number)d users at most.") % {"number": _MAX_USERS}
         model_admin.message_user(request, text, messages.ERROR)
         return None
     if request.POST.get("post"):
@@ -67,8 +67,8 @@ def _sign_out(model_admin: Any, request: HttpRequest, users: list[Any]) -> None:
         text = gettext("The store of sessions does not answer. Some sessions may have ended.")
         model_admin.message_user(request, text, messages.ERROR)
         return
-    text = ngettext("%d session has ended.", "%d sessions have ended.", total) % total
-    model_admin.message_user(request, text, messages.SUCCESS)
+    text = ngettext("%(number)d session has ended.", "%(number)d sessions have ended.", total)
+    model_admin.message_user(request, text % {"number": total}, messages.SUCCESS)
 
 
 class SignOutUsers(admin.ModelAdmin):  # type: ignore[type-arg]

@@ -1,0 +1,41 @@
+"""A page that demands a recent sign-in, at a real provider."""
+
+import pytest
+
+from tests.support.browsers import fill_in, heading, is_signed_in, sign_in
+from tests.support.sample import running
+
+
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory):
+    """The sample with a page that demands it."""
+    folder = tmp_path_factory.mktemp("guarded")
+    settings = "tests.acceptance.browsers.recent_settings"
+    with running(folder, provider=True, DJANGO_SETTINGS_MODULE=settings) as sample:
+        yield sample
+
+
+def test_page_leads_to_the_provider_which_asks_again_and_back(guarded, open_browser):
+    page = open_browser()
+    sign_in(page, guarded)
+    page.wait_for_timeout(7000)
+    page.goto(f"{guarded.origin}/pay?order=1")
+    # Though the user is still signed in there.
+    heading(page, "Sign in at the provider").to_be_visible()
+    fill_in(page, "alice")
+    heading(page, "Paid").to_be_visible()
+    assert page.url == f"{guarded.origin}/pay?order=1"
+    page.goto(guarded.origin)
+    is_signed_in(page)
+
+
+def test_fetch_gets_the_challenge(guarded, open_browser):
+    page = open_browser()
+    sign_in(page, guarded)
+    page.wait_for_timeout(7000)
+    status, challenge = page.evaluate(
+        "fetch('/pay').then((r) => [r.status, r.headers.get('WWW-Authenticate')])"
+    )
+    assert status == 401
+    assert 'error="insufficient_user_authentication"' in challenge
+    assert 'max_age="5"' in challenge
