@@ -491,6 +491,7 @@ ENDPOINTS = {
     "login": endpoint("get", "login"),
     "logout": endpoint("post", "logout"),
     "logout-callback": endpoint("get", "logout-callback"),
+    "events": endpoint("get", "events"),
     "health": visit_health,
     "jwks": endpoint("get", "jwks"),
     "backchannel-logout": post_logout_token,
