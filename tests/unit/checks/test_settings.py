@@ -333,6 +333,14 @@ def test_atomic_keys_must_be_a_list_of_keys(settings, keys):
     assert "ATOMIC_KEYS" in only_message("E017").msg
 
 
+@pytest.mark.parametrize(
+    "changes", [None, "deleted", ["blocked"], ["deleted", None], {"deleted": 1}]
+)
+def test_changes_of_a_user_must_be_known_ones(settings, changes):
+    settings.BFF_SESSIONS = {"END_WITH_USER": changes}
+    assert "END_WITH_USER" in only_message("E018").msg
+
+
 @pytest.mark.parametrize("keys", [[], ["tokens"], ("a", "b"), {"a"}, frozenset({"a"})])
 def test_any_collection_of_keys_is_good(settings, keys):
     settings.BFF_SESSIONS = {"ATOMIC_KEYS": keys}
