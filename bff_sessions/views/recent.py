@@ -18,6 +18,7 @@ from bff_sessions.exceptions import RecentSignInRequired
 from bff_sessions.identity import identify
 from bff_sessions.oidc.log import log_once
 from bff_sessions.oidc.step_up import Demand, get_leeway
+from bff_sessions.secret import hidden_frames
 from bff_sessions.views import round_trips
 from bff_sessions.views.endpoint import error, signed_in
 from bff_sessions.views.login import is_page_load, login_url
@@ -64,6 +65,7 @@ def recent_sign_in(
     return decorate
 
 
+@hidden_frames()
 def require_recent_sign_in(
     request: HttpRequest, *, max_age: int | None = None, acr: str | Iterable[str] = ()
 ) -> None:
@@ -78,6 +80,7 @@ def require_recent_sign_in(
     _require(request, Demand.of(max_age, acr))
 
 
+@hidden_frames()
 async def arequire_recent_sign_in(
     request: HttpRequest, *, max_age: int | None = None, acr: str | Iterable[str] = ()
 ) -> None:
@@ -85,6 +88,7 @@ async def arequire_recent_sign_in(
     await sync_to_async(_require)(request, Demand.of(max_age, acr))
 
 
+@hidden_frames()
 def answer(request: HttpRequest, required: RecentSignInRequired) -> HttpResponse:
     """Return the answer to a request whose sign-in is not recent or strong enough.
 
@@ -142,6 +146,7 @@ def _challenge(demand: Demand) -> HttpResponse:
     return response
 
 
+@hidden_frames()
 def _check(request: HttpRequest, demand: Demand) -> HttpResponse | None:
     try:
         _require(request, demand)

@@ -66,7 +66,18 @@ def test_python_compiles_and_imports_names_that_exist(example):
 def _is_installed(module):
     """Return whether the examples' library is here; those of your own project are not."""
     is_newer = SINCE.get(module, ()) > django.VERSION
-    return find_spec(module.partition(".")[0]) is not None and not is_newer
+    found = find_spec(module.partition(".")[0])
+    if found is not None and found.origin is None:
+        # A namespace, which has parts of several packages.
+        found = _find(module)
+    return found is not None and not is_newer
+
+
+def _find(module):
+    try:
+        return find_spec(module)
+    except ModuleNotFoundError:
+        return None
 
 
 def _resolves(name):

@@ -137,6 +137,31 @@ async def async_revoke_view(request):
     return HttpResponse(str(await revocation.arevoke_session(request.session.store_key)))
 
 
+@bff_sessions.recent_sign_in(max_age=0)
+def recent_view(request):
+    raise AssertionError("The sign-in is older.")
+
+
+def require_recent_view(request):
+    bff_sessions.require_recent_sign_in(request, max_age=3600)
+    return HttpResponse()
+
+
+async def async_require_recent_view(request):
+    await bff_sessions.arequire_recent_sign_in(request, max_age=3600)
+    return HttpResponse()
+
+
+def revoke_user_view(request):
+    user = get_user_model().objects.get(username="operator")
+    return HttpResponse(str(revocation.revoke_user_sessions(user)))
+
+
+async def async_revoke_user_view(request):
+    user = await get_user_model().objects.aget(username="operator")
+    return HttpResponse(str(await revocation.arevoke_user_sessions(user)))
+
+
 urlpatterns = [
     *others,
     path("get_access_token", token_view),
@@ -149,6 +174,11 @@ urlpatterns = [
     path("arevoke_sessions", async_revoke_all_view),
     path("revoke_session", revoke_view),
     path("arevoke_session", async_revoke_view),
+    path("recent_sign_in", recent_view),
+    path("require_recent_sign_in", require_recent_view),
+    path("arequire_recent_sign_in", async_require_recent_view),
+    path("revoke_user_sessions", revoke_user_view),
+    path("arevoke_user_sessions", async_revoke_user_view),
 ]
 
 
@@ -497,8 +527,13 @@ ENDPOINTS = {
     "backchannel-logout": post_logout_token,
 }
 FUNCTIONS = sorted(
-    {name for module in (bff_sessions, revocation) for name in module.__all__ if name[0].islower()}
-    | {"get_access_token", "aget_access_token"}
+    {
+        name
+        for module in (bff_sessions, revocation)
+        for name in module.__all__
+        # That one reads the query string, and no session.
+        if name[0].islower() and name != "sign_in_parameters"
+    }
 )
 LIST = "/admin/bff_sessions/session/"
 
