@@ -41,7 +41,7 @@ GoogleDocstring._parse_attribute_docstring = GoogleDocstring._consume_to_end
 
 # Python's and Django's own documentation is elsewhere, and not read for this.
 nitpick_ignore_regex = [
-    (r"py:.*", r"(collections|datetime|django|typing)\..*"),
+    (r"py:.*", r"(collections|contextlib|datetime|django|typing)\..*"),
     (
         r"py:.*",
         r"(CreateError|SettingInvalid|ImproperlyConfigured|SessionInterrupted|UpdateError|datetime)",
