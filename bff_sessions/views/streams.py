@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import weakref
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from contextlib import ExitStack
 from typing import Final, TypeAlias
@@ -54,7 +55,8 @@ class LongPoll:
 
     def __init__(self, session: UserSession, head: str, show: Show) -> None:
         self._parts = self._wait(session, head, show)
-        self._has_left = False
+        # Also if a middleware fails, and so drops the response without closing it.
+        self._leave = weakref.finalize(self, places.leave)
 
     def __iter__(self) -> Iterator[str]:
         return self._parts
@@ -62,11 +64,10 @@ class LongPoll:
     def close(self) -> None:
         """Leave the place. Django calls this also if no part has been read."""
         self._parts.close()
-        if not self._has_left:
-            self._has_left = True
-            places.leave()
+        self._leave()
 
-    def _wait(self, session: UserSession, head: str, show: Show) -> Generator[str, None, None]:
+    @staticmethod
+    def _wait(session: UserSession, head: str, show: Show) -> Generator[str, None, None]:
         with watching(session) as wait:
             yield head
             close_connections()

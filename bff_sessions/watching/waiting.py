@@ -34,8 +34,8 @@ def watching(session: UserSession) -> Iterator[Callable[[float], News | None]]:
             return None
 
     page = Page(session, inbox.put)
-    watcher.add(page)
     try:
+        watcher.add(page)
         yield wait
     finally:
         watcher.remove(page)
@@ -56,8 +56,8 @@ def awatching(session: UserSession) -> Iterator[Callable[[float | None], Awaitab
         return future.result() if future.done() else None
 
     page = Page(session, lambda news: _call_soon(loop, set_result, news))
-    watcher.add(page)
     try:
+        watcher.add(page)
         yield wait
     finally:
         watcher.remove(page)

@@ -52,10 +52,11 @@ class Watcher:
             self._pages.add(page)
             if self._thread is None:
                 # An empty context: that of the request names the thread of the request.
-                self._thread = threading.Thread(
+                thread = threading.Thread(
                     target=Context().run, args=(self._run,), name="bff_sessions", daemon=True
                 )
-                self._thread.start()
+                thread.start()
+                self._thread = thread
 
     def remove(self, page: Page) -> None:
         """Stop watching `page`, if it is still watched."""
@@ -89,9 +90,9 @@ class Watcher:
         return self._changed.is_set()
 
     def _run(self) -> None:
-        self._listener.keep()
+        self._keep_listening()
         while self._pause():
-            self._listener.keep()
+            self._keep_listening()
             begun = time.monotonic()
             self._look()
             # Revocations one after the other must not keep the thread busy.
@@ -100,7 +101,10 @@ class Watcher:
     def _pause(self) -> bool:
         """Wait until the next look. Return whether there is a page to look at."""
         end = time.monotonic() + conf.EVENTS_EVERY
-        while self._has_pages() and (rest := end - time.monotonic()) > 0:
+        while (rest := end - time.monotonic()) > 0:
+            if not self._has_pages():
+                # Do not ask again: a page that has come meanwhile has started another thread.
+                return False
             if self._changed.wait(min(rest, _LONGEST)):
                 break
             if is_stopping():
@@ -113,6 +117,11 @@ class Watcher:
             if not self._pages:
                 self._thread = None  # The next page starts another one.
             return bool(self._pages)
+
+    def _keep_listening(self) -> None:
+        # Without notices, pages are still looked at. If the store is at fault, the look logs it.
+        with suppress(Exception):
+            self._listener.keep()
 
     def _look(self) -> None:
         try:

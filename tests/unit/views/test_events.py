@@ -10,11 +10,13 @@ from django.test import AsyncClient, Client
 from django.utils.translation import override
 
 from bff_sessions.contract import EndReason, UserSessionsFilter, UserSessionUpdate
+from bff_sessions.engine import SessionStore
 from bff_sessions.revocation import revoke_sessions
 from bff_sessions.stores import get_store
 from bff_sessions.stores.orm import OrmUserSessionStore
 from bff_sessions.testing import altered
 from bff_sessions.views import streams
+from bff_sessions.views.events import events
 from bff_sessions.watching import watcher as watcher_module
 from tests.support.endpoints import Browser, claims, is_error, of_django
 from tests.support.factories import UserFactory, ago
@@ -278,6 +280,12 @@ class TestWsgi:
             stream = open_stream(browser)
             stream.close()
             stream.close()
+
+    def test_response_that_is_dropped_gives_its_place_back(self, browser, open_stream, rf):
+        request = rf.get("/bff/events")
+        request.session = SessionStore(browser.client.cookies["sessionid"].value)
+        for _ in range(2):
+            assert events(request).status_code == 200
 
     def test_without_the_setting_no_thread_waits(self, browser, configure):
         configure(EVENTS_EVERY=60)

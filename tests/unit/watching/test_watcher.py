@@ -18,7 +18,7 @@ from bff_sessions.contract import EndReason, UserSessionsFilter
 from bff_sessions.revocation import revoke_sessions
 from bff_sessions.stores import get_store
 from bff_sessions.testing import make_session
-from bff_sessions.watching import News, NewsKind
+from bff_sessions.watching import News, NewsKind, watching
 from bff_sessions.watching import watcher as module
 from bff_sessions.watching.pages import Page
 
@@ -98,6 +98,32 @@ def test_thread_ends_after_the_last_page_and_begins_with_the_next(watcher, look_
     assert watcher.thread not in (None, first)
     end(other)
     assert other.get() == ENDED
+
+
+def test_thread_that_ends_does_not_look_again(watcher, look_every, monkeypatch):
+    look_every(60)
+    # A page that comes after the first question has a thread of its own.
+    answers = iter([False, True])
+    monkeypatch.setattr(watcher, "_has_pages", lambda: next(answers))
+    assert watcher._pause() is False
+
+
+def test_thread_that_cannot_start_leaves_nothing_behind(watcher, look_every, monkeypatch):
+    look_every(60)
+    session = make_session()
+    get_store().create_user_session(session)
+
+    def fail(thread):
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", fail)
+        with pytest.raises(RuntimeError), watching(session):
+            pass
+    assert watcher.pages() == []
+    inbox = Inbox(watcher)
+    end(inbox)
+    assert inbox.get() == ENDED
 
 
 def test_page_that_was_told_is_told_once(watcher, look_every):
