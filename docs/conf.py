@@ -44,7 +44,8 @@ nitpick_ignore_regex = [
     (r"py:.*", r"(collections|contextlib|datetime|django|typing)\..*"),
     (
         r"py:.*",
-        r"(CreateError|SettingInvalid|ImproperlyConfigured|SessionInterrupted|UpdateError|datetime)",
+        r"(CreateError|SettingInvalid|ImproperlyConfigured|PermissionDenied|SessionInterrupted"
+        r"|UpdateError|datetime)",
     ),
     # Private types in signatures.
     (r"py:.*", r"bff_sessions\..*\._\w+"),

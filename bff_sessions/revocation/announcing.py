@@ -31,10 +31,15 @@ def announce_ends(ended: Sequence[DeletedSession]) -> Steps[None]:
     """Announce that the sessions, which have a reason, have ended."""
     if not ended:
         return
-    for hook in hooks_for_commit():
-        yield from _on_commit(hook)
+    yield from announce_commit()
     if announces_ends():
         yield from _on_commit(partial(send_ends, ended))
+
+
+def announce_commit() -> Steps[None]:
+    """Announce, without the sessions, that some have ended."""
+    for hook in hooks_for_commit():
+        yield from _on_commit(hook)
 
 
 def send_ends(ended: Sequence[DeletedSession]) -> None:

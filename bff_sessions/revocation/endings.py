@@ -12,7 +12,7 @@ from functools import partial
 from bff_sessions.contract import DeletedSession, OnEnding, UserSession, UserSessionsFilter
 from bff_sessions.events import Cause, hook_for
 from bff_sessions.exceptions import RevocationUnconfirmed
-from bff_sessions.revocation.announcing import announce_ends, announces_ends
+from bff_sessions.revocation.announcing import announce_commit, announce_ends, announces_ends
 from bff_sessions.revocation.deletes import delete_user_session, delete_user_sessions
 from bff_sessions.revocation.notes import is_noted, write_notes
 from bff_sessions.sansio import Steps, call
@@ -54,9 +54,12 @@ def end_one(
         is_own: whether a request ends its own session, see `bff_sessions.events.subscribe`.
         announce: False if the caller has already announced the end of this sign-in.
     """
-    ended: list[DeletedSession] = [] if session is None else [DeletedSession.of(session)]
     hook = hook_for(cause, is_own=is_own)
-    if session is None and announces_ends():
+    ended: list[DeletedSession] = []
+    # A sign-out is a request of every user: it makes nothing that nobody receives.
+    if session is not None and (announces_ends() or is_noted(cause.reason)):
+        ended = [DeletedSession.of(session)]
+    elif session is None and announces_ends():
         hook = _collecting(ended, hook)
     try:
         is_ended = yield from delete_user_session(key, session, on_ending=hook)
@@ -65,7 +68,7 @@ def end_one(
             yield from _announce(unconfirmed.deleted, cause)
         raise
     if is_ended and announce:
-        yield from _announce(ended, cause)
+        yield from (_announce(ended, cause) if ended else announce_commit())
     return is_ended
 
 
@@ -105,6 +108,8 @@ def _collecting(ended: list[DeletedSession], hook: OnEnding | None) -> OnEnding:
 
 def _announce(deleted: Sequence[DeletedSession], cause: Cause) -> Steps[list[DeletedSession]]:
     """Note and announce that the sessions have ended. Return each sign-in once."""
+    if not deleted:
+        return []
     ended = cause.stamp(deleted)
     if ended and is_noted(cause.reason):
         # After a rollback the sessions live on, and may end for another reason.

@@ -30,6 +30,7 @@ PUBLIC = [
 INTERNAL = {
     "bff_sessions.__version__",
     "bff_sessions.claims.session_user",
+    "bff_sessions.claims.stored_claims",
     "bff_sessions.contract.MOVED",
     "bff_sessions.contract.bound_values",
     "bff_sessions.contract.is_moment",
