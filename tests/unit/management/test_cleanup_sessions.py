@@ -350,7 +350,7 @@ def test_it_rests_in_proportion_to_what_the_batch_took_by_default(monkeypatch):
     SessionFactory.create_batch(3, expired=True)
     cleanup("--batch-size", "1", sleep=None)
     # Three times; on SQLite nobody else can write during a batch.
-    assert clock.slept == pytest.approx(18 if connection.vendor == "sqlite" else 4.5)
+    assert clock.slept == pytest.approx(18 if connection.vendor == "sqlite" else 9)
     assert not Session.objects.exists()
 
 
