@@ -79,9 +79,10 @@ def test_sign_outs_survive_a_failover_to_a_synchronous_standby(postgresql_progra
 
 
 def test_orm_store_works_behind_pgbouncer_in_transaction_mode(pgbouncer):
-    # The pooler keeps its connections, so that the database cannot be dropped at the end.
+    # The pooler keeps its connections, so that the database cannot be dropped at the end. LISTEN
+    # needs a connection of its own.
     run(
-        *("pytest", "-q", "--reuse-db", "-m", "not thorough", "-n", 0),
+        *("pytest", "-q", "--reuse-db", "-m", "not thorough", "-k", "not notice", "-n", 0),
         "tests/unit/stores/test_orm.py",
         TEST_DATABASE_URL=f"{pgbouncer.url}?DISABLE_SERVER_SIDE_CURSORS=true",
     )
