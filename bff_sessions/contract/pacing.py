@@ -30,8 +30,8 @@ class Pace:
 
 # For databases where requests wait for the whole batch: users must not notice it.
 EXCLUSIVE = Pace(seconds=0.03, rest=2)
-# For databases where requests share only disk and processor with a batch. With longer batches and
-# shorter pauses requests wait longer, and no more is deleted: `python -m benchmarks.cleanup`.
+# For databases where requests share only disk and processor with a batch. A request that needs a
+# lock of the batch waits for all of it, so batches are short: `python -m benchmarks.cleanup`.
 SHARED = Pace(seconds=0.03, rest=1)
 
 
