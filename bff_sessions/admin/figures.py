@@ -10,6 +10,7 @@ from typing import Any
 from django.db import connections
 
 from bff_sessions._compat.queries import compile_rows
+from bff_sessions.secret import hidden_frames
 from bff_sessions.stores.orm.counting import Figure, count_states
 from bff_sessions.stores.orm.sampling import (
     SAMPLE,
@@ -43,6 +44,7 @@ class Figures:
     """The groups are those of all sessions."""
 
 
+@hidden_frames()
 def count(hours: Sequence[Span], days: Sequence[Span]) -> Figures:
     """Return the figures of this moment.
 

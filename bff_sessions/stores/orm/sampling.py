@@ -21,6 +21,7 @@ from django.db.models import Count, Q, QuerySet
 from django.db.models.expressions import RawSQL
 
 from bff_sessions._compat.queries import compile_rows
+from bff_sessions.secret import hidden_frames
 from bff_sessions.stores.orm.models import Session
 
 SAMPLE: Final = 10_000
@@ -59,6 +60,7 @@ def stored() -> QuerySet[Session]:
     return Session._base_manager.using(using())
 
 
+@hidden_frames()
 def count_stored() -> Size:
     """Return how many rows there are, within about 2 % if the table is large."""
     keys = stored().order_by("key").values_list("key", flat=True)
@@ -67,6 +69,7 @@ def count_stored() -> Size:
     return Size(number=stored().count(), is_exact=True)
 
 
+@hidden_frames()
 def share_of(condition: Q) -> tuple[int, int]:
     """Return how many rows of a random sample match `condition`, and how many are in the sample."""
     sample = stored().order_by("key")[:_ROWS]
@@ -74,12 +77,14 @@ def share_of(condition: Q) -> tuple[int, int]:
     return numbers["matching"], numbers["all"]
 
 
+@hidden_frames()
 def count_first(rows: QuerySet[Session], condition: Q | None = None) -> int | None:
     """Return how many of `rows` match `condition`. None if there are too many rows to count."""
     numbers = rows[: SAMPLE + 1].aggregate(matching=Count("pk", filter=condition), all=Count("pk"))
     return None if numbers["all"] > SAMPLE else numbers["matching"]
 
 
+@hidden_frames()
 def count_begun(spans: Sequence[Span], until: datetime, most: int) -> tuple[list[int], bool]:
     """Return for each span how many of its sessions are stored, and whether that is exact.
 
