@@ -105,10 +105,11 @@ class Watcher:
             if not self._has_pages():
                 # Do not ask again: a page that has come meanwhile has started another thread.
                 return False
-            if self._changed.wait(min(rest, _LONGEST)):
-                break
+            # First, because ends of sessions may follow each other without a pause.
             if is_stopping():
                 self._tell_all(News(NewsKind.SERVER_STOPS))
+            elif self._changed.wait(min(rest, _LONGEST)):
+                break
         self._changed.clear()
         return self._has_pages()
 

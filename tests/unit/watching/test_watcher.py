@@ -216,6 +216,17 @@ def test_pages_are_told_that_the_server_stops(watcher, look_every, monkeypatch):
     assert watcher.thread is None
 
 
+def test_server_stops_also_while_sessions_end_all_the_time(watcher, look_every, monkeypatch):
+    look_every(60)
+    monkeypatch.setattr(module, "look", lambda pages: watcher.look_soon() or ())
+    stopping = threading.Event()
+    monkeypatch.setattr(module, "is_stopping", stopping.is_set)
+    inbox = Inbox(watcher)
+    watcher.look_soon()
+    stopping.set()
+    assert inbox.get() == News(NewsKind.SERVER_STOPS)
+
+
 @pytest.mark.parametrize(
     ("server", "expected"),
     [
