@@ -16,6 +16,9 @@ from bff_sessions.views.endpoint import endpoint
 
 # Seconds for which a process repeats its answer: anybody may ask, as often as they like.
 _REPEATED_FOR: Final = 5.0
+# Seconds that an examination may take. Then no other request waits for it, or a server that does
+# not answer would soon hold all threads.
+_PATIENCE: Final = 5.0
 
 
 class _Examination:
@@ -23,21 +26,30 @@ class _Examination:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        # By scope: a tenant may have a database of its own.
-        self._results: dict[str, tuple[float, Mapping[str, Verdict]]] = {}
+        self._begun = self._ended = float("-inf")
+        self._verdicts: Mapping[str, Verdict] = {}
 
-    def verdicts(self) -> Mapping[str, Verdict]:
-        """Return the worst verdict of each subject, at most `_REPEATED_FOR` seconds old."""
-        with self._lock:
-            scope = get_store().scope
-            moment, verdicts = self._results.get(scope, (float("-inf"), {}))
-            if time.monotonic() - moment >= _REPEATED_FOR:
-                verdicts = _examine()
-                self._results = {scope: (time.monotonic(), verdicts)}
-            return verdicts
+    def verdicts(self) -> Mapping[str, Verdict] | None:
+        """Return the worst verdict of each subject, at most `_REPEATED_FOR` seconds old.
+
+        Return None if another thread has been examining for too long.
+        """
+        if not self._lock.acquire(blocking=False):
+            rest = self._begun + _PATIENCE - time.monotonic()
+            if not self._lock.acquire(timeout=max(rest, 0.0)):
+                return None
+        try:
+            if time.monotonic() - self._ended >= _REPEATED_FOR:
+                self._begun = time.monotonic()
+                self._verdicts = _examine()
+                self._ended = time.monotonic()
+            return self._verdicts
+        finally:
+            self._lock.release()
 
 
-_examination: Final = _Examination()
+# By scope: a tenant may have a database of its own.
+_examinations: Final[dict[str, _Examination]] = {}
 
 
 @endpoint("health", "GET", "HEAD", needs_header=False, uses_csrf=False)
@@ -46,12 +58,14 @@ def health(request: HttpRequest) -> HttpResponse:
 
     The answer has verdicts only. ``manage.py sessions doctor`` shows the reasons.
     """
-    verdicts = _examination.verdicts()
-    serves = not any(verdicts.get(name) is Verdict.FAULT for name in ESSENTIAL)
+    verdicts = _examinations.setdefault(get_store().scope, _Examination()).verdicts()
+    serves = verdicts is not None and not any(
+        verdicts.get(name) is Verdict.FAULT for name in ESSENTIAL
+    )
     return JsonResponse(
         {
             "status": "ok" if serves else "fault",
-            "checks": {subject: verdict.value for subject, verdict in verdicts.items()},
+            "checks": {subject: verdict.value for subject, verdict in (verdicts or {}).items()},
         },
         status=200 if serves else 503,
     )

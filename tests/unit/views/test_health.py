@@ -1,5 +1,7 @@
 """GET health."""
 
+import threading
+
 import pytest
 from django.db import DatabaseError
 from django.test import Client
@@ -55,12 +57,51 @@ def test_host_serves_while_a_provider_is_away(browser, configure):
     assert "idp.example" not in health_of.content.decode()
 
 
-def test_answer_is_repeated_for_a_moment(browser, monkeypatch, django_assert_num_queries):
-    monkeypatch.setattr(health, "_examination", health._Examination())
+@pytest.fixture
+def repetition(monkeypatch):
+    monkeypatch.setattr(health, "_examinations", {})
     monkeypatch.setattr(health, "_REPEATED_FOR", 60)
+
+
+def test_answer_is_repeated_for_a_moment(browser, repetition, django_assert_num_queries):
     first = browser.request("get", "/bff/health")
     with django_assert_num_queries(0):
         assert browser.request("get", "/bff/health").content == first.content
+
+
+def test_answer_is_repeated_to_each_of_several_tenants(browser, repetition, monkeypatch):
+    scope, examined = "", []
+    monkeypatch.setattr(type(get_store()), "scope", property(lambda store: scope))
+    monkeypatch.setattr(health, "examine", lambda **options: examined.append(scope) or [])
+    for scope in ["one", "two", "one", "two"]:
+        browser.request("get", "/bff/health")
+    assert examined == ["one", "two"]
+
+
+def test_no_request_waits_long_for_a_store_that_hangs(browser, monkeypatch):
+    monkeypatch.setattr(health, "_examinations", {})
+    monkeypatch.setattr(health, "_PATIENCE", 0.1)
+    hangs, goes_on = threading.Event(), threading.Event()
+
+    def hang(**options):
+        hangs.set()
+        goes_on.wait(30)
+        return []
+
+    monkeypatch.setattr(health, "examine", hang)
+    examination = health._examinations.setdefault(get_store().scope, health._Examination())
+    thread = threading.Thread(target=examination.verdicts)
+    thread.start()
+    try:
+        assert hangs.wait(30)
+        response = browser.request("get", "/bff/health")
+        assert response.status_code == 503
+        assert response.json() == {"status": "fault", "checks": {}}
+        assert not goes_on.is_set()
+    finally:
+        goes_on.set()
+        thread.join()
+    assert browser.request("get", "/bff/health").status_code == 200
 
 
 def test_only_reading_is_allowed(db):
