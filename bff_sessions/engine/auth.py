@@ -1,10 +1,11 @@
-"""Sign-outs and password hashes of ``django.contrib.auth``."""
+"""Sign-ins, sign-outs and password hashes of ``django.contrib.auth``."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from enum import Enum
-from typing import Any
+from typing import Any, Final
 
 from django.conf import settings
 from django.contrib.auth import (
@@ -14,9 +15,14 @@ from django.contrib.auth import (
     get_user_model,
     load_backend,
 )
-from django.contrib.auth.signals import user_logged_out
+from django.contrib.auth.signals import user_logged_in, user_logged_out
 from django.http import HttpRequest
 from django.utils.crypto import constant_time_compare
+
+from bff_sessions.contract import is_moment
+
+# When the user of a session without a provider has signed in to it again.
+_SIGNED_IN: Final = "_bff_signed_in"
 
 
 def has_hash(data: Mapping[str, Any]) -> bool:
@@ -56,9 +62,29 @@ def check_hash(data: Mapping[str, Any]) -> tuple[HashState, str]:
     return HashState.FALLBACK if is_fallback else HashState.OLD, current
 
 
+def signed_in_again(data: Mapping[str, Any]) -> float | None:
+    """Return when the user has last signed in to a session that they had; None if never."""
+    moment = data.get(_SIGNED_IN)
+    return moment if is_moment(moment) else None
+
+
 def connect() -> None:
-    """Distinguish a user who signs out from a session whose user Django forgets."""
+    """Distinguish a user who signs out from a session whose user Django forgets.
+
+    Also note a user who signs in again: `UserSession.created` stays, because the session goes on.
+    """
+    user_logged_in.connect(_sign_in, dispatch_uid="bff_sessions.engine.auth")
     user_logged_out.connect(_sign_out, dispatch_uid="bff_sessions.engine.auth")
+
+
+def _sign_in(*, request: HttpRequest, **kwargs: Any) -> None:
+    session: Any = getattr(request, "session", None)
+    if not hasattr(session, "get_user_session"):
+        return
+    known = session.get_user_session()
+    # The signal is sent before the session is saved, so `known` is what was there before.
+    if known is not None and known.issuer is None and known.user_id == session.get(SESSION_KEY):
+        session[_SIGNED_IN] = time.time()
 
 
 def _sign_out(*, request: HttpRequest, **kwargs: Any) -> None:

@@ -14,6 +14,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 
 from bff_sessions.claims import stored_claims
 from bff_sessions.contract import UserSession
+from bff_sessions.engine.auth import signed_in_again
 from bff_sessions.exceptions import RecentSignInRequired
 from bff_sessions.identity import identify
 from bff_sessions.oidc.log import log_once
@@ -167,7 +168,7 @@ def _claims_of(request: HttpRequest, current: UserSession) -> Mapping[str, Any]:
     identity = identify(data)
     if identity.issuer is None:
         # The time of a sign-in without a provider is that of its session.
-        return {"auth_time": current.created.timestamp()}
+        return {"auth_time": signed_in_again(data) or current.created.timestamp()}
     return stored_claims(data, identity)
 
 

@@ -228,6 +228,23 @@ def test_without_a_provider_the_sign_in_of_the_session_counts(browser, django_us
     assert browser.request("get", "/strong", **FETCH).status_code == 401
 
 
+def test_without_a_provider_the_user_signs_in_again_to_the_same_session(browser, django_user_model):
+    user = django_user_model.objects.create(username="alice")
+    browser.client.force_login(user)
+    browser.let_have_begun(datetime.now(UTC) - timedelta(seconds=1000))
+    assert go(browser).status_code == 302
+    browser.client.force_login(user)
+    assert go(browser).status_code == 200
+
+
+def test_sign_in_of_another_user_before_does_not_count(browser, django_user_model):
+    alice, bob = (django_user_model.objects.create(username=name) for name in ("alice", "bob"))
+    for user in (alice, alice, bob):
+        browser.client.force_login(user)
+    browser.let_have_begun(datetime.now(UTC) - timedelta(seconds=1000))
+    assert browser.request("get", "/pay/1", **FETCH).status_code == 401
+
+
 # Back from the provider
 
 
@@ -250,7 +267,9 @@ def test_provider_that_confirms_the_sign_in_leads_in(browser):
     assert go(browser).status_code == 200
 
 
-@pytest.mark.parametrize("changes", [{"auth_time": ago(1000)}, {"auth_time": None}, {}])
+@pytest.mark.parametrize(
+    "changes", [{"auth_time": ago(1000)}, {"auth_time": ago(-9000)}, {"auth_time": None}, {}]
+)
 @pytest.mark.parametrize("empties_session", [False, True])
 def test_provider_that_does_not_confirm_it_neither_loops_nor_lets_in(
     browser, caplog, changes, empties_session
