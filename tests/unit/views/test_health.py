@@ -73,7 +73,7 @@ def test_answer_is_repeated_to_each_of_several_tenants(browser, repetition, monk
     scope, examined = "", []
     monkeypatch.setattr(type(get_store()), "scope", property(lambda store: scope))
     monkeypatch.setattr(health, "examine", lambda **options: examined.append(scope) or [])
-    for scope in ["one", "two", "one", "two"]:
+    for scope in ["one", "two", "one", "two"]:  # noqa: B007 - the store returns it.
         browser.request("get", "/bff/health")
     assert examined == ["one", "two"]
 
