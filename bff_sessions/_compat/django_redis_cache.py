@@ -82,14 +82,16 @@ class Link:
         self._keep(sent.connection, len(commands))
 
     def _take(self) -> Any:
-        while self._idle:
-            opener, connection, unread = self._idle.pop()
+        while True:
+            try:
+                opener, connection, unread = self._idle.pop()
+            except IndexError:  # Without a look first: another thread may take the last one.
+                return self._pool.get_connection()
             if opener != os.getpid():
                 continue  # It belongs to the process that forked this one.
             if self._is_ready(connection, unread):
                 return connection
             self._drop(connection)  # The server has closed it.
-        return self._pool.get_connection()
 
     def _is_ready(self, connection: Any, unread: int) -> bool:
         from redis.exceptions import ConnectionError, ResponseError

@@ -357,6 +357,20 @@ def test_connections_are_shared_by_threads_and_not_by_processes(ours, warm, serv
     assert other is not connection
 
 
+class TakenMeanwhile(list):
+    """The last connection is taken by another thread after a look at the list."""
+
+    def __bool__(self):
+        return True
+
+
+def test_last_connection_may_be_taken_by_another_thread(ours, warm, server, caplog):
+    cache = ours._reader._cache
+    with mock.patch.object(cache._link, "_idle", TakenMeanwhile()):
+        assert cache.get([entry_name(warm.key)])
+    assert not caplog.records
+
+
 def test_connection_is_not_held_during_a_transaction(transactional_db, server):
     ours = CachedUserSessionStore(OrmUserSessionStore())
     session = make_warm(ours)
