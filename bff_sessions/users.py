@@ -1,7 +1,8 @@
 """End the sessions of Django's users who become inactive, are deleted or change the password.
 
-The loaded values of a user are remembered, so that a save is compared without a statement. What a
-signal does not announce is up to `bff_sessions.revocation.revoke_user_sessions()`.
+The loaded password of a user is remembered, so that a save is compared without a statement. A save
+of a user who is not active ends the sessions without a comparison. What a signal does not announce
+is up to `bff_sessions.revocation.revoke_user_sessions()`.
 """
 
 from __future__ import annotations
@@ -89,14 +90,15 @@ def _saved(
     before = values.get(_LOADED, {})
     saved = [n for n in _FIELDS if n in values and (update_fields is None or n in update_fields)]
     now = before | {name: values[name] for name in saved}
-    if now == before:
-        return
-    # Not before the commit: after a rollback, the next save changes the row again.
-    transaction.on_commit(lambda: values.update({_LOADED: now}), using=using)
+    if now != before:
+        # Not before the commit: after a rollback, the next save changes the row again.
+        transaction.on_commit(lambda: values.update({_LOADED: now}), using=using)
     if created:
         return
     wanted = conf.END_WITH_USER
-    is_deactivated = "is_active" in saved and not values["is_active"] and before.get("is_active", 1)
+    # Without a comparison: another process may have activated the user since the instance was
+    # loaded, and refresh_from_db() sends no signal.
+    is_deactivated = "is_active" in saved and not values["is_active"]
     # Without our middleware, it is not known which session changes the password. Then the others
     # end at their next request, as in Django.
     has_new_password = (

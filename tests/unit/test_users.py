@@ -187,11 +187,7 @@ UNCHANGED = {
 
 
 @pytest.mark.parametrize("how", UNCHANGED.values(), ids=UNCHANGED)
-@pytest.mark.parametrize("is_active", [True, False])
-def test_save_that_changes_nothing_of_it_costs_no_statement(
-    alice, how, is_active, django_assert_num_queries
-):
-    User.objects.update(is_active=is_active)
+def test_save_that_changes_nothing_of_it_costs_no_statement(alice, how, django_assert_num_queries):
     user = User.objects.get(pk=alice.pk)
     with django_assert_num_queries(1):
         how(user)
@@ -199,6 +195,41 @@ def test_save_that_changes_nothing_of_it_costs_no_statement(
     with django_assert_num_queries(1):
         how(user)
     assert sessions_of(alice.pk) == 2
+
+
+def test_save_of_other_fields_of_an_inactive_user_ends_nothing(alice, django_assert_num_queries):
+    User.objects.update(is_active=False)
+    user = User.objects.get(pk=alice.pk)
+    with django_assert_num_queries(1):
+        user.save(update_fields=["first_name"])
+    assert sessions_of(alice.pk) == 2
+
+
+def refresh(user):
+    user.refresh_from_db()
+    user.is_active = False
+
+
+@pytest.mark.parametrize("how", [refresh, lambda user: None], ids=["refreshed", "out of date"])
+def test_user_who_was_inactive_when_loaded_is_deactivated_again(alice, how):
+    User.objects.update(is_active=False)
+    user = User.objects.get(pk=alice.pk)
+    User.objects.update(is_active=True)
+    how(user)
+    user.save()
+    assert has_ended(alice.pk)
+
+
+def test_user_activated_again_in_the_transaction_is_deactivated_later(alice):
+    with transaction.atomic():
+        alice.is_active = False
+        alice.save()
+        alice.is_active = True
+        alice.save()
+    SessionFactory(user_id=str(alice.pk), subject_id=str(alice.pk), issuer=None)
+    alice.is_active = False
+    alice.save()
+    assert has_ended(alice.pk)
 
 
 def test_deferred_fields_are_not_loaded(alice, django_assert_num_queries):
