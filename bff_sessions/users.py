@@ -137,11 +137,12 @@ def _changes_password(
 
 def _is_weak(encoded: str) -> bool:
     """Return whether Django would hash the password anew at the next sign-in."""
+    preferred = get_hasher()
     try:
-        hasher, preferred = identify_hasher(encoded), get_hasher()
-    except ValueError:
-        return False  # Nobody can sign in with it.
-    return hasher.algorithm != preferred.algorithm or bool(preferred.must_update(encoded))
+        hasher = identify_hasher(encoded)
+        return hasher.algorithm != preferred.algorithm or bool(preferred.must_update(encoded))
+    except Exception:  # Each hasher raises errors of its own at what it cannot read.
+        return False  # No user can sign in with it.
 
 
 def _end(user: Any, using: str, reason: EndReason) -> None:

@@ -8,7 +8,7 @@ from asgiref.sync import async_to_sync
 from django.apps import apps
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth import authenticate, get_user_model, login
-from django.contrib.auth.hashers import PBKDF2PasswordHasher, make_password
+from django.contrib.auth.hashers import PBKDF2PasswordHasher, get_hasher, make_password
 from django.contrib.auth.models import AnonymousUser, User
 from django.core import serializers
 from django.db import connection, transaction
@@ -17,7 +17,7 @@ from django.test import AsyncClient, Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import include, path
 
-from bff_sessions import conf
+from bff_sessions import conf, users
 from bff_sessions.contract import ANY, Actor, EndReason
 from bff_sessions.models import Session
 from bff_sessions.revocation import arevoke_user_sessions, revoke_user_sessions
@@ -302,6 +302,25 @@ def test_new_password_ends_the_sessions(alice, ends, how):
 def test_new_password_of_a_user_whose_password_was_not_loaded_ends_the_sessions(alice):
     set_password(User.objects.defer("password").get(pk=alice.pk))
     assert has_ended(alice.pk)
+
+
+MALFORMED = f"{get_hasher().algorithm}$truncated"
+
+
+@pytest.mark.parametrize(
+    ("old", "new"), [(MALFORMED, make_password("new")), (make_password("old"), MALFORMED)]
+)
+def test_malformed_password_hash_does_not_fail_the_save(alice, old, new):
+    User.objects.filter(pk=alice.pk).update(password=old)
+    user = User.objects.get(pk=alice.pk)
+    user.password = new
+    user.save()
+    assert has_ended(alice.pk)
+
+
+@pytest.mark.parametrize("encoded", [None, "", MALFORMED])
+def test_hash_that_django_cannot_read_is_not_weak(encoded):
+    assert not users._is_weak(encoded)
 
 
 class OldHasher(PBKDF2PasswordHasher):
