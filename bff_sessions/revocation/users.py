@@ -35,7 +35,7 @@ def revoke_user_sessions(
         actor: as for revoke_sessions().
 
     Raises:
-        TypeError: if `user` is not an instance of a model, and as revoke_sessions().
+        TypeError: if `user` is not an instance of the user model, and as revoke_sessions().
         ValueError: if it has no primary key.
         RevocationUnconfirmed: as revoke_sessions().
     """
@@ -58,11 +58,12 @@ async def arevoke_user_sessions(
 
 def sessions_of_user(user: Any, *, partition: str | AnyType | None = None) -> UserSessionsFilter:
     """Return the filter of the sessions of Django's `user`."""
-    if not hasattr(user, "_meta"):
+    model = get_user_model()
+    # Another model's primary key may be that of a different user.
+    if not isinstance(user, (model, *model._meta.all_parents)):
         raise TypeError(f"user must be an instance of the user model, not {type(user).__name__}.")
     if user.pk is None:
         raise ValueError("user must have a primary key. One that has been deleted has none.")
-    model = get_user_model()
     # A model that extends the user model may have a primary key of its own.
     key = (model if isinstance(user, model) else user)._meta.pk
     return UserSessionsFilter(

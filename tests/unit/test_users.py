@@ -9,7 +9,7 @@ from django.apps import apps
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth import authenticate, get_user_model, login
 from django.contrib.auth.hashers import PBKDF2PasswordHasher, get_hasher, make_password
-from django.contrib.auth.models import AnonymousUser, User
+from django.contrib.auth.models import AnonymousUser, Group, User
 from django.core import serializers
 from django.db import connection, transaction
 from django.http import HttpResponse
@@ -495,6 +495,12 @@ def test_revoke_user_sessions_after_a_bulk_update(alice, ends, revoke):
     SessionFactory.create_batch(3, user_id=str(alice.pk))
     SessionFactory(user_id=str(alice.pk), partition="third")
     assert revoke(alice, partition=ANY) == 4
+
+
+def test_revoke_user_sessions_refuses_another_model(alice):
+    with pytest.raises(TypeError, match="instance of the user model"):
+        revoke_user_sessions(Group(pk=alice.pk))
+    assert sessions_of(alice.pk) == 2
 
 
 def test_revoke_user_sessions_needs_a_user():
