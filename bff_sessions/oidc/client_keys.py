@@ -72,7 +72,7 @@ class ClientKey:
         """Return the key in a JWK or in PEM text.
 
         Raises:
-            ClientKeyInvalid: if it is not a private key of a type that can sign.
+            ClientKeyInvalid: if it is not a private key of a type that can sign, or if its ``kid`` is not a text.
         """
         try:
             jwk = dict(given) if isinstance(given, Mapping) else _from_pem(given)
@@ -83,6 +83,8 @@ class ClientKey:
             # Without the error's own text, which may quote the key.
             raise ClientKeyInvalid from None
         key_id = jwk.get("kid") or _thumbprint(public)
+        if not isinstance(key_id, str):  # RFC 7517, 4.5
+            raise ClientKeyInvalid from None
         public = {
             **{name: public[name] for name in sorted(public) if name != "key_ops"},
             "kid": key_id,

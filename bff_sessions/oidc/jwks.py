@@ -27,12 +27,14 @@ def jwks(request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
 
     Ignore arguments that the path of an enclosing include captures.
     """
-    keys: dict[str, Mapping[str, Any]] = {}
+    keys: list[Mapping[str, Any]] = []
     if any(options.get("CLIENT_KEYS") for options in conf.PROVIDERS.values()):
         from bff_sessions.oidc.providers import get_providers
 
         for provider in get_providers().values():
-            keys |= {key.key_id: key.public for key in provider.authentication.keys}
+            # Several providers may have the same key, or other keys of the same ID.
+            own = (key.public for key in provider.authentication.keys)
+            keys += [key for key in own if key not in keys]
     if not keys:
         raise Http404("No provider has CLIENT_KEYS.")
-    return JsonResponse({"keys": list(keys.values())})
+    return JsonResponse({"keys": keys})

@@ -97,6 +97,7 @@ UNUSABLE = {
     "symmetric algorithm": {**jwk(RSA, "RS256"), "alg": "HS256"},
     "no algorithm": {**jwk(RSA, "RS256"), "alg": "none"},
     "public JWK": dict(ClientKey.of(pem(RSA)).public),
+    "key ID that is a number": jwk(RSA, "RS256", kid=7),
     "None": None,
     "number": 7,
 }
@@ -211,6 +212,18 @@ def test_public_keys_of_all_providers_are_published(client, settings):
     assert "max-age=300" in response["Cache-Control"]
     assert not response.cookies
     assert client.post("/bff/jwks").status_code == 405
+
+
+def test_two_keys_with_one_key_id_are_both_published(client, settings):
+    settings.ROOT_URLCONF = "tests.support.oidc_urls"
+    keys = {ISSUER: jwk(RSA, "RS256", kid="1"), "https://b.example": jwk(OTHER, "ES256", kid="1")}
+    settings.BFF_SESSIONS = {
+        "PROVIDERS": {
+            issuer: {"CLIENT_ID": "shop", "CLIENT_KEYS": [key]} for issuer, key in keys.items()
+        }
+    }
+    published = client.get("/bff/jwks").json()["keys"]
+    assert [(key["kid"], key["alg"]) for key in published] == [("1", "RS256"), ("1", "ES256")]
 
 
 @pytest.mark.parametrize("providers", [{}, {ISSUER: {"CLIENT_ID": "shop"}}])
