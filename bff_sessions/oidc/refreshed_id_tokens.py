@@ -127,12 +127,16 @@ def _check_times(
         return
     # "Not the time that the new ID token is issued": views ask by it for a recent sign-in.
     signed_in, first_issued = before.get("auth_time"), before.get("iat")
-    given, is_right = claims["auth_time"], True
+    given = claims["auth_time"]
+    if not is_moment(given):
+        raise IdTokenInvalid(IdTokenFault.AUTH_TIME)
     if signed_in is not None:
         is_right = given == signed_in
-    elif is_moment(first_issued) and is_moment(given):
+    elif is_moment(first_issued):
         is_right = given <= first_issued + leeway
-    if not (is_moment(given) and is_right):
+    else:
+        is_right = first_issued is None  # Then it is left out of the claims.
+    if not is_right:
         raise IdTokenInvalid(IdTokenFault.AUTH_TIME)
 
 

@@ -273,6 +273,14 @@ def test_time_of_sign_in_that_nothing_confirms_is_left_out(provider, refresh):
     assert now["roles"] == ["reader"]
 
 
+@pytest.mark.parametrize("raw", [True, False])
+def test_time_of_sign_in_is_refused_if_the_sign_in_has_no_valid_iat(provider, refresh, caplog, raw):
+    key = sign_in(provider, raw=raw, without=["auth_time"], iat=str(SIGNED_IN))
+    answer(provider, auth_time=NOW)
+    assert "auth_time" not in refresh(key)
+    assert IdTokenFault.AUTH_TIME.value in caplog.text
+
+
 @pytest.mark.parametrize(
     ("keys", "fault"),
     [
