@@ -72,7 +72,8 @@ class ClientKey:
         """Return the key in a JWK or in PEM text.
 
         Raises:
-            ClientKeyInvalid: if it is not a private key of a type that can sign, or if its ``kid`` is not a text.
+            ClientKeyInvalid: if it is not a private key of a type that can sign, or if its ``kid``
+                is not a text.
         """
         try:
             jwk = dict(given) if isinstance(given, Mapping) else _from_pem(given)
