@@ -12,6 +12,7 @@ from bff_sessions.signals import session_started
 from tests.support.endpoints import claims
 from tests.support.examples import example
 from tests.support.factories import UserFactory
+from tests.support.stores import MEMORY
 
 LINUX = "Mozilla/5.0 (X11; Linux x86_64; rv:{0}.0) Gecko/20100101 Firefox/{0}.0"
 WINDOWS = "Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:{0}.0) Gecko/20100101 Firefox/{0}.0"
@@ -94,6 +95,49 @@ def test_device_of_another_user_is_new(sign_in, alice, outbox):
     sign_in(bob, LINUX.format(140), "s2")
     sign_in(bob, WINDOWS.format(140), "s3")
     assert [to for to, _, _ in outbox] == ["bob@shop.example"]
+
+
+def test_sign_ins_at_the_same_moment_send_one_mail(recipe, sign_in, alice, outbox):
+    sign_in(alice, LINUX.format(140), "s1")
+    session_started.disconnect(recipe)
+    sessions = []
+
+    def note(session, **kwargs):
+        sessions.append(session)
+
+    session_started.connect(note)
+    try:
+        sign_in(alice, WINDOWS.format(140), "s2")
+        sign_in(alice, WINDOWS.format(140), "s3")
+    finally:
+        session_started.disconnect(note)
+    # Both sessions have started before one of them is announced.
+    for session in sessions:
+        recipe(sender=None, session=session)
+    assert len(outbox) == 1
+
+
+def test_sign_ins_without_a_user_agent_send_no_mail(sign_in, alice, outbox):
+    for session_id, user_agent in [("s1", ""), ("s2", LINUX.format(140)), ("s3", "")]:
+        sign_in(alice, user_agent, session_id)
+    assert outbox == []
+
+
+def test_mail_does_not_quote_a_user_agent(sign_in, outbox):
+    user = UserFactory(username="o'neill", email="o@shop.example")
+    sign_in(user, LINUX.format(140), "s1")
+    sign_in(user, "https://evil.example", "s2")
+    ((_, _, text),) = outbox
+    assert text.startswith("Hello o'neill,\n")
+    assert "with an unknown browser." in text
+    assert "evil" not in text
+
+
+def test_mail_is_sent_if_sessions_are_in_another_store(sign_in, alice, outbox, settings):
+    settings.BFF_SESSIONS = {**settings.BFF_SESSIONS, "STORE": MEMORY}
+    sign_in(alice, LINUX.format(140), "s1")
+    sign_in(alice, WINDOWS.format(140), "s2")
+    assert len(outbox) == 1
 
 
 def test_mail_that_fails_does_not_fail_the_sign_in(sign_in, alice, monkeypatch):
