@@ -17,7 +17,7 @@ function watchSession(bff, { ended, changed }) {
   const name = `bff_sessions ${bff}`;
   const tabs = new BroadcastChannel(name);
   const waiting = new AbortController();
-  let source, timer, leave;
+  let source, timer, leave, last;
   let isOver = false;
 
   function stop() {
@@ -42,13 +42,18 @@ function watchSession(bff, { ended, changed }) {
 
   /** Ask first: a sign-in in another tab may have replaced the session. */
   async function learn(news) {
+    last = news ?? last;
     const answer = await isSignedIn();
     if (isOver) return;
     if (answer === false) {
       stop();
-      ended(news?.text);
-    } else if (answer && news) {
+      ended(last?.text);
+    } else if (answer && last) {
+      last = undefined;
       changed();
+    } else if (last) {
+      // The stream does not repeat its event.
+      setTimeout(() => isOver || learn(), MILLISECONDS_UNTIL_NEXT_TRY);
     }
   }
 
@@ -76,7 +81,10 @@ function watchSession(bff, { ended, changed }) {
       leave = resolve;
       open();
     });
-    navigator.locks.request(name, { signal: waiting.signal }, keep).catch(() => {});
+    navigator.locks.request(name, { signal: waiting.signal }, keep).catch(() => {
+      // Some browsers refuse locks to pages in a sandbox.
+      if (!isOver) open();
+    });
   } else {
     // A page without HTTPS.
     open();

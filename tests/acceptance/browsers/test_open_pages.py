@@ -109,6 +109,26 @@ def test_page_shows_the_user_who_signs_in_in_another_tab(site, open_browser):
     heading(page, "Signed in as bob").to_be_visible()
 
 
+def test_tab_asks_again_if_the_server_does_not_say_at_once_why(site, open_browser):
+    first, second = open_browser(), open_browser()
+    open_app(second, site)
+    tab = open_tab(second, site, "/app")
+    heading(tab, "Signed in as alice").to_be_visible()
+    answers = iter([lambda route: route.abort()])
+    tab.route("**/bff/user?*", lambda route: next(answers, lambda route: route.continue_())(route))
+    end_all_others(first, site)
+    expect(tab.get_by_role("alert")).to_have_text(REASON)
+    assert next(answers, None) is None
+
+
+def test_page_is_watched_where_locks_are_refused(site, open_browser):
+    first, second = open_browser(), open_browser()
+    second.add_init_script("navigator.locks.request = () => Promise.reject(new Error('refused'))")
+    open_app(second, site)
+    end_all_others(first, site)
+    expect(second.get_by_role("alert")).to_have_text(REASON)
+
+
 def test_open_pages_do_not_hold_up_a_deployment(tmp_path, open_browser):
     with running_on_asgi(tmp_path) as site:
         page = open_browser()
