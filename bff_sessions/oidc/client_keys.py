@@ -72,8 +72,8 @@ class ClientKey:
         """Return the key in a JWK or in PEM text.
 
         Raises:
-            ClientKeyInvalid: if it is not a private key of a type that can sign, or if its ``kid``
-                is not a text.
+            ClientKeyInvalid: if it is not a private key of a type that can sign, if its ``use`` or
+                ``key_ops`` is for something else, or if its ``kid`` is not a text.
         """
         try:
             jwk = dict(given) if isinstance(given, Mapping) else _from_pem(given)
@@ -84,7 +84,7 @@ class ClientKey:
             # Without the error's own text, which may quote the key.
             raise ClientKeyInvalid from None
         key_id = jwk.get("kid") or _thumbprint(public)
-        if not isinstance(key_id, str):  # RFC 7517, 4.5
+        if not (isinstance(key_id, str) and _may_sign(jwk)):  # RFC 7517, 4.5
             raise ClientKeyInvalid from None
         public = {
             **{name: public[name] for name in sorted(public) if name != "key_ops"},
@@ -121,6 +121,12 @@ def load_client_keys(given: Sequence[Mapping[str, Any] | str]) -> tuple[ClientKe
         ClientKeyInvalid: if one of them is not a private key that can sign.
     """
     return tuple(map(ClientKey.of, given))
+
+
+def _may_sign(jwk: Mapping[str, Any]) -> bool:
+    """Return whether `jwk` is meant for signatures: RFC 7517, 4.2 and 4.3."""
+    operations = jwk.get("key_ops", ["sign"])
+    return jwk.get("use", "sig") == "sig" and isinstance(operations, list) and "sign" in operations
 
 
 def _from_pem(text: str) -> dict[str, Any]:

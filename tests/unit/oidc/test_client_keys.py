@@ -96,6 +96,8 @@ UNUSABLE = {
     "algorithm of another type": {**jwk(RSA, "RS256"), "alg": "ES256"},
     "symmetric algorithm": {**jwk(RSA, "RS256"), "alg": "HS256"},
     "no algorithm": {**jwk(RSA, "RS256"), "alg": "none"},
+    "key for encryption": {**jwk(RSA, "RS256"), "use": "enc"},
+    "key for decryption": {**jwk(RSA, "RS256"), "key_ops": ["decrypt"]},
     "public JWK": dict(ClientKey.of(pem(RSA)).public),
     "key ID that is a number": jwk(RSA, "RS256", kid=7),
     "None": None,
