@@ -6,7 +6,7 @@
 - `sources`: what the pages need from a store
 - `rows`, `changelist`, `filters`: the source for the ORM store
 - `contract`: the source for any other store
-- `paging`: what the lists of both share
+- `paging`, `forms`: what the lists and search forms share
 - `users`: the names of users, links to their pages, and the search by name
 - `user_actions`: the action of the admin of users that ends all their sessions
 - `ending`: ends one session

@@ -32,7 +32,7 @@ class Begun:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Figures:
-    """What the overview shows."""
+    """The figures of the overview."""
 
     live: Figure
     expired: Figure

@@ -8,10 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Final
 
-from django import forms
 from django.contrib.admin import AdminSite, ModelAdmin
 from django.core.exceptions import PermissionDenied
-from django.http import Http404, HttpRequest, HttpResponse, QueryDict
+from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils.http import urlencode
 from django.utils.translation import gettext
@@ -19,6 +18,7 @@ from django.utils.translation import gettext_lazy as _
 
 from bff_sessions import conf
 from bff_sessions.admin import cells
+from bff_sessions.admin.forms import ExactForm
 from bff_sessions.admin.users import find_user_ids, find_user_names
 from bff_sessions.contract import ANY, ActorKind
 from bff_sessions.device.user_agents import describe_user_agent
@@ -30,22 +30,10 @@ _PAGE: Final = 50
 _CURSOR: Final = "before"
 
 
-def _exact(label: Any) -> forms.CharField:
-    widget = forms.TextInput({"autocapitalize": "none", "spellcheck": "false"})
-    return forms.CharField(label=label, required=False, strip=False, widget=widget)
-
-
-class HistoryForm(forms.Form):
+class HistoryForm(ExactForm):
     """The values that an event must have; without any of them, all events are shown."""
 
-    subject = _exact(_("subject"))
-    user = _exact(_("user name or ID"))
-    issuer = _exact(_("issuer"))
-    local = forms.BooleanField(label=_("without provider"), required=False)
-
-    def __init__(self, values: QueryDict) -> None:
-        is_search = any(values.get(name) for name in self.base_fields)
-        super().__init__(values if is_search else None)
+    help = _("Each value must be exact. Without a value, the list shows all sessions.")
 
     def to_filter(self, site: AdminSite, request: HttpRequest) -> EventsFilter | None:
         """Return the filter; None if nothing can match."""

@@ -4,34 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
 
 from django import forms
 from django.contrib.admin import AdminSite
-from django.http import HttpRequest, QueryDict
+from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
+from bff_sessions.admin.forms import ExactForm, exact_field
 from bff_sessions.admin.users import find_user_ids
 from bff_sessions.contract import ANY, UserSessionsFilter
 
 
-def _exact(label: Any) -> forms.CharField:
-    widget = forms.TextInput({"autocapitalize": "none", "spellcheck": "false"})
-    return forms.CharField(label=label, required=False, strip=False, widget=widget)
+class SearchForm(ExactForm):
+    """The values that a session must have."""
 
-
-class SearchForm(forms.Form):
-    """The values that a session must have. Without any of them, it is not bound."""
-
-    subject = _exact(_("subject"))
-    sid = _exact(_("session ID"))
-    user = _exact(_("user name or ID"))
-    issuer = _exact(_("issuer"))
-    local = forms.BooleanField(label=_("without provider"), required=False)
-
-    def __init__(self, values: QueryDict) -> None:
-        is_search = any(values.get(name) for name in self.base_fields)
-        super().__init__(values if is_search else None)
+    sid = exact_field(_("session ID"))
+    field_order = ("subject", "sid", "user", "issuer", "local")
+    help = _("Each value must be exact. An issuer limits the search.")
 
     def clean(self) -> None:
         if self.errors:
