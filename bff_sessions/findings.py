@@ -1,4 +1,4 @@
-"""What a check of a running system finds: a verdict and a sentence for an operator."""
+"""The results of checks of a running system: a verdict and a sentence for an operator."""
 
 from __future__ import annotations
 

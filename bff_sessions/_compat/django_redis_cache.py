@@ -42,7 +42,7 @@ class Link:
         options = {"max_connections": _MAX_CONNECTIONS, **client._pool_options}
         self._pool = client._pool_class.from_url(client._servers[0], **options)
         weakref.finalize(self, self._pool.disconnect)
-        # With the process that opened them, and the number of their answers that nobody has read.
+        # Each with the process that opened it, and the number of its answers that are not yet read.
         # list.append() and list.pop() are atomic.
         self._idle: list[tuple[int, Any, int]] = []
 

@@ -13,7 +13,7 @@ from django.core.cache.backends.redis import RedisCache, RedisCacheClient
 
 
 class ClusterCacheClient(RedisCacheClient):
-    """What the cache calls, with one client of redis-py for all nodes."""
+    """The client that the cache calls, over one client of redis-py for all nodes."""
 
     _serializer: Any
 

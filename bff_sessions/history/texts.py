@@ -1,4 +1,4 @@
-"""What has happened to a session, in words."""
+"""The words for the events of a session."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ def find_events(options: dict[str, Any]) -> Iterator[dict[str, str | None]]:
     """
     if not is_installed():
         raise CommandError(
-            "There is no history: add 'bff_sessions.history' to INSTALLED_APPS, and run "
+            "The history is not installed: add 'bff_sessions.history' to INSTALLED_APPS, and run "
             "'manage.py migrate'."
         )
     issuer = options["issuer"]
