@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from importlib.util import find_spec
+from typing import Any
 
 from django.core.checks import CheckMessage
 
@@ -11,6 +12,7 @@ from bff_sessions import conf
 from bff_sessions.conf.faults import Fault
 from bff_sessions.oidc.options import LogoutOptions, RevocationOptions
 from bff_sessions.oidc.provider_options import ProviderOptions
+from bff_sessions.oidc.registrations import clients_of, find_faults
 
 _NO_EXTRA = Fault(
     "E021",
@@ -31,9 +33,9 @@ def check_providers() -> Iterator[CheckMessage]:
         yield _NO_EXTRA()
     else:
         yield from _check_client_keys()
-    for issuer, options in conf.PROVIDERS.items():
-        yield from ProviderOptions.find_faults_of(issuer, options)
-        if f"{issuer}/" in conf.PROVIDERS:
+    for issuer, given in _listed().items():
+        yield from find_faults(issuer, given)
+        if f"{issuer}/" in _listed():
             yield _TWO_SPELLINGS(issuer=issuer, other=f"{issuer}/")
 
 
@@ -41,15 +43,21 @@ def _check_client_keys() -> Iterator[CheckMessage]:
     from bff_sessions.oidc.client_keys import ClientKeyInvalid, load_client_keys
 
     table = ProviderOptions.table()
-    for issuer, options in conf.PROVIDERS.items():
-        keys = options.get("CLIENT_KEYS")
-        place = f"{conf.place_of('PROVIDERS')}[{issuer!r:.120}]['CLIENT_KEYS']"
-        if keys is None or any(table["CLIENT_KEYS"].find_faults(place, keys)):
-            continue  # There is none, or find_faults_of() reports it.
-        try:
-            load_client_keys(keys)
-        except ClientKeyInvalid:
-            yield table["CLIENT_KEYS"].refuse(place, keys)
+    for issuer, given in _listed().items():
+        for options in clients_of(given):
+            keys = options.get("CLIENT_KEYS")
+            place = f"{conf.place_of('PROVIDERS')}[{issuer!r:.120}]['CLIENT_KEYS']"
+            if keys is None or any(table["CLIENT_KEYS"].find_faults(place, keys)):
+                continue  # There is none, or find_faults_of() reports it.
+            try:
+                load_client_keys(keys)
+            except ClientKeyInvalid:
+                yield table["CLIENT_KEYS"].refuse(place, keys)
+
+
+def _listed() -> dict[str, Any]:
+    """Return the providers; none if a callable returns them."""
+    return conf.PROVIDERS if isinstance(conf.PROVIDERS, dict) else {}
 
 
 def check_logout() -> Iterator[CheckMessage]:

@@ -72,6 +72,14 @@ class _CallableRule(Rule):
         import_callable(value, place)
 
 
+class _ProvidersRule(Rule):
+    def check_value(self, place: str, value: object) -> None:
+        if isinstance(value, str):
+            import_callable(value, place)
+        else:
+            Rule.check_value(self, place, value)
+
+
 class _EncryptionKeysRule(Rule):
     def check_value(self, place: str, value: object) -> None:
         if not isinstance(value, (list, tuple)) or not value:
@@ -163,6 +171,11 @@ DAY: Final = Rule(
     lambda value: is_number(value) and 0 <= value <= MAX_SECONDS,
 )
 CALLABLE: Final = _CallableRule("the dotted path of a callable", callable)
+PROVIDERS: Final = _ProvidersRule(
+    "a dictionary, or the dotted path of a callable",
+    lambda value: isinstance(value, dict),
+    is_secret=True,
+)
 ENCRYPTION_KEYS: Final = _EncryptionKeysRule(
     "a list of different texts or bytes of 32 characters or more, or None", bool, True, True
 )

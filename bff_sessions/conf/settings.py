@@ -17,7 +17,9 @@ from bff_sessions.conf.options import Option, declared, option
 from bff_sessions.conf.rules import (
     BOOLEAN,
     CALLABLE,
+    DAY,
     DICTIONARY,
+    MAX_SECONDS,
     POSITIVE_TIMEDELTA,
     Rule,
     checked_elsewhere,
@@ -29,6 +31,7 @@ from bff_sessions.conf.rules import (
     some_of,
 )
 from bff_sessions.conf.rules import ENCRYPTION_KEYS as KEYS
+from bff_sessions.conf.rules import PROVIDERS as PROVIDERS_RULE
 from bff_sessions.contract import check_text, is_moment
 
 DEACTIVATED: Final = "deactivated"
@@ -200,18 +203,23 @@ TAKE_OVER: str | None = option(
         "unless a ban matches it"
     ),
 )
-PROVIDERS: dict[str, dict[str, Any]] = option(
+PROVIDERS: dict[str, Any] | str = option(
     {},
-    Rule(
-        "a dictionary of dictionaries",
-        lambda value: (
-            isinstance(value, dict) and all(isinstance(each, dict) for each in value.values())
-        ),
-        is_secret=True,
-    ),
+    PROVIDERS_RULE,
     check="E020",
+    import_check="E065",
     hint="Write {'https://idp.example': {'CLIENT_ID': 'shop'}}, for example.",
-    doc="The OpenID Providers by their issuers",
+    doc=(
+        "The OpenID Providers by their issuers, or the dotted path of a callable from an issuer to "
+        "the options of its provider"
+    ),
+)
+PROVIDERS_MAX_AGE: float = option(
+    60,
+    DAY,
+    check="E066",
+    hint=f"Give a number of seconds from 0 to {MAX_SECONDS}, for example 60.",
+    doc="Seconds after which the callable in `PROVIDERS` is asked again for an issuer",
 )
 BACKCHANNEL_LOGOUT: dict[str, Any] = option(
     {},

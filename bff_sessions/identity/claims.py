@@ -56,6 +56,16 @@ def claim(claims: Mapping[Any, Any], name: str) -> str | None:
     return value if isinstance(value, str) and value.strip() else None
 
 
+def audience_of(claims: Mapping[Any, Any]) -> tuple[str, ...]:
+    """Return the client IDs in `claims`: ``azp`` first, and then those of ``aud``.
+
+    OpenID Connect Core 1.0, 2: ``azp`` is "the party to which the ID Token was issued".
+    """
+    audience = claims.get("aud")
+    names = [claims.get("azp"), *(audience if isinstance(audience, list) else [audience])]
+    return tuple(dict.fromkeys(name for name in names if isinstance(name, str)))
+
+
 def person_of(claims: object) -> tuple[str, str] | None:
     """Return issuer and subject; None if `claims` do not have both."""
     if not isinstance(claims, Mapping):

@@ -27,6 +27,7 @@ from bff_sessions.oidc.expiry import UNKNOWN_EXPIRY
 from bff_sessions.oidc.fresh_claims import OtherSubject
 from bff_sessions.oidc.providers import Provider, get_provider
 from bff_sessions.oidc.refreshing import RefreshRefused, refresh
+from bff_sessions.oidc.registrations import find_registration, warn_of_unknown_client
 from bff_sessions.oidc.tokens import Tokens, read_tokens
 from bff_sessions.sansio import Block, Steps, arun, call, finally_take, in_thread, run, shield
 from bff_sessions.secret import hidden_frames
@@ -198,8 +199,13 @@ class _Access:
     def _find_provider(self, tokens: Tokens) -> Steps[Provider | None]:
         """Find the provider that can refresh `tokens`; None if there is none."""
         issuer = tokens.issuer or identify(dict(self._session.items())).issuer
-        provider = None if issuer is None else get_provider(issuer)
-        if provider is None or tokens.refresh_token is None:
+        if issuer is None or tokens.refresh_token is None:
+            return None
+        # In a thread, because a callable of the project may query a database.
+        provider = yield from in_thread(get_provider, issuer, tokens.find_audience())
+        if provider is None:
+            if (yield from in_thread(find_registration, issuer)) is not None:
+                warn_of_unknown_client(issuer)
             return None
         endpoint = yield from call(
             provider.find_endpoint, provider.afind_endpoint, "token_endpoint"

@@ -8,6 +8,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from bff_sessions import conf
 from bff_sessions.conf.guesses import closest
+from bff_sessions.contract import MAX_TEXT
 
 # Anybody can name an issuer to the endpoint of logouts, and to compare it takes time.
 _MAX_COMPARED: Final = 10
@@ -17,6 +18,14 @@ def is_url(value: object) -> bool:
     """Return whether `value` is an absolute http or https URL without credentials and fragment."""
     url = _split(value)
     return url is not None and "@" not in url.netloc and not url.fragment
+
+
+def is_issuer(value: object) -> bool:
+    """Return whether `value` is an issuer: an absolute URL without query and fragment.
+
+    OpenID Connect Discovery 1.0, 3.
+    """
+    return isinstance(value, str) and is_url(value) and "?" not in value and len(value) <= MAX_TEXT
 
 
 def is_secure(value: str) -> bool:
@@ -30,6 +39,8 @@ def explain_issuer(issuer: str) -> str:
 
     With more than ten issuers, it names one only if the final slash or capitals differ.
     """
+    if isinstance(conf.PROVIDERS, str):
+        return "The callable in BFF_SESSIONS['PROVIDERS'] returns None for it."
     name = _normalized(issuer)
     choices = [each for each in conf.PROVIDERS if _normalized(each) == name] or conf.PROVIDERS
     if len(choices) > _MAX_COMPARED:

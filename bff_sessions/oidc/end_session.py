@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from typing import Any, Final
 from urllib.parse import urlsplit, urlunsplit
@@ -13,8 +13,9 @@ from django.http import QueryDict
 
 from bff_sessions import conf
 from bff_sessions.exceptions import ProviderUnavailable
+from bff_sessions.identity.claims import audience_of
 from bff_sessions.identity.id_tokens import ID_TOKEN, read_claims
-from bff_sessions.oidc.providers import get_providers
+from bff_sessions.oidc.providers import get_provider
 from bff_sessions.secret import hidden_frames
 
 logger = logging.getLogger("bff_sessions.oidc")
@@ -31,6 +32,7 @@ _MAX_LENGTH: Final = 8_000
 def get_url(
     issuer: str,
     *,
+    audience: Collection[str],
     id_token_hint: str | None,
     post_logout_redirect_uri: str,
     return_to: str | None,
@@ -40,18 +42,21 @@ def get_url(
     A URL that would be too long for web servers leaves out the hint, and then `return_to`.
 
     Args:
-        issuer: a key of BFF_SESSIONS["PROVIDERS"].
+        issuer: the provider.
+        audience: the client IDs in the ID token; if they name no client, the first one signs out.
         post_logout_redirect_uri: the URL to which the provider redirects the browser afterwards,
             if it is registered there.
         return_to: the path of this site that the provider returns as ``state``; None for the
             default target.
 
     Returns:
-        None if the provider has no ``end_session_endpoint``. Also None, with a log line, if the
-        provider cannot be asked.
+        None if the provider is not configured or has no ``end_session_endpoint``. Also None, with
+        a log line, if the provider cannot be asked.
     """
-    provider = get_providers()[issuer]
     try:
+        provider = get_provider(issuer, audience) or get_provider(issuer)
+        if provider is None:
+            return None
         endpoint = provider.find_endpoint("end_session_endpoint")
     except ProviderUnavailable as error:
         logger.warning("A user signed out here but not at the provider. %s", error)
@@ -80,6 +85,15 @@ def get_url(
         issuer,
     )
     return None
+
+
+def find_audience(data: Mapping[str, Any], issuer: str) -> Collection[str]:
+    """Return the client IDs in the claims of this issuer in the session data."""
+    claims = data.get(conf.CLAIMS_KEY)
+    if isinstance(claims, Mapping) and claims.get("iss") == issuer and audience_of(claims):
+        return audience_of(claims)
+    token = find_id_token(data, issuer)
+    return () if token is None else audience_of(read_claims(token))
 
 
 def find_id_token(data: Mapping[str, Any], issuer: str) -> str | None:

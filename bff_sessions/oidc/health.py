@@ -29,7 +29,7 @@ def check_keys(*, ask_providers: bool) -> Iterator[Finding]:
     except (ImportError, ImproperlyConfigured) as error:
         yield fault("keys", str(error))
         return
-    for provider in providers.values():
+    for provider in providers:
         if ask_providers or provider.keys.are_known:
             found = check(provider, {})
             yield Finding("keys", found.verdict, f"{provider.issuer}: {found.text}")

@@ -5,7 +5,7 @@ Importing this module imports no optional dependency.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from django.contrib.auth.decorators import login_not_required
@@ -13,7 +13,12 @@ from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.cache import cache_control
 from django.views.decorators.http import require_safe
 
-from bff_sessions import conf
+from bff_sessions.oidc.registrations import (
+    Registration,
+    are_looked_up,
+    find_registration,
+    known_registrations,
+)
 from bff_sessions.secret import hidden_frames
 
 
@@ -23,18 +28,27 @@ from bff_sessions.secret import hidden_frames
 @require_safe
 @hidden_frames()
 def jwks(request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
-    """Return the public keys of all CLIENT_KEYS, those of each provider newest first.
+    """Return the public keys of all CLIENT_KEYS, those of each client newest first.
 
-    Ignore arguments that the path of an enclosing include captures.
+    If BFF_SESSIONS["PROVIDERS"] names a callable, the parameter ``iss`` names the provider. Ignore
+    arguments that the path of an enclosing include captures.
     """
     keys: list[Mapping[str, Any]] = []
-    if any(options.get("CLIENT_KEYS") for options in conf.PROVIDERS.values()):
-        from bff_sessions.oidc.providers import get_providers
+    for registration in _find_registrations(request):
+        if any(client.get("CLIENT_KEYS") for client in registration.clients):
+            from bff_sessions.oidc.providers import providers_of
 
-        for provider in get_providers().values():
-            # Several providers may have the same key, or other keys of the same ID.
-            own = (key.public for key in provider.authentication.keys)
-            keys += [key for key in own if key not in keys]
+            for provider in providers_of(registration):
+                # Several clients may have the same key, or other keys of the same ID.
+                own = (key.public for key in provider.authentication.keys)
+                keys += [key for key in own if key not in keys]
     if not keys:
         raise Http404("No provider has CLIENT_KEYS.")
     return JsonResponse({"keys": keys})
+
+
+def _find_registrations(request: HttpRequest) -> Iterable[Registration]:
+    if not are_looked_up():
+        return known_registrations()
+    found = find_registration(request.GET.get("iss", ""))
+    return () if found is None else (found,)

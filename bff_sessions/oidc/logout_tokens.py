@@ -97,7 +97,7 @@ def verify_logout_token(token: str) -> LogoutToken:
         ImproperlyConfigured: if a provider is not configured correctly.
     """
     header, claims = _read(token)
-    provider = _get_provider(claims.get("iss"))
+    provider = _get_provider(claims.get("iss"), claims.get("aud"))
     options = provider.logout_options
     _check_type(header, options)
     _check_signature(token, header, provider)
@@ -122,8 +122,11 @@ def _read(token: str) -> tuple[dict[str, Any], dict[str, Any]]:
         raise LogoutTokenInvalid(Reason.MALFORMED) from None
 
 
-def _get_provider(issuer: object) -> Provider:
-    provider = get_provider(issuer) if isinstance(issuer, str) else None
+def _get_provider(issuer: object, audience: object) -> Provider:
+    provider = None
+    if isinstance(issuer, str):
+        # Another audience is refused later, after the signature.
+        provider = get_provider(issuer, _texts(audience)) or get_provider(issuer)
     if provider is None:
         nearest = f" {explain_issuer(issuer)}" if isinstance(issuer, str) else ""
         raise LogoutTokenInvalid(Reason.ISSUER, f"It is {shown(issuer)}.{nearest}")
@@ -148,7 +151,7 @@ def _check_signature(token: str, header: dict[str, Any], provider: Provider) -> 
 
 def _check_claims(claims: dict[str, Any], provider: Provider) -> None:
     audience = claims.get("aud")
-    if provider.client_id not in (audience if isinstance(audience, list) else [audience]):
+    if provider.client_id not in _texts(audience):
         detail = f"It is {shown(audience)}; CLIENT_ID is {shown(provider.client_id)}."
         raise LogoutTokenInvalid(Reason.AUDIENCE, detail)
     jti = claims.get("jti")
@@ -187,6 +190,11 @@ def _check_expiry(expires: object, now: float, leeway: float) -> None:
     if expires <= now - leeway:
         detail = f"Its exp was {now - expires:.0f} seconds ago; LEEWAY is {leeway}. {_CLOCKS}"
         raise LogoutTokenInvalid(Reason.EXPIRED, detail)
+
+
+def _texts(audience: object) -> list[str]:
+    values = audience if isinstance(audience, list) else [audience]
+    return [value for value in values if isinstance(value, str)]
 
 
 def _text(claims: dict[str, Any], name: str, reason: Reason) -> str | None:

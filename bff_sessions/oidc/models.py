@@ -189,6 +189,8 @@ class TokenRevocation(models.Model):
     # The digest of issuer and token: each token has one row.
     digest = ExactCharField(max_length=64, editable=False)
     issuer = ExactCharField(_("issuer"), max_length=255)
+    # Empty in rows of older versions, when a provider knew this site as one client.
+    client_id = ExactCharField(max_length=255, default="", db_default="", editable=False)
     # Encrypted like a ticket.
     token = models.BinaryField(editable=False)
     created = UTCDateTimeField(_("created"))

@@ -21,8 +21,10 @@ from django.db import transaction
 from bff_sessions import conf, events
 from bff_sessions._compat.django_db import close_unusable_connection, in_atomic_block
 from bff_sessions.contract import DeletedSession, EndReason, OnEnding
+from bff_sessions.exceptions import ProviderUnavailable
 from bff_sessions.oidc.models import TokenRevocation, TokenRevocationQuerySet
 from bff_sessions.oidc.options import RevocationOptions, get_revocation_options
+from bff_sessions.oidc.registrations import find_registration, warn_of_unknown_client
 from bff_sessions.oidc.sealing import seal_token
 from bff_sessions.oidc.tokens import Tokens, tokens_of
 from bff_sessions.secret import hidden_frames
@@ -99,7 +101,8 @@ def _to_row(ended: DeletedSession | Tokens, options: RevocationOptions) -> Token
         if tokens.is_offline and not options.offline_access:
             return None
         issuer = tokens.issuer or ended.issuer
-        if issuer not in conf.PROVIDERS:
+        client_id = _find_client(issuer, tokens)
+        if issuer is None or client_id is None:
             return None
         # Do not look for a revocation endpoint now: that may take a request to the provider.
         digest, token = seal_token(issuer, tokens.refresh_token)
@@ -107,7 +110,27 @@ def _to_row(ended: DeletedSession | Tokens, options: RevocationOptions) -> Token
         logger.warning("The tokens of an ended session cannot be read: %s.", type(error).__name__)
         return None
     now = datetime.now(UTC)
-    return TokenRevocation(digest=digest, issuer=issuer, token=token, created=now, due=now)
+    return TokenRevocation(
+        digest=digest, issuer=issuer, client_id=client_id, token=token, created=now, due=now
+    )
+
+
+def _find_client(issuer: str | None, tokens: Tokens) -> str | None:
+    """Return the client ID to save with the tokens; None if they are not to be revoked."""
+    if issuer is None:
+        return None
+    try:
+        registration = find_registration(issuer)
+    except ProviderUnavailable:
+        # The token is sent later, and the provider is looked up again then.
+        return next(iter(tokens.find_audience()), "")
+    if registration is None:
+        return None
+    index = registration.find_client(tokens.find_audience())
+    if index is None:
+        warn_of_unknown_client(issuer)
+        return None
+    return str(registration.clients[index]["CLIENT_ID"])
 
 
 def _write(

@@ -12,8 +12,7 @@ from bff_sessions import conf
 from bff_sessions.conf.faults import Fault
 from bff_sessions.conf.options import Options, option, seconds, switch
 from bff_sessions.conf.rules import Rule, is_text, one_of, or_none, some_of
-from bff_sessions.contract import MAX_TEXT
-from bff_sessions.oidc.addresses import is_secure, is_url
+from bff_sessions.oidc.addresses import is_issuer, is_secure, is_url
 
 ENDPOINTS: Final = (
     "JWKS_URI",
@@ -69,7 +68,7 @@ _NO_CLIENT_KEYS = Fault(
 )
 _NO_KEYS = Fault(
     "W020",
-    "BFF_SESSIONS['PROVIDERS'][{issuer!r:.120}] has no JWKS_URI: logout tokens are refused.",
+    "{place} has no JWKS_URI: logout tokens are refused.",
     "Set JWKS_URI to the URL of the provider's keys, or silence this check.",
 )
 
@@ -200,11 +199,17 @@ class ProviderOptions(Options):
     )
 
     @classmethod
-    def find_faults_of(cls, issuer: Any, given: Mapping[str, Any]) -> Iterator[CheckMessage]:
-        """Yield the faults of the provider `issuer`, whose options are `given`."""
+    def find_faults_of(
+        cls, issuer: Any, given: Mapping[str, Any], index: int | None = None
+    ) -> Iterator[CheckMessage]:
+        """Yield the faults of the provider `issuer`, whose options are `given`.
+
+        Args:
+            index: the place of `given` in the list of clients; None if there is no list.
+        """
         place = f"{conf.place_of('PROVIDERS')}[{issuer!r:.120}]"
-        # OpenID Connect Discovery 1.0, 3: a URL "with no query or fragment components".
-        if not is_url(issuer) or "?" in issuer or len(issuer) > MAX_TEXT:
+        place += "" if index is None else f"[{index}]"
+        if not is_issuer(issuer):
             yield _ISSUER(issuer=issuer)
             return
         if _WELL_KNOWN in issuer:
@@ -221,4 +226,4 @@ class ProviderOptions(Options):
             yield _NO_CLIENT_KEYS(place=place)
         has_no_metadata = given.get("DISCOVERY_URL", "") is None
         if given.get("JWKS_URI") is None and ("JWKS_URI" in given or has_no_metadata):
-            yield _NO_KEYS(issuer=issuer)
+            yield _NO_KEYS(place=place)

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from functools import cache, cached_property
+from functools import cached_property
 from typing import Any, Final
+from weakref import WeakKeyDictionary
 
 from asgiref.sync import sync_to_async
-from django.core.exceptions import ImproperlyConfigured
-from django.core.signals import setting_changed
 
-from bff_sessions import conf
 from bff_sessions.exceptions import ProviderUnavailable
 from bff_sessions.oidc.addresses import is_secure, is_url
 from bff_sessions.oidc.authentication import ClientAuthentication
@@ -25,6 +23,7 @@ from bff_sessions.oidc.provider_options import (
     LOGOUT,
     ProviderOptions,
 )
+from bff_sessions.oidc.registrations import Registration, find_registration, known_registrations
 from bff_sessions.secret import hidden_frames
 
 # Seconds to wait for a provider. Longer than for keys, because a posted token cannot be sent again.
@@ -33,7 +32,7 @@ _POST_TIMEOUT: Final = 5.0
 
 @dataclass(frozen=True, kw_only=True)
 class Provider:
-    """An OpenID Provider at which this site is registered."""
+    """An OpenID Provider, and a client that this site is there."""
 
     issuer: str
     """The provider's ``iss``, exactly."""
@@ -163,33 +162,44 @@ class Provider:
         return self.discovery.get().get(f"{endpoint}_auth_methods_supported")
 
 
-@cache
-def get_providers() -> Mapping[str, Provider]:
-    """Return the configured providers by their issuers.
+# The providers live as long as their registration, because their keys and metadata do.
+_providers: WeakKeyDictionary[Registration, tuple[Provider, ...]] = WeakKeyDictionary()
+
+
+def get_providers() -> list[Provider]:
+    """Return the configured providers, once for each client.
+
+    If BFF_SESSIONS["PROVIDERS"] names a callable, return those that this process has used lately.
 
     Raises:
         ImproperlyConfigured: if one of them is not configured correctly.
     """
-    conf.check("PROVIDERS", conf.PROVIDERS)
-    for issuer, options in conf.PROVIDERS.items():
-        for message in ProviderOptions.find_faults_of(issuer, options):
-            if message.is_serious():
-                raise ImproperlyConfigured(f"{message.msg} {message.hint}")
-    return {issuer: Provider.of(issuer, options) for issuer, options in conf.PROVIDERS.items()}
+    return [each for registration in known_registrations() for each in providers_of(registration)]
 
 
-def get_provider(issuer: str) -> Provider | None:
+def get_provider(issuer: str, audience: Collection[str] | None = None) -> Provider | None:
     """Return the provider of exactly this issuer; None if it is not configured.
 
+    Args:
+        audience: the client IDs that a token names, the most important first. They decide between
+            several clients. If they name none of these, return None. If `audience` itself is None,
+            any client will do: return the first.
+
     Raises:
-        ImproperlyConfigured: as get_providers().
+        ImproperlyConfigured: if the provider is not configured correctly.
+        ProviderUnavailable: if it cannot be looked up now.
     """
-    return get_providers().get(issuer)
+    registration = find_registration(issuer)
+    if registration is None:
+        return None
+    index = registration.find_client(audience)
+    return None if index is None else providers_of(registration)[index]
 
 
-def _forget(*, setting: str, **kwargs: Any) -> None:
-    if setting == "BFF_SESSIONS":
-        get_providers.cache_clear()
-
-
-setting_changed.connect(_forget, dispatch_uid="bff_sessions.oidc.providers")
+def providers_of(registration: Registration) -> tuple[Provider, ...]:
+    """Return the provider as each client of `registration`: the same objects each time."""
+    found = _providers.get(registration)
+    if found is None:
+        new = tuple(Provider.of(registration.issuer, each) for each in registration.clients)
+        found = _providers.setdefault(registration, new)
+    return found

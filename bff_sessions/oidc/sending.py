@@ -77,8 +77,8 @@ class _Sender:
     def __init__(self, rows: TokenRevocationQuerySet) -> None:
         self._rows = rows
         self._options = get_revocation_options() or RevocationOptions()
-        # Providers that failed, which get no further requests in this run.
-        self._down: dict[str, ProviderUnavailable] = {}
+        # Issuers and client IDs that failed, which get no further requests in this run.
+        self._down: dict[tuple[str, str], ProviderUnavailable] = {}
 
     def send(self, row: TokenRevocation) -> Outcome:
         if not self._rows.claim(row, _LEASE):
@@ -93,9 +93,10 @@ class _Sender:
         return outcome
 
     def _revoke(self, row: TokenRevocation) -> Outcome:
-        if row.issuer in self._down:
-            raise self._down[row.issuer]
-        provider = get_provider(row.issuer)
+        client = row.issuer, row.client_id
+        if client in self._down:
+            raise self._down[client]
+        provider = get_provider(row.issuer, [row.client_id] if row.client_id else None)
         if provider is None:
             raise ImproperlyConfigured("The provider is no longer configured.")
         data = {"token": open_token(row), "token_type_hint": "refresh_token"}
@@ -104,7 +105,7 @@ class _Sender:
                 return Outcome.IRREVOCABLE
             response = provider.post(_ENDPOINT, data)
         except ProviderUnavailable as error:
-            self._down[row.issuer] = error
+            self._down[client] = error
             raise
         # 2.2: the provider also answers 200 for an invalid token. No other status means success.
         if response.status_code == 200:
@@ -118,7 +119,7 @@ class _Sender:
         unavailable = refusal.to_error(row.issuer, _ENDPOINT)
         # Other tokens would fail alike, and a provider may lock out a client that fails too often.
         if refusal.meaning in (Meaning.WAIT, Meaning.CLIENT):
-            self._down[row.issuer] = unavailable
+            self._down[client] = unavailable
         raise unavailable
 
     def _put_off(self, row: TokenRevocation, reason: str, retry_after: float | None) -> Outcome:

@@ -19,6 +19,7 @@ from bff_sessions.events import subscribe_to_sign_ins
 from bff_sessions.oidc.addresses import explain_issuer
 from bff_sessions.oidc.log import log_once
 from bff_sessions.oidc.models import Logout
+from bff_sessions.oidc.registrations import are_looked_up, known_issuers
 from bff_sessions.revocation import revoke_sessions
 
 logger = logging.getLogger("bff_sessions.logout")
@@ -41,21 +42,23 @@ def _find_hook(row: UserSession, auth_time: float | None) -> Callable[[], None] 
             logout of all sessions of a subject does not concern later sign-ins.
     """
     issuer = row.issuer
-    if issuer not in conf.PROVIDERS:
-        if issuer is not None and conf.PROVIDERS:
-            _warn_of(issuer)
+    if issuer is None or not conf.PROVIDERS:
+        return None
+    if not are_looked_up() and issuer not in known_issuers():
+        _warn_of(issuer)
         return None
 
     def look() -> None:
         since = row.created if auth_time is None else datetime.fromtimestamp(auth_time, UTC)
+        # A logout is saved only for a provider of this site, so it need not be looked up first.
         if Logout.objects.current().ends(row, since, datetime.now(UTC) - REMEMBERED):
             revoke_sessions(
                 UserSessionsFilter.of_session(row),
                 reason=EndReason.PROVIDER,
-                actor=Actor.of_provider(str(issuer)),
+                actor=Actor.of_provider(issuer),
             )
             logger.info("A session of %s ended at sign-in: its logout arrived first.", issuer)
-        _prefetch_keys(str(issuer))
+        _prefetch_keys(issuer)
 
     return look
 
@@ -83,7 +86,9 @@ def _prefetch_keys(issuer: str) -> None:
         from bff_sessions.oidc.providers import get_provider
 
         provider = get_provider(issuer)
-        if provider is not None:
+        if provider is None:
+            _warn_of(issuer)
+        else:
             provider.keys.prefetch()
     except (ImportError, ImproperlyConfigured) as error:
         # The system checks report it, too. It must not keep users from signing in.

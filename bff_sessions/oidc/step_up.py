@@ -5,14 +5,16 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
 from django.http import HttpRequest
 
-from bff_sessions import conf
 from bff_sessions.contract import is_moment
+from bff_sessions.exceptions import ProviderUnavailable
 from bff_sessions.oidc.options import get_logout_options
+from bff_sessions.oidc.registrations import find_registration
 
 # A value of acr_values: no blank, which separates them, and nothing that would end a quoted string.
 _ACR: Final = re.compile(r"[!#-\[\]-~]{1,255}")
@@ -98,5 +100,10 @@ def sign_in_parameters(request: HttpRequest) -> dict[str, str]:
 
 def get_leeway(issuer: str | None) -> float:
     """Return the seconds by which the clock of the provider `issuer` may differ."""
-    own = conf.PROVIDERS.get(issuer or "", {})
-    return get_logout_options({"LEEWAY": own["LEEWAY"]} if "LEEWAY" in own else None).leeway
+    own = None
+    if issuer is not None:
+        # Unknown while the callable in PROVIDERS fails: then the default applies.
+        with suppress(ProviderUnavailable):
+            registration = find_registration(issuer)
+            own = None if registration is None else registration.clients[0].get("LEEWAY")
+    return get_logout_options(None if own is None else {"LEEWAY": own}).leeway

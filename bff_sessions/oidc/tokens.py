@@ -17,7 +17,7 @@ from django.utils.module_loading import import_string
 from bff_sessions import conf
 from bff_sessions.contract import DeletedSession
 from bff_sessions.identity import identify
-from bff_sessions.identity.claims import person_of
+from bff_sessions.identity.claims import audience_of, person_of
 from bff_sessions.identity.id_tokens import ID_TOKEN, read_claims
 from bff_sessions.oidc import lasuite
 from bff_sessions.oidc.expiry import UNKNOWN_EXPIRY, read_expiry
@@ -73,6 +73,8 @@ class Tokens:
     """The scope of the access token, separated by blanks; None if unknown."""
     issuer: str | None = None
     """The provider; None means the one at which the session's subject signed in."""
+    audience: tuple[str, ...] = ()
+    """The client IDs for which they may have been issued; empty means those in the ID token."""
 
     @property
     def seconds_left(self) -> float:
@@ -82,6 +84,15 @@ class Tokens:
         if self.expires_at is None:
             return math.inf
         return (self.expires_at - datetime.now(UTC)).total_seconds()
+
+    def find_audience(self) -> tuple[str, ...]:
+        """Return `audience`, or else ``azp`` and ``aud`` of the ID token; empty if unknown."""
+        if self.audience:
+            return self.audience
+        try:
+            return audience_of(read_claims(self.id_token))
+        except ValueError:
+            return ()
 
     @property
     def is_offline(self) -> bool:
@@ -174,6 +185,7 @@ def _to_tokens(
         expires_in=to_seconds(kept.get("expires_in")),
         scope=to_scope(kept.get("scope")),
         issuer=to_text(kept.get("iss")),
+        audience=audience_of(kept),
     )
 
 

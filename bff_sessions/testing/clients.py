@@ -13,11 +13,10 @@ from django.contrib.auth import load_backend
 from django.http import HttpRequest
 
 import bff_sessions
-from bff_sessions import conf
 
 if TYPE_CHECKING:
-    from bff_sessions.engine import SessionStore
-
+    from bff_sessions.oidc.registrations import known_issuers
+from bff_sessions.engine import SessionStore
 
 _TOKEN: Final = {"access_token": "access-token", "expires_in": 3600}
 
@@ -107,7 +106,7 @@ def _arguments(
     token: Mapping[str, Any] | None,
     backend: str | None,
 ) -> dict[str, Any]:
-    issuer = next(iter(conf.PROVIDERS), "https://idp.example")
+    issuer = next(iter(known_issuers()), "https://idp.example")
     return {
         "token": {**_TOKEN, **(token or {})},
         "claims": {"iss": issuer, "sub": user.get_username(), **(claims or {})},

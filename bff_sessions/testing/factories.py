@@ -10,6 +10,7 @@ from django.utils.module_loading import import_string
 
 from bff_sessions import conf
 from bff_sessions.contract import UserSession
+from bff_sessions.oidc.registrations import known_issuers
 from bff_sessions.stores import get_store
 from bff_sessions.testing.fixtures import ago, sealed
 
@@ -47,7 +48,7 @@ class SessionFactory(factory.Factory):  # type: ignore[misc]
 
     key = factory.LazyFunction(lambda: token_hex(32))
     partition = factory.LazyFunction(lambda: conf.PARTITION)
-    issuer = factory.LazyFunction(lambda: next(iter(conf.PROVIDERS), "https://idp.example"))
+    issuer = factory.LazyFunction(lambda: next(iter(known_issuers()), "https://idp.example"))
     subject_id = factory.LazyAttribute(lambda o: o.user.get_username() if o.user else "alice")
     session_id = factory.LazyFunction(lambda: token_hex(16))
     user_id = factory.LazyAttribute(lambda o: str(o.user.pk) if o.user else None)

@@ -13,6 +13,7 @@ from django.urls import get_script_prefix
 
 from bff_sessions import conf
 from bff_sessions.contract import Actor, EndReason, UserSession, UserSessionsFilter
+from bff_sessions.oidc.registrations import known_issuers
 from bff_sessions.revocation import revoke_sessions
 from bff_sessions.stores.databases.atomic import non_atomic_requests
 from bff_sessions.views.endpoint import endpoint, session_of, url_of
@@ -51,22 +52,24 @@ def logout_callback(request: HttpRequest) -> HttpResponse:
 def issuer_of(current: UserSession | None) -> str | None:
     """Return the issuer at which the browser may have a session; None without one."""
     if current is not None and current.subject_id is not None:
-        return current.issuer if current.issuer in conf.PROVIDERS else None
+        return current.issuer
     # Without a session the issuer is unknown, unless there is only one provider.
-    return next(iter(conf.PROVIDERS)) if len(conf.PROVIDERS) == 1 else None
+    issuers = known_issuers()
+    return next(iter(issuers)) if len(issuers) == 1 else None
 
 
 def end_session_url(
     request: HttpRequest, issuer: str | None, data: Mapping[str, Any], target: str | None
 ) -> str | None:
     """Return the URL that ends the session at the provider; None if there is none."""
-    if issuer is None:
+    if issuer is None or not conf.PROVIDERS:
         return None
     from bff_sessions.oidc import end_session  # Needs the extra.
 
     callback = request.build_absolute_uri(url_of(request, "logout-callback"))
     return end_session.get_url(
         issuer,
+        audience=end_session.find_audience(data, issuer),
         id_token_hint=end_session.find_id_token(data, issuer),
         post_logout_redirect_uri=callback,
         return_to=target,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 from argparse import ArgumentParser, ArgumentTypeError
-from collections.abc import Iterable, Iterator
-from typing import Any, Final
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Final
 
 from django.apps import apps
 from django.conf import settings
@@ -14,12 +14,16 @@ from django.core.management.base import BaseCommand, CommandError
 from django.urls import NoReverseMatch, URLPattern, URLResolver, get_resolver, reverse
 from django.utils.module_loading import import_string
 
-from bff_sessions import conf
+from bff_sessions.exceptions import ProviderUnavailable
 from bff_sessions.findings import Verdict
 from bff_sessions.management.extras import require_oidc
 from bff_sessions.management.verdicts import to_dict, to_line
 from bff_sessions.oidc.addresses import explain_issuer, is_secure, is_url
+from bff_sessions.oidc.registrations import are_looked_up, find_registration
 from bff_sessions.secret import hidden_frames
+
+if TYPE_CHECKING:
+    from bff_sessions.oidc.providers import Provider
 
 # The names of clients' URLs in OpenID Connect, each with the name of our URL.
 _TO_REGISTER: Final = {
@@ -57,20 +61,13 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         require_oidc()
         from bff_sessions.oidc.diagnosis import diagnose
-        from bff_sessions.oidc.providers import get_providers
 
         try:
-            providers = dict(get_providers())
-        except ImproperlyConfigured as error:
+            providers = _find_providers(options["issuer"])
+        except (ImproperlyConfigured, ProviderUnavailable) as error:
             raise CommandError(str(error)) from error
-        if not providers:
-            raise CommandError("BFF_SESSIONS['PROVIDERS'] has no provider.")
-        issuer = options["issuer"]
-        if issuer is not None and issuer not in providers:
-            text = f"BFF_SESSIONS['PROVIDERS'] has no {issuer!a:.120}."
-            raise CommandError(f"{text} {explain_issuer(issuer)}")
         faulty, reports = [], []
-        for provider in providers.values() if issuer is None else [providers[issuer]]:
+        for provider in providers:
             findings = []
             if not options["json"]:
                 self.stdout.write(f"{provider.issuer} as {provider.client_id}")
@@ -78,17 +75,23 @@ class Command(BaseCommand):
                 findings.append(finding)
                 if not options["json"]:
                     self.stdout.write(f"  {to_line(finding, self.style)}")
-            reports.append({"issuer": provider.issuer, "checks": [*map(to_dict, findings)]})
+            checks = [*map(to_dict, findings)]
+            reports.append(
+                {"issuer": provider.issuer, "client_id": provider.client_id, "checks": checks}
+            )
             if Verdict.FAULT in [finding.verdict for finding in findings]:
                 faulty.append(provider.issuer)
-        self._write_rest(reports, options)
+        has_keys = any(provider.options.client_keys for provider in providers)
+        self._write_rest(reports, has_keys, options)
         if faulty:
-            raise CommandError(f"Faults were found in: {', '.join(faulty)}.")
+            raise CommandError(f"Faults were found in: {', '.join(dict.fromkeys(faulty))}.")
 
-    def _write_rest(self, reports: list[dict[str, Any]], options: dict[str, Any]) -> None:
+    def _write_rest(
+        self, reports: list[dict[str, Any]], has_keys: bool, options: dict[str, Any]
+    ) -> None:
         """Write the URLs to register, or everything as JSON."""
         base = options["base_url"] or _guess_base_url()
-        urls = list(_urls_to_register(base))
+        urls = list(_urls_to_register(base, has_keys))
         if options["json"]:
             register = [{"name": name, "url": url} for name, url in urls]
             document = {"providers": reports, "register": register}
@@ -108,6 +111,30 @@ class Command(BaseCommand):
             self.stdout.write(
                 f"  Can the provider reach {base}? If not, give another URL with --base-url."
             )
+
+
+def _find_providers(issuer: str | None) -> Sequence[Provider]:
+    """Return the provider `issuer`, or all of them, once for each client.
+
+    Raises:
+        CommandError: if there is none.
+    """
+    from bff_sessions.oidc.providers import get_providers, providers_of
+
+    if issuer is not None:
+        registration = find_registration(issuer)
+        if registration is None:
+            text = f"BFF_SESSIONS['PROVIDERS'] has no {issuer!a:.120}."
+            raise CommandError(f"{text} {explain_issuer(issuer)}")
+        return providers_of(registration)
+    if are_looked_up():
+        raise CommandError(
+            "BFF_SESSIONS['PROVIDERS'] is a callable, so the providers cannot be listed: name one."
+        )
+    providers = get_providers()
+    if not providers:
+        raise CommandError("BFF_SESSIONS['PROVIDERS'] has no provider.")
+    return providers
 
 
 def _base_url(text: str) -> str:
@@ -137,10 +164,9 @@ def _current_domain() -> str:
     return "" if domain == "example.com" else domain
 
 
-def _urls_to_register(base: str) -> Iterator[tuple[str, str]]:
+def _urls_to_register(base: str, has_keys: bool) -> Iterator[tuple[str, str]]:
     """Yield the URLs of the providers' endpoints, of each include."""
     namespaces = list(_namespaces_of(get_resolver().url_patterns))
-    has_keys = any(options.get("CLIENT_KEYS") for options in conf.PROVIDERS.values())
     for name, ours in (_TO_REGISTER | (_KEYS_TO_REGISTER if has_keys else {})).items():
         for namespace in namespaces:
             try:

@@ -12,6 +12,7 @@ from django.core.management.base import BaseCommand, CommandError
 from bff_sessions.management.batchwork import not_negative, stop_on_signals
 from bff_sessions.management.extras import require_oidc
 from bff_sessions.oidc.models import TokenRevocation
+from bff_sessions.oidc.registrations import known_registrations
 from bff_sessions.secret import hidden_frames
 
 
@@ -43,11 +44,10 @@ class Command(BaseCommand):
                 self.stdout.write(f"{_tokens(rows.due().count())} would be sent.")
             return
         require_oidc()
-        from bff_sessions.oidc.providers import get_providers
         from bff_sessions.oidc.sending import Outcome, send
 
         try:
-            get_providers()
+            known_registrations()
         except ImproperlyConfigured as error:
             raise CommandError(str(error)) from error
         with stop_on_signals() as stop:

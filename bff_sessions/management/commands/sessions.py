@@ -14,7 +14,6 @@ from django.contrib.auth import get_user_model
 from django.core.exceptions import ImproperlyConfigured, ValidationError
 from django.core.management.base import BaseCommand, CommandError
 
-from bff_sessions import conf
 from bff_sessions.conf.guesses import closest
 from bff_sessions.contract import (
     ANY,
@@ -31,6 +30,7 @@ from bff_sessions.management.events import COLUMNS as EVENT_COLUMNS
 from bff_sessions.management.events import at_most, find_events
 from bff_sessions.management.tables import to_a_pipe, to_text, write_array, write_rows
 from bff_sessions.management.verdicts import to_dict, to_line
+from bff_sessions.oidc.registrations import known_issuers
 from bff_sessions.revocation import revoke_sessions
 from bff_sessions.secret import hidden_frames
 from bff_sessions.stores import get_store
@@ -218,8 +218,8 @@ def _guess(options: dict[str, Any]) -> str:
     """Return a question, after a blank, if an option may have been meant otherwise."""
     if options["user"] is not None and (key := _key_of(options["user"])) is not None:
         return f" Is {options['user']!r} a user name? Then give the primary key: --user {key}."
-    if options["issuer"] is not None and options["issuer"] not in conf.PROVIDERS:
-        nearest = closest(options["issuer"], conf.PROVIDERS)
+    if options["issuer"] is not None and options["issuer"] not in known_issuers():
+        nearest = closest(options["issuer"], known_issuers())
         if nearest is not None:
             return f" Did you mean --issuer {nearest}?"
     return ""

@@ -18,7 +18,7 @@ from django.core.exceptions import ImproperlyConfigured
 from jwt.algorithms import get_default_algorithms
 
 from bff_sessions.oidc.client_keys import ClientKey, ClientKeyInvalid, _thumbprint
-from bff_sessions.oidc.providers import get_providers
+from bff_sessions.oidc.providers import get_provider
 from tests.support.checks import messages, only_message
 
 ISSUER = "https://idp.example"
@@ -205,7 +205,7 @@ def test_public_keys_of_all_providers_are_published(client, settings):
         }
     }
     response = client.get("/bff/jwks")
-    keys = get_providers()[ISSUER].authentication.keys
+    keys = get_provider(ISSUER).authentication.keys
     assert response.json() == {"keys": [dict(key.public) for key in keys]}
     assert all(
         key.keys().isdisjoint({"d", "p", "q", "dp", "dq", "qi"})

@@ -16,7 +16,7 @@ from django.urls import reverse
 from bff_sessions.models import Logout, Session
 from bff_sessions.oidc import addresses
 from bff_sessions.oidc.logout_tokens import LogoutTokenInvalid, Reason, verify_logout_token
-from bff_sessions.oidc.providers import get_providers
+from bff_sessions.oidc.registrations import forget_provider
 from tests.support.factories import SessionFactory
 from tests.support.provider import CLIENT_ID, EVENT, KEYS, encode, public_jwk
 
@@ -345,7 +345,8 @@ def test_it_is_refused_for_its_reason_and_ends_nothing(provider, post, caplog, r
     with pytest.raises(LogoutTokenInvalid) as caught:
         verify_logout_token(token)
     assert caught.value.reason is reason
-    get_providers.cache_clear()  # Who has just looked for a key does not look again at once.
+    # The provider with its keys: otherwise it would not look for an unknown key again at once.
+    forget_provider(provider.issuer)
     response = post(token)
     assert response.status_code == 400
     assert response.json() == {"error": "invalid_request", "error_description": reason.value}

@@ -1,0 +1,224 @@
+"""The clients that this site is at its providers: BFF_SESSIONS["PROVIDERS"].
+
+Imports no optional dependency.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import threading
+import time
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from django.core.checks import CheckMessage
+from django.core.exceptions import ImproperlyConfigured
+from django.core.signals import setting_changed
+from django.db import DEFAULT_DB_ALIAS
+
+from bff_sessions import conf
+from bff_sessions.conf.faults import Fault
+from bff_sessions.exceptions import ProviderUnavailable
+from bff_sessions.oidc.addresses import is_issuer
+from bff_sessions.oidc.log import log_once
+from bff_sessions.oidc.provider_options import ProviderOptions
+from bff_sessions.secret import hidden_frames
+from bff_sessions.stores.databases.scopes import scope_of
+
+logger = logging.getLogger("bff_sessions.oidc")
+
+# Registrations that a process remembers of those that a callable has returned.
+_MAX: Final = 1_000
+
+_NO_CLIENT = Fault(
+    "E063",
+    "BFF_SESSIONS['PROVIDERS'][{issuer!r:.120}] must be a dictionary, or a list of one "
+    "dictionary or more.",
+    "Write {{'CLIENT_ID': 'shop'}}, for example, or a list of such dictionaries.",
+)
+_SAME_CLIENT = Fault(
+    "E064",
+    "BFF_SESSIONS['PROVIDERS'][{issuer!r:.120}] has the CLIENT_ID {client_id!r:.120} twice.",
+    "Write each client once.",
+)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Registration:
+    """The clients that this site is at one provider."""
+
+    issuer: str
+    clients: tuple[Mapping[str, Any], ...] = field(repr=False)
+    """The options of each client, which are valid. There is at least one."""
+
+    def find_client(self, audience: Collection[str] | None) -> int | None:
+        """Return the index of the first client in `audience`; None if it names no client.
+
+        A single client needs no name. None as `audience` means any client: return the first.
+        """
+        if audience is None or len(self.clients) == 1:
+            return 0
+        names = [each["CLIENT_ID"] for each in self.clients]
+        return next((names.index(name) for name in audience if name in names), None)
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    registration: Registration
+    expires: float
+    """By time.monotonic()."""
+
+
+# By scope and issuer. With a schema for each tenant, one issuer may have other clients in each.
+_entries: dict[tuple[str, str], _Entry] = {}
+_lock = threading.Lock()
+# Counts what is forgotten: what a callable returned before must not be remembered afterwards.
+_forgotten = 0
+
+
+def are_looked_up() -> bool:
+    """Return whether a callable returns the providers, so that they cannot be listed."""
+    return isinstance(conf.PROVIDERS, str)
+
+
+@hidden_frames()
+def find_registration(issuer: str) -> Registration | None:
+    """Return the clients of this site at the provider of exactly this issuer; None without one.
+
+    What a callable has returned is remembered for BFF_SESSIONS["PROVIDERS_MAX_AGE"] seconds.
+
+    Raises:
+        ImproperlyConfigured: if the options are not valid.
+        ProviderUnavailable: if the callable raises an error.
+    """
+    key, now = (_scope(), issuer), time.monotonic()
+    entry = _entries.get(key)
+    if entry is not None and now < entry.expires:
+        return entry.registration
+    before = _forgotten
+    given = _look_up(issuer)
+    if given is None:
+        with _lock:
+            _entries.pop(key, None)
+        return None
+    clients = _to_clients(issuer, given)
+    # The same object, as long as nothing changes: the keys of the provider belong to it.
+    if entry is None or entry.registration.clients != clients:
+        entry = _Entry(Registration(issuer=issuer, clients=clients), 0)
+    expires = now + conf.PROVIDERS_MAX_AGE if are_looked_up() else math.inf
+    with _lock:
+        if before == _forgotten:
+            _remember(key, _Entry(entry.registration, expires))
+    return entry.registration
+
+
+def known_registrations() -> Sequence[Registration]:
+    """Return all registrations; with a callable, those that this process remembers.
+
+    Raises:
+        ImproperlyConfigured: if the options of one of them are not valid.
+    """
+    conf.check("PROVIDERS", conf.PROVIDERS)
+    if are_looked_up():
+        scope = _scope()
+        with _lock:
+            return [each.registration for key, each in _entries.items() if key[0] == scope]
+    found = (find_registration(issuer) for issuer in conf.PROVIDERS)
+    return [each for each in found if each is not None]
+
+
+def known_issuers() -> Collection[str]:
+    """Return the issuers in BFF_SESSIONS["PROVIDERS"]; none if a callable returns them."""
+    return () if isinstance(conf.PROVIDERS, str) else conf.PROVIDERS.keys()
+
+
+def forget_provider(issuer: str) -> None:
+    """Forget what the callable in BFF_SESSIONS["PROVIDERS"] has returned for `issuer`.
+
+    Call it after the commit that changes or removes a provider. This process then asks the callable
+    again at once. Other processes ask when BFF_SESSIONS["PROVIDERS_MAX_AGE"] has passed.
+    """
+    global _forgotten
+    with _lock:
+        _forgotten += 1
+        for key in [key for key in _entries if key[1] == issuer]:
+            del _entries[key]
+
+
+def warn_of_unknown_client(issuer: str) -> None:
+    """Log that the tokens of a session cannot be used. Nothing else would report it."""
+    log_once(
+        logger,
+        logging.ERROR,
+        "unknown client",
+        f"{issuer!a:.120}",
+        "Tokens of %s in a session are neither refreshed nor revoked: their ID token names none of "
+        "the clients in BFF_SESSIONS['PROVIDERS'].",
+    )
+
+
+def find_faults(issuer: Any, given: Any) -> Iterator[CheckMessage]:
+    """Yield what is wrong with `given`, the value of BFF_SESSIONS["PROVIDERS"][`issuer`]."""
+    clients = clients_of(given)
+    if not clients:
+        yield _NO_CLIENT(issuer=issuer)
+    names = [str(each.get("CLIENT_ID")) for each in clients]
+    for name in dict.fromkeys(names):
+        if names.count(name) > 1:
+            yield _SAME_CLIENT(issuer=issuer, client_id=name)
+    for index, each in enumerate(clients):
+        yield from ProviderOptions.find_faults_of(issuer, each, None if each is given else index)
+
+
+def clients_of(given: Any) -> Sequence[Mapping[str, Any]]:
+    """Return the dictionaries in `given`, which is one or has several; none if it is malformed."""
+    several = given if isinstance(given, (list, tuple)) else [given]
+    return several if all(isinstance(each, Mapping) for each in several) else []
+
+
+def _look_up(issuer: str) -> Any:
+    if not isinstance(conf.PROVIDERS, str):
+        conf.check("PROVIDERS", conf.PROVIDERS)
+        return conf.PROVIDERS.get(issuer)
+    # Anybody can name an issuer. What cannot be one is not worth a query, and NUL breaks some.
+    if not is_issuer(issuer):
+        return None
+    function = conf.load_callable("PROVIDERS")
+    try:
+        return function(issuer)
+    except Exception as error:
+        raise ProviderUnavailable(
+            f"The callable in BFF_SESSIONS['PROVIDERS'] failed for {issuer!a:.120}: "
+            f"{type(error).__name__}."
+        ) from error
+
+
+def _to_clients(issuer: str, given: Any) -> tuple[Mapping[str, Any], ...]:
+    for message in find_faults(issuer, given):
+        if message.is_serious():
+            raise ImproperlyConfigured(f"{message.msg} {message.hint}")
+    return tuple(map(dict, clients_of(given)))
+
+
+def _remember(key: tuple[str, str], entry: _Entry) -> None:
+    _entries.pop(key, None)
+    while are_looked_up() and len(_entries) >= _MAX:
+        del _entries[next(iter(_entries))]
+    _entries[key] = entry
+
+
+def _scope() -> str:
+    return scope_of(DEFAULT_DB_ALIAS) if are_looked_up() else ""
+
+
+def _forget(*, setting: str, **kwargs: Any) -> None:
+    global _forgotten
+    if setting == "BFF_SESSIONS":
+        with _lock:
+            _forgotten += 1
+            _entries.clear()
+
+
+setting_changed.connect(_forget, dispatch_uid="bff_sessions.oidc.registrations")
