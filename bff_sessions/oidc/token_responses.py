@@ -129,7 +129,9 @@ def read_response(token: Mapping[str, Any], *, since: float | None = None) -> To
         ValueError: if it has no access token, or if the expiry cannot be read.
     """
     _check_mapping("token", token)
-    texts: dict[str, Any] = {name: token.get(name) for name in ("access_token", "refresh_token", "id_token")}
+    texts: dict[str, Any] = {
+        name: token.get(name) for name in ("access_token", "refresh_token", "id_token")
+    }
     for name, value in texts.items():
         if not (value is None or isinstance(value, str)):
             raise ValueError(f"The {name} of the token response must be a text.")

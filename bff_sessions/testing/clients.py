@@ -13,10 +13,11 @@ from django.contrib.auth import load_backend
 from django.http import HttpRequest
 
 import bff_sessions
+from bff_sessions.oidc.registrations import known_issuers
 
 if TYPE_CHECKING:
-    from bff_sessions.oidc.registrations import known_issuers
-from bff_sessions.engine import SessionStore
+    from bff_sessions.engine import SessionStore
+
 
 _TOKEN: Final = {"access_token": "access-token", "expires_in": 3600}
 

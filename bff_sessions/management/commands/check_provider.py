@@ -6,6 +6,7 @@ import json
 from argparse import ArgumentParser, ArgumentTypeError
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlencode
 
 from django.apps import apps
 from django.conf import settings
@@ -92,6 +93,11 @@ class Command(BaseCommand):
         """Write the URLs to register, or everything as JSON."""
         base = options["base_url"] or _guess_base_url()
         urls = list(_urls_to_register(base, has_keys))
+        if are_looked_up():
+            query = urlencode({"iss": options["issuer"]})
+            urls = [
+                (name, f"{url}?{query}" if name in _KEYS_TO_REGISTER else url) for name, url in urls
+            ]
         if options["json"]:
             register = [{"name": name, "url": url} for name, url in urls]
             document = {"providers": reports, "register": register}

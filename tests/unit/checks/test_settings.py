@@ -671,10 +671,45 @@ def test_good_providers_are_silent(settings, options):
     assert messages() == []
 
 
-@pytest.mark.parametrize("providers", [None, [], "https://idp.example", {IDP: None}, {IDP: "shop"}])
+@pytest.mark.parametrize("providers", [None, [], 1], ids=repr)
 def test_providers_that_are_none_are_e020(settings, providers):
     settings.BFF_SESSIONS = {"PROVIDERS": providers}
     only_message("E020")
+
+
+@pytest.mark.parametrize("path", ["https://idp.example", "shop.providers.find", "tests"])
+def test_callable_of_providers_that_cannot_be_imported_is_e065(settings, path):
+    settings.BFF_SESSIONS = {"PROVIDERS": path}
+    assert path in only_message("E065").msg
+
+
+def test_providers_from_a_callable_are_silent(settings):
+    settings.BFF_SESSIONS = {"PROVIDERS": "operator.itemgetter"}
+    assert messages() == []
+
+
+@pytest.mark.parametrize("clients", [None, "shop", [], [{"CLIENT_ID": "shop"}, "till"], [None]])
+def test_issuer_without_clients_is_e063(settings, clients):
+    settings.BFF_SESSIONS = {"PROVIDERS": {IDP: clients}}
+    only_message("E063")
+
+
+def test_client_that_stands_twice_is_e064(settings):
+    settings.BFF_SESSIONS = {"PROVIDERS": {IDP: [{"CLIENT_ID": "shop"}, {"CLIENT_ID": "shop"}]}}
+    only_message("E064")
+
+
+def test_fault_of_one_of_several_clients_names_its_place(settings):
+    settings.BFF_SESSIONS = {
+        "PROVIDERS": {IDP: [{"CLIENT_ID": "shop"}, {"CLIENT_ID": "till", "ALGORITHMS": []}]}
+    }
+    assert f"[{IDP!r}][1]['ALGORITHMS']" in only_message("E029").msg
+
+
+@pytest.mark.parametrize("age", [None, -1, True, "60", 86_401], ids=repr)
+def test_wrong_age_of_providers_is_e066(settings, age):
+    settings.BFF_SESSIONS = {"PROVIDERS_MAX_AGE": age}
+    only_message("E066")
 
 
 def test_providers_without_the_extra_are_e021(settings, monkeypatch):

@@ -120,7 +120,7 @@ def test_base_url_must_be_a_url(provider, url):
 
 
 def registered(base="https://shop.example"):
-    return list(command._urls_to_register(base))
+    return list(command._urls_to_register(base, False))
 
 
 @pytest.mark.parametrize(
