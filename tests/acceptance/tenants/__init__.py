@@ -1,0 +1,1 @@
+"""The site of docs/how-to/tenants.md, with django-tenants on PostgreSQL."""

@@ -1,0 +1,5 @@
+"""The callable that the documentation shows."""
+
+from tests.support.examples import example
+
+exec(example("how-to/tenants", "python", "def find_provider").text)
