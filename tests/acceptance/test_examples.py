@@ -25,6 +25,7 @@ from bff_sessions import conf
 from bff_sessions.conf.rules import SettingNotImportable
 from bff_sessions.contract import UserSessionStore
 from bff_sessions.models import Session
+from bff_sessions.oidc.registrations import clients_of, find_faults
 from tests.support.examples import PAGES, ROOT, examples, name_of
 from tests.support.reference import reference
 from tests.support.telemetry import instrument_names
@@ -135,10 +136,17 @@ def _find_faults(given):
         yield from _faults_of(conf.SETTINGS[name], name, value)
         options, _ = reference.OPTIONS.get(name, (None, None))
         if options is not None and value is not None:
-            for each in value.values() if name == "PROVIDERS" else [value]:
+            for each in _clients(value) if name == "PROVIDERS" else [value]:
                 assert each.keys() <= options.table().keys()
                 for key, option in each.items():
                     yield from _faults_of(options.table()[key], key, option)
+
+
+def _clients(providers):
+    listed = providers.items() if isinstance(providers, dict) else ()  # Or a callable returns them.
+    for issuer, given in listed:
+        assert not list(find_faults(issuer, given))
+        yield from clients_of(given)
 
 
 def _faults_of(option, name, value):
