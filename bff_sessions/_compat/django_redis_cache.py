@@ -122,17 +122,21 @@ class Sent:
         self.link = link
         self.connection = connection
         self._number = number
+        self._opener = os.getpid()
 
     def read(self, *more: Command) -> list[Any]:
         """Send `more` commands after the first ones. Return all answers.
 
         Raises:
-            ConnectionLost: if the server has closed the connection.
+            ConnectionLost: if the server has closed the connection, or if it belongs to the process
+                that forked this one.
             RedisError: if an answer is an error or does not arrive. The commands may have been
                 executed, or may still be.
         """
         from redis.exceptions import ConnectionError, ResponseError
 
+        if self._opener != os.getpid():
+            raise ConnectionLost
         connection, number = self.connection, self._number + len(more)
         answers, error = [], None
         try:

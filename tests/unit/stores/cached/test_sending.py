@@ -357,6 +357,18 @@ def test_connections_are_shared_by_threads_and_not_by_processes(ours, warm, serv
     assert other is not connection
 
 
+def test_child_process_leaves_an_answer_to_its_parent(ours, warm, server, caplog):
+    cache = ours._reader._cache
+    name = mark_name(warm.key)
+    message = cache.tell({name: 7}, 60)
+    is_child = mock.patch.object(django_redis_cache.os, "getpid", return_value=1)
+    with is_child, pytest.raises(django_redis_cache.ConnectionLost):
+        message.sent.read()
+    assert message.confirm({name: 8})
+    assert cache.get([name]) == {name: 8}
+    assert not caplog.records
+
+
 class TakenMeanwhile(list):
     """The last connection is taken by another thread after a look at the list."""
 
