@@ -20,7 +20,7 @@ from django.core.cache.backends.redis import RedisCache, RedisCacheClient
 
 Command: TypeAlias = tuple[Any, ...]
 
-# redis-py 8 raises an error at 100 connections.
+# Each thread uses one or two. redis-py 8 raises an error at 100 unless told otherwise.
 _MAX_CONNECTIONS: Final = 10_000
 
 
@@ -39,7 +39,8 @@ class Link:
         self._name = cache.make_key
         self._dumps = client._serializer.dumps
         self._loads = client._serializer.loads
-        options = {"max_connections": _MAX_CONNECTIONS, **client._pool_options}
+        # A limit of the project is that of one thread.
+        options = {**client._pool_options, "max_connections": _MAX_CONNECTIONS}
         self._pool = client._pool_class.from_url(client._servers[0], **options)
         weakref.finalize(self, self._pool.disconnect)
         # Each with the process that opened it, and the number of its answers that are not yet read.

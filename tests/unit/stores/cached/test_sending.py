@@ -369,6 +369,16 @@ def test_child_process_leaves_an_answer_to_its_parent(ours, warm, server, caplog
     assert not caplog.records
 
 
+def test_limit_of_connections_is_that_of_a_thread(settings, server, caplog):
+    # Django has a pool for each thread.
+    settings.CACHES["default"]["OPTIONS"]["max_connections"] = 1
+    cache = CachedUserSessionStore(InMemoryUserSessionStore())._reader._cache
+    message = cache.tell({"one": 1}, 60)
+    assert cache.get(["one"]) == {"one": 1}
+    assert message.confirm()
+    assert not caplog.records
+
+
 class TakenMeanwhile(list):
     """The last connection is taken by another thread after a look at the list."""
 
