@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Final
 
 from django.apps import apps
 from django.contrib.auth import get_user_model
 from django.contrib.auth.hashers import get_hasher, identify_hasher, is_password_usable
-from django.core.exceptions import ImproperlyConfigured
+from django.core.exceptions import FieldError, ImproperlyConfigured
 from django.core.signals import setting_changed
 from django.db import transaction
 from django.db.models import Model
@@ -29,12 +30,15 @@ from bff_sessions.engine.moves import can_follow
 from bff_sessions.events import current_request
 from bff_sessions.revocation import revoke_sessions
 from bff_sessions.revocation.users import sessions_of_user
+from bff_sessions.secret import hidden_frames
 
 logger = logging.getLogger("bff_sessions.revocation")
 
 _FIELDS: Final = ("is_active", "password")
 # The attribute of a user that has the values in the database, as far as they are known.
 _LOADED: Final = "_bff_sessions_loaded"
+# The attribute of a user that has, during a save, what the save replaces.
+_REPLACED: Final = "_bff_sessions_replaced"
 
 
 def connect() -> None:
@@ -44,7 +48,7 @@ def connect() -> None:
     """
     receivers = {
         post_init: _remember,
-        pre_save: _forget,
+        pre_save: _prepare,
         post_save: _saved,
         post_delete: _deleted,
     }
@@ -72,10 +76,29 @@ def _remember(*, instance: Any, **kwargs: Any) -> None:
     values[_LOADED] = {name: values[name] for name in _FIELDS if name in values}
 
 
-def _forget(*, instance: Any, **kwargs: Any) -> None:
-    """Forget the values of an instance that was not loaded. It may replace a row all the same."""
+@hidden_frames()
+def _prepare(
+    *, instance: Any, using: str, update_fields: Collection[str] | None = None, **kwargs: Any
+) -> None:
+    """Find out what the save replaces, as far as the instance may not know it."""
+    values = instance.__dict__
+    values[_REPLACED] = {}
     if instance._state.adding:
-        instance.__dict__[_LOADED] = {}
+        values[_LOADED] = {}  # It was not loaded, and may replace a row all the same.
+        return
+    password, loaded = _saved_of(values, update_fields).get("password"), values.get(_LOADED, {})
+    is_set = getattr(instance, "_password", None) is not None
+    if "password" in loaded and password not in (None, loaded["password"]) and not is_set:
+        # refresh_from_db() sends no signal, so the row may have this password already.
+        rows = type(instance)._base_manager.using(using).filter(pk=instance.pk)
+        with suppress(FieldError):  # The model may have removed the column.
+            values[_REPLACED] = rows.values("password").first() or {}
+
+
+def _saved_of(values: dict[str, Any], update_fields: Collection[str] | None) -> dict[str, Any]:
+    """Return those of `values` that a save writes."""
+    saved = _FIELDS if update_fields is None else set(_FIELDS).intersection(update_fields)
+    return {name: values[name] for name in saved if name in values}
 
 
 def _saved(
@@ -87,10 +110,11 @@ def _saved(
     **kwargs: Any,
 ) -> None:
     values = instance.__dict__
-    before = values.get(_LOADED, {})
-    saved = [n for n in _FIELDS if n in values and (update_fields is None or n in update_fields)]
-    now = before | {name: values[name] for name in saved}
-    if now != before:
+    loaded = values.get(_LOADED, {})
+    before = loaded | values.pop(_REPLACED, {})
+    saved = _saved_of(values, update_fields)
+    now = loaded | saved
+    if now != loaded:
         # Not before the commit: after a rollback, the next save changes the row again.
         transaction.on_commit(lambda: values.update({_LOADED: now}), using=using)
     if created:
@@ -98,7 +122,7 @@ def _saved(
     wanted = conf.END_WITH_USER
     # Without a comparison: another process may have activated the user since the instance was
     # loaded, and refresh_from_db() sends no signal.
-    is_deactivated = "is_active" in saved and not values["is_active"]
+    is_deactivated = not saved.get("is_active", True)
     # Without our middleware, it is not known which session changes the password. Then the others
     # end at their next request, as in Django.
     has_new_password = (

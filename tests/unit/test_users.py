@@ -2,6 +2,7 @@
 
 import logging
 import pickle
+from traceback import walk_tb
 
 import pytest
 from asgiref.sync import async_to_sync
@@ -11,7 +12,7 @@ from django.contrib.auth import authenticate, get_user_model, login
 from django.contrib.auth.hashers import PBKDF2PasswordHasher, get_hasher, make_password
 from django.contrib.auth.models import AnonymousUser, Group, User
 from django.core import serializers
-from django.db import connection, transaction
+from django.db import OperationalError, connection, transaction
 from django.http import HttpResponse
 from django.test import AsyncClient, Client
 from django.test.utils import CaptureQueriesContext
@@ -304,6 +305,50 @@ def test_new_password_of_a_user_whose_password_was_not_loaded_ends_the_sessions(
     assert has_ended(alice.pk)
 
 
+def change_elsewhere(user, password):
+    User.objects.filter(pk=user.pk).update(password=password)
+    SessionFactory(user_id=str(user.pk), subject_id=str(user.pk), issuer=None)
+
+
+def test_password_that_was_read_again_is_not_new(alice, ends, django_assert_num_queries):
+    change_elsewhere(alice, make_password("another of alice's"))
+    alice.refresh_from_db()
+    alice.save()
+    assert sessions_of(alice.pk) == 3
+    assert not ends
+    with django_assert_num_queries(1):
+        alice.save()
+
+
+@pytest.mark.parametrize("how", CHANGES, ids=lambda how: how.__name__)
+def test_new_password_after_one_that_was_read_again_ends_the_sessions(alice, how):
+    change_elsewhere(alice, make_password("a third one of alice's"))
+    alice.refresh_from_db()
+    how(alice)
+    assert has_ended(alice.pk)
+
+
+def test_error_before_a_save_shows_no_password(alice):
+    def fail(*args):
+        raise OperationalError
+
+    alice.password = make_password("another of alice's")
+    with connection.execute_wrapper(fail), pytest.raises(OperationalError) as caught:
+        alice.save()
+    shown = [frame.f_locals for frame, _line in walk_tb(caught.tb)]
+    assert alice.password not in repr(shown)
+
+
+def test_new_password_is_saved_again_after_a_rollback(alice):
+    with transaction.atomic():
+        assign(alice)
+        alice.save()
+        transaction.set_rollback(True)
+    assert sessions_of(alice.pk) == 2
+    alice.save()
+    assert has_ended(alice.pk)
+
+
 MALFORMED = f"{get_hasher().algorithm}$truncated"
 
 
@@ -580,6 +625,15 @@ def test_swapped_user_model_ends_sessions(install, name, change):
         set_password(user)
     assert has_ended(key)
     assert revoke_user_sessions(model(name)(pk=key)) == 0
+
+
+def test_user_model_without_a_password_is_saved(install):
+    install("accounts.Passwordless")
+    user = model("Passwordless")(name="eve")
+    for _ in range(3):
+        user.set_unusable_password()  # Another one each time.
+        user.save()
+    assert model("Passwordless").objects.get(name="eve").pk == user.pk
 
 
 def test_parent_of_a_swapped_user_model_ends_sessions(install):

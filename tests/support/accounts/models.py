@@ -32,6 +32,16 @@ class Member(Person, AbstractBaseUser):
     objects = BaseUserManager()
 
 
+class Passwordless(AbstractBaseUser):
+    """Has no column for a password; Django gives its instances one all the same."""
+
+    password = None
+    name = models.CharField(max_length=50, unique=True)
+    is_active = models.BooleanField(default=True)
+    USERNAME_FIELD = "name"
+    objects = BaseUserManager()
+
+
 class Plain(AbstractBaseUser):
     id = models.UUIDField(primary_key=True, default=uuid.uuid4)
     name = models.CharField(max_length=50, unique=True)
