@@ -10,10 +10,7 @@ from bff_sessions.contract.text import check_text
 
 
 class EndReason(enum.Enum):
-    """Why a session has ended. The values never change, so that they can be stored.
-
-    The package does not produce every reason by itself: some are for your own code.
-    """
+    """Why a session has ended. The values never change, so that they can be stored."""
 
     SIGNED_OUT = "signed_out"
     """The user has signed out."""
