@@ -81,4 +81,4 @@ def to_utc(moment: datetime) -> datetime:
 
 def _granule(age: timedelta) -> timedelta:
     """Return the granule to which the expiry of sessions with this lifetime is rounded."""
-    return min(_GRANULE, age / 100)
+    return max(min(_GRANULE, age / 100), timedelta.resolution)

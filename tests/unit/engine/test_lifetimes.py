@@ -62,6 +62,14 @@ def configure(any_store, settings):
     return configure
 
 
+@pytest.mark.parametrize("seconds", [-1, 1e-6, 2e-5])
+def test_session_with_a_very_short_expiry_is_saved(configure, calls, seconds):
+    session = SessionStore()
+    session.set_expiry(seconds)
+    calls.save(session)
+    assert session.session_key
+
+
 # Sliding
 
 
