@@ -50,6 +50,8 @@ class ActorKind(enum.Enum):
     """The ``sub`` of the session's own subject, who has no Django user."""
     PROVIDER = "provider"
     """The issuer of an OpenID Provider."""
+    COMMAND = "command"
+    """The name of the operating system's user who has run a command, as its environment says."""
 
 
 class _User(Protocol):

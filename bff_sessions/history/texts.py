@@ -44,6 +44,8 @@ def describe_actor(event: Event, user_name: str | None = None) -> str | None:
         user_name: the name of the actor, if it is a user whose name the viewer may see.
     """
     actor_id: str | None = event.actor_id
-    if actor_id is None or event.actor_kind != ActorKind.USER.value:
-        return actor_id
-    return user_name or gettext("user %(id)s") % {"id": actor_id}
+    if event.actor_kind == ActorKind.USER.value:
+        return user_name or gettext("user %(id)s") % {"id": actor_id}
+    if event.actor_kind == ActorKind.COMMAND.value:
+        return gettext("%(name)s (command)") % {"name": actor_id}
+    return actor_id

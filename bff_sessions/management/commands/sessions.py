@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import json
 from argparse import ArgumentParser
 from collections.abc import Iterable, Iterator
@@ -17,6 +18,8 @@ from django.core.management.base import BaseCommand, CommandError
 from bff_sessions.conf.guesses import closest
 from bff_sessions.contract import (
     ANY,
+    Actor,
+    ActorKind,
     EndReason,
     UserSession,
     UserSessionsFilter,
@@ -158,7 +161,7 @@ class Command(BaseCommand):
     ) -> None:
         if not options["yes"]:
             self._ask(found)
-        ended = revoke_sessions(filter, reason=EndReason.OPERATOR)
+        ended = revoke_sessions(filter, reason=EndReason.OPERATOR, actor=_actor())
         if options["json"]:
             self.stdout.write(json.dumps({"ended": ended}, indent=2))
         elif options["verbosity"]:
@@ -212,6 +215,14 @@ def _filter(options: dict[str, Any]) -> UserSessionsFilter:
         issuer=None if options["local"] else issuer,
         partition=ANY if options["partition"] is None else options["partition"],
     )
+
+
+def _actor() -> Actor | None:
+    """Return the user who runs the command; None if the operating system has no name for them."""
+    try:
+        return Actor(ActorKind.COMMAND, getpass.getuser())
+    except (ImportError, KeyError, OSError, ValueError):  # Only OSError since Python 3.13.
+        return None
 
 
 def _guess(options: dict[str, Any]) -> str:

@@ -131,7 +131,9 @@ def test_actor_is_named(operator):
     make_event(1, actor_kind=ActorKind.USER.value, actor_id=str(user.pk))
     make_event(2, actor_kind=ActorKind.USER.value, actor_id="999999")
     make_event(3, actor_kind=ActorKind.PROVIDER.value, actor_id="https://idp.example/x")
+    make_event(4, actor_kind=ActorKind.COMMAND.value, actor_id="root")
     page = read(operator)
+    assert "by root (command)" in page
     assert "by otto" in page
     assert "by user 999999" in page
     assert "by https://idp.example/x" in page

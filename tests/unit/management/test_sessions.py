@@ -1,5 +1,6 @@
 """manage.py sessions."""
 
+import getpass
 import io
 import json
 import os
@@ -11,7 +12,13 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from bff_sessions.contract import EndReason, UserSessionsFilter, UserSessionStoreRepair
+from bff_sessions.contract import (
+    Actor,
+    ActorKind,
+    EndReason,
+    UserSessionsFilter,
+    UserSessionStoreRepair,
+)
 from bff_sessions.exceptions import StoreUnavailable
 from bff_sessions.signals import sessions_ended
 from bff_sessions.stores import get_store
@@ -142,16 +149,26 @@ def test_the_question_is_not_part_of_the_answer(monkeypatch):
     assert json.loads(sessions_command("end", "--subject", "alice", "--json")) == {"ended": 3}
 
 
+def has_no_name():
+    raise OSError("No username set in the environment")
+
+
 def test_ending_is_silent_if_so_wished():
     assert sessions_command("end", "--sid", "s1", verbosity=0) == ""
 
 
 @pytest.mark.django_db(transaction=True)
-def test_ending_is_announced():
+@pytest.mark.parametrize(
+    ("user", "actor"),
+    [(lambda: "otto", Actor(ActorKind.COMMAND, "otto")), (has_no_name, None), (str, None)],
+    ids=["named", "unknown", "blank"],
+)
+def test_ending_is_announced_with_the_user_of_the_terminal(monkeypatch, user, actor):
+    monkeypatch.setattr(getpass, "getuser", user)
     ended = []
 
     def hear(sessions, reason, **kwargs):
-        assert reason is EndReason.OPERATOR
+        assert (reason, kwargs["actor"]) == (EndReason.OPERATOR, actor)
         ended.extend(session.session_id for session in sessions)
 
     sessions_ended.connect(hear)
