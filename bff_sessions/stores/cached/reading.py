@@ -87,7 +87,8 @@ class Reader:
             left = entry.moment + self._max_stale - now
             if entry.session.expires is not None:
                 left = min(left, entry.session.expires.timestamp() - now)
-            if left >= 1:
+            # A clock that was set back would make the entry fresh again later.
+            if left >= 1 and now >= entry.moment:
                 name = entry_name(entry.session.key)
                 self._cache.put(name, seal_entry(entry), int(left))
 

@@ -12,7 +12,7 @@ from bff_sessions.stores import get_store
 from bff_sessions.stores.cached import CachedUserSessionStore, reading
 from bff_sessions.stores.cached.entries import entry_name, mark_name
 from bff_sessions.testing import make_session
-from tests.support.caches import FakeCache, is_warm
+from tests.support.caches import FakeCache, after_reading, entries, is_warm
 from tests.support.minimal import MinimalStore
 
 
@@ -91,6 +91,18 @@ def test_what_has_expired_in_the_cache_is_asked_for(ours, inner, cache, clock):
 def test_an_entry_of_the_future_is_not_served(ours, warm, clock):
     clock.seconds = -5
     assert not is_warm(ours, warm.key)
+
+
+def test_clock_that_is_set_back_during_a_read_leaves_no_entry(ours, cache, clock):
+    ours.create_user_session(session := make_session(expires=None))
+
+    def set_back():
+        clock.seconds = -3600
+
+    with after_reading(ours, set_back):
+        assert ours.get_user_session(session.key) == session
+    # It would be served in an hour, after the tombstone of a session that ends now.
+    assert not entries(cache)
 
 
 def test_an_entry_that_cannot_be_opened_is_replaced(ours, warm, cache, settings):
