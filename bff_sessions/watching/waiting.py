@@ -9,10 +9,12 @@ from contextlib import contextmanager
 from contextvars import Context
 from queue import Empty, SimpleQueue
 
-from bff_sessions.contract import UserSession
+from bff_sessions.contract import UserSession, UserSessionStore
 from bff_sessions.stores import get_store
 from bff_sessions.watching.pages import News, Page
 from bff_sessions.watching.watcher import watcher
+
+_home: tuple[UserSessionStore, str] | None = None
 
 
 @contextmanager
@@ -84,11 +86,22 @@ def can_watch() -> bool:
     It does not if the store of a tenant is another database or schema, which a library has chosen
     for this request.
     """
-    scope = get_store().scope
-    if not scope:
-        return True
-    with ThreadPoolExecutor(1) as thread:
-        return scope == thread.submit(Context().run, lambda: get_store().scope).result()
+    store = get_store()
+    scope = store.scope
+    return not scope or scope == _home_of(store)
+
+
+def _home_of(store: UserSessionStore) -> str:
+    """Return the scope that a thread without a request sees.
+
+    What a library has chosen for a request may be in its thread as well as in its context. So only
+    another thread can tell, which is asked once for each store.
+    """
+    global _home
+    if _home is None or _home[0] is not store:
+        with ThreadPoolExecutor(1) as thread:
+            _home = store, thread.submit(Context().run, lambda: store.scope).result()
+    return _home[1]
 
 
 def _call_soon(

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from asgiref.sync import async_to_sync
@@ -11,7 +12,7 @@ from bff_sessions.revocation import arevoke_sessions, revoke_sessions
 from bff_sessions.stores import get_store
 from bff_sessions.stores.orm import OrmUserSessionStore
 from bff_sessions.testing import make_session
-from bff_sessions.watching import News, NewsKind, await_end, awatching, can_watch, watching
+from bff_sessions.watching import News, NewsKind, await_end, awatching, can_watch, waiting, watching
 
 PATIENCE = 30  # Seconds.
 ENDED = News(NewsKind.SESSION_ENDED)
@@ -87,11 +88,41 @@ def test_news_for_a_loop_that_has_ended_is_lost(session, watcher):
     left.__exit__(None, None, None)
 
 
-def test_store_of_another_tenant_cannot_be_watched(session, monkeypatch):
-    assert can_watch()
+@pytest.fixture
+def scope(monkeypatch):
+    """Chooses the scope of this thread; others have the scope "home"."""
     here = threading.get_ident()
-    scope = property(lambda store: str(threading.get_ident() == here))
-    monkeypatch.setattr(OrmUserSessionStore, "scope", scope)
-    assert not can_watch()
-    monkeypatch.setattr(OrmUserSessionStore, "scope", "")
+    chosen = {}
+
+    def find(store):
+        return chosen.get(threading.get_ident(), "home")
+
+    monkeypatch.setattr(OrmUserSessionStore, "scope", property(find))
+    monkeypatch.setattr(waiting, "_home", None)
+    return lambda name: chosen.update({here: name})
+
+
+def test_store_of_another_tenant_cannot_be_watched(scope):
     assert can_watch()
+    scope("tenant")
+    assert not can_watch()
+    scope("")  # Of a store that does not switch between places.
+    assert can_watch()
+
+
+def test_thread_is_asked_once_for_its_scope(scope, monkeypatch, settings):
+    asked = []
+
+    class Executor(ThreadPoolExecutor):
+        def __init__(self, *args):
+            asked.append(get_store())
+            super().__init__(*args)
+
+    monkeypatch.setattr(waiting, "ThreadPoolExecutor", Executor)
+    for name in ("tenant", "home", "tenant"):
+        scope(name)
+        assert can_watch() is (name == "home")
+    assert asked == [get_store()]
+    settings.BFF_SESSIONS = {"PARTITION": "other"}  # Makes another store.
+    assert not can_watch()
+    assert asked[1:] == [get_store()]
