@@ -12,6 +12,7 @@ from asgiref.sync import sync_to_async
 
 from bff_sessions._compat.asgiref import release_thread
 from bff_sessions.contract import UserSession
+from bff_sessions.stores import get_store
 from bff_sessions.stores.databases.connections import close_connections
 from bff_sessions.watching import News, awatching, watching
 
@@ -30,10 +31,11 @@ class Stream:
 
     def __init__(self, session: UserSession, head: str, show: Show) -> None:
         self._session, self._head, self._show = session, head, show
+        self._scope = get_store().scope  # Of the request. The event loop has another thread.
         self._watched = ExitStack()
 
     async def __aiter__(self) -> AsyncIterator[str]:
-        wait = self._watched.enter_context(awatching(self._session))
+        wait = self._watched.enter_context(awatching(self._session, scope=self._scope))
         yield self._head
         # The request is answered but for the news: it needs no connection, and no thread.
         await sync_to_async(close_connections)()
@@ -54,7 +56,9 @@ class LongPoll:
     """
 
     def __init__(self, session: UserSession, head: str, show: Show) -> None:
-        self._parts = self._wait(session, head, show)
+        # Of the request: a middleware may leave it before the response is read.
+        scope = get_store().scope
+        self._parts = self._wait(session, scope, head, show)
         # Also if a middleware fails, and so drops the response without closing it.
         self._leave = weakref.finalize(self, places.leave)
 
@@ -67,8 +71,10 @@ class LongPoll:
         self._leave()
 
     @staticmethod
-    def _wait(session: UserSession, head: str, show: Show) -> Generator[str, None, None]:
-        with watching(session) as wait:
+    def _wait(
+        session: UserSession, scope: str, head: str, show: Show
+    ) -> Generator[str, None, None]:
+        with watching(session, scope=scope) as wait:
             yield head
             close_connections()
             news = wait(_LONG_POLL)

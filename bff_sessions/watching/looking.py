@@ -12,6 +12,8 @@ from typing import Final, TypeAlias
 from bff_sessions.contract import EndReason, UserSessionsFilter
 from bff_sessions.revocation.notes import read_notes
 from bff_sessions.stores import get_store
+from bff_sessions.stores.databases.errors import is_lost
+from bff_sessions.stores.databases.scopes import in_schema
 from bff_sessions.stores.live import is_live
 from bff_sessions.watching.pages import News, NewsKind, Page, identity_of
 
@@ -26,9 +28,37 @@ _Groups: TypeAlias = Mapping[tuple[str, str], list[Page]]
 def look(pages: Iterable[Page]) -> _Told:
     """Yield the pages whose session has ended or changed hands, each with its news.
 
-    This is one call of the store while nothing happens. Only a session that is not found under its
-    key takes another call.
+    This is one call of the store for each scope while nothing happens. Only a session that is not
+    found under its key takes another call.
+
+    Raises:
+        Exception: what the store raises, after the looks in other scopes; at once, if it has lost
+            its connection.
     """
+    scopes: dict[str, list[Page]] = defaultdict(list)
+    for page in pages:
+        scopes[page.scope].append(page)
+    failure = None
+    for scope, some in scopes.items():
+        try:
+            yield from _look_in(scope, some)
+        except Exception as error:
+            if is_lost(error):
+                raise
+            failure = error  # Of one tenant, whose schema is gone for example.
+    if failure is not None:
+        raise failure
+
+
+def _look_in(scope: str, pages: list[Page]) -> _Told:
+    with in_schema(scope):
+        # In another place, each session would seem to have ended.
+        if get_store().scope != scope:
+            raise LookupError("The store of these pages cannot be reached from this thread.")
+        yield from _look(pages)
+
+
+def _look(pages: list[Page]) -> _Told:
     groups: dict[tuple[str, str], list[Page]] = defaultdict(list)
     for page in pages:
         groups[page.session.key, page.session.sign_in_id].append(page)

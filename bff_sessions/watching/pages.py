@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from bff_sessions.contract import EndReason, UserSession
+from bff_sessions.stores import get_store
 
 Identity: TypeAlias = tuple[str | None, str | None, str | None]
 
@@ -37,16 +38,21 @@ class Page:
     Args:
         session: the session of a signed-in user, as the page's request has loaded it.
         tell: called in the watching thread with the first news. There are no second ones.
+        scope: where the session is stored, see `UserSessionStore.scope`; None means the scope of
+            this thread.
     """
 
-    __slots__ = ("session", "tell")
+    __slots__ = ("scope", "session", "tell")
 
-    def __init__(self, session: UserSession, tell: Callable[[News], None]) -> None:
+    def __init__(
+        self, session: UserSession, tell: Callable[[News], None], scope: str | None = None
+    ) -> None:
         if session.subject_id is None:
             raise ValueError("Only the session of a signed-in user can be watched.")
         # Neither a look nor an error report needs the ticket.
         self.session = replace(session, ticket=b"")
         self.tell = tell
+        self.scope = get_store().scope if scope is None else scope
 
 
 def identity_of(session: UserSession) -> Identity:

@@ -11,6 +11,7 @@ from queue import Empty, SimpleQueue
 
 from bff_sessions.contract import UserSession, UserSessionStore
 from bff_sessions.stores import get_store
+from bff_sessions.stores.databases.scopes import differs_in_schema
 from bff_sessions.watching.pages import News, Page
 from bff_sessions.watching.watcher import watcher
 
@@ -18,7 +19,9 @@ _home: tuple[UserSessionStore, str] | None = None
 
 
 @contextmanager
-def watching(session: UserSession) -> Iterator[Callable[[float], News | None]]:
+def watching(
+    session: UserSession, *, scope: str | None = None
+) -> Iterator[Callable[[float], News | None]]:
     """Watch `session` in the block. Give a function that waits for news.
 
     The function takes the most seconds to wait, and returns None if there are no news by then.
@@ -26,6 +29,9 @@ def watching(session: UserSession) -> Iterator[Callable[[float], News | None]]:
     Args:
         session: the session of a signed-in user, as ``request.session.get_user_session()``
             returns it.
+        scope: ``get_store().scope`` in the thread of synchronous code that has read the session.
+            Only a site with a schema for each tenant needs it, and only elsewhere: None means the
+            scope of this thread.
     """
     inbox: SimpleQueue[News] = SimpleQueue()
 
@@ -35,7 +41,7 @@ def watching(session: UserSession) -> Iterator[Callable[[float], News | None]]:
         except Empty:
             return None
 
-    page = Page(session, inbox.put)
+    page = Page(session, inbox.put, scope)
     try:
         watcher.add(page)
         yield wait
@@ -44,7 +50,9 @@ def watching(session: UserSession) -> Iterator[Callable[[float], News | None]]:
 
 
 @contextmanager
-def awatching(session: UserSession) -> Iterator[Callable[[float | None], Awaitable[News | None]]]:
+def awatching(
+    session: UserSession, *, scope: str | None = None
+) -> Iterator[Callable[[float | None], Awaitable[News | None]]]:
     """See watching(). The function is asynchronous; None waits without a limit."""
     loop = asyncio.get_running_loop()
     future: asyncio.Future[News] = loop.create_future()
@@ -57,7 +65,7 @@ def awatching(session: UserSession) -> Iterator[Callable[[float | None], Awaitab
         await asyncio.wait([future], timeout=seconds)
         return future.result() if future.done() else None
 
-    page = Page(session, lambda news: _call_soon(loop, set_result, news))
+    page = Page(session, lambda news: _call_soon(loop, set_result, news), scope)
     try:
         watcher.add(page)
         yield wait
@@ -65,7 +73,7 @@ def awatching(session: UserSession) -> Iterator[Callable[[float | None], Awaitab
         watcher.remove(page)
 
 
-async def await_end(session: UserSession) -> News:
+async def await_end(session: UserSession, *, scope: str | None = None) -> News:
     """Wait until `session` ends, changes hands, or the server stops. Return which.
 
     For WebSockets and other connections that must end with their session. Cancel the task to stop
@@ -73,22 +81,26 @@ async def await_end(session: UserSession) -> News:
 
     Args:
         session: as for watching().
+        scope: as for watching(). An event loop has a thread of its own.
     """
-    with awatching(session) as wait:
+    with awatching(session, scope=scope) as wait:
         while (news := await wait(None)) is None:
             continue
     return news
 
 
 def can_watch() -> bool:
-    """Return whether the watching thread sees the store that this thread sees.
+    """Return whether the watching thread sees the store that this thread sees, or can switch to it.
 
-    It does not if the store of a tenant is another database or schema, which a library has chosen
-    for this request.
+    It cannot if the sessions of a tenant are in another database, which a library has chosen for
+    this request.
     """
     store = get_store()
     scope = store.scope
-    return not scope or scope == _home_of(store)
+    if not scope:
+        return True
+    home = _home_of(store)
+    return scope == home or differs_in_schema(scope, home)
 
 
 def _home_of(store: UserSessionStore) -> str:

@@ -39,7 +39,7 @@ def is_rolled_back(error: Error) -> bool:
     return _code_of(cause) in _ROLLED_BACK_CODES
 
 
-def is_lost(error: Error) -> bool:
+def is_lost(error: Exception) -> bool:
     """Return whether the connection was lost, or none could be made."""
     cause: Any = error.__cause__
     state = _state_of(cause)

@@ -244,6 +244,17 @@ def test_tenant_with_another_store_is_refused(browser, monkeypatch):
     assert is_error(browser.fetch("get", "/bff/events", {}), 503, "not_watched")
 
 
+def test_page_is_watched_in_the_scope_of_its_request(browser, open_stream, watcher, monkeypatch):
+    browser.sign_in()
+    scopes = ["of the request"]
+    monkeypatch.setattr(OrmUserSessionStore, "scope", property(lambda store: scopes[-1]))
+    monkeypatch.setattr("bff_sessions.views.events.can_watch", lambda: True)
+    stream = open_stream(browser)
+    scopes.append("of the event loop, or of the thread after the request")
+    stream.next()
+    assert [page.scope for page in watcher.pages()] == ["of the request"]
+
+
 def test_events_work_with_atomic_requests(browser, open_stream, monkeypatch):
     monkeypatch.setitem(connection.settings_dict, "ATOMIC_REQUESTS", True)
     stream = open_stream(browser.sign_in())
