@@ -2,7 +2,8 @@
 
 - `endpoint`: the decorator of all endpoints, and their errors
 - `user`, `sessions`, `login`, `logout`: one endpoint each, or a family of them
-- `events`: the stream by which an open page learns that its session has ended
+- `events`: the stream by which an open page learns that its session has ended, with `streams` and
+  `places`
 - `my_sessions`: the pages on which users see and end their sessions
 - `local`: the check of URLs to which an endpoint may redirect
 

@@ -18,6 +18,7 @@ from django.utils.translation import get_language, override
 
 from bff_sessions import conf
 from bff_sessions.contract import UserSession
+from bff_sessions.views import places
 from bff_sessions.views.ended import code_of, text_of
 from bff_sessions.views.endpoint import (
     HEADER,
@@ -27,7 +28,7 @@ from bff_sessions.views.endpoint import (
     session_of,
     signed_in,
 )
-from bff_sessions.views.streams import LongPoll, Stream, places
+from bff_sessions.views.streams import LongPoll, Stream
 from bff_sessions.watching import News, NewsKind, can_watch
 from bff_sessions.watching.pages import identity_of
 
@@ -38,6 +39,8 @@ _RETRY_AFTER: Final = 5
 # Milliseconds after which a page connects again; random, so that a restart does not meet all pages
 # at once.
 _RETRY: Final = (1_000, 3_000)
+# Streams of one session in a process, so that a single client cannot open thousands.
+_MOST_OF_SESSION: Final = 20
 
 
 @endpoint("events", "GET", needs_header=False, uses_csrf=False)
@@ -62,13 +65,16 @@ def events(request: HttpRequest) -> HttpResponseBase:
         with override(language):
             return _show(news)
 
+    # A browser shares one stream between its tabs, or has one for each tab.
+    place = places.of_session.take(current.sign_in_id, _MOST_OF_SESSION)
+    if place is None:
+        return _refuse(429, "too_many_streams", "This session has too many open pages.")
     if isinstance(request, ASGIRequest):
-        return _as_events(StreamingHttpResponse(Stream(current, head, show)))
-    if not places.take(conf.EVENTS_THREADS // 4):
-        response = error(503, "too_many_pages", "Too many pages are open: ask again later.")
-        response["Retry-After"] = str(_RETRY_AFTER)
-        return response
-    return _as_events(StreamingHttpResponse(LongPoll(current, head, show)))
+        return _as_events(StreamingHttpResponse(Stream(current, head, show, place)))
+    thread = places.of_threads.take("", conf.EVENTS_THREADS // 4)
+    if thread is None:
+        return _refuse(503, "too_many_pages", "Too many pages are open: ask again later.")
+    return _as_events(StreamingHttpResponse(LongPoll(current, head, show, place, thread)))
 
 
 def _is_of_this_site(request: HttpRequest) -> bool:
@@ -76,6 +82,12 @@ def _is_of_this_site(request: HttpRequest) -> bool:
     # opens the URL. Older browsers send none of them: there, SameSite keeps the cookie back.
     site = request.headers.get("Sec-Fetch-Site", "none")
     return site in ("same-origin", "none") or request.headers.get(HEADER) == "1"
+
+
+def _refuse(status: int, code: str, description: str) -> HttpResponse:
+    response = error(status, code, description)
+    response["Retry-After"] = str(_RETRY_AFTER)
+    return response
 
 
 def _name_of(session: UserSession) -> str:

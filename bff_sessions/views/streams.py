@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-import weakref
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from contextlib import ExitStack
 from typing import Final, TypeAlias
@@ -14,6 +12,7 @@ from bff_sessions._compat.asgiref import release_thread
 from bff_sessions.contract import UserSession
 from bff_sessions.stores import get_store
 from bff_sessions.stores.databases.connections import close_connections
+from bff_sessions.views.places import Place
 from bff_sessions.watching import News, awatching, watching
 
 Show: TypeAlias = Callable[[News], str]
@@ -27,48 +26,55 @@ _NOTHING: Final = ":\n\n"
 
 
 class Stream:
-    """Yields `head`, comments from time to time, and what `show` makes of the news."""
+    """Yields `head`, comments from time to time, and what `show` makes of the news.
 
-    def __init__(self, session: UserSession, head: str, show: Show) -> None:
-        self._session, self._head, self._show = session, head, show
+    It leaves its place when it ends, or when the server closes the response.
+    """
+
+    def __init__(self, session: UserSession, head: str, show: Show, place: Place) -> None:
+        self._session, self._head, self._show, self._place = session, head, show, place
         self._scope = get_store().scope  # Of the request. The event loop has another thread.
         self._watched = ExitStack()
 
     async def __aiter__(self) -> AsyncIterator[str]:
-        wait = self._watched.enter_context(awatching(self._session, scope=self._scope))
-        yield self._head
-        # The request is answered but for the news: it needs no connection, and no thread.
-        await sync_to_async(close_connections)()
-        release_thread()
-        while (news := await wait(_HEARTBEAT)) is None:
-            yield _NOTHING
-        yield self._show(news)
+        try:
+            wait = self._watched.enter_context(awatching(self._session, scope=self._scope))
+            yield self._head
+            # The request is answered but for the news: it needs no connection, and no thread.
+            await sync_to_async(close_connections)()
+            release_thread()
+            while (news := await wait(_HEARTBEAT)) is None:
+                yield _NOTHING
+            yield self._show(news)
+        finally:
+            self.close()
 
     def close(self) -> None:
         """Stop watching. Django calls this in any case, and does not close the iterator."""
         self._watched.close()
+        self._place.leave()
 
 
 class LongPoll:
     """Yields `head`, and within a bounded time what `show` makes of the news, or a comment.
 
-    It has a place in `places`, and leaves it when the server closes the response.
+    It leaves its places when the server closes the response.
     """
 
-    def __init__(self, session: UserSession, head: str, show: Show) -> None:
+    def __init__(self, session: UserSession, head: str, show: Show, *places: Place) -> None:
         # Of the request: a middleware may leave it before the response is read.
         scope = get_store().scope
         self._parts = self._wait(session, scope, head, show)
-        # Also if a middleware fails, and so drops the response without closing it.
-        self._leave = weakref.finalize(self, places.leave)
+        self._places = places
 
     def __iter__(self) -> Iterator[str]:
         return self._parts
 
     def close(self) -> None:
-        """Leave the place. Django calls this also if no part has been read."""
+        """Leave the places. Django calls this also if no part has been read."""
         self._parts.close()
-        self._leave()
+        for place in self._places:
+            place.leave()
 
     @staticmethod
     def _wait(
@@ -79,27 +85,3 @@ class LongPoll:
             close_connections()
             news = wait(_LONG_POLL)
             yield _NOTHING if news is None else show(news)
-
-
-class Places:
-    """Counts the threads of this process that wait for news."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._taken = 0
-
-    def take(self, limit: int) -> bool:
-        """Take a place. Return False if `limit` are taken."""
-        with self._lock:
-            if self._taken >= limit:
-                return False
-            self._taken += 1
-            return True
-
-    def leave(self) -> None:
-        """Give a place back."""
-        with self._lock:
-            self._taken -= 1
-
-
-places: Final = Places()

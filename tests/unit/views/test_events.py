@@ -15,6 +15,7 @@ from bff_sessions.revocation import revoke_sessions
 from bff_sessions.stores import get_store
 from bff_sessions.stores.orm import OrmUserSessionStore
 from bff_sessions.testing import altered
+from bff_sessions.views import events as module
 from bff_sessions.views import streams
 from bff_sessions.views.events import events
 from bff_sessions.watching import watcher as watcher_module
@@ -272,6 +273,21 @@ def test_only_reading_is_allowed(browser):
     for method in ("head", "options"):
         response = browser.sign_in().fetch(method, "/bff/events", {})
         assert (response.status_code, response["Allow"]) == (405, "GET")
+
+
+def test_streams_of_a_session_are_bounded(browser, open_stream, open_browser, monkeypatch):
+    monkeypatch.setattr(module, "_MOST_OF_SESSION", 2)
+    streams = [open_stream(browser.sign_in()), open_stream(browser)]
+    streams[0].next()
+    response = browser.fetch("get", "/bff/events", {})
+    assert is_error(response, 429, "too_many_streams")
+    assert response["Retry-After"] == "5"
+    # Another session of the same user has its own.
+    open_stream(open_browser().sign_in(claims(session_id="s2")))
+    # Also a stream that the server has not begun to read gives its place back.
+    for stream in streams:
+        stream.close()
+        open_stream(browser)
 
 
 class TestWsgi:
