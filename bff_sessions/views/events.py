@@ -1,8 +1,8 @@
 """``GET events``: tell an open page that its session has ended, or belongs to another user.
 
-The answer is a stream of server-sent events (HTML Living Standard, 9.2) with one event at most. Its
-ID is a digest of the identity. A browser that connects again sends the ID, and so learns what has
-happened while it was not connected.
+The answer is a stream of server-sent events (HTML Living Standard, 9.2). The first one, `watching`,
+has a digest of the identity as its ID, and there is one more at most. A browser that connects again
+sends the ID, and so learns what has happened while it was not connected.
 """
 
 from __future__ import annotations
@@ -39,6 +39,9 @@ _RETRY_AFTER: Final = 5
 # Milliseconds after which a page connects again; random, so that a restart does not meet all pages
 # at once.
 _RETRY: Final = (1_000, 3_000)
+_WATCHING: Final = "watching"
+# The ID after which a page begins anew. It is not empty, or the browser would send no header.
+_ANEW: Final = "none"
 # Streams of one session in a process, so that a single client cannot open thousands.
 _MOST_OF_SESSION: Final = 20
 
@@ -50,7 +53,7 @@ def events(request: HttpRequest) -> HttpResponseBase:
         return error(403, "cross_site", f"Call this from a page of this site, or send {HEADER}: 1.")
     session_of(request).slide = False
     current = signed_in(request)
-    known = request.headers.get("Last-Event-ID")
+    known = _known(request)
     if current is None:
         return _now(_ended(code_of(request))) if known else not_signed_in()
     identity = _name_of(current)
@@ -58,7 +61,7 @@ def events(request: HttpRequest) -> HttpResponseBase:
         return _now(_changed())
     if not can_watch():
         return error(503, "not_watched", "The sessions of this tenant are not watched.")
-    head = f"retry: {random.randint(*_RETRY)}\nid: {identity}\n\n"
+    head = f"retry: {random.randint(*_RETRY)}\n{_event(_WATCHING, id=identity)}"
     language = get_language()
 
     def show(news: News) -> str:
@@ -84,6 +87,16 @@ def _is_of_this_site(request: HttpRequest) -> bool:
     return site in ("same-origin", "none") or request.headers.get(HEADER) == "1"
 
 
+def _known(request: HttpRequest) -> str | None:
+    """Return the ID of the last event that the page has seen; None if it begins anew.
+
+    The script passes on by the URL what another tab has seen. EventSource repeats that URL whenever
+    it connects again, but then sends the header.
+    """
+    known = request.headers.get("Last-Event-ID") or request.GET.get("last-event-id")
+    return None if known == _ANEW else known
+
+
 def _refuse(status: int, code: str, description: str) -> HttpResponse:
     response = error(status, code, description)
     response["Retry-After"] = str(_RETRY_AFTER)
@@ -103,16 +116,15 @@ def _show(news: News) -> str:
 
 
 def _ended(code: str | None) -> str:
-    return _event(NewsKind.SESSION_ENDED, reason=code, text=text_of(code))
+    return _event(NewsKind.SESSION_ENDED.value, reason=code, text=text_of(code))
 
 
 def _changed() -> str:
-    return _event(NewsKind.IDENTITY_CHANGED)
+    return _event(NewsKind.IDENTITY_CHANGED.value)
 
 
-def _event(kind: NewsKind, **data: str | None) -> str:
-    # The empty ID: a browser that connects again begins anew.
-    return f"id\nevent: {kind.value}\ndata: {json.dumps(data)}\n\n"
+def _event(name: str, *, id: str = _ANEW, **data: str | None) -> str:
+    return f"id: {id}\nevent: {name}\ndata: {json.dumps(data)}\n\n"
 
 
 def _now(event: str) -> HttpResponse:

@@ -18,6 +18,8 @@ function watchSession(bff, { ended, changed }) {
   const tabs = new BroadcastChannel(name);
   const waiting = new AbortController();
   let source, timer, leave, last;
+  // The ID of the identity that this page shows. The stream names it.
+  let known;
   let isOver = false;
 
   function stop() {
@@ -58,12 +60,18 @@ function watchSession(bff, { ended, changed }) {
   }
 
   function tell(news) {
-    tabs.postMessage(news);
+    known = undefined;
+    tabs.postMessage({ news });
     learn(news);
   }
 
   function open() {
-    source = new EventSource(`${bff}events`);
+    // EventSource sends the ID by itself only if it connects again.
+    source = new EventSource(`${bff}events${known ? `?last-event-id=${known}` : ""}`);
+    source.addEventListener("watching", ({ lastEventId }) => {
+      known = lastEventId;
+      tabs.postMessage({ known });
+    });
     source.addEventListener("session-ended", ({ data }) => tell({ text: JSON.parse(data).text }));
     source.addEventListener("identity-changed", () => tell({}));
     source.addEventListener("error", async () => {
@@ -75,7 +83,20 @@ function watchSession(bff, { ended, changed }) {
     });
   }
 
-  tabs.addEventListener("message", ({ data }) => learn(data));
+  tabs.addEventListener("message", ({ data }) => {
+    if (data.news) {
+      known = undefined;
+      learn(data.news);
+    } else if (data.known) {
+      // This tab may have to go on with the stream of that tab, or has missed its news.
+      if (known && known !== data.known) learn({});
+      known = data.known;
+    } else if (source && known) {
+      // A tab that has just opened asks.
+      tabs.postMessage({ known });
+    }
+  });
+  tabs.postMessage({});
   if (navigator.locks) {
     const keep = () => new Promise((resolve) => {
       leave = resolve;

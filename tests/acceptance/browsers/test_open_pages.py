@@ -29,7 +29,7 @@ def sign_in(page, site, path, user="alice"):
 
 
 def open_app(page, site, user="alice"):
-    with page.expect_response("**/bff/events"):
+    with page.expect_response("**/bff/events*"):
         sign_in(page, site, "/app", user)
     heading(page, re.compile(f"^Signed in as {user}")).to_be_visible()
 
@@ -38,6 +38,10 @@ def open_tab(page, site, path):
     tab = page.context.new_page()
     tab.goto(f"{site.origin}{path}")
     return tab
+
+
+def is_for_events(request):
+    return "/bff/events" in request.url
 
 
 def end_all_others(page, site):
@@ -86,13 +90,32 @@ def test_tabs_of_a_browser_share_one_stream(site, open_browser):
     tabs = [open_tab(second, site, "/app") for _ in range(7)]
     for tab in tabs:
         heading(tab, "Signed in as alice").to_be_visible()
-    assert sum(url.endswith("/bff/events") for url in streams) == 1
+    assert sum("/bff/events" in url for url in streams) == 1
     # The tab that has the stream may close.
-    with second.context.expect_event("request", lambda request: "bff/events" in request.url):
+    with second.context.expect_event("request", is_for_events):
         second.close()
     end_all_others(first, site)
     for tab in tabs:
         expect(tab.get_by_role("alert")).to_have_text(REASON)
+
+
+def test_tab_that_takes_the_stream_over_learns_what_happened_in_between(site, open_browser):
+    page = open_browser()
+    open_app(page, site)
+    tab = open_tab(page, site, "/app")
+    heading(tab, "Signed in as alice").to_be_visible()
+    # Nobody watches while bob signs in.
+    page.context.route("**/bff/events*", lambda route: route.abort())
+    with page.context.expect_event("request", is_for_events):
+        page.goto("about:blank")
+    page.goto(site.origin)
+    page.get_by_role("button", name="Sign out").click()
+    sign_in(page, site, "/", "bob")
+    heading(tab, "Signed in as alice").to_be_visible()
+    with page.context.expect_event("request", is_for_events) as request:
+        page.context.unroute("**/bff/events*")
+    assert "?last-event-id=" in request.value.url
+    heading(tab, "Signed in as bob").to_be_visible()
 
 
 def test_page_shows_the_user_who_signs_in_in_another_tab(site, open_browser):
@@ -135,7 +158,7 @@ def test_open_pages_do_not_hold_up_a_deployment(tmp_path, open_browser):
         open_app(page, site)
         site.stop()
         # The new process serves the same page, which connects by itself.
-        with page.expect_response("**/bff/events"):
+        with page.expect_response("**/bff/events*"):
             site.start()
         heading(page, "Signed in as alice").to_be_visible()
         end_all_others(open_browser(), site)

@@ -70,8 +70,8 @@ def open_stream():
     opened = []
     with background_loop() as loop:
 
-        def open_stream(browser, **headers):
-            opened.append(Stream(browser.fetch("get", "/bff/events", headers), loop))
+        def open_stream(browser, path="/bff/events", **headers):
+            opened.append(Stream(browser.fetch("get", path, headers), loop))
             return opened[-1]
 
         yield open_stream
@@ -90,6 +90,7 @@ def test_page_learns_that_its_session_has_ended_and_why(browser, open_stream):
     assert head.endswith("\n\n")
     end(browser, reason=EndReason.OPERATOR)
     assert read_event(stream.next()) == {
+        "id": "none",
         "event": "session-ended",
         "data": {"reason": "operator", "text": "An operator has ended your session."},
     }
@@ -103,7 +104,8 @@ def test_page_learns_that_its_identity_has_changed(browser, open_stream, watcher
     changed = UserSessionUpdate.of(altered(row, subject_id="bob"))
     get_store().update_user_session(row.key, changed)
     watcher.look_soon()
-    assert read_event(stream.next()) == {"event": "identity-changed", "data": {}}
+    expected = {"id": "none", "event": "identity-changed", "data": {}}
+    assert read_event(stream.next()) == expected
     assert stream.next() is None
 
 
@@ -164,7 +166,7 @@ def test_open_page_is_one_statement(browser, open_stream, django_assert_num_quer
 
 def test_page_that_comes_back_to_an_ended_session_learns_why(browser, open_stream):
     stream = open_stream(browser.sign_in())
-    known = stream.next().partition("id: ")[2].strip()
+    known = read_event(stream.next())["id"]
     stream.close()
     end(browser, reason=EndReason.OTHER_BROWSER)
     again = open_stream(browser, **{"Last-Event-ID": known})
@@ -173,23 +175,39 @@ def test_page_that_comes_back_to_an_ended_session_learns_why(browser, open_strea
         "reason": "other_browser",
         "text": "Your session was ended from another browser.",
     }
-    # So that the browser forgets the ID, and asks no third time.
-    assert "id" in event.splitlines()
+    # So that the browser begins anew, and asks no third time.
+    last = {"Last-Event-ID": read_event(event)["id"]}
+    assert is_error(browser.fetch("get", "/bff/events", last), 401, "not_signed_in")
     # The sign-in page says the same.
     assert again.response.cookies["bff_session_ended"].value == "other_browser"
 
 
 def test_page_that_comes_back_to_another_user_learns_it(browser, open_stream):
     stream = open_stream(browser.sign_in())
-    known = stream.next().partition("id: ")[2].strip()
+    known = read_event(stream.next())["id"]
     browser.sign_in(claims(subject_id="bob"))
     again = open_stream(browser, **{"Last-Event-ID": known})
     assert read_event(again.next())["event"] == "identity-changed"
 
 
+def test_tab_that_goes_on_for_another_passes_its_id_in_the_url(browser, open_stream):
+    known = read_event(open_stream(browser.sign_in()).next())["id"]
+    browser.sign_in(claims(subject_id="bob"))
+    path = f"/bff/events?last-event-id={known}"
+    event = read_event(open_stream(browser, path).next())
+    assert event["event"] == "identity-changed"
+    # EventSource connects to the same URL again.
+    again = open_stream(browser, path, **{"Last-Event-ID": event["id"]})
+    head = read_event(again.next())
+    assert head["event"] == "watching"
+    assert head["id"] != known
+    again = open_stream(browser, path, **{"Last-Event-ID": head["id"]})
+    assert read_event(again.next())["event"] == "watching"
+
+
 def test_page_that_comes_back_to_its_session_goes_on(browser, open_stream):
     stream = open_stream(browser.sign_in())
-    known = stream.next().partition("id: ")[2].strip()
+    known = read_event(stream.next())["id"]
     # Also to another session of the same user.
     for _ in range(2):
         again = open_stream(browser, **{"Last-Event-ID": known})
