@@ -71,8 +71,9 @@ def test_list_of_sessions_follows_its_browsers(site, open_browser):
     first, second = open_browser(), open_browser()
     sign_in(first, site, "/bff/my-sessions")
     expect(first.get_by_text("with this browser only")).to_be_visible()
-    # The list shows the new session without a click.
+    # The list shows the new session without a click, at the latest when the user turns to it.
     sign_in(second, site, "/bff/my-sessions")
+    first.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
     expect(first.get_by_role("heading", level=2)).to_have_count(2)
     # And its own end leads to the sign-in page, which says why.
     with second.expect_navigation(url=re.compile("/my-sessions/others/end")):
@@ -80,6 +81,29 @@ def test_list_of_sessions_follows_its_browsers(site, open_browser):
     second.get_by_role("button", name="Yes, end them").click()
     heading(first, "Sign in").to_be_visible()
     expect(first.get_by_role("status")).to_have_text(REASON)
+
+
+def test_list_that_is_left_open_asks_less_and_less_often(tmp_path, open_browser):
+    page, asked = open_browser(), []
+    page.clock.install()
+    page.on("request", lambda request: asked.append(request.url))
+
+    def count(seconds):
+        asked.clear()
+        for _ in range(seconds):
+            page.clock.run_for(1_000)
+        return sum("/bff/sessions" in url for url in asked)
+
+    with running_on_asgi(tmp_path) as site:
+        with page.expect_response("**/bff/sessions?*"):
+            sign_in(page, site, "/bff/my-sessions")
+        assert count(75) in (2, 3)  # Not the 7 of every ten seconds.
+        assert 2 <= count(300) <= 6
+        page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+        assert count(15) >= 1
+        hide = "Object.defineProperty(document, 'visibilityState', { value: 'hidden' })"
+        page.evaluate(f"{hide}; document.dispatchEvent(new Event('visibilitychange'))")
+        assert count(300) == 0
 
 
 def test_tabs_of_a_browser_share_one_stream(site, open_browser):
