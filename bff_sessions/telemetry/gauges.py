@@ -33,20 +33,24 @@ def _gauge(find_database: Callable[[], str], read: Callable[[], float | None]) -
         read: returns the value; None if there is none.
     """
 
+    def read_and_close() -> float | None:
+        try:
+            return read()
+        finally:
+            # A thread of the exporter serves no request, whose end would do this.
+            alias = find_database()
+            if not in_atomic_block(alias):
+                close_unusable_connection(alias)
+
     def observe(_options: CallbackOptions) -> Iterator[Observation]:
         try:
-            value = read()
+            value = read_and_close()
         except Exception as error:
             # The exporter would log its text and traceback, which may quote values.
             logger.warning("A figure could not be read: %s.", type(error).__name__)
         else:
             if value is not None:
                 yield Observation(value)
-        finally:
-            # A thread of the exporter serves no request, whose end would do this.
-            alias = find_database()
-            if not in_atomic_block(alias):
-                close_unusable_connection(alias)
 
     return observe
 

@@ -59,8 +59,10 @@ class Listener:
             self._thread.join()
 
     def _run(self) -> None:
-        while self._is_needed() and (notices := find_notices()) is not None:
+        while self._is_needed():
             try:
+                if (notices := find_notices()) is None:
+                    return
                 self._listen(notices)
             except Exception as error:
                 # Only the class: its text may have the address of a server.

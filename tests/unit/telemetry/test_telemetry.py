@@ -17,6 +17,7 @@ from bff_sessions.oidc import http
 from bff_sessions.revocation import revoke_sessions
 from bff_sessions.stores import get_store
 from bff_sessions.stores.databases.retrying import retry
+from bff_sessions.telemetry import gauges
 from tests.support.endpoints import claims
 from tests.support.factories import SessionFactory
 from tests.support.provider import Provider
@@ -176,6 +177,16 @@ def test_figure_that_cannot_be_read_is_logged_without_its_text(db, exported, mon
     assert ("outbox.size",) in exported.figures()
     assert SECRET not in caplog.text
     assert "A figure could not be read: DatabaseError." in caplog.text
+
+
+def test_database_that_cannot_be_named_costs_its_figure_only(caplog):
+    def fail():
+        raise LookupError(SECRET)
+
+    observe = gauges._gauge(fail, lambda: 1.0)
+    # The router of a project may fail.
+    assert list(observe(None)) == []
+    assert caplog.messages == ["A figure could not be read: LookupError."]
 
 
 def test_calls_of_the_store_are_spans(db, exported):

@@ -103,6 +103,32 @@ def test_listener_tries_again_and_logs_once(notices, caplog):
     assert caplog.messages == ["No notices can be received: OSError"]
 
 
+def test_listener_tries_again_if_the_store_cannot_be_asked(notices, monkeypatch, caplog):
+    failures = [OSError("secret"), OSError("secret")]
+
+    def find():
+        if failures and threading.current_thread().name == "bff_sessions":
+            raise failures.pop()
+        return notices
+
+    monkeypatch.setattr(listening, "find_notices", find)
+    listener = listening.Listener(lambda: None, lambda: not notices.listens.is_set())
+    listener.keep()
+    assert notices.listens.wait(PATIENCE)
+    listener.join()
+    assert failures == []
+    assert caplog.messages == ["No notices can be received: OSError"]
+
+
+def test_listener_ends_if_notices_are_switched_off(notices, monkeypatch):
+    found = [None, notices]
+    monkeypatch.setattr(listening, "find_notices", lambda: found.pop())
+    listener = listening.Listener(lambda: None, lambda: True)
+    listener.keep()
+    listener.join()
+    assert not notices.listens.is_set()
+
+
 def test_listener_ends_after_the_last_page(notices, watcher):
     with watching(start()):
         assert notices.listens.wait(PATIENCE)
