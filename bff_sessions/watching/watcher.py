@@ -50,7 +50,7 @@ class Watcher:
         """Watch `page`."""
         with self._lock:
             self._pages.add(page)
-            if self._thread is None:
+            if self._thread is None or not self._thread.is_alive():
                 # An empty context: that of the request names the thread of the request.
                 thread = threading.Thread(
                     target=Context().run, args=(self._run,), name="bff_sessions", daemon=True
@@ -59,14 +59,16 @@ class Watcher:
                 self._thread = thread
 
     def remove(self, page: Page) -> None:
-        """Stop watching `page`, if it is still watched."""
-        with self._lock:
-            self._pages.discard(page)
+        """Stop watching `page`, if it is still watched.
+
+        A stream that nobody has closed does so in a garbage collection. That may interrupt this
+        thread while it holds the lock, so there is none: one operation on a set needs none.
+        """
+        self._pages.discard(page)
 
     def pages(self) -> list[Page]:
         """Return the pages that are watched."""
-        with self._lock:
-            return list(self._pages)
+        return list(self._pages)
 
     def look_soon(self) -> None:
         """Look now, and not only after the pause."""
@@ -126,8 +128,11 @@ class Watcher:
 
     def _look(self) -> None:
         try:
-            for page, news in look(self.pages()):
-                self._tell(page, news)
+            try:
+                for page, news in look(self.pages()):
+                    self._tell(page, news)
+            finally:
+                close_connections()
         except Exception as error:
             # The pages stay open. Only the class of the error: its text may quote keys.
             if not self._has_failed:
@@ -137,14 +142,12 @@ class Watcher:
             if self._has_failed:
                 logger.warning("Open pages are watched again.")
             self._has_failed = False
-        finally:
-            close_connections()
 
     def _tell(self, page: Page, news: News) -> None:
-        with self._lock:
-            if page not in self._pages:
-                return
+        try:
             self._pages.remove(page)
+        except KeyError:
+            return  # It has left.
         # An event loop that has been closed has no open page.
         with suppress(RuntimeError):
             page.tell(news)

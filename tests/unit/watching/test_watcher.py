@@ -126,6 +126,49 @@ def test_thread_that_cannot_start_leaves_nothing_behind(watcher, look_every, mon
     assert inbox.get() == ENDED
 
 
+def test_page_leaves_also_while_the_watcher_is_locked(watcher, look_every):
+    look_every(60)
+    inbox = Inbox(watcher)
+    # A garbage collection in the thread that has the lock.
+    with watcher._lock:
+        leaving = threading.Thread(target=watcher.remove, args=[inbox.page], daemon=True)
+        leaving.start()
+        leaving.join(PATIENCE)
+        assert not leaving.is_alive()
+        assert watcher.pages() == []
+
+
+def test_thread_that_has_died_is_replaced(watcher, look_every):
+    look_every(60)
+    watcher._thread = dead = threading.Thread()
+    inbox = Inbox(watcher)
+    assert watcher.thread is not dead
+    end(inbox)
+    assert inbox.get() == ENDED
+
+
+def test_connection_that_cannot_be_closed_does_not_end_the_thread(
+    watcher, look_every, monkeypatch, caplog
+):
+    look_every(0.1)
+    closed = threading.Event()
+
+    close_connections = module.close_connections
+
+    def fail_once():
+        close_connections()
+        if not closed.is_set():
+            closed.set()
+            raise OperationalError("secret")
+
+    monkeypatch.setattr(module, "close_connections", fail_once)
+    inbox = Inbox(watcher)
+    assert closed.wait(PATIENCE)
+    end(inbox)
+    assert inbox.get() == ENDED
+    assert caplog.messages[0] == "Open pages are not watched at present: OperationalError"
+
+
 def test_page_that_was_told_is_told_once(watcher, look_every):
     look_every(60)
     inbox = Inbox(watcher)
