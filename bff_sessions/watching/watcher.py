@@ -12,7 +12,7 @@ from contextvars import Context
 from typing import Final
 
 from bff_sessions import conf
-from bff_sessions._compat.uvicorn import is_stopping
+from bff_sessions._compat import gunicorn, uvicorn
 from bff_sessions.events import subscribe_to_commits
 from bff_sessions.stores.databases.connections import close_connections
 from bff_sessions.watching.listening import Listener, find_notices, send_notice
@@ -25,6 +25,11 @@ logger = logging.getLogger("bff_sessions.watching")
 _SHORTEST: Final = 0.05
 # Seconds after which the thread looks whether the server stops.
 _LONGEST: Final = 1.0
+
+
+def is_stopping() -> bool:
+    """Return whether the server of this process has been asked to stop."""
+    return uvicorn.is_stopping() or gunicorn.is_stopping()
 
 
 class Watcher:

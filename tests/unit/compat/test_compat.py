@@ -228,3 +228,9 @@ def test_server_of_uvicorn_is_as_it_was_read():
     server = pytest.importorskip("uvicorn.server")
     assert "self.should_exit = True" in inspect.getsource(server.Server.handle_exit)
     assert "signal.signal(sig, self.handle_exit)" in inspect.getsource(server)
+
+
+def test_worker_of_gunicorn_is_as_it_was_read():
+    base = pytest.importorskip("gunicorn.workers.base")
+    assert "self.alive = False" in inspect.getsource(base.Worker.handle_exit)
+    assert "signal.signal(signal.SIGTERM, self.handle_exit)" in inspect.getsource(base.Worker)

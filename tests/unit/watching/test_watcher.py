@@ -7,13 +7,11 @@ import threading
 import warnings
 from contextvars import ContextVar
 from queue import Empty, SimpleQueue
-from types import SimpleNamespace
 
 import pytest
 from django.core.cache import cache
 from django.db import OperationalError, connections, transaction
 
-from bff_sessions._compat import uvicorn
 from bff_sessions.contract import EndReason, UserSessionsFilter
 from bff_sessions.revocation import revoke_sessions
 from bff_sessions.stores import get_store
@@ -271,23 +269,28 @@ def test_server_stops_also_while_sessions_end_all_the_time(watcher, look_every, 
 
 
 @pytest.mark.parametrize(
-    ("server", "expected"),
+    ("module_name", "attributes", "expected"),
     [
-        (SimpleNamespace(should_exit=True), True),
-        (SimpleNamespace(should_exit=False), False),
-        (SimpleNamespace(), False),
+        ("uvicorn.server", {"should_exit": True}, True),
+        ("uvicorn.server", {"should_exit": False}, False),
+        ("gunicorn.workers.gthread", {"alive": False}, True),
+        ("gunicorn.workers.gthread", {"alive": True}, False),
+        # A handler of the project.
+        ("shop.servers", {"alive": False}, False),
+        ("shop.servers", {}, False),
     ],
 )
-def test_server_that_stops_is_recognized_by_its_handler(server, expected):
+def test_server_that_stops_is_recognized_by_its_handler(module_name, attributes, expected):
     def handle(self, *args):
         raise AssertionError
 
+    server = type("Server", (), {"__module__": module_name, **attributes})()
     before = signal.signal(signal.SIGTERM, handle.__get__(server))
     try:
-        assert uvicorn.is_stopping() is expected
+        assert module.is_stopping() is expected
     finally:
         signal.signal(signal.SIGTERM, before)
-    assert not uvicorn.is_stopping()
+    assert not module.is_stopping()
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="The system has no fork().")
