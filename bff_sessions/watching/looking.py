@@ -19,6 +19,9 @@ from bff_sessions.watching.pages import News, NewsKind, Page, identity_of
 
 # Seconds. A note is written after the commit of its revocation, which a look may see before.
 _NOTE_PAUSE: Final = 0.05
+# Sessions that are searched for before their pages learn of it. Each one takes a call of the store,
+# which makes seconds if all sessions end at once and have no note.
+_MOST_MISSING: Final = 100
 
 _Told: TypeAlias = Iterator[tuple[Page, News]]
 # Several pages may have the same session, for example tabs of one browser.
@@ -74,8 +77,10 @@ def _look(pages: list[Page]) -> _Told:
                 page.session = session  # The user may have signed in to it again.
             else:
                 yield page, News(NewsKind.IDENTITY_CHANGED)
-    if missing:
-        yield from _look_elsewhere(missing)
+    names = list(missing)
+    for start in range(0, len(names), _MOST_MISSING):
+        some = names[start : start + _MOST_MISSING]
+        yield from _look_elsewhere({name: missing[name] for name in some})
 
 
 def _look_elsewhere(missing: _Groups) -> _Told:

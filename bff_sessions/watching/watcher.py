@@ -136,6 +136,8 @@ class Watcher:
             try:
                 for page, news in look(self.pages()):
                     self._tell(page, news)
+                    if is_stopping():
+                        break  # Do not search for all sessions if all have ended.
             finally:
                 close_connections()
         except Exception as error:

@@ -176,6 +176,18 @@ def test_mass_revocation_with_a_reason_is_one_statement(
     assert set(news) == {News(NewsKind.SESSION_ENDED, EndReason.OPERATOR)}
 
 
+def test_first_pages_do_not_wait_for_a_search_for_all_sessions(
+    transactional_db, monkeypatch, django_assert_num_queries
+):
+    monkeypatch.setattr(looking, "_MOST_MISSING", 2)
+    pages = [page_of(start()) for _ in range(5)]
+    revoke_sessions(UserSessionsFilter(subject_id="alice"))
+    told = looking.look(pages)
+    with django_assert_num_queries(1 + 2):
+        first = next(told)
+    assert {page for page, _ in [first, *told]} == set(pages)
+
+
 def test_cache_that_fails_costs_the_reason_only(transactional_db, monkeypatch):
     def fail(*args, **kwargs):
         raise RuntimeError

@@ -257,6 +257,26 @@ def test_pages_are_told_that_the_server_stops(watcher, look_every, monkeypatch):
     assert watcher.thread is None
 
 
+def test_server_that_stops_waits_for_no_search(watcher, look_every, monkeypatch):
+    look_every(60)
+    stopping = threading.Event()
+
+    def search_for_ever(pages):
+        stopping.set()
+        while True:
+            yield pages[0], ENDED
+
+    monkeypatch.setattr(module, "look", search_for_ever)
+    monkeypatch.setattr(module, "is_stopping", stopping.is_set)
+    inboxes = [Inbox(watcher), Inbox(watcher)]
+    watcher.look_soon()
+    assert {inbox.get().kind for inbox in inboxes} == {
+        NewsKind.SESSION_ENDED,
+        NewsKind.SERVER_STOPS,
+    }
+    watcher.join()
+
+
 def test_server_stops_also_while_sessions_end_all_the_time(watcher, look_every, monkeypatch):
     look_every(60)
     monkeypatch.setattr(module, "look", lambda pages: watcher.look_soon() or ())
