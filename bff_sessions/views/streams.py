@@ -14,6 +14,7 @@ from bff_sessions.stores import get_store
 from bff_sessions.stores.databases.connections import close_connections
 from bff_sessions.views.places import Place
 from bff_sessions.watching import News, awatching, watching
+from bff_sessions.watching.watcher import is_stopping
 
 Show: TypeAlias = Callable[[News], str]
 
@@ -44,6 +45,8 @@ class Stream:
             await sync_to_async(close_connections)()
             release_thread()
             while (news := await wait(_HEARTBEAT)) is None:
+                if is_stopping():
+                    return  # The watching thread would say so, unless its database hangs.
                 yield _NOTHING
             yield self._show(news)
         finally:

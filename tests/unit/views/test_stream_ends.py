@@ -157,6 +157,18 @@ def test_server_that_stops(check, monkeypatch):
     check(end)
 
 
+def test_server_that_stops_while_the_database_hangs(check, monkeypatch):
+    async def end(request):
+        with monkeypatch.context() as patched:
+            patched.setattr(streams, "_HEARTBEAT", 0.01)
+            assert await request.begin() == 200
+            # The thread that looks does not say it.
+            patched.setattr(streams, "is_stopping", lambda: True)
+            await request.wait(PATIENCE)
+
+    check(end)
+
+
 def test_error_in_the_stream(check, monkeypatch):
     def fail():
         raise ZeroDivisionError
