@@ -20,6 +20,7 @@ from bff_sessions.engine import SessionStore
 from bff_sessions.models import Logout, Session, TokenRevocation
 from bff_sessions.oidc.providers import get_provider
 from bff_sessions.revocation import revoke_sessions
+from bff_sessions.stores import get_store
 from tests.support.factories import SessionFactory
 from tests.support.provider import Provider
 
@@ -147,6 +148,25 @@ def test_changed_client_is_used_at_once(provider, shops):
     with schema_context("north"):
         assert get_provider(provider.issuer).client_id == "north-till"
     assert post_logout("north", provider.token(aud="north-till")).status_code == 200
+
+
+def test_open_page_is_watched_in_the_schema_of_its_tenant(provider, watcher, settings):
+    options = {"EVENTS_THREADS": 8, "EVENTS_EVERY": 0.1}
+    settings.BFF_SESSIONS = {**settings.BFF_SESSIONS, **options}
+    streams = {}
+    for name in NAMES:
+        response = sign_in(name, provider).get("/bff/events")
+        assert response.status_code == 200
+        streams[name] = iter(response)
+        assert b"event: watching" in next(streams[name])
+    with schema_context("north"):
+        # Without a signal: as another process ends it.
+        get_store().delete_user_sessions(UserSessionsFilter(subject_id="alice"))
+    assert b"event: session-ended" in next(streams["north"])
+    assert [page.scope.split("\0")[-1] for page in watcher.pages()] == ["south"]
+    with schema_context("south"):
+        revoke_sessions(UserSessionsFilter(subject_id="alice"))
+    assert b"event: session-ended" in next(streams["south"])
 
 
 def test_check_provider_shows_the_urls_of_a_tenant(provider):
