@@ -129,11 +129,13 @@ def test_server_that_cancels_the_request(check):
     check(end)
 
 
-def test_connection_that_breaks(check, session_key):
+def test_connection_that_breaks(check, session_key, monkeypatch):
+    monkeypatch.setattr(streams, "_HEARTBEAT", 0.01)
+
     async def end(request):
         async def application(scope, receive, send):
             async def fail(message):
-                if message["type"] == "http.response.body":
+                if message.get("body") == b":\n\n":
                     raise OSError("broken pipe")
                 await send(message)
 
