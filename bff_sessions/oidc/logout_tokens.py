@@ -1,24 +1,32 @@
-"""Verify logout tokens: OpenID Connect Back-Channel Logout 1.0 with errata set 1, 2.4 and 2.6."""
+"""Verify logout tokens: OpenID Connect Back-Channel Logout 1.0 with errata set 1, 2.4 and 2.6.
+
+They are security event tokens: `bff_sessions.oidc.security_events` verifies what these have in
+common.
+"""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import Enum
 from typing import Any, Final
 
-from bff_sessions.contract import check_text, is_moment
+from bff_sessions.contract import check_text
 from bff_sessions.exceptions import BffSessionsError
 from bff_sessions.oidc.addresses import explain_issuer
-from bff_sessions.oidc.options import LogoutOptions
-from bff_sessions.oidc.providers import Provider, get_provider
-from bff_sessions.oidc.signatures import SignatureInvalid, read_token, shown, verify_signature
+from bff_sessions.oidc.providers import get_provider
+from bff_sessions.oidc.security_events import (
+    EventTokenInvalid,
+    Expected,
+    check_times,
+    verify_event_token,
+)
+from bff_sessions.oidc.signatures import shown
 from bff_sessions.secret import hidden_frames
 
 _EVENT: Final = "http://schemas.openid.net/event/backchannel-logout"
-_TYPE: Final = "logout+jwt"
-_CLOCKS: Final = "Compare both clocks with 'manage.py check_provider'."
 
 
 class Reason(Enum):
@@ -87,76 +95,54 @@ class LogoutToken:
 def verify_logout_token(token: str) -> LogoutToken:
     """Return the claims of `token`, after verifying that a provider of this site issued it.
 
-    The checks that do not need the provider's keys run before the keys are fetched.
-    `bff_sessions.oidc.logout` decides whether the token has been used already. Encrypted tokens are
-    not supported.
+    `bff_sessions.oidc.logout` decides whether the token has been used already.
 
     Raises:
         LogoutTokenInvalid: if the token breaks a rule of 2.6.
         ProviderUnavailable: if the provider's keys cannot be fetched.
         ImproperlyConfigured: if a provider is not configured correctly.
     """
-    header, claims = _read(token)
-    provider = _get_provider(claims.get("iss"), claims.get("aud"))
-    options = provider.logout_options
-    _check_type(header, options)
-    _check_signature(token, header, provider)
-    _check_claims(claims, provider)
-    _check_times(claims, provider, options)
+    try:
+        claims, expected = verify_event_token(token, _find_expected)
+        _check_claims(claims)
+        needs_exp = not expected.signer.options.allow_missing_exp
+        check_times(claims, expected, now=time.time(), needs_exp=needs_exp)
+    except EventTokenInvalid as invalid:
+        raise LogoutTokenInvalid(Reason[invalid.fault.name], invalid.detail) from None
     # Without exp, iat and MAX_AGE decide how long the token is valid and must be remembered.
-    expires = claims["exp"] if "exp" in claims else claims["iat"] + options.max_age
+    expires = claims["exp"] if "exp" in claims else claims["iat"] + expected.max_age
     return LogoutToken(
-        issuer=provider.issuer,
+        issuer=expected.signer.issuer,
         subject_id=_text(claims, "sub", Reason.SUBJECT),
         session_id=_text(claims, "sid", Reason.SESSION),
         jti=claims["jti"],
         issued_at=datetime.fromtimestamp(claims["iat"], UTC),
-        expires_at=datetime.fromtimestamp(expires, UTC) + timedelta(seconds=options.leeway),
+        expires_at=datetime.fromtimestamp(expires, UTC) + timedelta(seconds=expected.leeway),
     )
 
 
-def _read(token: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    try:
-        return read_token(token)
-    except ValueError:
-        raise LogoutTokenInvalid(Reason.MALFORMED) from None
-
-
-def _get_provider(issuer: object, audience: object) -> Provider:
+def _find_expected(issuer: object, audience: Collection[str]) -> Expected:
     provider = None
     if isinstance(issuer, str):
         # Another audience is refused later, after the signature.
-        provider = get_provider(issuer, _texts(audience)) or get_provider(issuer)
+        provider = get_provider(issuer, audience) or get_provider(issuer)
     if provider is None:
         nearest = f" {explain_issuer(issuer)}" if isinstance(issuer, str) else ""
         raise LogoutTokenInvalid(Reason.ISSUER, f"It is {shown(issuer)}.{nearest}")
-    return provider
+    options = provider.logout_options
+    return Expected(
+        signer=provider,
+        typ="logout+jwt",
+        # 2.4: logout+jwt is only RECOMMENDED, so accept a plain JWT, but no token of another kind.
+        needs_typ=options.strict_typ,
+        audiences=[provider.client_id],
+        audience_option="CLIENT_ID",
+        max_age=options.max_age,
+        leeway=options.leeway,
+    )
 
 
-def _check_type(header: dict[str, Any], options: LogoutOptions) -> None:
-    type_ = header.get("typ", "JWT")
-    # RFC 7515, 4.1.9: typ is compared like a media type, and may leave out "application/".
-    name = type_.lower().removeprefix("application/") if isinstance(type_, str) else type_
-    # 2.4: logout+jwt is only RECOMMENDED, so accept a plain JWT, but no token of another kind.
-    if name != _TYPE and (options.strict_typ or name != "jwt"):
-        raise LogoutTokenInvalid(Reason.TYPE, f"It is {shown(type_)}.")
-
-
-def _check_signature(token: str, header: dict[str, Any], provider: Provider) -> None:
-    try:
-        verify_signature(token, header, provider)
-    except SignatureInvalid as invalid:
-        raise LogoutTokenInvalid(Reason[invalid.fault.name], invalid.detail) from None
-
-
-def _check_claims(claims: dict[str, Any], provider: Provider) -> None:
-    audience = claims.get("aud")
-    if provider.client_id not in _texts(audience):
-        detail = f"It is {shown(audience)}; CLIENT_ID is {shown(provider.client_id)}."
-        raise LogoutTokenInvalid(Reason.AUDIENCE, detail)
-    jti = claims.get("jti")
-    if not isinstance(jti, str) or not jti:
-        raise LogoutTokenInvalid(Reason.ID)
+def _check_claims(claims: dict[str, Any]) -> None:
     events = claims.get("events")
     if not isinstance(events, dict) or not isinstance(events.get(_EVENT), dict):
         raise LogoutTokenInvalid(Reason.EVENT)
@@ -165,36 +151,6 @@ def _check_claims(claims: dict[str, Any], provider: Provider) -> None:
         raise LogoutTokenInvalid(Reason.NONCE)
     if "sub" not in claims and "sid" not in claims:
         raise LogoutTokenInvalid(Reason.NOBODY)
-
-
-def _check_times(claims: dict[str, Any], provider: Provider, options: LogoutOptions) -> None:
-    now, leeway = time.time(), options.leeway
-    issued = claims.get("iat")
-    if "exp" in claims or not provider.options.allow_missing_exp:
-        _check_expiry(claims.get("exp"), now, leeway)
-    if not is_moment(issued):
-        raise LogoutTokenInvalid(Reason.ISSUED)
-    if issued > now + leeway:
-        detail = f"Its iat is {issued - now:.0f} seconds ahead; LEEWAY is {leeway}. {_CLOCKS}"
-        raise LogoutTokenInvalid(Reason.PREMATURE, detail)
-    # Refuse it at the boundary, too, because its record may be deleted then.
-    if issued <= now - leeway - options.max_age:
-        limits = f"MAX_AGE is {options.max_age} and LEEWAY {leeway}"
-        detail = f"Its iat was {now - issued:.0f} seconds ago; {limits}. {_CLOCKS}"
-        raise LogoutTokenInvalid(Reason.OUTDATED, detail)
-
-
-def _check_expiry(expires: object, now: float, leeway: float) -> None:
-    if not is_moment(expires):
-        raise LogoutTokenInvalid(Reason.EXPIRES)
-    if expires <= now - leeway:
-        detail = f"Its exp was {now - expires:.0f} seconds ago; LEEWAY is {leeway}. {_CLOCKS}"
-        raise LogoutTokenInvalid(Reason.EXPIRED, detail)
-
-
-def _texts(audience: object) -> list[str]:
-    values = audience if isinstance(audience, list) else [audience]
-    return [value for value in values if isinstance(value, str)]
 
 
 def _text(claims: dict[str, Any], name: str, reason: Reason) -> str | None:

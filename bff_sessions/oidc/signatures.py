@@ -87,4 +87,7 @@ def verify_signature(token: str, header: dict[str, Any], provider: Provider) -> 
 
 def shown(value: object) -> str:
     """Return `value` for a log line: a claim is a text from outside."""
-    return f"{value!a:.120}"
+    try:
+        return f"{value!a:.120}"
+    except RecursionError:  # A claim may be lists in lists, as deep as json can just read.
+        return type(value).__name__
