@@ -23,6 +23,7 @@ __all__ = [
     "make_id_token",
     "public_jwk",
     "serve",
+    "sign",
 ]
 
 CLIENT_ID, CLIENT_SECRET = "shop", "a secret: of the client that is long enough"
@@ -48,6 +49,15 @@ def encode(value):
     return base64.urlsafe_b64encode(text).rstrip(b"=").decode()
 
 
+def sign(header, claims, key, algorithm):
+    """A token with this header, without the members that are ``...``."""
+    # Not through jwt.encode(), which refuses to sign some of what is to be refused.
+    header = {name: value for name, value in header.items() if value is not ...}
+    signed = f"{encode(header)}.{encode(claims)}"
+    signature = jwt.get_algorithm_by_name(algorithm).sign(signed.encode(), key)
+    return f"{signed}.{encode(signature)}"
+
+
 def make_id_token(**claims):
     """Return an ID token as a login library keeps it; nothing verifies its signature again."""
     return f"{encode({'alg': 'RS256'})}.{encode(claims)}.c2lnbmF0dXJl"
@@ -62,6 +72,8 @@ class Provider:
 
     When a refresh token is used twice, its whole family of tokens is void.
     """
+
+    typ = "logout+jwt"
 
     def __init__(self):
         provider = self
@@ -282,13 +294,8 @@ class Provider:
 
     def token(self, *, key=None, algorithm="RS256", headers=None, without=(), **changes):
         """A logout token; good, unless told otherwise."""
-        # Not through jwt.encode(), which refuses to sign some of what is to be refused.
-        header = {"alg": algorithm, "kid": algorithm, "typ": "logout+jwt"} | (headers or {})
-        header = {name: value for name, value in header.items() if value is not ...}
-        signer = jwt.get_algorithm_by_name(algorithm)
-        signed = f"{encode(header)}.{encode(self.claims(without, **changes))}"
-        signature = signer.sign(signed.encode(), key or KEYS[algorithm])
-        return f"{signed}.{encode(signature)}"
+        header = {"alg": algorithm, "kid": algorithm, "typ": self.typ} | (headers or {})
+        return sign(header, self.claims(without, **changes), key or KEYS[algorithm], algorithm)
 
 
 @contextmanager
