@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Final
 
 from django.core.checks import CheckMessage
@@ -11,8 +11,10 @@ from django.core.checks import CheckMessage
 from bff_sessions import conf
 from bff_sessions.conf.faults import Fault
 from bff_sessions.conf.options import Options, option, seconds, switch
-from bff_sessions.conf.rules import Rule, is_text, one_of, or_none, some_of
+from bff_sessions.conf.rules import DICTIONARY, Rule, is_text, one_of, or_none, some_of
 from bff_sessions.oidc.addresses import is_issuer, is_secure, is_url
+from bff_sessions.oidc.algorithms import ALGORITHMS, DEFAULT_ALGORITHMS
+from bff_sessions.oidc.signal_options import SignalsOptions
 
 ENDPOINTS: Final = (
     "JWKS_URI",
@@ -28,20 +30,6 @@ KEEP: Final = "keep"
 LOGOUT: Final = ("STRICT_TYP", "MAX_AGE", "LEEWAY")
 """Options of BFF_SESSIONS["BACKCHANNEL_LOGOUT"] that a provider may override."""
 
-# Asymmetric ones only: an HMAC can be made with the public key or the client secret.
-_DEFAULT_ALGORITHMS: Final = (
-    "RS256",
-    "RS384",
-    "RS512",
-    "PS256",
-    "PS384",
-    "PS512",
-    "ES256",
-    "ES384",
-    "ES512",
-    "EdDSA",
-)
-_ALGORITHMS: Final = (*_DEFAULT_ALGORITHMS, "ES256K")
 # RFC 8615; OpenID Connect Discovery 1.0, 4: the path of the metadata, below that of the issuer.
 _WELL_KNOWN: Final = "/.well-known/"
 
@@ -132,10 +120,10 @@ class ProviderOptions(Options):
     revocation_endpoint: str | None = _endpoint()
     end_session_endpoint: str | None = _endpoint()
     algorithms: Sequence[str] = option(
-        _DEFAULT_ALGORITHMS,
-        some_of(_ALGORITHMS, "a list of signature algorithms", may_be_empty=False),
+        DEFAULT_ALGORITHMS,
+        some_of(ALGORITHMS, "a list of signature algorithms", may_be_empty=False),
         check="E029",
-        hint=f"Give some of {', '.join(_ALGORITHMS)}, or leave it out.",
+        hint=f"Give some of {', '.join(ALGORITHMS)}, or leave it out.",
         doc="Signature algorithms. Default: the asymmetric ones in use. Never HMAC or `none`",
     )
     token_endpoint_auth_method: str | None = option(
@@ -191,6 +179,16 @@ class ProviderOptions(Options):
     )
     max_age: float | None = seconds(None, check="E037", doc=_AS_FOR_ALL)
     leeway: float | None = seconds(None, check="E037", doc=_AS_FOR_ALL)
+    signals: Mapping[str, Any] | None = option(
+        None,
+        or_none(replace(DICTIONARY, is_secret=True)),
+        check="E120",
+        hint="Write {} or {'AUTHORIZATION': 'Bearer …'}, for example, or leave it out.",
+        doc=(
+            "How security events of the provider end sessions. `{}` uses the defaults; `None`: "
+            "its security events are refused"
+        ),
+    )
     allow_http: bool = switch(
         False,
         check="E026",
@@ -215,9 +213,11 @@ class ProviderOptions(Options):
         if _WELL_KNOWN in issuer:
             yield _METADATA_URL(issuer=issuer, guess=issuer.partition(_WELL_KNOWN)[0])
         yield from cls.find_faults(place, {"CLIENT_ID": None, **given})
+        yield from SignalsOptions.find_faults_of(place, given.get("SIGNALS"))
         if given.get("ALLOW_HTTP") is not True:
             addresses = {name: given.get(name) for name in ("DISCOVERY_URL", *ENDPOINTS)}
             urls = {place: issuer} | {f"{place}[{name!r}]": url for name, url in addresses.items()}
+            urls |= SignalsOptions.urls_in(place, given.get("SIGNALS"))
             for where, url in urls.items():
                 if is_url(url) and not is_secure(str(url)):
                     yield _HTTP(place=where, url=url)

@@ -20,13 +20,16 @@ from bff_sessions.conf.options import Option, Options
 from bff_sessions.device.options import DeviceOptions
 from bff_sessions.oidc.options import LogoutOptions, RevocationOptions
 from bff_sessions.oidc.provider_options import ProviderOptions
+from bff_sessions.oidc.signal_options import SignalsOptions
 from bff_sessions.stores.redis.options import RedisOptions
 
 PACKAGE = Path(bff_sessions.__file__).parent
 
-# The settings whose dictionaries have options, and what stands between both names.
+# The settings whose dictionaries have options, and what stands between both names. After a dot: an
+# option with options of its own.
 OPTIONS: dict[str, tuple[type[Options], str]] = {
     "PROVIDERS": (ProviderOptions, "[…]"),
+    "PROVIDERS.SIGNALS": (SignalsOptions, "[…]['SIGNALS']"),
     "BACKCHANNEL_LOGOUT": (LogoutOptions, ""),
     "TOKEN_REVOCATION": (RevocationOptions, ""),
     "DEVICE": (DeviceOptions, ""),
@@ -44,6 +47,7 @@ PAGES = {
     "MAX_STALE": "../how-to/cache.md",
     "TAKE_OVER": "../how-to/move-here.md",
     "PROVIDERS": "../how-to/providers/index.md",
+    "PROVIDERS.SIGNALS": "../how-to/shared-signals.md",
     "BACKCHANNEL_LOGOUT": "../how-to/back-channel-logout.md",
     "TOKENS": "../how-to/access-tokens.md",
     "ACCESS_TOKEN_MARGIN": "../how-to/access-tokens.md",
@@ -80,10 +84,11 @@ def _describe(prefix: str, option: Option) -> str:
         "",
         f"{_link_settings(option)}.",
     ]
-    if not prefix and option.name in OPTIONS:
+    name = f"{prefix}{option.name}"
+    if name in OPTIONS:
         lines += ["", f"Its options are [below](#options-{option.name.lower()})."]
-    if not prefix and option.name in PAGES:
-        lines += ["", f"How to use it: [](<{PAGES[option.name]}>)."]
+    if name in PAGES:
+        lines += ["", f"How to use it: [](<{PAGES[name]}>)."]
     return "\n".join([*lines, "````"])
 
 
@@ -145,7 +150,8 @@ def _of_options() -> Iterator[tuple[str, str, str]]:
     places = {conf.place_of(name): setting for name, setting in conf.SETTINGS.items()}
     for setting, (options, between) in OPTIONS.items():
         for name, option in options.table().items():
-            places[f"{conf.place_of(setting)}{between}[{name!r}]"] = option
+            place = conf.place_of(setting.partition(".")[0])
+            places[f"{place}{between}[{name!r}]"] = option
     for place, option in places.items():
         value = "" if option.rule.is_secret else "; it is …"
         yield option.check, f"{place} must be {option.rule.must_be}{value}.", option.hint
