@@ -27,6 +27,8 @@ class Counted(enum.Enum):
     """``refreshed``, ``refused`` by the provider, or ``unavailable``."""
     LOGOUT_TOKENS = "logout_tokens"
     """``accepted``, ``refused``, or ``unavailable``: the provider sends it again."""
+    SECURITY_EVENTS = "security_events"
+    """``accepted``, ``refused``, or ``unavailable``: the transmitter sends it again."""
     CACHE_READS = "cache_reads"
     """``hit``, ``miss``, or ``fault``: the cache did not answer, or may not be trusted."""
 

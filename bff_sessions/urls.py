@@ -9,6 +9,7 @@ from __future__ import annotations
 from django.urls import path
 
 from bff_sessions.oidc.jwks import jwks
+from bff_sessions.oidc.signals_view import signals
 from bff_sessions.oidc.views import backchannel_logout
 from bff_sessions.views.events import events
 from bff_sessions.views.health import health
@@ -34,5 +35,6 @@ urlpatterns = [
     path("events", events, name="events"),
     path("health", health, name="health"),
     path("backchannel-logout", backchannel_logout, name="backchannel-logout"),
+    path("signals", signals, name="signals"),
     path("jwks", jwks, name="jwks"),
 ]

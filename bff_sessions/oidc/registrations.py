@@ -134,6 +134,15 @@ def known_issuers() -> Collection[str]:
     return () if isinstance(conf.PROVIDERS, str) else conf.PROVIDERS.keys()
 
 
+def may_receive_signals() -> bool:
+    """Return whether a provider has SIGNALS, or a callable may return one that has."""
+    conf.check("PROVIDERS", conf.PROVIDERS)
+    if isinstance(conf.PROVIDERS, str):
+        return True
+    clients = (each for given in conf.PROVIDERS.values() for each in clients_of(given))
+    return any(each.get("SIGNALS") is not None for each in clients)
+
+
 def forget_provider(issuer: str) -> None:
     """Forget what the callable in BFF_SESSIONS["PROVIDERS"] has returned for `issuer`.
 

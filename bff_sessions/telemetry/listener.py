@@ -24,6 +24,7 @@ _DESCRIPTIONS: Final = {
     Counted.RETRIES: "Repetitions after a transient error of the database",
     Counted.REFRESHES: "Refreshes of access tokens at a provider",
     Counted.LOGOUT_TOKENS: "Logout tokens of providers",
+    Counted.SECURITY_EVENTS: "Security events of transmitters",
     Counted.CACHE_READS: "Reads of sessions through the cache",
 }
 

@@ -292,6 +292,7 @@ def test_reference_lists_every_url_with_its_methods():
     assert rows.keys() == {pattern.name for pattern in urls.urlpatterns}
     assert rows["end-my-session"] == "GET, POST"
     assert rows["backchannel-logout"] == "POST"
+    assert rows["signals"] == "POST"
 
 
 def test_reference_describes_every_setting_and_option():
@@ -315,4 +316,5 @@ def test_reference_lists_every_exception():
     internal = {"RefreshRefused", "OtherSubject", "LogoutTokenInvalid", "KeySetMissing", "NotMoved"}
     internal |= {"ClientKeyInvalid", "ConnectionLost", "SessionGone", "StoreFailed"}
     internal |= {"SignatureInvalid", "IdTokenInvalid"}
+    internal |= {"EventTokenInvalid", "SignalInvalid", "SubjectUnresolved"}
     assert found - internal <= {*exceptions.__all__}

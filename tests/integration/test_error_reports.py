@@ -38,6 +38,7 @@ from tests.support.error_reports import Reports, Seeds, collected
 from tests.support.old_sessions import OLD, OldStore
 from tests.support.provider import CLIENT_ID, Provider
 from tests.support.stores import CACHED
+from tests.support.transmitter import CONTENT_TYPE, Transmitter
 from tests.urls import urlpatterns as others
 
 # Faults are injected above the driver, so that servers have nothing to add.
@@ -197,6 +198,7 @@ class World:
                 self.provider.issuer: {
                     "CLIENT_ID": CLIENT_ID,
                     "CLIENT_SECRET": self.client_secret,
+                    "SIGNALS": {"AUTHORIZATION": self.authorization},
                 }
             },
             "ENCRYPTION_KEYS": [self.encryption_key],
@@ -225,6 +227,7 @@ class World:
     def populate(self):
         self.client_secret = self.seeds.make("client secret")
         self.encryption_key = self.seeds.make("encryption key")
+        self.authorization = f"Bearer {self.seeds.make('authorization of the transmitter')}"
         self.configure()  # The provider has not failed a moment ago.
         refreshing._failed.clear()
         for model in (Session, OldSession, TokenRevocation, Logout, TakeOverBan):
@@ -257,6 +260,9 @@ class World:
                 self.seeds.add("derived key", secret)
         self.logout_token = self.provider.token(seeded=self.seeds.make("logout token"))
         self.seeds.add("signature of the logout token", self.logout_token.rpartition(".")[2])
+        secret = self.seeds.make("security event token")
+        self.security_event = Transmitter(self.provider).token(seeded=secret)
+        self.seeds.add("signature of the security event", self.security_event.rpartition(".")[2])
 
     def sign_in(self, session_id):
         session = SessionStore()
@@ -504,6 +510,14 @@ def post_logout_token(client, world):
     return send(client, "post", path, logout_token=world.logout_token)
 
 
+def post_security_event(client, world):
+    del client.cookies["sessionid"]
+    post = async_to_sync(client.post) if isinstance(client, AsyncClient) else client.post
+    header = {"Authorization": world.authorization}
+    path = reverse("bff_sessions:signals")
+    return post(path, world.security_event, content_type=CONTENT_TYPE, headers=header)
+
+
 def visit_health(client, world):
     # A process repeats its last answer.
     with mock.patch.object(health, "_REPEATED_FOR", 0):
@@ -525,6 +539,7 @@ ENDPOINTS = {
     "health": visit_health,
     "jwks": endpoint("get", "jwks"),
     "backchannel-logout": post_logout_token,
+    "signals": post_security_event,
 }
 FUNCTIONS = sorted(
     {

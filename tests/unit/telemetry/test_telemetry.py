@@ -24,6 +24,7 @@ from tests.support.provider import Provider
 from tests.support.sessions import start
 from tests.support.stores import CACHED, MEMORY
 from tests.support.telemetry import Exported
+from tests.support.transmitter import CONTENT_TYPE, Transmitter
 
 SECRET = "alice-of-the-secret-subject"
 
@@ -123,6 +124,18 @@ def test_logout_tokens_are_counted_by_result(db, exported, settings, client, res
             content_type="application/x-www-form-urlencoded",
         )
     assert exported.figures()["logout_tokens", result] == 1
+
+
+@pytest.mark.parametrize("result", ["accepted", "refused", "unavailable"])
+def test_security_events_are_counted_by_result(db, exported, settings, client, result):
+    settings.ROOT_URLCONF = "tests.support.oidc_urls"
+    with Provider() as provider:
+        settings.BFF_SESSIONS = {"PROVIDERS": {provider.issuer: provider.options | {"SIGNALS": {}}}}
+        if result == "unavailable":
+            provider.answers["/keys"] = (500, {}, "")
+        token = "garbage" if result == "refused" else Transmitter(provider).token()
+        client.post("/bff/signals", token, content_type=CONTENT_TYPE)
+    assert exported.figures()["security_events", result] == 1
 
 
 def test_live_sessions_are_measured(db, exported, settings):

@@ -1,0 +1,189 @@
+"""Find out whom a security event names: RFC 9493, and SSF 1.0, 3. Imports no optional dependency.
+
+A subject is checked first: the transmitter learns that it is malformed. Then it is resolved: the
+operator learns from the log why it names nobody here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, Final
+
+from bff_sessions.contract import check_text
+from bff_sessions.exceptions import BffSessionsError
+
+# The members of the formats that can name a user or a session here: RFC 9493, 3.2.
+_MEMBERS: Final = {"iss_sub": ("iss", "sub"), "opaque": ("id",), "email": ("email",)}
+_COMPLEX: Final = "complex"
+_ALIASES: Final = "aliases"
+_USER: Final = "user"
+_SESSION: Final = "session"
+# More would be no description of one subject.
+_MAX_MEMBERS: Final = 20
+
+
+class Unresolved(Enum):
+    """Why a subject names nobody here, as the end of a sentence."""
+
+    FORMAT = "its format cannot name a user here"
+    ISSUER = "its iss is not in SUBJECT_ISSUERS"
+    NO_EMAILS = "it is an e-mail address, and EMAILS is not set"
+    EMAIL = "EMAILS does not know the e-mail address"
+    MEMBERS = "it has neither a user nor a session"
+    CRITICAL = "it has a member that is in CRITICAL_MEMBERS"
+
+
+class SubjectUnresolved(BffSessionsError):
+    """A subject names nobody here. The text is the end of a sentence for the log."""
+
+    def __init__(self, why: Unresolved, detail: str = "") -> None:
+        super().__init__(f"{why.value}{detail}")
+        self.why = why
+        self.may_be_configured = why in (Unresolved.ISSUER, Unresolved.NO_EMAILS)
+        """True if an option can let the subject name its user."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Named:
+    """Whom a subject names. At least one is not None."""
+
+    subject_id: str | None = None
+    session_id: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Resolver:
+    """How the subjects of one transmitter are understood."""
+
+    issuers: Collection[str]
+    """The values of ``iss`` that mean the provider."""
+    opaque_is_session: bool
+    """True if an opaque subject is a ``sid``, False if it is a ``sub``."""
+    find_by_email: Callable[[str], object] | None
+    """Returns the ``sub`` of the owner of an e-mail address, or None."""
+    critical: Collection[str]
+    """The members of a complex subject that must be understood."""
+
+    def resolve(self, subject: Mapping[str, Any]) -> Named:
+        """Return whom `subject` names, which read_subject() has returned.
+
+        Raises:
+            SubjectUnresolved: if it names nobody.
+        """
+        if subject["format"] == _COMPLEX:
+            return self._resolve_complex(subject)
+        if subject["format"] == "opaque" and self.opaque_is_session:
+            return Named(session_id=subject["id"])
+        return Named(subject_id=self._find_user(subject))
+
+    def _resolve_complex(self, subject: Mapping[str, Any]) -> Named:
+        # SSF 1.0, 3.6: "MUST discard any event that contains a Subject with a Critical member that
+        # it is unable to process". Without these, a device or a tenant does not narrow the subject.
+        if set(subject) & (set(self.critical) - {_USER, _SESSION}):
+            raise SubjectUnresolved(Unresolved.CRITICAL)
+        session = subject.get(_SESSION)
+        session_id = session["id"] if session and session["format"] == "opaque" else None
+        if _USER not in subject:
+            if session_id is None:
+                raise SubjectUnresolved(Unresolved.MEMBERS)
+            return Named(session_id=session_id)
+        try:
+            user = self._find_user(subject[_USER])
+        except SubjectUnresolved as unresolved:
+            # The session ID alone suffices, unless it belongs to a user of another provider.
+            if session_id is None or unresolved.why is Unresolved.ISSUER:
+                raise
+            return Named(session_id=session_id)
+        return Named(subject_id=user, session_id=session_id)
+
+    def _find_user(self, subject: Mapping[str, Any]) -> str:
+        match subject["format"]:
+            case "iss_sub":
+                if subject["iss"] not in self.issuers:
+                    raise SubjectUnresolved(Unresolved.ISSUER, f": {subject['iss']!a:.120}")
+                return str(subject["sub"])
+            case "opaque":
+                return str(subject["id"])
+            case "email":
+                return self._find_by_email(subject["email"])
+            case "aliases":
+                return self._find_by_aliases(subject["identifiers"])
+        raise SubjectUnresolved(Unresolved.FORMAT)
+
+    def _find_by_email(self, email: str) -> str:
+        if self.find_by_email is None:
+            raise SubjectUnresolved(Unresolved.NO_EMAILS)
+        found = self.find_by_email(email)
+        if found is None:
+            raise SubjectUnresolved(Unresolved.EMAIL)
+        check_text("The result of EMAILS", found)
+        return str(found)
+
+    def _find_by_aliases(self, identifiers: list[Mapping[str, Any]]) -> str:
+        last = SubjectUnresolved(Unresolved.FORMAT)
+        for each in identifiers:
+            try:
+                return self._find_user(each)
+            except SubjectUnresolved as unresolved:
+                last = unresolved
+        raise last
+
+
+def read_subject(value: object) -> dict[str, Any]:
+    """Return the subject `value` in the form of RFC 9493, after checking what resolve() reads.
+
+    Raises:
+        ValueError: if it is malformed.
+    """
+    subject = _with_format(value)
+    if subject["format"] == _COMPLEX:
+        members = {name: each for name, each in subject.items() if name != "format"}
+        if not members or len(members) > _MAX_MEMBERS:
+            raise ValueError
+        # Of the others, only the names matter.
+        read: dict[str, Any] = {
+            name: _read_simple(members[name]) for name in (_USER, _SESSION) if name in members
+        }
+        return {**subject, **read}
+    return _read_simple(subject)
+
+
+def _read_simple(value: object, *, may_have_aliases: bool = True) -> dict[str, Any]:
+    subject = _with_format(value)
+    kind = subject["format"]
+    for member in _MEMBERS.get(kind, ()):
+        text = subject.get(member)
+        try:
+            check_text(member, text)
+        except TypeError:
+            raise ValueError from None
+        if text is None:
+            raise ValueError
+    if kind == _COMPLEX:
+        raise ValueError  # SSF 1.0, 3.3: its members are simple subjects.
+    if kind == _ALIASES:
+        # RFC 9493, 3.2.8: an alias must not have aliases itself.
+        identifiers = subject.get("identifiers")
+        if not may_have_aliases or not isinstance(identifiers, list):
+            raise ValueError
+        if not 0 < len(identifiers) <= _MAX_MEMBERS:
+            raise ValueError
+        read = [_read_simple(each, may_have_aliases=False) for each in identifiers]
+        return {**subject, "identifiers": read}
+    return subject
+
+
+def _with_format(value: object) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise ValueError
+    if "format" not in value and "subject_type" in value:
+        # RISC 1.0, 3.1: Google writes "subject_type": "iss-sub".
+        kind = value["subject_type"]
+        value = {**value, "format": kind.replace("-", "_") if isinstance(kind, str) else None}
+    elif "format" not in value and (_USER in value or _SESSION in value):
+        value = {**value, "format": _COMPLEX}  # Drafts of SSF 1.0 had no format here.
+    if not isinstance(value.get("format"), str):
+        raise ValueError
+    return value
