@@ -24,6 +24,12 @@ _TWO_SPELLINGS = Fault(
     "BFF_SESSIONS['PROVIDERS'] has both {issuer!r:.120} and {other!r:.120}.",
     "Keep the one that the provider sends; 'manage.py check_provider' compares them.",
 )
+_TWO_TRANSMITTERS = Fault(
+    "E132",
+    "BFF_SESSIONS['PROVIDERS'] has two transmitters with the issuer {issuer!r:.120} and the "
+    "audience {audience!r:.120}.",
+    "Leave SIGNALS out for one of them, or set another ISSUER or AUDIENCE in it.",
+)
 
 
 def check_providers() -> Iterator[CheckMessage]:
@@ -37,6 +43,23 @@ def check_providers() -> Iterator[CheckMessage]:
         yield from find_faults(issuer, given)
         if f"{issuer}/" in _listed():
             yield _TWO_SPELLINGS(issuer=issuer, other=f"{issuer}/")
+    yield from _check_transmitters()
+
+
+def _check_transmitters() -> Iterator[CheckMessage]:
+    """Yield a fault for each value of ``aud`` that two transmitters of one issuer have."""
+    found: set[tuple[str, str]] = set()
+    for provider, given in _listed().items():
+        for options in clients_of(given):
+            signals = options.get("SIGNALS")
+            if not isinstance(signals, dict):
+                continue  # There are none, or find_faults_of() reports it.
+            issuer = str(signals.get("ISSUER") or provider)
+            audiences = signals.get("AUDIENCE") or options.get("CLIENT_ID")
+            for audience in audiences if isinstance(audiences, (list, tuple)) else [audiences]:
+                if (issuer, str(audience)) in found:
+                    yield _TWO_TRANSMITTERS(issuer=issuer, audience=audience)
+                found.add((issuer, str(audience)))
 
 
 def _check_client_keys() -> Iterator[CheckMessage]:
