@@ -17,6 +17,7 @@ from bff_sessions.oidc.http import Response, get, knock
 from bff_sessions.oidc.keys import KeySetMissing
 from bff_sessions.oidc.providers import Provider
 from bff_sessions.oidc.refusals import Meaning, Refusal
+from bff_sessions.oidc.transmitters import get_transmitter
 
 # Seconds: the Date header has whole ones, and an answer may take some.
 _CLOCKS_AGREE: Final = 5
@@ -45,6 +46,7 @@ def diagnose(provider: Provider) -> Iterator[Finding]:
         yield _check_client(provider)
     if metadata:
         yield from _check_support(metadata)
+    yield from _check_signals(provider)
 
 
 def _check_metadata(provider: Provider) -> Generator[Finding, None, dict[str, Any] | None]:
@@ -113,6 +115,22 @@ def check_keys(provider: Provider, metadata: dict[str, Any]) -> Finding:
         names = ", ".join(f"{name!a:.20}" for name in signs_with[:10])
         return warning("keys", f"{number}, but the provider signs with {names}.")
     return ok("keys", f"{number}, for {', '.join(usable)}.")
+
+
+def _check_signals(provider: Provider) -> Iterator[Finding]:
+    """Yield whether security events can be verified, if the provider has a transmitter."""
+    transmitter = get_transmitter(provider)
+    if transmitter is None:
+        return
+    found = check_keys(transmitter.signer, {})
+    text = f"{transmitter.signer.issuer}: {found.text}"
+    if found.verdict is Verdict.FAULT:
+        yield fault("signals", text.replace("Logout tokens", "Security events"))
+        return
+    audiences = ", ".join(f"{each!a:.120}" for each in transmitter.audiences)
+    header = "no" if transmitter.options.authorization is None else "an"
+    text += f" Expected are the aud {audiences} and {header} Authorization header."
+    yield Finding("signals", found.verdict, text)
 
 
 def _check_endpoint(provider: Provider, name: str, loss: str) -> Finding:

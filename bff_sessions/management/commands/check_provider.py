@@ -33,6 +33,8 @@ _TO_REGISTER: Final = {
 }
 # Also needed, if this site authenticates with a key.
 _KEYS_TO_REGISTER: Final = {"jwks_uri": "jwks"}
+# Also needed, if security events of a provider are received: SSF 1.0, 6.1.1.
+_SIGNALS_TO_REGISTER: Final = {"endpoint_url": "signals"}
 _UNKNOWN_SITE: Final = "https://YOUR-SITE"
 
 
@@ -83,16 +85,21 @@ class Command(BaseCommand):
             if Verdict.FAULT in [finding.verdict for finding in findings]:
                 faulty.append(provider.issuer)
         has_keys = any(provider.options.client_keys for provider in providers)
-        self._write_rest(reports, has_keys, options)
+        has_signals = any(provider.options.signals is not None for provider in providers)
+        self._write_rest(reports, has_keys, has_signals, options)
         if faulty:
             raise CommandError(f"Faults were found in: {', '.join(dict.fromkeys(faulty))}.")
 
     def _write_rest(
-        self, reports: list[dict[str, Any]], has_keys: bool, options: dict[str, Any]
+        self,
+        reports: list[dict[str, Any]],
+        has_keys: bool,
+        has_signals: bool,
+        options: dict[str, Any],
     ) -> None:
         """Write the URLs to register, or everything as JSON."""
         base = options["base_url"] or _guess_base_url()
-        urls = list(_urls_to_register(base, has_keys))
+        urls = list(_urls_to_register(base, has_keys, has_signals))
         if are_looked_up():
             query = urlencode({"iss": options["issuer"]})
             urls = [
@@ -170,10 +177,17 @@ def _current_domain() -> str:
     return "" if domain == "example.com" else domain
 
 
-def _urls_to_register(base: str, has_keys: bool) -> Iterator[tuple[str, str]]:
+def _urls_to_register(
+    base: str, has_keys: bool, has_signals: bool = False
+) -> Iterator[tuple[str, str]]:
     """Yield the URLs of the providers' endpoints, of each include."""
     namespaces = list(_namespaces_of(get_resolver().url_patterns))
-    for name, ours in (_TO_REGISTER | (_KEYS_TO_REGISTER if has_keys else {})).items():
+    wanted = dict(_TO_REGISTER)
+    if has_keys:
+        wanted |= _KEYS_TO_REGISTER
+    if has_signals:
+        wanted |= _SIGNALS_TO_REGISTER
+    for name, ours in wanted.items():
         for namespace in namespaces:
             try:
                 yield name, base + reverse(f"{namespace}:{ours}")

@@ -77,6 +77,16 @@ def test_url_of_the_public_keys_is_shown_if_there_are_some(provider, settings):
     assert register["jwks_uri"] == "https://shop.example/bff/jwks"
 
 
+def test_url_of_security_events_is_shown_if_they_are_received(provider, settings):
+    options = provider.options | {"SIGNALS": {}}
+    settings.BFF_SESSIONS = {"PROVIDERS": {provider.issuer: options}}
+    text = check_provider("--base-url", "https://shop.example")
+    assert "  endpoint_url              https://shop.example/bff/signals\n" in text
+    assert (
+        f"  ok       signals                 {provider.issuer}: 5 signing keys, for RS256" in text
+    )
+
+
 def test_all_providers_are_checked_unless_one_is_named(provider, settings):
     with Provider() as other:
         settings.BFF_SESSIONS = {"PROVIDERS": {p.issuer: p.options for p in (provider, other)}}

@@ -293,3 +293,35 @@ def test_knock_reads_neither_answer_nor_redirect(whole):
 def test_time_of_an_answer_is_its_date(whole, date, moment):
     whole.answers["/keys"] = dated(whole, date)
     assert get(f"{whole.issuer}/keys").time == moment
+
+
+def test_keys_of_the_transmitter_are_checked(whole, configure):
+    findings = found(configure, SIGNALS={"AUDIENCE": ["a", "b"]})
+    verdict, text = findings["signals"]
+    assert verdict == "ok"
+    assert text == (
+        f"{whole.issuer}: 5 signing keys, for RS256, PS256, ES256, ES384, EdDSA. "
+        "Expected are the aud 'a', 'b' and no Authorization header."
+    )
+    assert "signals" not in found(configure)
+
+
+def test_header_of_the_transmitter_is_not_shown(whole, configure):
+    findings = found(configure, SIGNALS={"AUTHORIZATION": "Bearer hidden"})
+    assert findings["signals"][1].endswith(" the aud 'shop' and an Authorization header.")
+    assert "hidden" not in str(findings)
+
+
+def test_transmitter_without_keys_is_a_fault(whole, configure):
+    whole.answers["/other"] = (500, {}, b"")
+    findings = found(configure, SIGNALS={"JWKS_URI": f"{whole.issuer}/other"})
+    verdict, text = findings["signals"]
+    assert verdict == "fault"
+    assert text.endswith("Security events cannot be verified.")
+
+
+def test_transmitter_without_metadata_is_a_fault(whole, configure):
+    findings = found(configure, SIGNALS={"ISSUER": f"{whole.issuer}/other"})
+    verdict, text = findings["signals"]
+    assert verdict == "fault"
+    assert f"The metadata of {whole.issuer}/other cannot be used" in text
