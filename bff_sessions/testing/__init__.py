@@ -4,7 +4,8 @@
 signed in when a test writes to their session. Import these yourself, because each needs a library:
 
 - ``bff_sessions.testing.pytest_plugin``: fixtures for pytest-django;
-- ``bff_sessions.testing.factories``: a factory of sessions for factory-boy.
+- ``bff_sessions.testing.factories``: a factory of sessions for factory-boy;
+- ``bff_sessions.testing.events``: security events of a provider, which need the extra ``oidc``.
 
 The suite is for authors of stores:
 
