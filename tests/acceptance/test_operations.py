@@ -12,6 +12,8 @@ from django.core.management import call_command
 from django.db import connection
 
 from bff_sessions.models import Session, TokenRevocation
+from bff_sessions.oidc import signal_tokens
+from bff_sessions.oidc.event_types import EVENT_TYPES
 from bff_sessions.oidc.logout_tokens import Reason
 from bff_sessions.stores import get_store
 from bff_sessions.testing import make_session
@@ -39,6 +41,24 @@ def test_each_refusal_of_a_logout_has_a_row():
     refusals = [reason.value for reason in Reason]
     refusals += re.findall(r'_BadRequest\("([^"]+)"\)', SOURCE)
     assert [text for text in refusals if text not in page("troubleshooting")] == []
+
+
+def test_each_refusal_of_a_security_event_has_a_row_with_its_code():
+    rows = re.findall(r"^\| `(\w+)` \| (.*?) \|", page("shared-signals"), re.MULTILINE)
+    for reason in signal_tokens.Reason:
+        assert [code for code, texts in rows if reason.description in texts] == [reason.code]
+    refusals = re.findall(r'_RequestInvalid\("([^"]+)"\)', SOURCE)
+    assert len(refusals) == 2
+    assert [text for text in refusals if text not in page("shared-signals")] == []
+
+
+def test_each_security_event_has_a_row_with_its_action():
+    rows = re.findall(r"^\| (\S+ `.*?) \| (\w+)", page("shared-signals"), re.MULTILINE)
+    actions = {name: action for names, action in rows for name in re.findall(r"`([\w-]+)`", names)}
+    assert actions == {kind.name: kind.action for kind in EVENT_TYPES.values()} | {
+        "verification": "logged",
+        "stream-updated": "logged",
+    }
 
 
 def test_each_reason_to_sign_in_has_a_row():
