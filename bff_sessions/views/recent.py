@@ -101,24 +101,22 @@ def answer(request: HttpRequest, required: RecentSignInRequired) -> HttpResponse
     """
     demand = Demand(required.max_age, required.acr)
     if is_page_load(request):
-        is_get = request.method in ("GET", "HEAD")
-        target = request.get_full_path() if is_get else None
+        _refuse_round_trip(request, demand)
+        target = round_trips.marked_url(request, demand) if _is_get(request) else None
         response: HttpResponse = HttpResponseRedirect(login_url(target, demand.to_parameters()))
-        current = signed_in(request)
-        if current is not None:
-            _note_round_trip(request, response, demand, current)
+        round_trips.note(response)
     else:
         response = _challenge(demand)
     response["Cache-Control"] = "no-store"
     return response
 
 
-def _note_round_trip(
-    request: HttpRequest, response: HttpResponse, demand: Demand, current: UserSession
-) -> None:
-    claims, before = _claims_of(request, current), round_trips.find(request, demand)
-    leeway = get_leeway(current.issuer)
-    if before is not None and before.is_in_vain(demand, claims, leeway):
+def _refuse_round_trip(request: HttpRequest, demand: Demand) -> None:
+    current = signed_in(request)
+    if current is None:
+        return
+    claims, leeway = _claims_of(request, current), get_leeway(current.issuer)
+    if round_trips.is_in_vain(request, demand, claims, leeway):
         log_once(
             logger,
             logging.ERROR,
@@ -129,7 +127,6 @@ def _note_round_trip(
             "on?",
         )
         raise PermissionDenied("The provider has not confirmed the sign-in that this page needs.")
-    round_trips.note(response, demand, claims, before)
 
 
 def _challenge(demand: Demand) -> HttpResponse:
@@ -153,6 +150,10 @@ def _check(request: HttpRequest, demand: Demand) -> HttpResponse | None:
         _require(request, demand)
     except RecentSignInRequired as required:
         return answer(request, required)
+    if is_page_load(request) and _is_get(request):
+        url = round_trips.unmarked_url(request, demand)
+        if url is not None:
+            return HttpResponseRedirect(url, headers={"Cache-Control": "no-store"})
     return None
 
 
@@ -170,6 +171,10 @@ def _claims_of(request: HttpRequest, current: UserSession) -> Mapping[str, Any]:
         # The time of a sign-in without a provider is that of its session.
         return {"auth_time": signed_in_again(data) or current.created.timestamp()}
     return stored_claims(data, identity)
+
+
+def _is_get(request: HttpRequest) -> bool:
+    return request.method in ("GET", "HEAD")
 
 
 def _is_of_async_class(view: Any) -> bool:

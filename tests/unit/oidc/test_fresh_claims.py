@@ -13,10 +13,12 @@ from bff_sessions import aget_access_token, get_access_token
 from bff_sessions.claims import standard_claims
 from bff_sessions.engine import SessionStore
 from bff_sessions.exceptions import SignInEnded
+from bff_sessions.identity.id_tokens import read_claims
 from bff_sessions.models import Session
 from bff_sessions.oidc import fresh_claims, refreshing
 from bff_sessions.oidc.fresh_claims import UserinfoFault
 from bff_sessions.oidc.refreshed_id_tokens import IdTokenFault
+from bff_sessions.oidc.step_up import Demand
 from tests.support.provider import CLIENT_ID, KEYS, make_id_token, serve
 from tests.support.sessions import start
 
@@ -375,6 +377,20 @@ def test_id_token_of_mozilla_follows(provider):
     answer(provider, name="Alice Smith", auth_time=SIGNED_IN - 5)
     assert names_after_refresh(key) == "Alice Smith"
     assert Session.objects.get().session_id == "s1"
+
+
+def test_id_token_of_mozilla_without_auth_time_is_not_a_recent_sign_in(provider):
+    """Roles follow, and a view that demands a recent sign-in asks for another one."""
+    demand = Demand.of(10**6, "2")
+    signed_in = int(time.time()) - 60
+    times = {"iat": signed_in, "auth_time": signed_in}
+    key = start_as_mozilla(provider, acr="2", roles=["admin"], **times)
+    assert demand.is_met(read_claims(SessionStore(key)["oidc_id_token"]), provider.issuer)
+    answer(provider, roles=["reader"])
+    get_access_token(request_of(key), margin=10_000)
+    now = read_claims(SessionStore(key)["oidc_id_token"])
+    assert now["roles"] == ["reader"]
+    assert not demand.is_met(now, provider.issuer)
 
 
 @pytest.mark.parametrize("without", [["sid"], []])

@@ -19,7 +19,7 @@ from bff_sessions.identity import bind_identity
 from bff_sessions.oidc import log
 from bff_sessions.oidc.step_up import Demand, sign_in_parameters
 from bff_sessions.views import round_trips
-from tests.support.endpoints import ISSUER, claims, id_token
+from tests.support.endpoints import ISSUER, claims, id_token, of_django
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -65,6 +65,12 @@ def strong(request):
     return HttpResponse("strong")
 
 
+@recent_sign_in(max_age=MAX_AGE)
+@recent_sign_in(acr=ACR)
+def both(request):
+    return HttpResponse("both")
+
+
 VIEWS = {
     "pay": pay,
     "apay": apay,
@@ -74,7 +80,11 @@ VIEWS = {
     "acall": acall,
 }
 urlpatterns = [path(f"{name}/<int:number>", view) for name, view in VIEWS.items()]
-urlpatterns += [path("strong", strong), path("bff/", include("bff_sessions.urls"))]
+urlpatterns += [
+    path("strong", strong),
+    path("both", both),
+    path("bff/", include("bff_sessions.urls")),
+]
 
 
 @pytest.fixture(autouse=True)
@@ -97,6 +107,9 @@ def query(response):
     return dict(parse_qsl(urlsplit(response["Location"]).query))
 
 
+MARK = f"{round_trips.NAME}=bfa2fac43ab915bd"
+"""Of the demand of the views below."""
+
 EACH = pytest.mark.parametrize("view", VIEWS)
 
 
@@ -114,7 +127,7 @@ def test_page_load_is_led_to_the_provider(browser, view):
     assert response["Location"].startswith("/oidc/authorize?")
     assert query(response) == {
         "tenant": "1",
-        "next": f"/{view}/7?x=1",
+        "next": f"/{view}/7?x=1&{MARK}",
         "prompt": "login",
         "max_age": "300",
     }
@@ -237,6 +250,14 @@ def test_without_a_provider_the_user_signs_in_again_to_the_same_session(browser,
     assert go(browser).status_code == 200
 
 
+def test_login_does_not_count_with_a_provider(browser, django_user_model):
+    user = django_user_model.objects.create(username="alice")
+    browser.sign_in({**recent(1000), **of_django(user)})
+    browser.client.force_login(user)
+    assert browser.row.issuer == ISSUER
+    assert go(browser, **FETCH).status_code == 401
+
+
 def test_sign_in_of_another_user_before_does_not_count(browser, django_user_model):
     alice, bob = (django_user_model.objects.create(username=name) for name in ("alice", "bob"))
     for user in (alice, alice, bob):
@@ -256,15 +277,23 @@ def answer(browser, **changes):
     session.save()
 
 
-def go(browser, **options):
-    return browser.request("get", "/pay/1", **(options or PAGE))
+def go(browser, path="/pay/1", **options):
+    return browser.request("get", path, **(options or PAGE))
+
+
+def leave(browser, path="/pay/1"):
+    """Open a page that leads to the provider; return the URL to which the sign-in leads."""
+    return query(go(browser, path))["next"]
 
 
 def test_provider_that_confirms_the_sign_in_leads_in(browser):
     browser.sign_in(recent(1000))
-    assert go(browser).status_code == 302
-    answer(browser, iat=ago(0), auth_time=ago(0))
-    assert go(browser).status_code == 200
+    back = leave(browser, "/pay/1?a=%26&b")
+    answer(browser, auth_time=ago(0))
+    response = go(browser, back)
+    assert (response.status_code, response["Location"]) == (302, "/pay/1?a=%26&b")
+    assert response["Cache-Control"] == "no-store"
+    assert go(browser, response["Location"]).status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -275,63 +304,104 @@ def test_provider_that_does_not_confirm_it_neither_loops_nor_lets_in(
     browser, caplog, changes, empties_session
 ):
     browser.sign_in(recent(1000))
-    assert go(browser).status_code == 302
+    back = leave(browser)
     if empties_session:  # As django-allauth does it.
-        browser.sign_in({"oidc": {**recent(1000)["oidc"], "iat": ago(0), **changes}})
+        browser.sign_in({"oidc": {**recent(1000)["oidc"], **changes}})
     else:
-        answer(browser, iat=ago(0), **changes)
-    assert go(browser).status_code == 403
+        answer(browser, **changes)
+    assert go(browser, back).status_code == 403
     assert f"{ISSUER} does not confirm a recent or strong sign-in" in caplog.text
-    answer(browser, iat=ago(-1), auth_time=ago(0))
+    # The user opens the page again, and signs in.
+    back = leave(browser)
+    answer(browser, auth_time=ago(0))
+    assert go(browser, back).status_code == 302
     assert go(browser).status_code == 200
+
+
+def test_pages_opened_at_once_all_lead_to_the_provider(browser):
+    browser.sign_in(recent(1000))
+    backs = [leave(browser, f"/pay/{number}") for number in range(9)]
+    answer(browser, auth_time=ago(0))
+    assert [go(browser, go(browser, back)["Location"]).status_code for back in backs] == [200] * 9
+
+
+@pytest.mark.parametrize("given", [{}, {"auth_time": ago(1000)}])
+def test_login_page_that_sends_a_signed_in_user_back_does_not_loop(browser, given):
+    browser.sign_in(claims(**given))
+    assert go(browser, leave(browser)).status_code == 403
+
+
+def test_first_sign_in_that_does_not_help_is_not_asked_for_again(browser):
+    back = leave(browser)
+    assert leave(browser, back) == back  # Still anonymous.
+    browser.sign_in(recent(1000))
+    assert go(browser, back).status_code == 403
 
 
 def test_weak_sign_in_is_not_asked_for_again(browser):
     browser.sign_in(recent(1000, acr="urn:weak"))
-    assert browser.request("get", "/strong", **PAGE).status_code == 302
-    answer(browser, iat=ago(0), auth_time=ago(0))
-    assert browser.request("get", "/strong", **PAGE).status_code == 403
+    back = leave(browser, "/strong")
+    answer(browser, auth_time=ago(0))
+    assert go(browser, back).status_code == 403
     # Another page that needs less.
     assert go(browser).status_code == 200
 
 
+def test_page_with_two_demands_asks_for_each_once(browser):
+    browser.sign_in(recent(1000, acr="urn:weak"))
+    first = leave(browser, "/both")
+    answer(browser, auth_time=ago(0))
+    second = leave(browser, go(browser, first)["Location"])
+    assert first != second
+    assert go(browser, second).status_code == 403
+    answer(browser, acr=ACR)
+    assert go(browser, go(browser, second)["Location"]).status_code == 200
+
+
 def test_sign_in_that_was_good_enough_may_be_asked_for_again(browser, monkeypatch):
     browser.sign_in(recent(1000))
-    go(browser)
-    answer(browser, iat=ago(0), auth_time=ago(0))
-    assert go(browser).status_code == 200
+    back = leave(browser, "/call/1")
+    answer(browser, auth_time=ago(0))
+    # Inside a view, nothing removes the mark.
+    assert go(browser, back).status_code == 200
     with monkeypatch.context() as patch:
         patch.setattr(Demand, "is_met", lambda *args: False)  # It has become too old.
-        assert go(browser).status_code == 302
+        assert leave(browser, back) == back
 
 
-@pytest.mark.parametrize("given", [{}, {"iat": ago(1000)}])
-def test_sign_in_that_changes_nothing_does_not_loop_either(browser, given):
-    browser.sign_in(claims(**given))
-    assert [go(browser).status_code for _ in range(5)] == [302, 302, 302, 403, 403]
+NOTED = {"no": "", "text": "x", "long": "9" * 12, "old": str(ago(3600)), "new": str(ago(-3600))}
 
 
-def test_sign_in_long_after_it_was_demanded_is_no_answer(browser):
+@pytest.mark.parametrize("noted", NOTED.values(), ids=NOTED)
+def test_marked_url_alone_is_no_return(browser, noted):
     browser.sign_in(recent(1000))
-    go(browser)
-    name = round_trips.COOKIE
-    value = browser.client.cookies[name].value.split("-")
-    browser.client.cookies[name] = "-".join([value[0], str(ago(3600)), *value[2:]])
-    answer(browser, iat=ago(1800), auth_time=ago(1800))
-    assert go(browser).status_code == 302
+    back = leave(browser)
+    browser.client.cookies[round_trips.NAME] = noted
+    assert leave(browser, back) == back
 
 
-@pytest.mark.parametrize("kept", ["", "x", "-".join("0" * 4), f"{'0' * 16}-{'9' * 12}-none-1"])
-def test_garbage_in_the_cookie_is_no_answer(browser, kept):
+def test_url_that_is_too_long_loses_its_query_but_not_the_mark(browser):
     browser.sign_in(recent(1000))
-    browser.client.cookies[round_trips.COOKIE] = kept
-    assert go(browser).status_code == 302
+    back = leave(browser, f"/pay/1?x={'y' * 2048}")
+    assert back == f"/pay/1?{MARK}"
+    assert go(browser, back).status_code == 403
+
+
+def test_fetch_of_a_marked_url_gets_the_view(browser):
+    browser.sign_in(recent())
+    assert go(browser, f"/pay/1?{MARK}", **FETCH).status_code == 200
+
+
+def test_mark_of_a_foreign_path_does_not_redirect(rf):
+    request = rf.get(f"/?{MARK}", **PAGE)
+    request.path = request.path_info = "//evil.example/"
+    assert round_trips.unmarked_url(request, Demand.of(MAX_AGE, ())) is None
 
 
 def test_cookie_is_that_of_the_session_in_all_else(browser, settings):
     settings.SESSION_COOKIE_SECURE, settings.SESSION_COOKIE_PATH = True, "/shop"
     browser.sign_in(recent(1000))
-    cookie = go(browser).cookies[round_trips.COOKIE]
+    cookie = go(browser).cookies[round_trips.NAME]
     assert (cookie["secure"], cookie["httponly"], cookie["path"]) == (True, True, "/shop")
     assert (cookie["samesite"], cookie["max-age"]) == ("Lax", 120)
 
