@@ -44,13 +44,17 @@ export function page(title, body) {
 </html>`;
 }
 
-export function signInForm(accounts, password, wrong) {
+export function signInForm(accounts, password, code, wrong) {
   const logins = accounts.map(({ login }) => `<code>${login}</code>`).join(' and ');
+  const whatIsWrong = code ? 'The name, the password or the code' : 'The name or the password';
+  const codeField = `<p><label for="code">Code</label><input id="code" name="code" inputmode="numeric" autocomplete="one-time-code" required></p>
+<p class="soft">The application demands a code, too. It is <code>${code}</code>.</p>`;
   return `<form method="post">
-${wrong ? '<p class="wrong" role="alert">The name or the password is wrong.</p>' : ''}
+${wrong ? `<p class="wrong" role="alert">${whatIsWrong} is wrong.</p>` : ''}
 <p><label for="login">Name</label><input id="login" name="login" autocomplete="username" autocapitalize="none" required autofocus></p>
 <p><label for="password">Password</label><input id="password" name="password" type="password" autocomplete="current-password" required></p>
 <p class="soft">There are ${logins}, each with the password <code>${password}</code>.</p>
+${code ? codeField : ''}
 <button>Sign in</button>
 </form>`;
 }

@@ -19,6 +19,9 @@ for (const name of ['OIDC_ISSUER', 'OIDC_CLIENT_ID', 'OIDC_CLIENT_SECRET', 'CLIE
 const ACCESS_TOKEN_SECONDS = Number(process.env.ACCESS_TOKEN_SECONDS ?? 60);
 const DAYS = 24 * 60 * 60;
 const PASSWORD = 'demo';
+// The acr of a sign-in with a code as well as the password. Clients ask for it with acr_values.
+const WITH_CODE = 'urn:sample:code';
+const CODE = '1234';
 // A subject is not a user name: it stays when the user changes the name.
 const ACCOUNTS = [
   { sub: 'a1f0c6d2-4b7e', login: 'alice', name: 'Alice', email: 'alice@shop.example' },
@@ -56,6 +59,7 @@ const provider = new Provider(OIDC_ISSUER, {
     const claims = { sub, name, preferred_username: login, email, email_verified: true };
     return { accountId: sub, claims: () => claims };
   },
+  acrValues: [WITH_CODE],
   claims: {
     openid: ['sub'],
     email: ['email', 'email_verified'],
@@ -137,16 +141,19 @@ async function interact(ctx) {
   const { prompt, params, session } = await provider.interactionDetails(ctx.req, ctx.res);
   const finish = (result) => provider.interactionFinished(ctx.req, ctx.res, result);
   if (prompt.name === 'consent') return finish(await grant(session.accountId, params));
+  const withCode = params.acr_values?.split(' ').includes(WITH_CODE);
   let wrong = false;
   if (ctx.method === 'POST') {
     const given = new URLSearchParams(await text(ctx.req));
     const account = ACCOUNTS.find(({ login }) => login === given.get('login'));
-    if (account && given.get('password') === PASSWORD) {
-      return finish({ login: { accountId: account.sub }, ...await grant(account.sub, params) });
+    const isRight = given.get('password') === PASSWORD && (!withCode || given.get('code') === CODE);
+    if (account && isRight) {
+      const login = { accountId: account.sub, acr: withCode ? WITH_CODE : undefined };
+      return finish({ login, ...await grant(account.sub, params) });
     }
     wrong = true;
   }
-  ctx.body = page('Sign in at the provider', signInForm(ACCOUNTS, PASSWORD, wrong));
+  ctx.body = page('Sign in at the provider', signInForm(ACCOUNTS, PASSWORD, withCode ? CODE : null, wrong));
 }
 
 async function hello(ctx) {
