@@ -13,7 +13,7 @@ from typing import Final
 from django.utils.formats import number_format
 from django.utils.translation import gettext
 
-from bff_sessions.stores.orm.counting import Figure, Precision
+from bff_sessions.stores.orm.sampling import Figure, Precision
 
 HEIGHT: Final = 140
 _GAP: Final = 0.15  # of a column
@@ -32,12 +32,11 @@ class Bar:
     height: int = 0
     is_marked: bool = False
     """The label is shown below the bar. There is not enough room for all labels."""
-    is_estimate: bool = False
+    precision: Precision = Precision.EXACT
 
     @property
     def text(self) -> str:
-        precision = Precision.ABOUT if self.is_estimate else Precision.EXACT
-        return text_of(Figure(number=self.number, precision=precision))
+        return text_of(Figure(number=self.number, precision=self.precision))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,7 +44,10 @@ class Chart:
     """The bars of one chart."""
 
     bars: list[Bar]
-    is_estimate: bool = False
+
+    @property
+    def is_estimate(self) -> bool:
+        return any(bar.precision is Precision.ABOUT for bar in self.bars)
 
     @property
     def most_text(self) -> str:
@@ -56,7 +58,9 @@ class Chart:
         return self._text(sum(bar.number for bar in self.bars))
 
     def _text(self, number: int) -> str:
-        return Bar(label="", number=number, is_estimate=self.is_estimate).text
+        # Estimates and numbers that were not counted to the end do not meet in one chart.
+        inexact = (bar.precision for bar in self.bars if bar.precision is not Precision.EXACT)
+        return text_of(Figure(number=number, precision=next(inexact, Precision.EXACT)))
 
 
 def grouped(number: int) -> str:
@@ -80,18 +84,17 @@ def _rounded(number: int) -> int:
     return (number + step // 2) // step * step
 
 
-def columns(
-    numbers: Sequence[tuple[str, int]], *, mark_every: int, is_estimate: bool = False
-) -> Chart:
+def columns(numbers: Sequence[tuple[str, Figure]], *, mark_every: int) -> Chart:
     """Return columns from left to right.
 
     Args:
         mark_every: one label is shown for this many columns, counted from the last column.
     """
-    most = max((number for _label, number in numbers), default=0)
+    most = max((figure.number for _label, figure in numbers), default=0)
     step = 100 / max(len(numbers), 1)
     bars = []
-    for index, (label, number) in enumerate(numbers):
+    for index, (label, figure) in enumerate(numbers):
+        number = figure.number
         # At least one pixel, so that a small number differs from zero.
         height = max(round(HEIGHT * number / most), 1) if number > 0 else 0
         bars.append(
@@ -104,10 +107,10 @@ def columns(
                 y=HEIGHT - height,
                 height=height,
                 is_marked=(len(numbers) - 1 - index) % mark_every == mark_every // 2,
-                is_estimate=is_estimate,
+                precision=figure.precision,
             )
         )
-    return Chart(bars=bars, is_estimate=is_estimate)
+    return Chart(bars=bars)
 
 
 def shares(numbers: Sequence[tuple[str, int]]) -> Chart:

@@ -11,9 +11,10 @@ from django.db import connections
 
 from bff_sessions._compat.queries import compile_rows
 from bff_sessions.secret import hidden_frames
-from bff_sessions.stores.orm.counting import Figure, count_states
+from bff_sessions.stores.orm.counting import count_states
 from bff_sessions.stores.orm.sampling import (
     SAMPLE,
+    Figure,
     Span,
     count_begun,
     count_stored,
@@ -23,21 +24,13 @@ from bff_sessions.stores.orm.sampling import (
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Begun:
-    """For each span the number of sessions that began in it and are still stored."""
-
-    numbers: list[int]
-    is_exact: bool
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class Figures:
     """The figures of the overview."""
 
     live: Figure
     expired: Figure
-    hours: Begun
-    days: Begun
+    hours: list[Figure]
+    days: list[Figure]
     groups: list[tuple[str, str | None, int]]
     """The newest sign-ins by partition and issuer."""
     is_whole: bool
@@ -54,13 +47,13 @@ def count(hours: Sequence[Span], days: Sequence[Span]) -> Figures:
     """
     now, size = datetime.now(UTC), count_stored()
     live, expired = count_states(size, now)
-    begun, are_days_exact = count_begun(days, now, size.number)
-    lately, are_hours_exact = count_begun(hours, now, sum(begun[-2:]))
+    begun = count_begun(days, now, size.number)
+    lately = count_begun(hours, now, sum(figure.number for figure in begun[-2:]))
     return Figures(
         live=live,
         expired=expired,
-        hours=Begun(numbers=lately, is_exact=are_hours_exact),
-        days=Begun(numbers=begun, is_exact=are_days_exact),
+        hours=lately,
+        days=begun,
         groups=count_by_group(),
         is_whole=size.is_exact,
     )

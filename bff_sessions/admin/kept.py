@@ -20,7 +20,7 @@ _SECONDS: Final = 60
 # One viewer counts again after this time, so that the others need not wait when the minute is over.
 _FRESH: Final = timedelta(seconds=30)
 # The number is the version of the format: change it when the cached values change.
-_PREFIX: Final = "bff_sessions.admin.3."
+_PREFIX: Final = "bff_sessions.admin.4."
 
 T = TypeVar("T")
 

@@ -17,7 +17,7 @@ from django.utils.translation import gettext
 
 from bff_sessions.admin import charts, figures
 from bff_sessions.admin.kept import keep
-from bff_sessions.stores.orm.sampling import SAMPLE, Span
+from bff_sessions.stores.orm.sampling import SAMPLE, Figure, Span
 
 _HOURS: Final = 24
 _DAYS: Final = 30
@@ -78,11 +78,10 @@ def _days(now: datetime, zone: tzinfo) -> Iterator[Span]:
 
 
 def _columns(
-    spans: Sequence[Span], begun: figures.Begun, label: str, *, mark_every: int
+    spans: Sequence[Span], begun: Sequence[Figure], label: str, *, mark_every: int
 ) -> charts.Chart:
     names = [date_format(first, label) for first, _last in spans]
-    numbers = list(zip(names, begun.numbers, strict=True))
-    return charts.columns(numbers, mark_every=mark_every, is_estimate=not begun.is_exact)
+    return charts.columns(list(zip(names, begun, strict=True)), mark_every=mark_every)
 
 
 def _by(groups: list[tuple[str, str | None, int]], column: int) -> list[tuple[str, int]]:

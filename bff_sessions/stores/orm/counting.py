@@ -2,36 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 from typing import Final
 
 from django.db.models import Q
 
 from bff_sessions import conf
 from bff_sessions.stores.orm.models import expired_sessions, unexpired_sessions
-from bff_sessions.stores.orm.sampling import SAMPLE, Size, count_first, share_of, stored
+from bff_sessions.stores.orm.sampling import (
+    SAMPLE,
+    Figure,
+    Precision,
+    Size,
+    count_first,
+    share_of,
+    stored,
+)
 
 # With fewer of them in a sample, the number of all is a guess.
 _ENOUGH: Final = 50
-
-
-class Precision(StrEnum):
-    """How exact a number is."""
-
-    EXACT = "exact"
-    ABOUT = "about"
-    MORE = "more"
-    """There are more than the number."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Figure:
-    """A number of sessions."""
-
-    number: int
-    precision: Precision
 
 
 def count_states(size: Size, now: datetime) -> tuple[Figure, Figure]:

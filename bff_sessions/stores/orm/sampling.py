@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from typing import Any, Final
 
 from django.db import connections, router
@@ -40,6 +41,23 @@ _DIGITS: Final = 12
 
 Span = tuple[datetime, datetime]
 """A half-open range: from the first time to before the second. Both are aware."""
+
+
+class Precision(StrEnum):
+    """How exact a number is."""
+
+    EXACT = "exact"
+    ABOUT = "about"
+    MORE = "more"
+    """There are more than the number."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Figure:
+    """A number of sessions."""
+
+    number: int
+    precision: Precision
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -85,16 +103,16 @@ def count_first(rows: QuerySet[Session], condition: Q | None = None) -> int | No
 
 
 @hidden_frames()
-def count_begun(spans: Sequence[Span], until: datetime, most: int) -> tuple[list[int], bool]:
-    """Return for each span how many of its sessions are stored, and whether that is exact.
+def count_begun(spans: Sequence[Span], until: datetime, most: int) -> list[Figure]:
+    """Return for each span how many of its sessions are stored.
 
     Args:
         until: no session begins later.
         most: the number of sessions that begin in all spans together is about this or less.
     """
     if most <= SAMPLE:
-        numbers = _count_windows(spans, 2 * SAMPLE)
-        return numbers, all(number < 2 * SAMPLE for number in numbers)
+        limit = 2 * SAMPLE
+        return [_up_to(limit, number) for number in _count_windows(spans, limit + 1)]
     share, parts = SAMPLE / most, max(_WINDOWS // len(spans), 1)
     windows = [
         window
@@ -107,7 +125,14 @@ def count_begun(spans: Sequence[Span], until: datetime, most: int) -> tuple[list
         for index, number in zip(full, again, strict=True):
             numbers[index] = number
     sums = [sum(numbers[first : first + parts]) for first in range(0, len(numbers), parts)]
-    return [round(number / share) for number in sums], False
+    return [Figure(number=round(number / share), precision=Precision.ABOUT) for number in sums]
+
+
+def _up_to(limit: int, number: int) -> Figure:
+    # If `most` is wrong, as in a burst that no window has found, the count stops after the limit.
+    if number == limit + 1:
+        return Figure(number=limit, precision=Precision.MORE)
+    return Figure(number=number, precision=Precision.EXACT)
 
 
 def _windows(first: datetime, last: datetime, parts: int, share: float, start: int) -> list[Span]:

@@ -7,7 +7,7 @@ import pytest
 from bff_sessions.admin import figures
 from bff_sessions.admin.charts import text_of
 from bff_sessions.stores.orm import sampling
-from bff_sessions.stores.orm.counting import Figure, Precision
+from bff_sessions.stores.orm.sampling import Figure, Precision
 from tests.support.factories import SessionFactory, ago
 
 pytestmark = pytest.mark.django_db
@@ -24,7 +24,7 @@ def test_small_table_has_exact_figures():
     counted = count()
     assert counted.live == Figure(number=3, precision=Precision.EXACT)
     assert counted.expired == Figure(number=2, precision=Precision.EXACT)
-    assert counted.hours == counted.days == figures.Begun(numbers=[5], is_exact=True)
+    assert counted.hours == counted.days == [Figure(number=5, precision=Precision.EXACT)]
     assert counted.is_whole
 
 

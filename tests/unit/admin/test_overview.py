@@ -18,6 +18,7 @@ from bff_sessions.admin.overview import _days, _hours
 from bff_sessions.contract import UserSessionUpdate
 from bff_sessions.models import Session
 from bff_sessions.stores import get_store
+from bff_sessions.stores.orm.sampling import Figure, Precision
 from bff_sessions.testing import altered
 from tests.support.admin import LIST, OVERVIEW, browser_of
 from tests.support.factories import SessionFactory, UserFactory, ago
@@ -273,8 +274,24 @@ def test_tenants_do_not_share_figures(operator):
 def test_charts_of_odd_numbers_are_drawn(numbers):
     named = [("a", number) for number in numbers]
     assert [bar.number for bar in charts.shares(named).bars] == numbers
-    bars = charts.columns(named, mark_every=6).bars
+    exact = [(name, Figure(number=number, precision=Precision.EXACT)) for name, number in named]
+    bars = charts.columns(exact, mark_every=6).bars
     assert all(0 <= bar.height <= charts.HEIGHT for bar in bars)
+
+
+def test_chart_says_how_exact_its_numbers_are():
+    def chart(*precisions):
+        figures = [(each, Figure(number=1234, precision=each)) for each in precisions]
+        return charts.columns(figures, mark_every=6)
+
+    exact = chart(Precision.EXACT, Precision.EXACT)
+    assert (exact.total_text, exact.most_text, exact.is_estimate) == ("2,468", "1,234", False)
+    estimated = chart(Precision.ABOUT, Precision.ABOUT)
+    assert (estimated.total_text, estimated.is_estimate) == ("about 2,500", True)
+    cut = chart(Precision.EXACT, Precision.MORE)
+    assert [bar.text for bar in cut.bars] == ["1,234", "more than 1,234"]
+    assert (cut.total_text, cut.is_estimate) == ("more than 2,468", False)
+    assert cut.most_text == "more than 1,234"
 
 
 def test_empty_table_has_an_overview():

@@ -10,6 +10,7 @@ from django.test.utils import CaptureQueriesContext
 
 from bff_sessions.models import Session
 from bff_sessions.stores.orm import sampling
+from bff_sessions.stores.orm.sampling import Figure, Precision
 from tests.support.factories import SessionFactory, ago
 
 pytestmark = pytest.mark.django_db
@@ -90,16 +91,23 @@ def test_few_sign_ins_are_counted_exactly(fill):
     fill(4, created=middle)
     fill(5, created=last)
     spans = [(first, middle), (middle, last)]
-    assert sampling.count_begun(spans, last, 14) == ([5, 4], True)
+    assert sampling.count_begun(spans, last, 14) == [
+        Figure(number=5, precision=Precision.EXACT),
+        Figure(number=4, precision=Precision.EXACT),
+    ]
 
 
-def test_more_sign_ins_than_expected_are_not_called_exact(fill, small_sample):
+def test_count_that_stops_at_its_limit_is_not_called_exact(fill, small_sample):
     small_sample(5)
-    fill(12, created=ago(hours=1))
-    span = ago(hours=2), ago(hours=0)
-    (number,), is_exact = sampling.count_begun([span], span[1], 5)
-    assert number >= 10  # MariaDB counts all.
-    assert not is_exact
+    first, middle, last = ago(hours=2), ago(hours=1), ago(hours=0)
+    fill(10, created=first)
+    fill(12, created=middle)
+    full, cut = sampling.count_begun([(first, middle), (middle, last)], last, 5)
+    assert full == Figure(number=10, precision=Precision.EXACT)
+    if connection.vendor == "mysql":  # Has no limit, and counts all.
+        assert cut == Figure(number=12, precision=Precision.EXACT)
+    else:
+        assert cut == Figure(number=10, precision=Precision.MORE)
 
 
 def test_many_sign_ins_are_estimated_by_span(fill, small_sample, monkeypatch):
@@ -108,10 +116,10 @@ def test_many_sign_ins_are_estimated_by_span(fill, small_sample, monkeypatch):
     first, middle, last = ago(hours=4), ago(hours=2), ago(hours=0)
     spread(fill(500), first, middle)
     spread(fill(1_500), middle, last)
-    (early, late), is_exact = sampling.count_begun([(first, middle), (middle, last)], last, 2_000)
-    assert not is_exact
-    assert early == pytest.approx(500, rel=0.2)
-    assert late == pytest.approx(1_500, rel=0.2)
+    early, late = sampling.count_begun([(first, middle), (middle, last)], last, 2_000)
+    assert early.precision is late.precision is Precision.ABOUT
+    assert early.number == pytest.approx(500, rel=0.2)
+    assert late.number == pytest.approx(1_500, rel=0.2)
 
 
 def test_span_that_is_not_over_is_sampled_until_now(fill, small_sample, monkeypatch):
@@ -121,14 +129,15 @@ def test_span_that_is_not_over_is_sampled_until_now(fill, small_sample, monkeypa
     spread(fill(800), first, now)
     for hours in (0, 1, 20):
         span = first, now + timedelta(hours=hours)
-        (number,), _is_exact = sampling.count_begun([span], now, 800)
-        assert number == pytest.approx(800, rel=0.25)
+        (figure,) = sampling.count_begun([span], now, 800)
+        assert figure.number == pytest.approx(800, rel=0.25)
 
 
 def test_span_in_the_future_has_no_sign_ins(fill, small_sample):
     small_sample(1)
     fill(3)
-    assert sampling.count_begun([(ago(hours=-1), ago(hours=-2))], ago(hours=0), 3)[0] == [0]
+    (figure,) = sampling.count_begun([(ago(hours=-1), ago(hours=-2))], ago(hours=0), 3)
+    assert figure.number == 0
 
 
 def test_full_window_is_counted_again(fill, small_sample, monkeypatch):
@@ -138,9 +147,9 @@ def test_full_window_is_counted_again(fill, small_sample, monkeypatch):
     monkeypatch.setattr(sampling, "_WINDOW_LIMIT", 10)
     first, last = ago(hours=1), ago(hours=0)
     spread(fill(100), first, last)
-    (number,), is_exact = sampling.count_begun([(first, last)], last, 100)
-    assert not is_exact
-    assert number == pytest.approx(100, rel=0.1)
+    (figure,) = sampling.count_begun([(first, last)], last, 100)
+    assert figure.precision is Precision.ABOUT
+    assert figure.number == pytest.approx(100, rel=0.1)
 
 
 def test_windows_are_within_their_parts_and_apart():
