@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from django.contrib import admin, messages
+from django.contrib import messages
 from django.contrib.admin.templatetags.admin_urls import add_preserved_filters
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
@@ -16,6 +16,7 @@ from django.utils.translation import gettext
 
 from bff_sessions.admin.contract import ContractSource
 from bff_sessions.admin.faults import SessionGone, StoreFailed
+from bff_sessions.admin.permissions import SessionPermissions
 from bff_sessions.admin.rows import RowSource
 from bff_sessions.admin.sources import Source
 from bff_sessions.stores import get_store
@@ -25,7 +26,7 @@ from bff_sessions.stores.orm import OrmUserSessionStore
 logger = logging.getLogger("bff_sessions.admin")
 
 
-class StorePages(admin.ModelAdmin):  # type: ignore[type-arg]
+class StorePages(SessionPermissions):
     """Answers 503 if the store fails, and goes back to the list if a session has ended."""
 
     @property
