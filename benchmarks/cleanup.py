@@ -104,7 +104,8 @@ def _fill(rows: int, expired: int, ticket: int) -> list[str]:
     from django.db import connection
     from django.utils import timezone
 
-    from benchmarks.rows import copy_rows, text, without_indexes
+    from benchmarks.contents import text
+    from benchmarks.rows import copy_rows, without_indexes
     from bff_sessions.engine import SessionStore
     from bff_sessions.models import Session
 

@@ -14,7 +14,7 @@ from typing import Any
 from django.contrib.auth import login
 from django.core.handlers.base import BaseHandler
 
-from benchmarks.rows import text, tokens, user_data
+from benchmarks.contents import text, tokens, user_data
 from benchmarks.sessions import Sessions, fill
 
 __all__ = ["ASYNC", "AT_ONCE", "OPERATIONS", "Operation", "Steps"]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 from functools import partial
 
+from benchmarks.contents import text, tokens, user_data
 from benchmarks.operations import Operation, Steps
-from benchmarks.rows import text, tokens, user_data
 from benchmarks.sessions import Sessions, fill
 from bff_sessions.contract import UserSessionsFilter
 from bff_sessions.stores import get_store

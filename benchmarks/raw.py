@@ -8,8 +8,8 @@ from typing import Any
 
 from django.db import connection
 
+from benchmarks.contents import text, tokens, user_data
 from benchmarks.operations import Operation, Steps
-from benchmarks.rows import text, tokens, user_data
 from benchmarks.sessions import Sessions, fill
 
 __all__ = ["RAW"]

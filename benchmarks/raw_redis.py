@@ -9,8 +9,8 @@ from unittest import mock
 
 from django.conf import settings
 
+from benchmarks.contents import text
 from benchmarks.operations import Operation, Steps
-from benchmarks.rows import text
 from benchmarks.sessions import Sessions
 from bff_sessions.stores.redis.link import Link
 

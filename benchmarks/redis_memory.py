@@ -48,8 +48,8 @@ def _fill(engine: str, number: int, of_user: int) -> None:
     from django.contrib.auth.models import User
     from django.utils import timezone
 
+    from benchmarks.contents import DatedSession, text, tokens, user_data
     from benchmarks.redis_rows import add
-    from benchmarks.rows import DatedSession, text, tokens, user_data
 
     # Names as long as those of a project.
     del settings.BFF_SESSIONS["REDIS"]["KEY_PREFIX"], settings.CACHES["default"]["KEY_PREFIX"]

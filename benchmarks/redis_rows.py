@@ -14,8 +14,8 @@ from django.conf import settings
 from django.core.cache import cache
 from django.utils import timezone
 
+from benchmarks.contents import DatedSession, our_values
 from benchmarks.engines import Engine
-from benchmarks.rows import DatedSession, our_values
 from bff_sessions.contract import UserSession
 from bff_sessions.sansio import run
 from bff_sessions.stores.redis import hints, writes

@@ -2,74 +2,26 @@
 
 from __future__ import annotations
 
-import random
-import string
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import datetime, timedelta
+from datetime import timedelta
 from importlib import import_module
-from typing import Any, NamedTuple
+from typing import Any
 
 from django.conf import settings
 from django.contrib.auth.models import User
-from django.contrib.sessions.backends.base import VALID_KEY_CHARS
-from django.contrib.sessions.serializers import JSONSerializer
 from django.db import connection, models
 from django.utils import timezone
 
+from benchmarks.contents import BROWSER, RANDOM, DatedSession, our_values, text, tokens, user_data
 from benchmarks.engines import Engine
 
-__all__ = [
-    "BROWSER",
-    "DatedSession",
-    "add_sessions",
-    "add_users",
-    "copy_rows",
-    "our_values",
-    "text",
-    "tokens",
-    "user_data",
-    "without_indexes",
-]
+__all__ = ["add_sessions", "add_users", "copy_rows", "without_indexes"]
 
-BROWSER = {
-    "user_agent": "Mozilla/5.0 (X11; Linux x86_64; rv:142.0) Gecko/20100101 Firefox/142.0",
-    "ip": "127.0.0.1",
-}
 _USERS = 1_000
 _BATCH = 500
 # Sessions above this number are copies with other keys. They are never loaded.
 _REAL = 20_000
-
-_random = random.Random(1)  # The same for all engines.
-
-
-class DatedSession(NamedTuple):
-    """A session to add."""
-
-    key: str
-    data: dict[str, str]
-    saved: datetime
-    expires: datetime
-
-
-def text(length: int, characters: str = VALID_KEY_CHARS) -> str:
-    return "".join(_random.choices(characters, k=length))
-
-
-def tokens() -> dict[str, str]:
-    """Return tokens of a provider in realistic lengths, and Django's CSRF token."""
-    characters = string.ascii_letters + string.digits
-    sizes = {"access_token": 1_120, "id_token": 1_000, "_csrftoken": 32}
-    return {name: text(size, characters) for name, size in sizes.items()}
-
-
-def user_data(user: User) -> dict[str, str]:
-    return {
-        "_auth_user_id": str(user.pk),
-        "_auth_user_backend": settings.AUTHENTICATION_BACKENDS[0],
-        "_auth_user_hash": user.get_session_auth_hash(),
-    }
 
 
 def add_users() -> list[User]:
@@ -102,7 +54,7 @@ def add_sessions(engine: Engine, users: Sequence[User], number: int) -> list[str
         keys += [session.key for session in sessions]
     if not engine.is_in_redis:
         _analyze(type(rows[0]))
-    _random.shuffle(keys)
+    RANDOM.shuffle(keys)
     return keys
 
 
@@ -117,7 +69,7 @@ def _analyze(model: type[models.Model]) -> None:
 def _dated(key: str, data: dict[str, str]) -> DatedSession:
     # Saved at a random time of its lifetime.
     lifetime = timedelta(seconds=settings.SESSION_COOKIE_AGE)
-    saved = timezone.now() - _random.random() * (lifetime - timedelta(days=1))
+    saved = timezone.now() - RANDOM.random() * (lifetime - timedelta(days=1))
     return DatedSession(key, data, saved, saved + lifetime)
 
 
@@ -140,36 +92,6 @@ def _rows(engine: Engine, sessions: Sequence[DatedSession]) -> Iterator[models.M
         model = import_module(f"{engine.app}.models").Session
         encoded = module.SessionStore().encode(data)
         yield model(session_key=key, session_data=encoded, expire_date=expires, **kept)
-
-
-def our_values(
-    key: str, data: dict[str, str], saved: datetime, expires: datetime
-) -> dict[str, Any]:
-    """Return the fields of our session."""
-    from bff_sessions import conf
-    from bff_sessions.protection import seal, store_key
-
-    hashed, user_id, session_id, sign_in_id = (
-        store_key(conf.PARTITION, key),
-        data["_auth_user_id"],
-        text(32),
-        text(32),
-    )
-    bound = (None, user_id, session_id, user_id, sign_in_id, int(saved.timestamp()))
-    bound_to = (hashed, conf.PARTITION, *bound)
-    return {
-        "key": hashed,
-        "partition": conf.PARTITION,
-        "issuer": None,
-        "subject_id": user_id,
-        "session_id": session_id,
-        "user_id": user_id,
-        "sign_in_id": sign_in_id,
-        "created": saved,
-        "renewed": saved,
-        "expires": expires.replace(second=0, microsecond=0),
-        "ticket": seal(JSONSerializer().dumps(data), bound_to=bound_to, purpose="ticket"),
-    }
 
 
 def copy_rows(rows: Sequence[models.Model], copies: int) -> None:

@@ -13,8 +13,9 @@ from django.contrib.sessions.backends.base import SessionBase
 from django.http import HttpRequest
 from django.test import RequestFactory
 
+from benchmarks.contents import BROWSER
 from benchmarks.engines import Engine
-from benchmarks.rows import BROWSER, add_sessions, add_users
+from benchmarks.rows import add_sessions, add_users
 
 __all__ = ["Sessions"]
 
