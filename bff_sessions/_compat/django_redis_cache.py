@@ -5,7 +5,7 @@ longer than the answer. This module uses the connections below that client, with
 methods. `python -m benchmarks` shows the gain: with PostgreSQL, a save takes 0.54 of the time.
 
 It uses private API of django.core.cache.backends.redis, read in Django 5.2, 6.0 and 6.1. The
-connections were read and tried in redis-py 6.2, 7.1 and 8.1.
+connections were read and tried in redis-py 6.4, 7.1 and 8.1.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """A Redis Cluster behind Django's own Redis cache, which knows single servers only.
 
 It uses private API of django.core.cache.backends.redis, read in Django 5.2, 6.0 and 6.1. The client
-of a Cluster was tried in redis-py 6.2, 7.1 and 8.1.
+of a Cluster was tried in redis-py 6.4, 7.1 and 8.1.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The asyncio client of redis-py for a Cluster. Read and tried in redis-py 6.2, 7.1 and 8.1.
+"""The asyncio client of redis-py for a Cluster. Read and tried in redis-py 6.4, 7.1 and 8.1.
 
 While a slot moves, redis-py sends ASKING and the command over two connections, so that every
 command on a moving key fails: "TTL exhausted". This module sends both over one. It also sends SET
