@@ -11,7 +11,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from datetime import datetime
 
-from bff_sessions.contract.sessions import Device, OnEnding
+from bff_sessions.contract.sessions import DeletedSession, Device, OnEnding
 from bff_sessions.contract.twins import twin_of
 
 
@@ -113,8 +113,8 @@ class UserSessionStoreRepair(ABC):
     """
 
     @abstractmethod
-    def finish_deletes(self, on_ending: OnEnding | None) -> int:
-        """Finish deletes that a crash has interrupted. Return how many sessions they were.
+    def finish_deletes(self, on_ending: OnEnding | None) -> list[DeletedSession]:
+        """Finish deletes that a crash has interrupted. Return the sessions that this call removed.
 
         Args:
             on_ending: called with the sessions before their tickets are lost, see `OnEnding`.

@@ -9,13 +9,20 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import partial
 
-from bff_sessions.contract import DeletedSession, OnEnding, UserSession, UserSessionsFilter
+from bff_sessions.contract import (
+    DeletedSession,
+    EndReason,
+    OnEnding,
+    UserSession,
+    UserSessionsFilter,
+    UserSessionStoreRepair,
+)
 from bff_sessions.events import Cause, hook_for
 from bff_sessions.exceptions import RevocationUnconfirmed
 from bff_sessions.revocation.announcing import announce_commit, announce_ends, announces_ends
 from bff_sessions.revocation.deletes import delete_user_session, delete_user_sessions
 from bff_sessions.revocation.notes import is_noted, write_notes
-from bff_sessions.sansio import Steps, call
+from bff_sessions.sansio import Steps, call, in_thread
 from bff_sessions.stores import get_store
 from bff_sessions.stores.live import is_live
 
@@ -88,6 +95,22 @@ def end_matching(
         yield from _announce(unconfirmed.deleted, cause)
         raise
     return (yield from _announce(deleted, cause))
+
+
+def finish_deletes(repair: UserSessionStoreRepair) -> Steps[None]:
+    """Finish the deletes that a crash has interrupted, and announce them.
+
+    The process that died had not announced them. A session that another process finishes is not
+    among them.
+    """
+    # The real one died with that process.
+    cause = Cause(EndReason.CODE)
+    try:
+        deleted = yield from in_thread(repair.finish_deletes, hook_for(cause))
+    except RevocationUnconfirmed as unconfirmed:
+        yield from _announce(unconfirmed.deleted, cause)
+        raise
+    yield from _announce(deleted, cause)
 
 
 def announce_end(session: UserSession, cause: Cause) -> Steps[None]:

@@ -9,11 +9,13 @@ from contextlib import suppress
 from unittest import mock
 
 import pytest
+from django.core.management import call_command
 
 from bff_sessions.contract import EndReason
 from bff_sessions.events import Cause, hook_for
 from bff_sessions.models import TokenRevocation
 from bff_sessions.oidc.sealing import seal_token
+from bff_sessions.signals import sessions_ended
 from bff_sessions.stores import get_store
 from bff_sessions.testing.factories import SessionFactory
 from tests.support.processes import processes
@@ -22,6 +24,7 @@ pytestmark = pytest.mark.processes
 pytest.importorskip("redis")
 
 KILLS, SESSIONS = 50, 20
+STORE = "bff_sessions.stores.redis.RedisUserSessionStore"
 ISSUER = "https://idp.example"
 
 # A fork begins at once, as it has imported everything.
@@ -76,7 +79,7 @@ def revoke(process, subject, *, kill_after=None):
 @pytest.mark.django_db(transaction=True)
 def test_killed_revocation_forgets_no_refresh_token(redis_server, settings):
     settings.BFF_SESSIONS = {
-        "STORE": "bff_sessions.stores.redis.RedisUserSessionStore",
+        "STORE": STORE,
         "REDIS": {"URL": redis_server.url},
         "PROVIDERS": {ISSUER: {"CLIENT_ID": "shop"}},
         "TOKEN_REVOCATION": {},
@@ -99,8 +102,8 @@ def test_killed_revocation_forgets_no_refresh_token(redis_server, settings):
     store = get_store()
     known = set(TokenRevocation.objects.values_list("digest", flat=True))
     with mock.patch("bff_sessions.stores.redis.maintenance._INTERRUPTED", -1):
-        finished = store.finish_deletes(hook_for(Cause(EndReason.OPERATOR)))
-        assert store.finish_deletes(hook_for(Cause(EndReason.OPERATOR))) == 0
+        finished = len(store.finish_deletes(hook_for(Cause(EndReason.OPERATOR))))
+        assert store.finish_deletes(hook_for(Cause(EndReason.OPERATOR))) == []
     written = set(TokenRevocation.objects.values_list("digest", flat=True))
     live = {digest for one, digest in signed_in if store.get_user_session(one.key) is not None}
     ended = {digest for _, digest in signed_in} - live
@@ -112,3 +115,49 @@ def test_killed_revocation_forgets_no_refresh_token(redis_server, settings):
     assert ended - written == set()
     assert live & written == set()
     assert killed > KILLS / 5
+
+
+# Dies after the sessions are closed, and before they are deleted.
+SUICIDE = """
+import json, os, signal, sys
+import django; django.setup()
+from django.conf import settings
+settings.BFF_SESSIONS = json.loads(sys.stdin.readline())
+from bff_sessions import events
+from bff_sessions.contract import UserSessionsFilter
+from bff_sessions.revocation import revoke_sessions
+from bff_sessions.signals import sessions_ended
+sessions_ended.connect(lambda **kwargs: print("announced"), weak=False)
+print("ready", flush=True)
+events.subscribe(lambda reason: lambda ended: os.kill(os.getpid(), signal.SIGKILL))
+revoke_sessions(UserSessionsFilter(subject_id="alice"))
+"""
+
+
+@pytest.mark.django_db(transaction=True)
+def test_clean_up_announces_what_a_killed_revocation_has_ended_once(redis_server, settings):
+    settings.BFF_SESSIONS = {"STORE": STORE, "REDIS": {"URL": redis_server.url}}
+    sessions = [SessionFactory(subject_id="alice") for _ in range(3)]
+    other = SessionFactory(subject_id="bob")
+    with processes("tests.settings") as start_process:
+        process = start_process(SUICIDE, json.dumps(settings.BFF_SESSIONS))
+        assert process.wait() == -signal.SIGKILL
+        assert process.stdout.read() == ""
+    store = get_store()
+    assert [store.get_user_session(one.key) for one in sessions] == [None] * 3
+    heard = []
+
+    def receiver(sessions, reason, **kwargs):
+        heard.extend((session.sign_in_id, reason) for session in sessions)
+
+    sessions_ended.connect(receiver)
+    try:
+        call_command("cleanup_sessions", verbosity=0)
+        assert heard == []  # The process may be alive, and slow.
+        with mock.patch("bff_sessions.stores.redis.maintenance._INTERRUPTED", -1):
+            call_command("cleanup_sessions", verbosity=0)
+            call_command("cleanup_sessions", verbosity=0)
+    finally:
+        sessions_ended.disconnect(receiver)
+    assert sorted(heard) == sorted((one.sign_in_id, EndReason.CODE) for one in sessions)
+    assert store.get_user_session(other.key) is not None

@@ -198,7 +198,7 @@ def test_clean_up_ends_the_session_to_which_an_interrupted_delete_was_moving(red
         store.delete_user_session(old.key, on_ending=die)
     move.die()
     with mock.patch("bff_sessions.stores.redis.maintenance._INTERRUPTED", -1):
-        assert store.finish_deletes(None) == 2
+        assert len(store.finish_deletes(None)) == 2
     assert store.get_user_session(new.key) is None
 
 

@@ -15,19 +15,18 @@ from bff_sessions import conf
 from bff_sessions.contract import (
     ANY,
     DeletedSession,
-    EndReason,
     UserSessionStore,
     UserSessionStoreCleanup,
     UserSessionStoreRepair,
     check_text,
 )
 from bff_sessions.contract.pacing import MAX_BATCH_SIZE, delete_in_batches
-from bff_sessions.events import Cause, hook_for
 from bff_sessions.exceptions import AbilityMissing, StoreUnavailable
 from bff_sessions.history import reading as history
 from bff_sessions.management.batchwork import batch_size, not_negative, progress, stop_on_signals
 from bff_sessions.oidc.models import Logout
 from bff_sessions.revocation.cleaning import delete_expired_sessions
+from bff_sessions.revocation.endings import finish_deletes
 from bff_sessions.revocation.models import TakeOverBan
 from bff_sessions.sansio import run
 from bff_sessions.secret import hidden_frames
@@ -114,8 +113,7 @@ class Command(BaseCommand):
                         max_seconds = max(0.0, options["max_seconds"] - time.monotonic() + started)
                 repair = store.get_ability(UserSessionStoreRepair)
                 if repair is not None:
-                    # Why they were ended died with the process that did it.
-                    repair.finish_deletes(hook_for(Cause(EndReason.CODE)))
+                    run(finish_deletes(repair))
             if not dry_run and cleanup is not None:
                 with progress(self, count, quiet=quiet) as advance:
                     steps = delete_expired_sessions(

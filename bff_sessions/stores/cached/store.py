@@ -216,7 +216,7 @@ class CachedUserSessionStore(
     def has_expired_before(self, moment: datetime) -> bool:
         return self._inner.require_ability(UserSessionStoreCleanup).has_expired_before(moment)
 
-    def finish_deletes(self, on_ending: OnEnding | None) -> int:
+    def finish_deletes(self, on_ending: OnEnding | None) -> list[DeletedSession]:
         # Their entries were invalidated before the deletes began.
         return self.inner.require_ability(UserSessionStoreRepair).finish_deletes(on_ending)
 

@@ -69,8 +69,8 @@ def count_expired(link: Link, now: datetime, partition: str | AnyType) -> Steps[
     return number
 
 
-def finish_deletes(link: Link, on_ending: OnEnding | None) -> Steps[int]:
-    """Finish the deletes that a crash has interrupted. Return how many sessions they were."""
+def finish_deletes(link: Link, on_ending: OnEnding | None) -> Steps[list[DeletedSession]]:
+    """Finish the deletes that a crash has interrupted. Return the sessions that this removed."""
     deletion = Deletion(link, on_ending)
     for name in link.names.spread("closed"):
         before = time.time() - _INTERRUPTED
@@ -86,7 +86,7 @@ def finish_deletes(link: Link, on_ending: OnEnding | None) -> Steps[int]:
             yield from link.send(
                 [script_of(scripts.FORGET, name, before, hint) for hint in due.values()]
             )
-    return len(deletion.deleted)
+    return deletion.deleted
 
 
 def reindex(link: Link) -> int:

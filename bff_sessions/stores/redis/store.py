@@ -191,7 +191,7 @@ class RedisUserSessionStore(
         """Return the servers that take writes by their addresses, for system checks."""
         return find_primaries(self._link)
 
-    def finish_deletes(self, on_ending: OnEnding | None) -> int:
+    def finish_deletes(self, on_ending: OnEnding | None) -> list[DeletedSession]:
         return run(maintenance.finish_deletes(self._link, on_ending))
 
     def reindex_sessions(self) -> int:

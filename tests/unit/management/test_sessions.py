@@ -350,7 +350,7 @@ def test_all_verbs_work_on_stores_without_rows(settings, store):
 
 class Indexed(InMemoryUserSessionStore, UserSessionStoreRepair):
     def finish_deletes(self, on_ending):
-        return 0
+        return []
 
     def reindex_sessions(self):
         return len(self._sessions)
