@@ -10,10 +10,8 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from enum import Enum
 from typing import Any, Final, TypeGuard
 
-from bff_sessions.exceptions import BffSessionsError, ProviderUnavailable
 from bff_sessions.identity.claim_names import (
     NOT_CLAIMS,
     OF_ID_TOKEN,
@@ -22,39 +20,19 @@ from bff_sessions.identity.claim_names import (
 )
 from bff_sessions.identity.claims import person_of
 from bff_sessions.identity.id_tokens import read_claims
-from bff_sessions.oidc import http
 from bff_sessions.oidc.deadlines import time_limit
 from bff_sessions.oidc.log import log_once
 from bff_sessions.oidc.provider_options import FROM_USERINFO, KEEP
 from bff_sessions.oidc.providers import Provider
 from bff_sessions.oidc.refreshed_id_tokens import IdTokenInvalid, read_id_token, verify_id_token
+from bff_sessions.oidc.userinfo import OtherSubject as OtherSubject
+from bff_sessions.oidc.userinfo import ask, check_subject
 
 logger = logging.getLogger("bff_sessions.oidc")
 
 # Seconds for the provider's keys and the UserInfo response together. With the 10 of the refresh,
 # this is less than the lease.
 _TIMEOUT: Final = 4.0
-# Both claims together identify a subject: OpenID Connect Core 1.0, 2.
-_SUBJECT: Final = ("iss", "sub")
-
-
-class OtherSubject(BffSessionsError):
-    """The provider answered with claims of another subject."""
-
-
-class UserinfoFault(Enum):
-    """Why a UserInfo response is ignored, as the end of a sentence."""
-
-    NO_ENDPOINT = "the provider has no userinfo_endpoint"
-    UNAVAILABLE = "it could not be fetched"
-    UNREADABLE = "it must be a JSON object; a signed or encrypted one cannot be read"
-    NOBODY = "it has no sub"
-
-
-class _UserinfoInvalid(BffSessionsError):
-    def __init__(self, fault: UserinfoFault) -> None:
-        super().__init__(fault.value)
-        self.fault = fault
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -101,7 +79,7 @@ def follow(
         if given and given != old_id_token:
             claims = _read_new(provider, given, person, {**earlier, **known}, bool(known), asked)
         if source == FROM_USERINFO and person:
-            userinfo = _ask(provider, access_token, person)
+            userinfo = ask(provider, access_token, person)
     return Fresh(
         id_token=old_id_token if claims is None else str(given),
         claims=_merge(known, earlier, claims, userinfo) if known else None,
@@ -121,8 +99,8 @@ def _read_new(
         header, claims = read_id_token(given)
         # Before the signature. 3.1.3.7, 6: the answer is the provider's own, by TLS, so the new
         # access token is not for this subject either.
-        if person and _names_another(claims, person):
-            raise OtherSubject
+        if person:
+            check_subject(claims, person)
         if provider.options.refresh_claims == KEEP:
             return None
         verify_id_token(
@@ -146,44 +124,6 @@ def _read_new(
             invalid.fault.value,
         )
         return None
-    return claims
-
-
-def _ask(provider: Provider, access_token: str, person: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Return the claims of the UserInfo response: 5.3. None if it is ignored."""
-    try:
-        return _fetch(provider, access_token, person)
-    except _UserinfoInvalid as invalid:
-        log_once(
-            logger,
-            logging.WARNING,
-            f"userinfo {invalid.fault.name}",
-            provider.issuer,
-            "The UserInfo response of %s is ignored: %s. The session keeps its claims.",
-            invalid.fault.value,
-        )
-        return None
-
-
-def _fetch(provider: Provider, access_token: str, person: Mapping[str, Any]) -> dict[str, Any]:
-    try:
-        url = provider.find_endpoint("userinfo_endpoint")
-        if url is None:
-            raise _UserinfoInvalid(UserinfoFault.NO_ENDPOINT)
-        answer = http.get(url, authorization=f"Bearer {access_token}")
-    except ProviderUnavailable:
-        raise _UserinfoInvalid(UserinfoFault.UNAVAILABLE) from None
-    if answer.status_code != 200:
-        raise _UserinfoInvalid(UserinfoFault.UNAVAILABLE)
-    try:
-        claims = answer.json()
-    except ProviderUnavailable:
-        raise _UserinfoInvalid(UserinfoFault.UNREADABLE) from None
-    # 5.3.2: sub "MUST be verified to exactly match the sub Claim in the ID Token".
-    if _names_another(claims, person):
-        raise OtherSubject
-    if claims.get("sub") != person["sub"]:
-        raise _UserinfoInvalid(UserinfoFault.NOBODY)
     return claims
 
 
@@ -222,11 +162,6 @@ def _merge(
 
 def _names_subject(claims: object) -> TypeGuard[Mapping[str, Any]]:
     return person_of(claims) is not None
-
-
-def _names_another(now: Mapping[str, Any], was: Mapping[str, Any]) -> bool:
-    # A claim that is left out does not name another subject.
-    return any(now.get(name) and now[name] != was[name] for name in _SUBJECT)
 
 
 def _read(id_token: object) -> Mapping[str, Any]:

@@ -85,16 +85,19 @@ def asks_to_wait(status: int) -> bool:
     return status in (408, 425, 429) or status >= 500
 
 
-def get(url: str, *, authorization: str | None = None) -> Response:
-    """Return the answer at `url`, which should be JSON. It may be a refusal.
+def get(
+    url: str, *, authorization: str | None = None, accept: str = "application/json"
+) -> Response:
+    """Return the answer at `url`. It may be a refusal.
 
     Args:
         authorization: the value of the header of that name.
+        accept: the value of the header of that name.
 
     Raises:
         ProviderUnavailable: if the provider does not answer.
     """
-    return _send("GET", url, headers=_headers(authorization))
+    return _send("GET", url, headers={**_headers(authorization), "Accept": accept})
 
 
 def knock(url: str) -> int:

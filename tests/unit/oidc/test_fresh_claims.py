@@ -16,9 +16,9 @@ from bff_sessions.exceptions import SignInEnded
 from bff_sessions.identity.id_tokens import read_claims
 from bff_sessions.models import Session
 from bff_sessions.oidc import fresh_claims, refreshing
-from bff_sessions.oidc.fresh_claims import UserinfoFault
 from bff_sessions.oidc.refreshed_id_tokens import IdTokenFault
 from bff_sessions.oidc.step_up import Demand
+from bff_sessions.oidc.userinfo import UserinfoFault
 from tests.support.provider import CLIENT_ID, KEYS, make_id_token, serve
 from tests.support.sessions import start
 
@@ -468,7 +468,8 @@ def test_userinfo_of_another_subject_ends_the_session(provider, refresh, userinf
 USERINFO = {
     "no sub": (UserinfoFault.NOBODY, {"body": {"name": "Mallory"}}),
     "sub is a number": (UserinfoFault.NOBODY, {"body": {"sub": 0}}),
-    "a JWT": (UserinfoFault.UNREADABLE, {"body": "secret-0.secret-1.secret-2"}),
+    "encrypted": (UserinfoFault.ENCRYPTED, {"body": "secret-0..secret-1.secret-2.secret-3"}),
+    "not a JWT": (UserinfoFault.UNREADABLE, {"body": "secret-0.secret-1.secret-2"}),
     "a list": (UserinfoFault.UNREADABLE, {"body": '["secret-0"]'}),
     "refused": (UserinfoFault.UNAVAILABLE, {"status": 401}),
     "no content": (UserinfoFault.UNAVAILABLE, {"status": 204, "body": ""}),
@@ -494,9 +495,96 @@ def test_wrong_userinfo_changes_nothing_and_is_reported_once(
     assert not any(secret in caplog.text for secret in ("secret", "Mallory", "a2"))
 
 
+def sign(provider, without=(), key=None, headers=(), algorithm="RS256", **claims):
+    """Return a signed UserInfo response: OpenID Connect Core 1.0, 5.3.2."""
+    given = {"iss": provider.issuer, "aud": CLIENT_ID, "sub": "alice", "name": "Alice Smith"}
+    given = {name: value for name, value in {**given, **claims}.items() if name not in without}
+    headers = {"kid": algorithm, **dict(headers)}
+    key = KEYS[algorithm] if key is None else key
+    return jwt.encode(given, key, algorithm=algorithm, headers=headers)
+
+
+@pytest.mark.parametrize(
+    "claims", [{}, {"aud": ["another", CLIENT_ID]}, {"exp": NOW + 3600}, {"algorithm": "ES256"}]
+)
+def test_signed_userinfo_replaces_the_claims(provider, refresh, userinfo, claims):
+    key = sign_in(provider, roles=["admin"], name="Alice", raw=False)
+    answer_with(provider, None)
+    userinfo(body=sign(provider, roles=["reader"], iat=NOW, **claims))
+    now = refresh(key)
+    assert (now["name"], now["roles"], now["refresh_token"]) == ("Alice Smith", ["reader"], "r2")
+    # What is said of the response is not said of the sign-in.
+    assert (now["aud"], now["iat"], now.get("exp")) == (CLIENT_ID, SIGNED_IN, None)
+    (headers,) = [headers for path, _, headers in provider.forms if path == "/userinfo"]
+    assert headers["Accept"] == "application/json, application/jwt"
+
+
+@pytest.mark.parametrize("changes", [{}, {"key": OTHER_KEY}])
+def test_signed_userinfo_of_another_subject_ends_the_session(provider, refresh, userinfo, changes):
+    key = sign_in(provider)
+    answer_with(provider, None)
+    userinfo(body=sign(provider, sub="bob", **changes))
+    with pytest.raises(SignInEnded):
+        refresh(key)
+    assert not Session.objects.exists()
+
+
+SIGNED = {
+    "signed by another": (UserinfoFault.SIGNATURE, {"key": OTHER_KEY}),
+    "key for another algorithm": (UserinfoFault.KEY, {"headers": {"kid": "PS256"}}),
+    "symmetric": (UserinfoFault.ALGORITHM, {"key": "s" * 64, "algorithm": "HS256"}),
+    "not signed": (UserinfoFault.ALGORITHM, {"key": "", "algorithm": "none"}),
+    "iss of another": (UserinfoFault.ISSUER, {"iss": "https://else.example"}),
+    "no iss": (UserinfoFault.ISSUER, {"without": ["iss"]}),
+    "aud of another": (UserinfoFault.AUDIENCE, {"aud": "another"}),
+    "aud has others only": (UserinfoFault.AUDIENCE, {"aud": ["another"]}),
+    "no aud": (UserinfoFault.AUDIENCE, {"without": ["aud"]}),
+    "expired": (UserinfoFault.EXPIRED, {"exp": NOW - 3600}),
+    "exp is a text": (UserinfoFault.EXPIRED, {"exp": str(NOW + 3600)}),
+    "signed without sub": (UserinfoFault.NOBODY, {"without": ["sub"]}),
+    "crit": (UserinfoFault.UNREADABLE, {"headers": {"crit": ["b64"], "b64": True}}),
+}
+
+
+@pytest.mark.parametrize(("fault", "changes"), SIGNED.values(), ids=SIGNED)
+def test_wrong_signed_userinfo_changes_nothing_and_is_reported_once(
+    provider, refresh, userinfo, caplog, fault, changes
+):
+    key = sign_in(provider, name="Alice")
+    answer_with(provider, None)
+    token = sign(provider, **changes)
+    userinfo(body=token)
+    for _ in range(2):
+        now = refresh(key)
+        assert (now["name"], now["refresh_token"]) == ("Alice", "r2")
+    (record,) = caplog.records
+    assert (record.name, record.levelno) == ("bff_sessions.oidc", logging.WARNING)
+    assert fault.value in record.getMessage()
+    assert not any(part in caplog.text for part in token.split(".") if part)
+
+
+@pytest.mark.parametrize(
+    ("fault", "answer"),
+    [(UserinfoFault.KEYS_UNAVAILABLE, (503, {}, None)), (UserinfoFault.NO_KEYS, None)],
+)
+def test_signed_userinfo_needs_the_keys_of_the_provider(
+    provider, refresh, userinfo, caplog, fault, answer
+):
+    if answer is None:
+        provider.configure(REFRESH_CLAIMS="userinfo", JWKS_URI=None)
+    else:
+        provider.answers["/keys"] = answer
+    key = sign_in(provider, name="Alice")
+    answer_with(provider, None)
+    userinfo(body=sign(provider))
+    assert refresh(key)["name"] == "Alice"
+    assert fault.value in caplog.text
+
+
 def test_every_fault_of_userinfo_is_tried():
-    others = {UserinfoFault.NO_ENDPOINT}
-    assert {fault for fault, _ in USERINFO.values()} | others == set(UserinfoFault)
+    others = {UserinfoFault.NO_ENDPOINT, UserinfoFault.KEYS_UNAVAILABLE, UserinfoFault.NO_KEYS}
+    tried = {fault for fault, _ in [*USERINFO.values(), *SIGNED.values()]}
+    assert tried | others == set(UserinfoFault)
 
 
 def test_provider_without_userinfo_endpoint_is_reported(provider, refresh, caplog):
