@@ -10,30 +10,25 @@ from datetime import datetime
 from itertools import chain, islice
 from typing import Any, Final
 
-from django.apps import apps
-from django.contrib.auth import get_user_model
-from django.core.exceptions import ImproperlyConfigured, ValidationError
+from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError
 
-from bff_sessions.conf.guesses import closest
 from bff_sessions.contract import (
-    ANY,
     Actor,
     ActorKind,
     EndReason,
     UserSession,
     UserSessionsFilter,
     UserSessionStoreRepair,
-    check_text,
 )
 from bff_sessions.exceptions import AbilityMissing, StoreUnavailable
 from bff_sessions.findings import Verdict
 from bff_sessions.health import examine
 from bff_sessions.management.events import COLUMNS as EVENT_COLUMNS
 from bff_sessions.management.events import at_most, find_events
+from bff_sessions.management.selecting import guess, selecting, to_filter
 from bff_sessions.management.tables import to_a_pipe, to_text, write_array, write_rows
 from bff_sessions.management.verdicts import to_dict, to_line
-from bff_sessions.oidc.registrations import known_issuers
 from bff_sessions.revocation import revoke_sessions
 from bff_sessions.secret import hidden_frames
 from bff_sessions.stores import get_store
@@ -63,18 +58,7 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
-        whose = ArgumentParser(add_help=False)
-        whose.add_argument("--subject", metavar="SUB", help="the provider's sub, exactly")
-        whose.add_argument("--user", metavar="ID", help="primary key of Django's user")
-        issuer = whose.add_mutually_exclusive_group()
-        issuer.add_argument(
-            "--issuer", metavar="ISS", help="only sessions of this provider, exactly"
-        )
-        issuer.add_argument("--local", action="store_true", help="only sessions without a provider")
-        whose.add_argument("--partition", metavar="NAME", help="only sessions of this application")
-        whose.add_argument("--json", action="store_true", help="write JSON")
-        which = ArgumentParser(add_help=False, parents=[whose])
-        which.add_argument("--sid", metavar="SID", help="the provider's sid, exactly")
+        whose, which = selecting()
         verbs.add_parser("list", parents=[which], help="a line for each live session")
         verbs.add_parser("show", parents=[which], help="all fields of each live session")
         end = verbs.add_parser("end", parents=[which], help="end the sessions, expired or not")
@@ -120,7 +104,7 @@ class Command(BaseCommand):
 
     def _find(self, options: dict[str, Any]) -> None:
         try:
-            filter = _filter(options)
+            filter = to_filter(options)
         except ValueError as error:
             raise CommandError(str(error)) from None
         found = iterate_live_sessions(filter)
@@ -132,7 +116,7 @@ class Command(BaseCommand):
             self._write(chain(first, found), options)
         # To stderr, because scripts read the output.
         if not first and options["verbosity"]:
-            self.stderr.write(f"No live session matches.{_guess(options)}")
+            self.stderr.write(f"No live session matches.{guess(options)}")
 
     def _write(self, found: Iterator[UserSession], options: dict[str, Any]) -> None:
         if options["json"]:
@@ -167,7 +151,7 @@ class Command(BaseCommand):
         elif options["verbosity"]:
             self.stdout.write(f"{ended} {'session' if ended == 1 else 'sessions'} ended.")
         if not ended and options["verbosity"]:
-            self.stderr.write(f"No live session matches.{_guess(options)}")
+            self.stderr.write(f"No live session matches.{guess(options)}")
 
     def _ask(self, found: Iterator[UserSession]) -> None:
         """Ask whether to end the sessions, if there are several.
@@ -198,55 +182,12 @@ class Command(BaseCommand):
         write_rows(to or self.stdout, map(_to_dict, sessions), _COLUMNS)
 
 
-def _filter(options: dict[str, Any]) -> UserSessionsFilter:
-    for name in ("subject", "sid", "user", "issuer", "partition"):
-        # A script may pass an empty variable, and would then end more sessions than intended.
-        if options[name] is not None and not options[name].strip():
-            raise ValueError(f"--{name} must not be blank.")
-        # So that the error names the option. The filter would name its field.
-        check_text(f"--{name}", options[name], max_length=None)
-    if all(options[name] is None for name in ("subject", "sid", "user")):
-        raise ValueError("Give --subject, --sid or --user.")
-    issuer = ANY if options["issuer"] is None else options["issuer"]
-    return UserSessionsFilter(
-        subject_id=options["subject"],
-        session_id=options["sid"],
-        user_id=options["user"],
-        issuer=None if options["local"] else issuer,
-        partition=ANY if options["partition"] is None else options["partition"],
-    )
-
-
 def _actor() -> Actor | None:
     """Return the user who runs the command; None if the operating system has no name for them."""
     try:
         return Actor(ActorKind.COMMAND, getpass.getuser())
     except (ImportError, KeyError, OSError, ValueError):  # Only OSError since Python 3.13.
         return None
-
-
-def _guess(options: dict[str, Any]) -> str:
-    """Return a question, after a blank, if an option may have been meant otherwise."""
-    if options["user"] is not None and (key := _key_of(options["user"])) is not None:
-        return f" Is {options['user']!r} a user name? Then give the primary key: --user {key}."
-    if options["issuer"] is not None and options["issuer"] not in known_issuers():
-        nearest = closest(options["issuer"], known_issuers())
-        if nearest is not None:
-            return f" Did you mean --issuer {nearest}?"
-    return ""
-
-
-def _key_of(username: str) -> str | None:
-    """Return the primary key of the user with this name, as text; None without such a user."""
-    if not apps.is_installed("django.contrib.auth"):
-        return None
-    model: Any = get_user_model()
-    try:
-        name = model._meta.get_field(model.USERNAME_FIELD).to_python(username)
-    except ValidationError:
-        return None  # Users have numbers for names, for example.
-    user = model._default_manager.filter(**{model.USERNAME_FIELD: name}).first()
-    return None if user is None else str(user.pk)
 
 
 def _to_dict(session: UserSession) -> dict[str, str | None]:
