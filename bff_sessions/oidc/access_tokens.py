@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Collection
 from typing import Any, Final
 
 from django.contrib import auth
@@ -25,7 +26,7 @@ from bff_sessions.measuring import Counted, count
 from bff_sessions.oidc import outbox
 from bff_sessions.oidc.expiry import UNKNOWN_EXPIRY
 from bff_sessions.oidc.fresh_claims import OtherSubject
-from bff_sessions.oidc.providers import Provider, get_provider
+from bff_sessions.oidc.providers import Provider, providers_of
 from bff_sessions.oidc.refreshing import RefreshRefused, refresh
 from bff_sessions.oidc.registrations import find_registration, warn_of_unknown_client
 from bff_sessions.oidc.tokens import Tokens, read_tokens
@@ -202,12 +203,22 @@ class _Access:
         if issuer is None or tokens.refresh_token is None:
             return None
         # In a thread, because a callable of the project may query a database.
-        provider = yield from in_thread(get_provider, issuer, tokens.find_audience())
+        provider = yield from in_thread(_find_client, issuer, tokens.find_audience())
         if provider is None:
-            if (yield from in_thread(find_registration, issuer)) is not None:
-                warn_of_unknown_client(issuer)
             return None
         endpoint = yield from call(
             provider.find_endpoint, provider.afind_endpoint, "token_endpoint"
         )
         return None if endpoint is None else provider
+
+
+def _find_client(issuer: str, audience: Collection[str]) -> Provider | None:
+    """Return the provider as the client that `audience` names. Log if it names none of several."""
+    registration = find_registration(issuer)
+    if registration is None:
+        return None
+    index = registration.find_client(audience)
+    if index is None:
+        warn_of_unknown_client(issuer)
+        return None
+    return providers_of(registration)[index]

@@ -9,11 +9,10 @@ from functools import cached_property
 from typing import Final
 from urllib.parse import quote_plus
 
-from django.core.exceptions import ImproperlyConfigured
-
 from bff_sessions import conf
 from bff_sessions.oidc.client_keys import ClientKey, ClientKeyInvalid, load_client_keys
 from bff_sessions.oidc.provider_options import ProviderOptions
+from bff_sessions.oidc.registrations import RegistrationInvalid
 
 # RFC 7523, 2.2
 _ASSERTION: Final = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
@@ -40,13 +39,13 @@ class ClientAuthentication:
         """The keys with which this site signs, newest first; empty if it has none.
 
         Raises:
-            ImproperlyConfigured: if one of them cannot sign.
+            RegistrationInvalid: if one of them cannot sign.
         """
         try:
             return load_client_keys(self.options.client_keys or ())
         except ClientKeyInvalid:
             place = f"{conf.place_of('PROVIDERS')}[{self.issuer!r:.120}]['CLIENT_KEYS']"
-            raise ImproperlyConfigured(
+            raise RegistrationInvalid(
                 f"{place} has a key that is not a private key that can sign."
             ) from None
 
@@ -54,7 +53,7 @@ class ClientAuthentication:
         """Return the fields of the form and the Authorization header of a request to `endpoint`.
 
         Raises:
-            ImproperlyConfigured: if a key cannot sign.
+            RegistrationInvalid: if a key cannot sign.
             ProviderUnavailable: if the metadata are needed and cannot be read.
         """
         client_id, secret = self.options.client_id, self.options.client_secret

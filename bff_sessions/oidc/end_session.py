@@ -54,7 +54,7 @@ def get_url(
         a log line, if the provider cannot be asked.
     """
     try:
-        provider = get_provider(issuer, audience) or get_provider(issuer)
+        provider = get_provider(issuer, audience, or_first=True)
         if provider is None:
             return None
         endpoint = provider.find_endpoint("end_session_endpoint")

@@ -5,14 +5,16 @@ Importing this module imports no optional dependency.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Final
 
 from django.contrib.auth.decorators import login_not_required
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
-from django.views.decorators.cache import cache_control
+from django.utils.cache import patch_cache_control
 from django.views.decorators.http import require_safe
 
+from bff_sessions.exceptions import ProviderUnavailable
 from bff_sessions.oidc.registrations import (
     Registration,
     are_looked_up,
@@ -21,9 +23,12 @@ from bff_sessions.oidc.registrations import (
 )
 from bff_sessions.secret import hidden_frames
 
+logger = logging.getLogger("bff_sessions.oidc")
 
-# A provider may use a key for that long before it learns of a new one.
-@cache_control(public=True, max_age=300)
+# Seconds for which a provider may use a key before it learns of a new one.
+_MAX_AGE: Final = 300
+
+
 @login_not_required
 @require_safe
 @hidden_frames()
@@ -31,8 +36,22 @@ def jwks(request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
     """Return the public keys of all CLIENT_KEYS, those of each client newest first.
 
     If BFF_SESSIONS["PROVIDERS"] names a callable, the parameter ``iss`` names the provider. Ignore
-    arguments that the path of an enclosing include captures.
+    arguments that the path of an enclosing include captures. The status is 503 while the callable
+    fails.
     """
+    try:
+        keys = _find_keys(request)
+    except ProviderUnavailable as error:
+        logger.error("The public keys of this site cannot be shown. %s", error)
+        return HttpResponse(status=503, headers={"Cache-Control": "no-store"})
+    if not keys:
+        raise Http404("No provider has CLIENT_KEYS.")
+    response = JsonResponse({"keys": keys})
+    patch_cache_control(response, public=True, max_age=_MAX_AGE)
+    return response
+
+
+def _find_keys(request: HttpRequest) -> list[Mapping[str, Any]]:
     keys: list[Mapping[str, Any]] = []
     for registration in _find_registrations(request):
         if any(client.get("CLIENT_KEYS") for client in registration.clients):
@@ -42,9 +61,7 @@ def jwks(request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
                 # Several clients may have the same key, or other keys of the same ID.
                 own = (key.public for key in provider.authentication.keys)
                 keys += [key for key in own if key not in keys]
-    if not keys:
-        raise Http404("No provider has CLIENT_KEYS.")
-    return JsonResponse({"keys": keys})
+    return keys
 
 
 def _find_registrations(request: HttpRequest) -> Iterable[Registration]:

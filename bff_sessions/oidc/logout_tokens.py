@@ -125,7 +125,7 @@ def _find_expected(issuer: object, audience: Collection[str]) -> Expected:
     provider = None
     if isinstance(issuer, str):
         # Another audience is refused later, after the signature.
-        provider = get_provider(issuer, audience) or get_provider(issuer)
+        provider = get_provider(issuer, audience, or_first=True)
     if provider is None:
         nearest = f" {explain_issuer(issuer)}" if isinstance(issuer, str) else ""
         raise LogoutTokenInvalid(Reason.ISSUER, f"It is {shown(issuer)}.{nearest}")

@@ -177,13 +177,16 @@ def get_providers() -> list[Provider]:
     return [each for registration in known_registrations() for each in providers_of(registration)]
 
 
-def get_provider(issuer: str, audience: Collection[str] | None = None) -> Provider | None:
+def get_provider(
+    issuer: str, audience: Collection[str] | None = None, *, or_first: bool = False
+) -> Provider | None:
     """Return the provider of exactly this issuer; None if it is not configured.
 
     Args:
         audience: the client IDs that a token names, the most important first. They decide between
             several clients. If they name none of these, return None. If `audience` itself is None,
             any client will do: return the first.
+        or_first: whether to return the first client if they name none of these.
 
     Raises:
         ImproperlyConfigured: if the provider is not configured correctly.
@@ -193,7 +196,9 @@ def get_provider(issuer: str, audience: Collection[str] | None = None) -> Provid
     if registration is None:
         return None
     index = registration.find_client(audience)
-    return None if index is None else providers_of(registration)[index]
+    if index is None and not or_first:
+        return None
+    return providers_of(registration)[index or 0]
 
 
 def providers_of(registration: Registration) -> tuple[Provider, ...]:

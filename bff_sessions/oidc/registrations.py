@@ -10,6 +10,7 @@ import math
 import threading
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -25,6 +26,8 @@ from bff_sessions.oidc.addresses import is_issuer
 from bff_sessions.oidc.log import log_once
 from bff_sessions.oidc.provider_options import ProviderOptions
 from bff_sessions.secret import hidden_frames
+from bff_sessions.stores import get_store
+from bff_sessions.stores.databases.containing import savepoints
 from bff_sessions.stores.databases.scopes import scope_of
 
 logger = logging.getLogger("bff_sessions.oidc")
@@ -43,6 +46,13 @@ _SAME_CLIENT = Fault(
     "BFF_SESSIONS['PROVIDERS'][{issuer!r:.120}] has the CLIENT_ID {client_id!r:.120} twice.",
     "Write each client once.",
 )
+
+
+class RegistrationInvalid(ProviderUnavailable, ImproperlyConfigured):
+    """The options of a provider that a callable has returned are not valid.
+
+    No system check finds them, so they must not fail more than a provider that does not answer.
+    """
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -91,19 +101,18 @@ def find_registration(issuer: str) -> Registration | None:
 
     Raises:
         ImproperlyConfigured: if the options are not valid.
-        ProviderUnavailable: if the callable raises an error.
+        ProviderUnavailable: if the callable raises an error, or returns options that are not valid.
     """
     key, now = (_scope(), issuer), time.monotonic()
     entry = _entries.get(key)
     if entry is not None and now < entry.expires:
         return entry.registration
     before = _forgotten
-    given = _look_up(issuer)
-    if given is None:
+    clients = _look_up(issuer) if are_looked_up() else _read(issuer)
+    if clients is None:
         with _lock:
             _entries.pop(key, None)
         return None
-    clients = _to_clients(issuer, given)
     # The same object, as long as nothing changes: the keys of the provider belong to it.
     if entry is None or entry.registration.clients != clients:
         entry = _Entry(Registration(issuer=issuer, clients=clients), 0)
@@ -115,16 +124,21 @@ def find_registration(issuer: str) -> Registration | None:
 
 
 def known_registrations() -> Sequence[Registration]:
-    """Return all registrations; with a callable, those that this process remembers.
+    """Return all registrations; with a callable, those that this process has used lately.
 
     Raises:
         ImproperlyConfigured: if the options of one of them are not valid.
     """
     conf.check("PROVIDERS", conf.PROVIDERS)
     if are_looked_up():
-        scope = _scope()
+        scope, now = _scope(), time.monotonic()
         with _lock:
-            return [each.registration for key, each in _entries.items() if key[0] == scope]
+            # Not those that are too old: the callable may have no such provider any more.
+            return [
+                each.registration
+                for key, each in _entries.items()
+                if key[0] == scope and now < each.expires
+            ]
     found = (find_registration(issuer) for issuer in conf.PROVIDERS)
     return [each for each in found if each is not None]
 
@@ -187,28 +201,45 @@ def clients_of(given: Any) -> Sequence[Mapping[str, Any]]:
     return several if all(isinstance(each, Mapping) for each in several) else []
 
 
-def _look_up(issuer: str) -> Any:
-    if not isinstance(conf.PROVIDERS, str):
-        conf.check("PROVIDERS", conf.PROVIDERS)
-        return conf.PROVIDERS.get(issuer)
+def _read(issuer: str) -> tuple[Mapping[str, Any], ...] | None:
+    conf.check("PROVIDERS", conf.PROVIDERS)
+    given = None if isinstance(conf.PROVIDERS, str) else conf.PROVIDERS.get(issuer)
+    if given is None:
+        return None
+    for text in _faults(issuer, given):
+        raise ImproperlyConfigured(text)
+    return tuple(map(dict, clients_of(given)))
+
+
+def _look_up(issuer: str) -> tuple[Mapping[str, Any], ...] | None:
     # Anybody can name an issuer. What cannot be one is not worth a query, and NUL breaks some.
     if not is_issuer(issuer):
         return None
     function = conf.load_callable("PROVIDERS")
     try:
-        return function(issuer)
+        with savepoints():
+            given = function(issuer)
+            if given is None:
+                return None
+            # Here, because lazy values are evaluated. Copied, because a list may change later.
+            faults = list(_faults(issuer, given))
+            clients = [
+                {name: copy(value) for name, value in each.items()} for each in clients_of(given)
+            ]
     except Exception as error:
         raise ProviderUnavailable(
             f"The callable in BFF_SESSIONS['PROVIDERS'] failed for {issuer!a:.120}: "
             f"{type(error).__name__}."
         ) from error
+    for text in faults:
+        raise RegistrationInvalid(text)
+    return tuple(clients)
 
 
-def _to_clients(issuer: str, given: Any) -> tuple[Mapping[str, Any], ...]:
+def _faults(issuer: str, given: Any) -> Iterator[str]:
     for message in find_faults(issuer, given):
         if message.is_serious():
-            raise ImproperlyConfigured(f"{message.msg} {message.hint}")
-    return tuple(map(dict, clients_of(given)))
+            yield f"{message.msg} {message.hint}"
 
 
 def _remember(key: tuple[str, str], entry: _Entry) -> None:
@@ -219,7 +250,8 @@ def _remember(key: tuple[str, str], entry: _Entry) -> None:
 
 
 def _scope() -> str:
-    return scope_of(DEFAULT_DB_ALIAS) if are_looked_up() else ""
+    # The callable may read the default database, or that of the sessions, as a router chooses it.
+    return f"{scope_of(DEFAULT_DB_ALIAS)}\0{get_store().scope}" if are_looked_up() else ""
 
 
 def _forget(*, setting: str, **kwargs: Any) -> None:

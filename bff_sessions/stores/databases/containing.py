@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 
-from django.db import Error, transaction
+from django.db import Error, connections, transaction
 
 from bff_sessions._compat.django_db import in_atomic_block
 from bff_sessions.stores import database_of_store
@@ -14,6 +15,18 @@ from bff_sessions.stores.databases.errors import is_rolled_back
 def savepoint(using: str) -> AbstractContextManager[None]:
     """Return a context after whose fault the transaction around it, if any, can go on."""
     return transaction.atomic(using=using) if in_atomic_block(using) else nullcontext()
+
+
+@contextmanager
+def savepoints() -> Iterator[None]:
+    """Do what savepoint() does, in every database: around code that may query any of them.
+
+    An error that this code has caught is raised here, if the database has not forgotten it.
+    """
+    with ExitStack() as stack:
+        for connection in connections.all(initialized_only=True):
+            stack.enter_context(savepoint(connection.alias))
+        yield
 
 
 def is_undone(using: str, error: Exception) -> bool:

@@ -6,6 +6,8 @@ import json
 import logging
 import time
 import weakref
+from contextlib import suppress
+from datetime import UTC, datetime
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
@@ -15,8 +17,9 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from django.contrib.auth.models import AnonymousUser, Group
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import CommandError, call_command
-from django.db import OperationalError, connections
+from django.db import DatabaseError, OperationalError, connections, transaction
 from django.test import Client, RequestFactory
+from django.utils.functional import SimpleLazyObject
 
 from bff_sessions import aget_access_token, get_access_token
 from bff_sessions.contract import UserSessionsFilter
@@ -65,6 +68,16 @@ def find_in_database(issuer):
     """Find it as a project does: by a query, which asynchronous code may not run itself."""
     Group.objects.filter(name=issuer).exists()
     return directory(issuer)
+
+
+def find_without_table(issuer):
+    with connections["default"].cursor() as cursor:
+        cursor.execute("SELECT * FROM no_such_table")
+
+
+def swallow_error(issuer):
+    with suppress(DatabaseError):
+        find_without_table(issuer)
 
 
 class Clock:
@@ -155,6 +168,7 @@ def test_removed_provider_is_gone_after_its_age(provider, clock):
     assert get_provider(provider.issuer)
     directory.providers.clear()
     clock.now += 60
+    assert get_providers() == []
     assert get_provider(provider.issuer) is None
     assert get_providers() == []
 
@@ -252,6 +266,35 @@ def test_error_of_the_callable_makes_the_provider_unavailable(provider):
     assert get_provider(provider.issuer)
 
 
+def test_error_of_a_lazy_value_makes_the_provider_unavailable(provider):
+    def fail():
+        raise OperationalError("secret")
+
+    directory.providers[IDP] = {"CLIENT_ID": "shop", "CLIENT_SECRET": SimpleLazyObject(fail)}
+    with pytest.raises(ProviderUnavailable, match="OperationalError"):
+        get_provider(IDP)
+
+
+def test_changed_list_is_noticed(provider, clock):
+    algorithms = ["RS256"]
+    directory.providers[IDP] = {"CLIENT_ID": "shop", "ALGORITHMS": algorithms}
+    before = get_provider(IDP)
+    algorithms[0] = "ES256"
+    assert before.options.algorithms == ["RS256"]
+    clock.now += 60
+    assert get_provider(IDP).options.algorithms == ["ES256"]
+
+
+@pytest.mark.parametrize("name", ["find_without_table", "swallow_error"])
+def test_failing_query_does_not_break_the_transaction_of_the_caller(settings, name):
+    settings.BFF_SESSIONS = {"PROVIDERS": f"{__name__}.{name}"}
+    with transaction.atomic():
+        with suppress(ProviderUnavailable):
+            find_registration(IDP)
+        Group.objects.create(name="editors")
+    assert Group.objects.filter(name="editors").exists()
+
+
 def test_each_schema_has_providers_of_its_own(provider, monkeypatch):
     connection = connections["default"]  # The proxy cannot delete an attribute of a connection.
     for name in ("north", "south"):
@@ -289,6 +332,7 @@ def test_logout_comes_again_while_the_callable_fails(provider, caplog):
 def test_logout_token_of_an_unknown_issuer_is_refused(provider, caplog):
     response = post_logout(provider.token(iss=IDP))
     assert response.status_code == 400
+    assert directory.asked == [IDP]  # Once: anybody can send such a token.
     assert "The callable in BFF_SESSIONS['PROVIDERS'] returns None for it." in caplog.text
 
 
@@ -329,6 +373,41 @@ def test_refresh_token_is_revoked(provider):
     assert provider.revoked == [data["oidc"]["refresh_token"]]
 
 
+@pytest.mark.parametrize("name", ["find_without_table", "swallow_error"])
+def test_refresh_token_is_saved_while_a_query_of_the_callable_fails(provider, settings, name):
+    start(**provider.sign_in())
+    settings.BFF_SESSIONS = {"PROVIDERS": f"{__name__}.{name}"}
+    assert revoke_sessions(ALICES) == 1
+    is_broken = connections["default"].vendor == "postgresql"
+    assert TokenRevocation.objects.count() == (name == "find_without_table" or is_broken)
+
+
+def test_invalid_options_of_one_provider_answer_as_if_it_were_unavailable(provider, client, caplog):
+    data = provider.sign_in(expires_in=-1)
+    client.cookies["sessionid"] = key = start(**data)
+    token, good = provider.token(), directory.providers[provider.issuer]
+    directory.providers[provider.issuer] = good | {"CLIENT_SECRET": ""}
+    forget_provider(provider.issuer)
+    assert post_logout(token).status_code == 503
+    assert "'CLIENT_SECRET'] must be a text" in caplog.text
+    assert get_leeway(provider.issuer) == 60
+    with pytest.raises(ProviderUnavailable, match="CLIENT_SECRET"):
+        get_access_token(request_of(key))
+    assert client.post("/bff/logout")["Location"] == "/"
+    assert not Session.objects.exists()
+    directory.providers[provider.issuer] = good
+    TokenRevocation.objects.update(due=datetime.now(UTC))
+    call_command("revoke_tokens", verbosity=0)
+    assert provider.revoked == [data["oidc"]["refresh_token"]]
+
+
+def test_client_key_that_cannot_sign_answers_as_if_the_provider_were_unavailable(provider, client):
+    directory.providers[provider.issuer] = {"CLIENT_ID": "shop", "CLIENT_KEYS": ["garbage"]}
+    assert client.get("/bff/jwks", {"iss": provider.issuer}).status_code == 503
+    with pytest.raises(ProviderUnavailable, match="CLIENT_KEYS"):
+        get_access_token(request_of(start(**provider.sign_in(expires_in=-1))))
+
+
 def test_leeway_is_the_default_while_the_callable_fails(provider):
     directory.providers[provider.issuer] = {"CLIENT_ID": "shop", "LEEWAY": 5}
     assert get_leeway(provider.issuer) == 5
@@ -360,8 +439,16 @@ def test_public_keys_of_a_provider_are_found_by_its_issuer(provider, client):
     directory.providers[provider.issuer] |= {"CLIENT_KEYS": [new_key()]}
     assert client.get("/bff/jwks").status_code == 404
     assert client.get("/bff/jwks", {"iss": IDP}).status_code == 404
-    (key,) = client.get("/bff/jwks", {"iss": provider.issuer}).json()["keys"]
+    response = client.get("/bff/jwks", {"iss": provider.issuer})
+    (key,) = response.json()["keys"]
     assert "d" not in key
+    assert response["Cache-Control"] == "public, max-age=300"
+    directory.error = OperationalError
+    forget_provider(provider.issuer)
+    response = client.get("/bff/jwks", {"iss": provider.issuer})
+    assert response.status_code == 503
+    assert response["Cache-Control"] == "no-store"
+    directory.error = None
     provider.answers["/token"] = (400, {}, {"error": "invalid_grant"})
     out = io.StringIO()
     call_command(
