@@ -14,6 +14,7 @@ from django.core.exceptions import ImproperlyConfigured
 from bff_sessions import conf
 from bff_sessions.findings import Finding, fault, ok, warning
 from bff_sessions.oidc.models import TokenRevocation
+from bff_sessions.oidc.registrations import are_looked_up
 
 # manage.py revoke_tokens runs every few minutes. A provider that fails for some time is normal.
 _LATE: Final = timedelta(hours=1)
@@ -29,6 +30,8 @@ def check_keys(*, ask_providers: bool) -> Iterator[Finding]:
     except (ImportError, ImproperlyConfigured) as error:
         yield fault("keys", str(error))
         return
+    if not providers and are_looked_up():
+        yield ok("keys", "This process has used no provider that the callable in PROVIDERS found.")
     for provider in providers:
         if ask_providers or provider.keys.are_known:
             found = check(provider, {})

@@ -11,6 +11,7 @@ from bff_sessions.exceptions import SessionExists, StoreUnavailable
 from bff_sessions.health import examine
 from bff_sessions.health.canary import PARTITION
 from bff_sessions.models import TokenRevocation
+from bff_sessions.oidc.registrations import find_registration
 from bff_sessions.protection import is_current, store_key
 from bff_sessions.stores import get_store
 from bff_sessions.testing import make_session
@@ -34,6 +35,10 @@ def provider(configure):
     with Provider() as local:
         configure(**local.settings)
         yield local
+
+
+def find_provider(issuer):
+    return {"CLIENT_ID": "shop"}
 
 
 def verdicts(ask_providers=True):
@@ -192,6 +197,14 @@ def test_provider_is_not_asked_without_need(provider, monkeypatch):
     verdicts(ask_providers=True)
     assert verdicts(ask_providers=False)["keys"] == "ok"
     assert len(asked) == 1
+
+
+def test_providers_of_a_callable_are_examined_once_they_are_used(provider, configure):
+    configure(PROVIDERS=f"{__name__}.find_provider")
+    assert verdicts()["keys"] == "ok"
+    assert "has used no provider" in text_of("keys")
+    find_registration(provider.issuer)
+    assert text_of("keys").startswith(f"{provider.issuer}: 5 signing keys")
 
 
 def test_options_of_a_provider_that_are_wrong_are_a_fault(configure):
