@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import MutableMapping
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
+from weakref import WeakKeyDictionary
 
 from asgiref.sync import sync_to_async
 
@@ -27,8 +29,9 @@ logger = logging.getLogger("bff_sessions.oidc")
 # Seconds for which this process sends nothing to a token endpoint that did not answer.
 _PAUSE: Final = 5.0
 _ENDPOINT: Final = "token_endpoint"
-# When the token endpoint of each issuer failed, and how.
-_failed: dict[str, tuple[float, str]] = {}
+# When the token endpoint failed for each client, and how. One issuer may have several endpoints, as
+# tenants may set them.
+_failed: MutableMapping[Provider, tuple[float, str]] = WeakKeyDictionary()
 
 
 class RefreshRefused(BffSessionsError):
@@ -60,15 +63,15 @@ def refresh(
     """
     data = {"grant_type": "refresh_token", "refresh_token": old.refresh_token or ""}
     asked = datetime.now(UTC)
-    failed_at, fault = _failed.get(provider.issuer, (-_PAUSE, ""))
+    failed_at, fault = _failed.get(provider, (-_PAUSE, ""))
     if time.monotonic() - failed_at < _PAUSE:
         raise ProviderUnavailable(fault + NOT_ASKED)
     try:
         answer = yield from call(provider.post, provider.apost, _ENDPOINT, data)
     except ProviderUnavailable as error:
-        _note_failure(provider.issuer, error)
+        _note_failure(provider, error)
         raise
-    _failed.pop(provider.issuer, None)
+    _failed.pop(provider, None)
     if answer.ok:
         tokens, given = _to_tokens(answer, old, asked, provider.issuer)
         fresh = yield from _follow(provider, given, tokens, signed_in, bound, asked)
@@ -78,13 +81,13 @@ def refresh(
         raise RefreshRefused(refusal)
     unavailable = refusal.to_error(provider.issuer, _ENDPOINT)
     if refusal.meaning is Meaning.WAIT:
-        _note_failure(provider.issuer, unavailable)
+        _note_failure(provider, unavailable)
     raise unavailable
 
 
-def _note_failure(issuer: str, error: ProviderUnavailable) -> None:
+def _note_failure(provider: Provider, error: ProviderUnavailable) -> None:
     # The error may come from reading the metadata, which then failed before.
-    _failed[issuer] = time.monotonic(), str(error).removesuffix(NOT_ASKED)
+    _failed[provider] = time.monotonic(), str(error).removesuffix(NOT_ASKED)
 
 
 def _follow(

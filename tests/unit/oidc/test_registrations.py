@@ -31,6 +31,7 @@ from bff_sessions.oidc.providers import get_provider, get_providers
 from bff_sessions.oidc.registrations import find_registration, forget_provider
 from bff_sessions.oidc.step_up import get_leeway
 from bff_sessions.revocation import revoke_sessions
+from bff_sessions.stores.orm import OrmUserSessionStore
 from tests.support.calls import Calls
 from tests.support.factories import SessionFactory
 from tests.support.provider import make_id_token, serve
@@ -308,6 +309,16 @@ def test_each_schema_has_providers_of_its_own(provider, monkeypatch):
     assert get_provider(provider.issuer).client_id == "south"
 
 
+def test_each_database_of_the_sessions_has_providers_of_its_own(provider, monkeypatch):
+    # A router may choose it for each tenant, while the default database is always the same.
+    for name in ("north", "south"):
+        monkeypatch.setattr(OrmUserSessionStore, "scope", name)
+        directory.providers[provider.issuer] = {"CLIENT_ID": name}
+        assert get_provider(provider.issuer).client_id == name
+    monkeypatch.setattr(OrmUserSessionStore, "scope", "north")
+    assert get_provider(provider.issuer).client_id == "north"
+
+
 # What uses it
 
 
@@ -529,6 +540,29 @@ def test_tokens_of_an_unknown_client_are_not_sent(clients, caplog, named):
     assert not TokenRevocation.objects.exists()
     (record,) = [each for each in caplog.records if each.levelno == logging.ERROR]
     assert "names none of the clients" in record.getMessage()
+
+
+def test_tokens_of_several_audiences_are_revoked_after_the_callable_failed(clients, settings):
+    directory.providers[clients.issuer] = settings.BFF_SESSIONS["PROVIDERS"][clients.issuer]
+    settings.BFF_SESSIONS = {"PROVIDERS": f"{__name__}.find"}
+    start(**clients.sign_in(aud=["a\0b", "x" * 256, "api", "till"]))
+    directory.error = OperationalError
+    assert revoke_sessions(ALICES) == 1
+    directory.error = None
+    call_command("revoke_tokens", verbosity=0)
+    assert len(clients.revoked) == 1
+    assert clients.posts[0][0] == "Basic dGlsbDpvZit0aGUrdGlsbA=="
+
+
+def test_client_that_fails_does_not_keep_others_from_refreshing(clients):
+    shop, till = (
+        start(**clients.sign_in(aud=name, sid=name, expires_in=-1)) for name in ("shop", "till")
+    )
+    clients.answers["/token"] = (429, {}, {})
+    with pytest.raises(ProviderUnavailable):
+        get_access_token(request_of(shop))
+    clients.answers.clear()
+    assert clients.is_valid(get_access_token(request_of(till)))
 
 
 def test_client_that_fails_does_not_keep_others_from_revoking(clients):
