@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
 from django.db import models, router, transaction
 from django.utils.translation import gettext_lazy as _
 
 from bff_sessions._compat.django_db import delete_rows
-from bff_sessions.contract import UserSession
+from bff_sessions.contract import MAX_TEXT, UserSession
 from bff_sessions.fields import ExactCharField, UTCDateTimeField
 from bff_sessions.stores.databases.retrying import retry
 
@@ -189,7 +190,8 @@ class TokenRevocation(models.Model):
     # The digest of issuer and token: each token has one row.
     digest = ExactCharField(max_length=64, editable=False)
     issuer = ExactCharField(_("issuer"), max_length=255)
-    # Empty in rows of older versions, when a provider knew this site as one client.
+    # Empty in rows of older versions, when a provider knew this site as one client. See
+    # join_audience() for several.
     client_id = ExactCharField(max_length=255, default="", db_default="", editable=False)
     # Encrypted like a ticket.
     token = models.BinaryField(editable=False)
@@ -212,6 +214,24 @@ class TokenRevocation(models.Model):
 
     def __str__(self) -> str:
         return f"{self.issuer} ({self.created:%Y-%m-%d %H:%M:%S})"
+
+    @property
+    def audience(self) -> list[str] | None:
+        """What join_audience() has joined; None if the client is unknown."""
+        return self.client_id.split("\n") if self.client_id else None
+
+
+def join_audience(audience: Iterable[str]) -> str:
+    """Return the client IDs in `audience` as the `client_id` of a row, while they fit.
+
+    A client ID has printable characters only: RFC 6749, A.1.
+    """
+    joined = ""
+    for name in filter(str.isprintable, audience):
+        longer = f"{joined}\n{name}" if joined else name
+        if len(longer) <= MAX_TEXT:
+            joined = longer
+    return joined
 
 
 def _digest(issuer: str | None, value: str | None) -> str:

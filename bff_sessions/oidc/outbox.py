@@ -22,7 +22,7 @@ from bff_sessions import conf, events
 from bff_sessions._compat.django_db import close_unusable_connection, in_atomic_block
 from bff_sessions.contract import DeletedSession, EndReason, OnEnding
 from bff_sessions.exceptions import ProviderUnavailable
-from bff_sessions.oidc.models import TokenRevocation, TokenRevocationQuerySet
+from bff_sessions.oidc.models import TokenRevocation, TokenRevocationQuerySet, join_audience
 from bff_sessions.oidc.options import RevocationOptions, get_revocation_options
 from bff_sessions.oidc.registrations import find_registration, warn_of_unknown_client
 from bff_sessions.oidc.sealing import seal_token
@@ -123,7 +123,7 @@ def _find_client(issuer: str | None, tokens: Tokens) -> str | None:
         registration = find_registration(issuer)
     except ProviderUnavailable:
         # The token is sent later, and the provider is looked up again then.
-        return next(iter(tokens.find_audience()), "")
+        return join_audience(tokens.find_audience())
     if registration is None:
         return None
     index = registration.find_client(tokens.find_audience())

@@ -12,6 +12,7 @@ from bff_sessions import conf
 from bff_sessions.conf.faults import Fault
 from bff_sessions.conf.options import Options, option, seconds, switch
 from bff_sessions.conf.rules import DICTIONARY, Rule, is_text, one_of, or_none, some_of
+from bff_sessions.contract import MAX_TEXT
 from bff_sessions.oidc.addresses import is_issuer, is_secure, is_url
 from bff_sessions.oidc.algorithms import ALGORITHMS, DEFAULT_ALGORITHMS
 from bff_sessions.oidc.signal_options import SignalsOptions
@@ -97,7 +98,10 @@ class ProviderOptions(Options):
 
     client_id: str = option(
         None,
-        Rule("a text that is not blank", is_text),
+        Rule(
+            f"a text of up to {MAX_TEXT} characters that is not blank",
+            lambda value: is_text(value) and len(value) <= MAX_TEXT,
+        ),
         check="E024",
         hint="Give the client ID under which the site is registered at the provider.",
         doc="The client ID under which this site is registered; required",

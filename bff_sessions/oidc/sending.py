@@ -96,7 +96,7 @@ class _Sender:
         client = row.issuer, row.client_id
         if client in self._down:
             raise self._down[client]
-        provider = get_provider(row.issuer, [row.client_id] if row.client_id else None)
+        provider = get_provider(row.issuer, row.audience)
         if provider is None:
             raise ImproperlyConfigured("The provider is no longer configured.")
         data = {"token": open_token(row), "token_type_hint": "refresh_token"}

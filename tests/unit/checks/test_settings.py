@@ -747,7 +747,7 @@ def test_an_unknown_option_of_a_provider_is_e023(settings):
     assert "'CLIENT'" in only_message("E023").msg
 
 
-@pytest.mark.parametrize("client_id", [None, "", " ", 1])
+@pytest.mark.parametrize("client_id", [None, "", " ", 1, "a" * 256])
 def test_a_client_id_that_is_none_is_e024(settings, client_id):
     provide(settings, CLIENT_ID=client_id)
     only_message("E024")
