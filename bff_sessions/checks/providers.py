@@ -67,9 +67,10 @@ def _check_client_keys() -> Iterator[CheckMessage]:
 
     table = ProviderOptions.table()
     for issuer, given in _listed().items():
-        for options in clients_of(given):
+        for index, options in enumerate(clients_of(given)):
             keys = options.get("CLIENT_KEYS")
-            place = f"{conf.place_of('PROVIDERS')}[{issuer!r:.120}]['CLIENT_KEYS']"
+            number = "" if options is given else f"[{index}]"
+            place = f"{conf.place_of('PROVIDERS')}[{issuer!r:.120}]{number}['CLIENT_KEYS']"
             if keys is None or any(table["CLIENT_KEYS"].find_faults(place, keys)):
                 continue  # There is none, or find_faults_of() reports it.
             try:

@@ -96,11 +96,11 @@ class _Sender:
         client = row.issuer, row.client_id
         if client in self._down:
             raise self._down[client]
-        provider = get_provider(row.issuer, row.audience)
-        if provider is None:
-            raise ImproperlyConfigured("The provider is no longer configured.")
-        data = {"token": open_token(row), "token_type_hint": "refresh_token"}
         try:
+            provider = get_provider(row.issuer, row.audience)
+            if provider is None:
+                raise ImproperlyConfigured("The provider is no longer configured.")
+            data = {"token": open_token(row), "token_type_hint": "refresh_token"}
             if provider.find_endpoint(_ENDPOINT) is None:
                 return Outcome.IRREVOCABLE
             response = provider.post(_ENDPOINT, data)

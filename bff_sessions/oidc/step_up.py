@@ -13,6 +13,7 @@ from django.http import HttpRequest
 
 from bff_sessions.contract import is_moment
 from bff_sessions.exceptions import ProviderUnavailable
+from bff_sessions.identity.claims import audience_of
 from bff_sessions.oidc.options import get_logout_options
 from bff_sessions.oidc.registrations import find_registration
 
@@ -78,7 +79,7 @@ class Demand:
         signed_in = claims.get("auth_time")
         if not is_moment(signed_in):
             return False
-        leeway, age = get_leeway(issuer), time.time() - signed_in
+        leeway, age = get_leeway(issuer, claims), time.time() - signed_in
         return -leeway <= age <= self.max_age + leeway
 
 
@@ -98,12 +99,18 @@ def sign_in_parameters(request: HttpRequest) -> dict[str, str]:
     return found
 
 
-def get_leeway(issuer: str | None) -> float:
-    """Return the seconds by which the clock of the provider `issuer` may differ."""
+def get_leeway(issuer: str | None, claims: Mapping[str, Any]) -> float:
+    """Return the seconds by which the clock of the provider `issuer` may differ.
+
+    Args:
+        claims: those of the ID token, which name the client.
+    """
     own = None
     if issuer is not None:
         # Unknown while the callable in PROVIDERS fails: then the default applies.
         with suppress(ProviderUnavailable):
             registration = find_registration(issuer)
-            own = None if registration is None else registration.clients[0].get("LEEWAY")
+            if registration is not None:
+                index = registration.find_client(audience_of(claims)) or 0
+                own = registration.clients[index].get("LEEWAY")
     return get_logout_options(None if own is None else {"LEEWAY": own}).leeway

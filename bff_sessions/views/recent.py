@@ -115,7 +115,8 @@ def _refuse_round_trip(request: HttpRequest, demand: Demand) -> None:
     current = signed_in(request)
     if current is None:
         return
-    claims, leeway = _claims_of(request, current), get_leeway(current.issuer)
+    claims = _claims_of(request, current)
+    leeway = get_leeway(current.issuer, claims)
     if round_trips.is_in_vain(request, demand, claims, leeway):
         log_once(
             logger,

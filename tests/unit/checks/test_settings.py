@@ -704,6 +704,10 @@ def test_fault_of_one_of_several_clients_names_its_place(settings):
         "PROVIDERS": {IDP: [{"CLIENT_ID": "shop"}, {"CLIENT_ID": "till", "ALGORITHMS": []}]}
     }
     assert f"[{IDP!r}][1]['ALGORITHMS']" in only_message("E029").msg
+    settings.BFF_SESSIONS = {
+        "PROVIDERS": {IDP: [{"CLIENT_ID": "shop"}, {"CLIENT_ID": "till", "CLIENT_KEYS": ["x"]}]}
+    }
+    assert f"[{IDP!r}][1]['CLIENT_KEYS']" in only_message("E047").msg
 
 
 @pytest.mark.parametrize("age", [None, -1, True, "60", 86_401], ids=repr)

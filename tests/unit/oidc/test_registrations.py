@@ -401,7 +401,7 @@ def test_invalid_options_of_one_provider_answer_as_if_it_were_unavailable(provid
     forget_provider(provider.issuer)
     assert post_logout(token).status_code == 503
     assert "'CLIENT_SECRET'] must be a text" in caplog.text
-    assert get_leeway(provider.issuer) == 60
+    assert get_leeway(provider.issuer, {}) == 60
     with pytest.raises(ProviderUnavailable, match="CLIENT_SECRET"):
         get_access_token(request_of(key))
     assert client.post("/bff/logout")["Location"] == "/"
@@ -421,10 +421,10 @@ def test_client_key_that_cannot_sign_answers_as_if_the_provider_were_unavailable
 
 def test_leeway_is_the_default_while_the_callable_fails(provider):
     directory.providers[provider.issuer] = {"CLIENT_ID": "shop", "LEEWAY": 5}
-    assert get_leeway(provider.issuer) == 5
+    assert get_leeway(provider.issuer, {}) == 5
     forget_provider(provider.issuer)
     directory.error = OperationalError
-    assert get_leeway(provider.issuer) == 60
+    assert get_leeway(provider.issuer, {}) == 60
 
 
 def test_check_provider_needs_a_name(provider):
@@ -490,6 +490,8 @@ def test_each_client_has_options_of_its_own(clients):
     issued = int(time.time()) + 30
     assert post_logout(clients.token(aud="till", iat=issued)).status_code == 400
     assert post_logout(clients.token(aud="shop", iat=issued)).status_code == 200
+    assert get_leeway(clients.issuer, {"aud": "till"}) == 5
+    assert get_leeway(clients.issuer, {"aud": ["other", "shop"]}) == 60
 
 
 AUDIENCES = {
@@ -552,6 +554,16 @@ def test_tokens_of_several_audiences_are_revoked_after_the_callable_failed(clien
     call_command("revoke_tokens", verbosity=0)
     assert len(clients.revoked) == 1
     assert clients.posts[0][0] == "Basic dGlsbDpvZit0aGUrdGlsbA=="
+
+
+def test_callable_that_fails_is_asked_once_for_all_tokens(provider):
+    for number in range(3):
+        start(**provider.sign_in(sid=f"{number}"))
+    assert revoke_sessions(ALICES) == 3
+    forget_provider(provider.issuer)
+    directory.asked, directory.error = [], OperationalError
+    call_command("revoke_tokens", verbosity=0)
+    assert directory.asked == [provider.issuer]
 
 
 def test_client_that_fails_does_not_keep_others_from_refreshing(clients):
