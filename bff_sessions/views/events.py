@@ -17,6 +17,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHt
 from django.utils.translation import get_language, override
 
 from bff_sessions import conf
+from bff_sessions._compat.django_log import log_as_info
 from bff_sessions.contract import UserSession
 from bff_sessions.views import places
 from bff_sessions.views.ended import code_of, text_of
@@ -60,7 +61,7 @@ def events(request: HttpRequest) -> HttpResponseBase:
     if known and known != identity:
         return _now(_changed())
     if not can_watch():
-        return error(503, "not_watched", "The sessions of this tenant are not watched.")
+        return _refuse(request, 503, "not_watched", "The sessions of this tenant are not watched.")
     head = f"retry: {random.randint(*_RETRY)}\n{_event(_WATCHING, id=identity)}"
     language = get_language()
 
@@ -71,12 +72,12 @@ def events(request: HttpRequest) -> HttpResponseBase:
     # A browser shares one stream between its tabs, or has one for each tab.
     place = places.of_session.take(current.sign_in_id, _MOST_OF_SESSION)
     if place is None:
-        return _refuse(429, "too_many_streams", "This session has too many open pages.")
+        return _refuse(request, 429, "too_many_streams", "This session has too many open pages.")
     if isinstance(request, ASGIRequest):
         return _as_events(StreamingHttpResponse(Stream(current, head, show, place)))
     thread = places.of_threads.take("", conf.EVENTS_THREADS // 4)
     if thread is None:
-        return _refuse(503, "too_many_pages", "Too many pages are open: ask again later.")
+        return _refuse(request, 503, "too_many_pages", "Too many pages are open: ask again later.")
     return _as_events(StreamingHttpResponse(LongPoll(current, head, show, place, thread)))
 
 
@@ -97,9 +98,11 @@ def _known(request: HttpRequest) -> str | None:
     return None if known == _ANEW else known
 
 
-def _refuse(status: int, code: str, description: str) -> HttpResponse:
+def _refuse(request: HttpRequest, status: int, code: str, description: str) -> HttpResponse:
     response = error(status, code, description)
     response["Retry-After"] = str(_RETRY_AFTER)
+    # Pages ask again all the time. Django would log each 503 as an error, and mail it.
+    log_as_info(request, response)
     return response
 
 

@@ -14,11 +14,14 @@ from asgiref.sync import SyncToAsync, ThreadSensitiveContext, sync_to_async
 from django.contrib.sessions.backends.base import SessionBase
 from django.core.cache import caches
 from django.core.cache.backends.redis import RedisCache, RedisCacheClient
+from django.core.handlers.base import BaseHandler
 from django.core.management.base import OutputWrapper
 from django.db import connection, models, transaction
 from django.db.models.signals import pre_delete
 from django.db.models.sql import InsertQuery, Query, UpdateQuery
 from django.db.models.sql.compiler import SQLCompiler
+from django.http import HttpResponse
+from django.test import RequestFactory
 
 from bff_sessions._compat import statements
 from bff_sessions._compat.asgiref import release_thread
@@ -31,6 +34,7 @@ from bff_sessions._compat.django_db import (
     is_in_transaction,
     name_of_database,
 )
+from bff_sessions._compat.django_log import log_as_info
 from bff_sessions._compat.django_redis_cache import link_of
 from bff_sessions.contract import UPDATED, UserSession
 from bff_sessions.engine import SessionStore
@@ -234,3 +238,20 @@ def test_worker_of_gunicorn_is_as_it_was_read():
     base = pytest.importorskip("gunicorn.workers.base")
     assert "self.alive = False" in inspect.getsource(base.Worker.handle_exit)
     assert "signal.signal(signal.SIGTERM, self.handle_exit)" in inspect.getsource(base.Worker)
+
+
+@pytest.mark.parametrize("is_info", [False, True])
+def test_response_is_logged_once_at_its_level(caplog, is_info):
+    def view(request):
+        response = HttpResponse(status=503)
+        if is_info:
+            log_as_info(request, response)
+        return response
+
+    caplog.set_level("INFO", "django.request")
+    handler = BaseHandler()
+    handler._middleware_chain = view
+    handler.get_response(RequestFactory().get("/bff/events"))
+    (record,) = caplog.records
+    assert record.levelname == ("INFO" if is_info else "ERROR")
+    assert record.getMessage() == "Service Unavailable: /bff/events"

@@ -332,9 +332,12 @@ class TestWsgi:
         for _ in range(2):
             assert events(request).status_code == 200
 
-    def test_without_the_setting_no_thread_waits(self, browser, configure):
+    def test_without_the_setting_no_thread_waits(self, browser, configure, caplog):
         configure(EVENTS_EVERY=60)
+        caplog.set_level("INFO", "django.request")
         assert is_error(browser.fetch("get", "/bff/events", {}), 503, "too_many_pages")
+        # As an error, it would be mailed for each open page.
+        assert [record.levelname for record in caplog.records] == ["INFO"]
 
     def test_waiting_is_bounded(self, browser, open_stream, monkeypatch):
         monkeypatch.setattr(streams, "_LONG_POLL", 0.01)
