@@ -17,7 +17,7 @@ from bff_sessions.oidc.http import Response, get, knock
 from bff_sessions.oidc.keys import KeySetMissing
 from bff_sessions.oidc.providers import Provider
 from bff_sessions.oidc.refusals import Meaning, Refusal
-from bff_sessions.oidc.transmitters import get_transmitter
+from bff_sessions.oidc.shared_signals.transmitters import get_transmitter
 
 # Seconds: the Date header has whole ones, and an answer may take some.
 _CLOCKS_AGREE: Final = 5

@@ -1,7 +1,7 @@
 """Verify security event tokens, RFC 8417: what logout tokens and shared signals have in common.
 
 The rules of each kind are in `bff_sessions.oidc.logout_tokens` and
-`bff_sessions.oidc.signal_tokens`. Each has its own sentences for the faults.
+`bff_sessions.oidc.shared_signals.tokens`. Each has its own sentences for the faults.
 """
 
 from __future__ import annotations

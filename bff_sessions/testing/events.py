@@ -15,8 +15,8 @@ from django.urls import reverse
 from bff_sessions.extras import extra
 from bff_sessions.oidc.event_types import EVENT_TYPES, STREAM_UPDATED, VERIFICATION
 from bff_sessions.oidc.providers import get_provider, get_providers
+from bff_sessions.oidc.shared_signals.transmitters import Transmitter, get_transmitter
 from bff_sessions.oidc.signal_options import to_tuple
-from bff_sessions.oidc.transmitters import Transmitter, get_transmitter
 
 with extra("oidc"):
     import jwt

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from bff_sessions.models import Logout, Session
 from bff_sessions.oidc.registrations import forget_provider
 from bff_sessions.oidc.security_events import Fault
-from bff_sessions.oidc.signal_tokens import Reason
+from bff_sessions.oidc.shared_signals.tokens import Reason
 from bff_sessions.oidc.signatures import shown
 from tests.support.factories import SessionFactory
 from tests.support.provider import encode, public_jwk

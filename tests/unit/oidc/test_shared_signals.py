@@ -21,9 +21,9 @@ from bff_sessions.exceptions import RevocationUnconfirmed, StoreUnavailable
 from bff_sessions.models import Logout, Session
 from bff_sessions.oidc import logout as logout_module
 from bff_sessions.oidc.event_types import EVENT_TYPES
-from bff_sessions.oidc.shared_signals import handle
-from bff_sessions.oidc.signal_tokens import verify_signal
-from bff_sessions.oidc.signals_view import signals
+from bff_sessions.oidc.shared_signals.handling import handle
+from bff_sessions.oidc.shared_signals.tokens import verify_signal
+from bff_sessions.oidc.shared_signals.views import signals
 from bff_sessions.signals import sessions_ended
 from bff_sessions.stores import get_store
 from tests.support.factories import SessionFactory
@@ -667,7 +667,7 @@ def test_it_is_remembered_until_the_token_is_refused(provider, configure, post, 
     assert post(token) == 202
     expires = Logout.objects.get().expires
     assert expires == datetime.fromtimestamp(issued + 3610, UTC)
-    now = "bff_sessions.oidc.signal_tokens.time.time"
+    now = "bff_sessions.oidc.shared_signals.tokens.time.time"
     monkeypatch.setattr(now, lambda: expires.timestamp() - 1)
     assert post(token) == 202
     monkeypatch.setattr(now, lambda: expires.timestamp())

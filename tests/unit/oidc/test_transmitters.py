@@ -6,7 +6,7 @@ from django.urls import reverse
 
 from bff_sessions.models import Session
 from bff_sessions.oidc.providers import get_provider
-from bff_sessions.oidc.transmitters import find_transmitter, get_metadata_url
+from bff_sessions.oidc.shared_signals.transmitters import find_transmitter, get_metadata_url
 from tests.support.factories import SessionFactory
 from tests.support.provider import CLIENT_ID, Provider
 from tests.support.transmitter import CONTENT_TYPE, Transmitter

@@ -10,15 +10,15 @@ from enum import Enum
 from typing import Any
 
 from bff_sessions.exceptions import BffSessionsError
-from bff_sessions.oidc.event_subjects import read_subject
 from bff_sessions.oidc.security_events import (
     EventTokenInvalid,
     Expected,
     check_times,
     verify_event_token,
 )
+from bff_sessions.oidc.shared_signals.subjects import read_subject
+from bff_sessions.oidc.shared_signals.transmitters import Transmitter, find_transmitter
 from bff_sessions.oidc.signatures import shown
-from bff_sessions.oidc.transmitters import Transmitter, find_transmitter
 from bff_sessions.secret import hidden_frames
 
 
@@ -111,7 +111,8 @@ class Signal:
 def verify_signal(token: str, authorization: str) -> Signal:
     """Return the content of `token`, after verifying that a transmitter of this site issued it.
 
-    `bff_sessions.oidc.shared_signals` decides what it does, and whether it has done so already.
+    `bff_sessions.oidc.shared_signals.handling` decides what it does, and whether it has done so
+    already.
 
     Args:
         authorization: the header of that name in the request.

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from bff_sessions.contract import EndReason, UserSessionsFilter
-from bff_sessions.oidc.event_subjects import Named, SubjectUnresolved
 from bff_sessions.oidc.event_types import (
     END,
     STREAM_UPDATED,
@@ -16,10 +15,11 @@ from bff_sessions.oidc.event_types import (
     find_event_type,
 )
 from bff_sessions.oidc.logout import end_once
+from bff_sessions.oidc.shared_signals.subjects import Named, SubjectUnresolved
+from bff_sessions.oidc.shared_signals.tokens import Reason, Signal, SignalInvalid
+from bff_sessions.oidc.shared_signals.transmitters import any_equal
 from bff_sessions.oidc.signal_options import to_tuple
-from bff_sessions.oidc.signal_tokens import Reason, Signal, SignalInvalid
 from bff_sessions.oidc.signatures import shown
-from bff_sessions.oidc.transmitters import any_equal
 
 logger = logging.getLogger("bff_sessions.signals")
 

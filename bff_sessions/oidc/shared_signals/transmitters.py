@@ -10,7 +10,6 @@ from urllib.parse import urlsplit, urlunsplit
 
 from bff_sessions.conf import place_of
 from bff_sessions.conf.rules import import_callable
-from bff_sessions.oidc.event_subjects import Resolver
 from bff_sessions.oidc.providers import Provider, providers_of
 from bff_sessions.oidc.registrations import (
     Registration,
@@ -18,6 +17,7 @@ from bff_sessions.oidc.registrations import (
     find_registration,
     known_registrations,
 )
+from bff_sessions.oidc.shared_signals.subjects import Resolver
 from bff_sessions.oidc.signal_options import SESSION, SignalsOptions, to_tuple
 
 _METADATA: Final = "/.well-known/ssf-configuration"

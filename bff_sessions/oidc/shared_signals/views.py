@@ -53,8 +53,8 @@ def signals(request: HttpRequest, *args: object, **kwargs: object) -> HttpRespon
     """
     if not may_receive_signals():
         raise Http404("No provider has SIGNALS.")
-    from bff_sessions.oidc.shared_signals import handle
-    from bff_sessions.oidc.signal_tokens import SignalInvalid, verify_signal
+    from bff_sessions.oidc.shared_signals.handling import handle
+    from bff_sessions.oidc.shared_signals.tokens import SignalInvalid, verify_signal
 
     try:
         token = _read_token(request)
