@@ -1,4 +1,4 @@
-"""What the sessions of the measurements hold: the same for all engines."""
+"""The contents of the sessions that are measured: the same for all engines."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who may see and end sessions in the admin."""
+"""Permissions to see and to end sessions in the admin."""
 
 from __future__ import annotations
 

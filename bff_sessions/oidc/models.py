@@ -217,7 +217,7 @@ class TokenRevocation(models.Model):
 
     @property
     def audience(self) -> list[str] | None:
-        """What join_audience() has joined; None if the client is unknown."""
+        """The client IDs that join_audience() has joined; None if the client is unknown."""
         return self.client_id.split("\n") if self.client_id else None
 
 

@@ -49,7 +49,7 @@ class EventTokenInvalid(BffSessionsError):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Expected:
-    """What this site expects of the tokens of one issuer."""
+    """The values that the tokens of one issuer must have here."""
 
     signer: Provider
     """The issuer, with its keys and its algorithms."""
