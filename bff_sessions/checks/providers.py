@@ -10,9 +10,9 @@ from django.core.checks import CheckMessage
 
 from bff_sessions import conf
 from bff_sessions.conf.faults import Fault
+from bff_sessions.oidc.clients import clients_of, find_faults
 from bff_sessions.oidc.options import LogoutOptions, RevocationOptions
 from bff_sessions.oidc.provider_options import ProviderOptions
-from bff_sessions.oidc.registrations import clients_of, find_faults
 
 _NO_EXTRA = Fault(
     "E021",

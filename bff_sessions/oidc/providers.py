@@ -13,6 +13,7 @@ from asgiref.sync import sync_to_async
 from bff_sessions.exceptions import ProviderUnavailable
 from bff_sessions.oidc.addresses import is_secure, is_url
 from bff_sessions.oidc.authentication import ClientAuthentication
+from bff_sessions.oidc.clients import Registration
 from bff_sessions.oidc.deadlines import time_limit
 from bff_sessions.oidc.discovery import Discovery, get_default_url
 from bff_sessions.oidc.http import Response, asking, post_form
@@ -23,7 +24,7 @@ from bff_sessions.oidc.provider_options import (
     LOGOUT,
     ProviderOptions,
 )
-from bff_sessions.oidc.registrations import Registration, find_registration, known_registrations
+from bff_sessions.oidc.registrations import find_registration, known_registrations
 from bff_sessions.secret import hidden_frames
 
 # Seconds to wait for a provider. Longer than for keys, because a posted token cannot be sent again.
@@ -86,6 +87,14 @@ class Provider:
         """The provider's metadata."""
         may_be_missing = any(url is not None for url in self.endpoints.values())
         return Discovery(self.issuer, self.discovery_url, may_be_missing=may_be_missing)
+
+    def has_source_of(self, other: Provider) -> bool:
+        """Return whether `other`, of the same issuer, finds metadata and keys at the same URLs."""
+        return (self.discovery_url, self.endpoints, self.options.allow_http) == (
+            other.discovery_url,
+            other.endpoints,
+            other.options.allow_http,
+        )
 
     def find_endpoint(self, name: str) -> str | None:
         """Return the URL of an endpoint: the configured one, or the one in the metadata.
@@ -205,6 +214,10 @@ def providers_of(registration: Registration) -> tuple[Provider, ...]:
     """Return the provider as each client of `registration`: the same objects each time."""
     found = _providers.get(registration)
     if found is None:
-        new = tuple(Provider.of(registration.issuer, each) for each in registration.clients)
-        found = _providers.setdefault(registration, new)
+        new = [Provider.of(registration.issuer, each) for each in registration.clients]
+        for provider in new:
+            first = next(each for each in new if each.has_source_of(provider))
+            # So that one request brings metadata, or keys, for all clients.
+            vars(provider).update(discovery=first.discovery, keys=first.keys)
+        found = _providers.setdefault(registration, tuple(new))
     return found

@@ -1,4 +1,6 @@
-"""The clients that this site is at its providers: BFF_SESSIONS["PROVIDERS"].
+"""Find the registrations of this site at its providers: BFF_SESSIONS["PROVIDERS"].
+
+A callable of the project may return them, and what it has returned is remembered for some time.
 
 Imports no optional dependency.
 """
@@ -11,20 +13,18 @@ import threading
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from copy import copy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from django.core.checks import CheckMessage
 from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
 from django.db import DEFAULT_DB_ALIAS
 
 from bff_sessions import conf
-from bff_sessions.conf.faults import Fault
 from bff_sessions.exceptions import ProviderUnavailable
 from bff_sessions.oidc.addresses import is_issuer
+from bff_sessions.oidc.clients import Registration, clients_of, find_faults
 from bff_sessions.oidc.log import log_once
-from bff_sessions.oidc.provider_options import ProviderOptions
 from bff_sessions.secret import hidden_frames
 from bff_sessions.stores import get_store
 from bff_sessions.stores.databases.containing import savepoints
@@ -35,43 +35,12 @@ logger = logging.getLogger("bff_sessions.oidc")
 # Registrations that a process remembers of those that a callable has returned.
 _MAX: Final = 1_000
 
-_NO_CLIENT = Fault(
-    "E063",
-    "BFF_SESSIONS['PROVIDERS'][{issuer!r:.120}] must be a dictionary, or a list of one "
-    "dictionary or more.",
-    "Write {{'CLIENT_ID': 'shop'}}, for example, or a list of such dictionaries.",
-)
-_SAME_CLIENT = Fault(
-    "E064",
-    "BFF_SESSIONS['PROVIDERS'][{issuer!r:.120}] has the CLIENT_ID {client_id!r:.120} twice.",
-    "Write each client once.",
-)
-
 
 class RegistrationInvalid(ProviderUnavailable, ImproperlyConfigured):
     """The options of a provider that a callable has returned are not valid.
 
     No system check finds them, so they must not fail more than a provider that does not answer.
     """
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Registration:
-    """The clients that this site is at one provider."""
-
-    issuer: str
-    clients: tuple[Mapping[str, Any], ...] = field(repr=False)
-    """The options of each client, which are valid. There is at least one."""
-
-    def find_client(self, audience: Collection[str] | None) -> int | None:
-        """Return the index of the first client in `audience`; None if it names no client.
-
-        A single client needs no name. None as `audience` means any client: return the first.
-        """
-        if audience is None or len(self.clients) == 1:
-            return 0
-        names = [each["CLIENT_ID"] for each in self.clients]
-        return next((names.index(name) for name in audience if name in names), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,17 +126,19 @@ def may_receive_signals() -> bool:
     return any(each.get("SIGNALS") is not None for each in clients)
 
 
-def forget_provider(issuer: str) -> None:
-    """Forget what the callable in BFF_SESSIONS["PROVIDERS"] has returned for `issuer`.
+def forget_providers(issuer: str | None = None) -> None:
+    """Ask the callable in BFF_SESSIONS["PROVIDERS"] again, for `issuer` or for all issuers.
 
-    Call it after the commit that changes or removes a provider. This process then asks the callable
-    again at once. Other processes ask when BFF_SESSIONS["PROVIDERS_MAX_AGE"] has passed.
+    Call it after the commit that changes or removes a provider. Other processes ask the callable
+    when BFF_SESSIONS["PROVIDERS_MAX_AGE"] has passed. A provider whose options have not changed
+    keeps its keys.
     """
     global _forgotten
     with _lock:
         _forgotten += 1
-        for key in [key for key in _entries if key[1] == issuer]:
-            del _entries[key]
+        for key, entry in list(_entries.items()):
+            if issuer in (None, key[1]):
+                _entries[key] = replace(entry, expires=-math.inf)
 
 
 def warn_of_unknown_client(issuer: str) -> None:
@@ -180,25 +151,6 @@ def warn_of_unknown_client(issuer: str) -> None:
         "Tokens of %s in a session are neither refreshed nor revoked: their ID token names none of "
         "the clients in BFF_SESSIONS['PROVIDERS'].",
     )
-
-
-def find_faults(issuer: Any, given: Any) -> Iterator[CheckMessage]:
-    """Yield what is wrong with `given`, the value of BFF_SESSIONS["PROVIDERS"][`issuer`]."""
-    clients = clients_of(given)
-    if not clients:
-        yield _NO_CLIENT(issuer=issuer)
-    names = [str(each.get("CLIENT_ID")) for each in clients]
-    for name in dict.fromkeys(names):
-        if names.count(name) > 1:
-            yield _SAME_CLIENT(issuer=issuer, client_id=name)
-    for index, each in enumerate(clients):
-        yield from ProviderOptions.find_faults_of(issuer, each, None if each is given else index)
-
-
-def clients_of(given: Any) -> Sequence[Mapping[str, Any]]:
-    """Return the dictionaries in `given`, which is one or has several; none if it is malformed."""
-    several = given if isinstance(given, (list, tuple)) else [given]
-    return several if all(isinstance(each, Mapping) for each in several) else []
 
 
 def _read(issuer: str) -> tuple[Mapping[str, Any], ...] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Mapping
 from functools import cache
@@ -14,7 +15,8 @@ from django.urls import reverse
 
 from bff_sessions.extras import extra
 from bff_sessions.oidc.event_types import EVENT_TYPES, STREAM_UPDATED, VERIFICATION
-from bff_sessions.oidc.providers import get_provider, get_providers
+from bff_sessions.oidc.providers import providers_of
+from bff_sessions.oidc.registrations import find_registration, known_registrations
 from bff_sessions.oidc.shared_signals.transmitters import Transmitter, get_transmitter
 from bff_sessions.oidc.signal_options import to_tuple
 
@@ -86,12 +88,14 @@ def send_event(
 
 
 def _find_transmitter(issuer: str | None) -> Transmitter:
-    # With a callable in BFF_SESSIONS["PROVIDERS"], the provider must be named.
-    if issuer is not None:
-        get_provider(issuer)
-    for provider in get_providers():
+    if issuer is None:
+        registrations = known_registrations()
+    else:
+        named = find_registration(issuer)
+        registrations = [] if named is None else [named]
+    for provider in itertools.chain.from_iterable(map(providers_of, registrations)):
         transmitter = get_transmitter(provider)
-        if transmitter is not None and issuer in (None, provider.issuer):
+        if transmitter is not None:
             return transmitter
     raise ValueError("No such provider in BFF_SESSIONS['PROVIDERS'] has SIGNALS.")
 

@@ -13,6 +13,8 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from jwt.algorithms import get_default_algorithms
 
+from bff_sessions.oidc import registrations
+
 __all__ = [
     "CLIENT_ID",
     "CLIENT_SECRET",
@@ -20,6 +22,7 @@ __all__ = [
     "KEYS",
     "Provider",
     "encode",
+    "forget_keys",
     "make_id_token",
     "public_jwk",
     "serve",
@@ -61,6 +64,11 @@ def sign(header, claims, key, algorithm):
 def make_id_token(**claims):
     """Return an ID token as a login library keeps it; nothing verifies its signature again."""
     return f"{encode({'alg': 'RS256'})}.{encode(claims)}.c2lnbmF0dXJl"
+
+
+def forget_keys():
+    """Forget all providers with their keys. A process does not read keys again at once."""
+    registrations._entries.clear()
 
 
 class _Server(ThreadingHTTPServer):

@@ -12,12 +12,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bff_sessions.models import Logout, Session
-from bff_sessions.oidc.registrations import forget_provider
 from bff_sessions.oidc.security_events import Fault
 from bff_sessions.oidc.shared_signals.tokens import Reason
 from bff_sessions.oidc.signatures import shown
 from tests.support.factories import SessionFactory
-from tests.support.provider import encode, public_jwk
+from tests.support.provider import encode, forget_keys, public_jwk
 from tests.support.transmitter import (
     CONTENT_TYPE,
     OAUTH,
@@ -510,8 +509,7 @@ def test_no_transmitter_signs_for_another(provider, another_provider, settings, 
         (other.token(key=FORGED, iss=provider.issuer), "authentication_failed"),
     ]:
         # With its keys: an unknown one is not looked for again at once.
-        forget_provider(provider.issuer)
-        forget_provider(another_provider.issuer)
+        forget_keys()
         response = post(token)
         assert (response.status_code, response.json()["err"]) == (400, code)
     assert Session.objects.count() == 2

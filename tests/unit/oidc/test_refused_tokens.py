@@ -14,9 +14,8 @@ from django.urls import reverse
 from bff_sessions.models import Logout, Session
 from bff_sessions.oidc import addresses
 from bff_sessions.oidc.logout_tokens import LogoutTokenInvalid, Reason, verify_logout_token
-from bff_sessions.oidc.registrations import forget_provider
 from tests.support.factories import SessionFactory
-from tests.support.provider import EVENT, KEYS, encode, public_jwk
+from tests.support.provider import EVENT, KEYS, encode, forget_keys, public_jwk
 from tests.support.wrong_tokens import (
     ALGORITHM,
     AUDIENCE,
@@ -157,7 +156,7 @@ def test_it_is_refused_for_its_reason_and_ends_nothing(provider, post, caplog, r
         verify_logout_token(token)
     assert caught.value.reason is reason
     # The provider with its keys: otherwise it would not look for an unknown key again at once.
-    forget_provider(provider.issuer)
+    forget_keys()
     response = post(token)
     assert response.status_code == 400
     assert response.json() == {"error": "invalid_request", "error_description": reason.value}

@@ -28,7 +28,7 @@ from bff_sessions.exceptions import ProviderUnavailable, SignInRequired
 from bff_sessions.models import Session, TokenRevocation
 from bff_sessions.oidc import refreshing, registrations
 from bff_sessions.oidc.providers import get_provider, get_providers
-from bff_sessions.oidc.registrations import find_registration, forget_provider
+from bff_sessions.oidc.registrations import find_registration, forget_providers
 from bff_sessions.oidc.step_up import get_leeway
 from bff_sessions.revocation import revoke_sessions
 from bff_sessions.stores.orm import OrmUserSessionStore
@@ -177,16 +177,27 @@ def test_removed_provider_is_gone_after_its_age(provider, clock):
 def test_forgotten_provider_is_looked_up_at_once(provider):
     get_provider(provider.issuer)
     directory.providers[provider.issuer] = {"CLIENT_ID": "till"}
-    forget_provider("https://other.example")
+    forget_providers("https://other.example")
     assert get_provider(provider.issuer).client_id == "shop"
-    forget_provider(provider.issuer)
+    forget_providers(provider.issuer)
     assert get_provider(provider.issuer).client_id == "till"
+
+
+def test_all_providers_are_looked_up_again_and_keep_their_keys(provider):
+    first = get_provider(provider.issuer)
+    directory.providers[IDP] = {"CLIENT_ID": "shop"}
+    get_provider(IDP)
+    directory.providers[IDP] = {"CLIENT_ID": "till"}
+    forget_providers()
+    assert get_provider(provider.issuer) is first
+    assert get_provider(IDP).client_id == "till"
+    assert len(directory.asked) == 4
 
 
 def test_provider_that_is_forgotten_during_the_look_up_is_not_remembered(provider):
     def change():
         directory.before = lambda: None
-        forget_provider(provider.issuer)
+        forget_providers(provider.issuer)
 
     directory.before = change
     get_provider(provider.issuer)
@@ -305,7 +316,7 @@ def test_each_schema_has_providers_of_its_own(provider, monkeypatch):
     monkeypatch.setattr(connection, "schema_name", "north")
     assert get_provider(provider.issuer).client_id == "north"
     assert [each.client_id for each in get_providers()] == ["north"]
-    forget_provider(provider.issuer)
+    forget_providers(provider.issuer)
     assert get_provider(provider.issuer).client_id == "south"
 
 
@@ -351,7 +362,7 @@ def test_logout_token_of_an_unknown_issuer_is_refused(provider, caplog):
 @pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
 def test_sign_in_finds_an_earlier_logout(provider, error, is_async):
     post_logout(provider.token(without=["sub"]))
-    forget_provider(provider.issuer)
+    forget_providers(provider.issuer)
     directory.error = error
     session = Calls(is_async=is_async).start(**provider.sign_in(sid="laptop"))
     assert not session.exists(session.session_key)
@@ -398,7 +409,7 @@ def test_invalid_options_of_one_provider_answer_as_if_it_were_unavailable(provid
     client.cookies["sessionid"] = key = start(**data)
     token, good = provider.token(), directory.providers[provider.issuer]
     directory.providers[provider.issuer] = good | {"CLIENT_SECRET": ""}
-    forget_provider(provider.issuer)
+    forget_providers(provider.issuer)
     assert post_logout(token).status_code == 503
     assert "'CLIENT_SECRET'] must be a text" in caplog.text
     assert get_leeway(provider.issuer, {}) == 60
@@ -422,7 +433,7 @@ def test_client_key_that_cannot_sign_answers_as_if_the_provider_were_unavailable
 def test_leeway_is_the_default_while_the_callable_fails(provider):
     directory.providers[provider.issuer] = {"CLIENT_ID": "shop", "LEEWAY": 5}
     assert get_leeway(provider.issuer, {}) == 5
-    forget_provider(provider.issuer)
+    forget_providers(provider.issuer)
     directory.error = OperationalError
     assert get_leeway(provider.issuer, {}) == 60
 
@@ -436,7 +447,7 @@ def test_check_provider_needs_a_name(provider):
     call_command("check_provider", provider.issuer, stdout=out)
     assert out.getvalue().startswith(f"{provider.issuer} as shop")
     directory.error = OperationalError
-    forget_provider(provider.issuer)
+    forget_providers(provider.issuer)
     with pytest.raises(CommandError, match="OperationalError"):
         call_command("check_provider", provider.issuer)
 
@@ -455,7 +466,7 @@ def test_public_keys_of_a_provider_are_found_by_its_issuer(provider, client):
     assert "d" not in key
     assert response["Cache-Control"] == "public, max-age=300"
     directory.error = OperationalError
-    forget_provider(provider.issuer)
+    forget_providers(provider.issuer)
     response = client.get("/bff/jwks", {"iss": provider.issuer})
     assert response.status_code == 503
     assert response["Cache-Control"] == "no-store"
@@ -484,6 +495,22 @@ def test_logout_token_for_no_client_is_refused(clients, audience):
     response = post_logout(clients.token(aud=audience))
     assert response.status_code == 400
     assert "aud" in response.json()["error_description"]
+
+
+def test_clients_share_metadata_and_keys(clients):
+    for each in get_providers():
+        assert each.keys.find("RS256", "RS256")
+    assert clients.requests == ["/.well-known/openid-configuration", "/keys"]
+
+
+def test_clients_with_other_urls_have_keys_of_their_own(clients, settings):
+    (provider,) = settings.BFF_SESSIONS["PROVIDERS"].values()
+    settings.BFF_SESSIONS = {
+        "PROVIDERS": {clients.issuer: [provider[0], {**provider[1], "JWKS_URI": f"{IDP}/keys"}]}
+    }
+    shop, till = get_providers()
+    assert shop.keys is not till.keys
+    assert till.find_endpoint("jwks_uri") == f"{IDP}/keys"
 
 
 def test_each_client_has_options_of_its_own(clients):
@@ -560,7 +587,7 @@ def test_callable_that_fails_is_asked_once_for_all_tokens(provider):
     for number in range(3):
         start(**provider.sign_in(sid=f"{number}"))
     assert revoke_sessions(ALICES) == 3
-    forget_provider(provider.issuer)
+    forget_providers(provider.issuer)
     directory.asked, directory.error = [], OperationalError
     call_command("revoke_tokens", verbosity=0)
     assert directory.asked == [provider.issuer]
