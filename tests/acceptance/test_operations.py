@@ -12,9 +12,9 @@ from django.core.management import call_command
 from django.db import connection
 
 from bff_sessions.models import Session, TokenRevocation
-from bff_sessions.oidc import signal_tokens
 from bff_sessions.oidc.event_types import EVENT_TYPES
 from bff_sessions.oidc.logout_tokens import Reason
+from bff_sessions.oidc.shared_signals.tokens import Reason as EventReason
 from bff_sessions.stores import get_store
 from bff_sessions.testing import make_session
 
@@ -45,7 +45,7 @@ def test_each_refusal_of_a_logout_has_a_row():
 
 def test_each_refusal_of_a_security_event_has_a_row_with_its_code():
     rows = re.findall(r"^\| `(\w+)` \| (.*?) \|", page("shared-signals"), re.MULTILINE)
-    for reason in signal_tokens.Reason:
+    for reason in EventReason:
         assert [code for code, texts in rows if reason.description in texts] == [reason.code]
     refusals = re.findall(r'_RequestInvalid\("([^"]+)"\)', SOURCE)
     assert len(refusals) == 2
