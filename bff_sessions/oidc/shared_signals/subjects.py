@@ -122,13 +122,16 @@ class Resolver:
         return str(found)
 
     def _find_by_aliases(self, identifiers: list[Mapping[str, Any]]) -> str:
-        last = SubjectUnresolved(Unresolved.FORMAT)
+        failed: list[SubjectUnresolved] = []
         for each in identifiers:
             try:
                 return self._find_user(each)
             except SubjectUnresolved as unresolved:
-                last = unresolved
-        raise last
+                failed.append(unresolved)
+        # In any order: another issuer protects a session, and the log names what an option changes.
+        raise min(
+            failed, key=lambda one: (one.why is not Unresolved.ISSUER, not one.may_be_configured)
+        )
 
 
 def read_subject(value: object) -> dict[str, Any]:

@@ -339,6 +339,29 @@ def test_email_needs_a_mapping(provider, transmitter, post, sessions, caplog, su
     ]
 
 
+@pytest.mark.parametrize("is_first", [True, False])
+@pytest.mark.parametrize("of", ["iss_sub of another issuer", "email"])
+def test_alias_that_can_be_configured_is_a_warning(
+    provider, transmitter, post, sessions, caplog, of, is_first
+):
+    identifiers = [SUBJECTS[of][0](transmitter), PHONE]
+    subject = alias(*(identifiers if is_first else reversed(identifiers)))
+    assert post(transmitter.token(sub_id=subject)) == 202
+    ((level, text),) = lines(caplog)
+    assert level == "WARNING"
+    assert ("EMAILS" if of == "email" else "SUBJECT_ISSUERS") in text
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+def test_alias_of_another_issuer_keeps_the_session(provider, transmitter, post, sessions, is_first):
+    identifiers = [SUBJECTS["iss_sub of another issuer"][0](transmitter), email("a@b.example")]
+    user = alias(*(identifiers if is_first else reversed(identifiers)))
+    assert (
+        post(transmitter.token(sub_id=complex_subject(user=user, session=opaque("phone")))) == 202
+    )
+    assert left(provider) == ALL
+
+
 def test_faulty_mapping_is_no_fault_of_the_transmitter(provider, configure, post, sessions):
     configure(SIGNALS={"EMAILS": f"{__name__}.find_something_else"})
     assert post(Transmitter(provider).token(sub_id=email("alice@shop.example"))) == 500
