@@ -64,7 +64,7 @@ def send_event(
     """
     transmitter = _find_transmitter(issuer)
     signer = transmitter.signer
-    algorithm = signer.options.algorithms[0]
+    algorithm = next(iter(signer.options.algorithms))
     claims = {
         "iss": signer.issuer,
         "aud": transmitter.audiences[0],

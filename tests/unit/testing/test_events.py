@@ -62,6 +62,7 @@ def test_event_is_signed_as_the_site_expects(provide, client, algorithm):
     [
         {"AUTHORIZATION": ["Bearer new", "Bearer old"]},
         {"AUDIENCE": ["a", "b"]},
+        {"ALGORITHMS": {"ES256"}},
         {"ISSUER": "https://transmitter.example", "SUBJECT_ISSUERS": "https://other.example"},
         {"ISSUER": "https://transmitter.example", "JWKS_URI": "https://transmitter.example/keys"},
     ],
