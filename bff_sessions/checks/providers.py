@@ -10,6 +10,7 @@ from django.core.checks import CheckMessage
 
 from bff_sessions import conf
 from bff_sessions.conf.faults import Fault
+from bff_sessions.conf.rules import is_list
 from bff_sessions.oidc.clients import clients_of, find_faults
 from bff_sessions.oidc.options import LogoutOptions, RevocationOptions
 from bff_sessions.oidc.provider_options import ProviderOptions
@@ -56,10 +57,11 @@ def _check_transmitters() -> Iterator[CheckMessage]:
                 continue  # There are none, or find_faults_of() reports it.
             issuer = str(signals.get("ISSUER") or provider)
             audiences = signals.get("AUDIENCE") or options.get("CLIENT_ID")
-            for audience in audiences if isinstance(audiences, (list, tuple)) else [audiences]:
-                if (issuer, str(audience)) in found:
-                    yield _TWO_TRANSMITTERS(issuer=issuer, audience=audience)
-                found.add((issuer, str(audience)))
+            each = audiences if is_list(audiences) else [audiences]
+            own = {(issuer, str(audience)) for audience in each}
+            for _, audience in sorted(own & found):
+                yield _TWO_TRANSMITTERS(issuer=issuer, audience=audience)
+            found |= own
 
 
 def _check_client_keys() -> Iterator[CheckMessage]:

@@ -149,6 +149,21 @@ def test_two_transmitters_of_one_issuer_are_e132(settings):
     assert messages() == []
 
 
+@pytest.mark.parametrize("audience", [["shop", "till"], ("shop", "till"), {"shop", "till"}])
+def test_each_of_several_audiences_is_compared(settings, audience):
+    clients = [
+        {"CLIENT_ID": "shop", "SIGNALS": {"AUDIENCE": audience}},
+        {"CLIENT_ID": "till", "SIGNALS": {}},
+    ]
+    settings.BFF_SESSIONS = {"PROVIDERS": {IDP: clients}}
+    assert only_message("E132").msg.endswith("and the audience 'till'.")
+
+
+def test_transmitter_may_name_an_audience_twice(settings):
+    provide(settings, {"AUDIENCE": ["shop", "shop"]})
+    assert messages() == []
+
+
 def test_each_client_may_have_a_transmitter(settings):
     clients = [{"CLIENT_ID": "shop", "SIGNALS": {}}, {"CLIENT_ID": "till", "SIGNALS": {}}]
     settings.BFF_SESSIONS = {"PROVIDERS": {IDP: clients}}
