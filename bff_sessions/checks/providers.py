@@ -56,9 +56,9 @@ def _check_transmitters() -> Iterator[CheckMessage]:
             if not isinstance(signals, dict):
                 continue  # There are none, or find_faults_of() reports it.
             issuer = str(signals.get("ISSUER") or provider)
-            audiences = signals.get("AUDIENCE") or options.get("CLIENT_ID")
-            each = audiences if is_list(audiences) else [audiences]
-            own = {(issuer, str(audience)) for audience in each}
+            given_audience: Any = signals.get("AUDIENCE") or options.get("CLIENT_ID")
+            audiences = given_audience if is_list(given_audience) else [given_audience]
+            own = {(issuer, str(audience)) for audience in audiences}
             for _, audience in sorted(own & found):
                 yield _TWO_TRANSMITTERS(issuer=issuer, audience=audience)
             found |= own
