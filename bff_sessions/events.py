@@ -28,6 +28,7 @@ from bff_sessions.stores.live import is_live
 
 OnStarting: TypeAlias = Callable[[UserSession], None]
 OnSignIn: TypeAlias = Callable[[], None]
+FindOnSignIn: TypeAlias = Callable[[UserSession, float | None, float | None], OnSignIn | None]
 OnEnded: TypeAlias = Callable[[], None]
 
 current_request: Final[ContextVar[HttpRequest | None]] = ContextVar(
@@ -84,7 +85,7 @@ def _why_expired(session: DeletedSession) -> EndReason:
 _subscribers: Final[list[tuple[Callable[[EndReason], OnEnding | None], bool]]] = []
 _commit_subscribers: Final[list[Callable[[], OnEnded | None]]] = []
 _start_subscribers: Final[list[Callable[[], OnStarting | None]]] = []
-_sign_in_subscribers: Final[list[Callable[[UserSession, float | None], OnSignIn | None]]] = []
+_sign_in_subscribers: Final[list[FindOnSignIn]] = []
 
 
 def subscribe(find: Callable[[EndReason], OnEnding | None], *, to_own: bool = False) -> None:
@@ -156,20 +157,23 @@ def hook_for_start() -> OnStarting | None:
     return on_starting
 
 
-def subscribe_to_sign_ins(find: Callable[[UserSession, float | None], OnSignIn | None]) -> None:
+def subscribe_to_sign_ins(find: FindOnSignIn) -> None:
     """Subscribe to sign-ins.
 
     Args:
-        find: gets the session and the provider's time of the sign-in, see `Identity`. It returns
-            the hook to call after the commit; None if it does not need the event.
+        find: gets the session, and the provider's times of the sign-in and of the ID token, which
+            are `auth_time` and `issued_at` of an `Identity`. It returns the hook to call after the
+            commit; None if it does not need the event.
     """
     if find not in _sign_in_subscribers:
         _sign_in_subscribers.append(find)
 
 
-def hook_for_sign_in(session: UserSession, auth_time: float | None) -> OnSignIn | None:
+def hook_for_sign_in(
+    session: UserSession, auth_time: float | None, issued_at: float | None
+) -> OnSignIn | None:
     """Return the hook to call after `session` is committed; None if no subscriber needs it."""
-    found = [find(session, auth_time) for find in _sign_in_subscribers]
+    found = [find(session, auth_time, issued_at) for find in _sign_in_subscribers]
     hooks = [hook for hook in found if hook is not None]
     if not hooks:
         return None

@@ -155,4 +155,4 @@ def _note_and_announce(
     yield from verbs.on_commit(partial(state.commit, new))
     yield from starting.announce(new.session, old)
     if signing_in.signs_in(new.session, old):
-        yield from signing_in.finish(new.session, identity.auth_time)
+        yield from signing_in.finish(new.session, identity)

@@ -66,15 +66,11 @@ def replace_others(
                 are_ended &= is_ended
 
 
-def finish(session: UserSession, auth_time: float | None) -> Steps[None]:
-    """Do what follows a sign-in that was saved as `session`.
-
-    Args:
-        auth_time: when the provider says that the user signed in, see `Identity`.
-    """
+def finish(session: UserSession, identity: Identity) -> Steps[None]:
+    """Do what follows a sign-in of `identity` that was saved as `session`."""
     _warn_without_provider(session)
     yield from _end_oldest(session)
-    hook = hook_for_sign_in(session, auth_time)
+    hook = hook_for_sign_in(session, identity.auth_time, identity.issued_at)
     if hook is not None:
         # After the commit, when other requests see the session.
         yield from verbs.on_commit(hook)

@@ -24,6 +24,8 @@ class Identity:
 
     This is the ``auth_time`` claim, or else the ``iat`` claim of the ID token.
     """
+    issued_at: float | None = field(default=None, compare=False)
+    """The time when the provider issued the ID token, its ``iat`` claim; None if it is unknown."""
 
     def __post_init__(self) -> None:
         for name in ("issuer", "subject_id", "session_id", "user_id"):

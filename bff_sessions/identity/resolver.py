@@ -57,7 +57,9 @@ def _from_claims(claims: object, user_id: str | None) -> Identity | None:
         subject_id=subject_id,
         session_id=claim(claims, "sid"),
         user_id=user_id,
-        auth_time=_auth_time(claims),
+        # OpenID Connect Core 1.0, 2: auth_time is OPTIONAL, iat is not.
+        auth_time=_first_moment(claims, "auth_time", "iat"),
+        issued_at=_first_moment(claims, "iat"),
     )
 
 
@@ -75,9 +77,8 @@ def _from_id_token(token: object, user_id: str | None) -> Identity | None:
     return identity
 
 
-def _auth_time(claims: Mapping[Any, Any]) -> float | None:
-    # OpenID Connect Core 1.0, 2: auth_time is OPTIONAL, iat is not.
-    times = (claims.get(name) for name in ("auth_time", "iat"))
+def _first_moment(claims: Mapping[Any, Any], *names: str) -> float | None:
+    times = (claims.get(name) for name in names)
     return next((time for time in times if is_moment(time)), None)
 
 

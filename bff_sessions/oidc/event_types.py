@@ -34,6 +34,8 @@ class EventType:
     action: str = IGNORE
     ends_all: bool = False
     """True if it concerns the account: all sessions of the user end, whatever else is named."""
+    keeps_sign_in: bool = False
+    """True if the sign-in at the provider lives on, and may bring a new session at once."""
     is_harmless: Callable[[_Event], bool] = lambda event: False
     """Return whether this event of the type ends nothing, although its type does."""
 
@@ -62,13 +64,21 @@ def _is_low_risk(event: _Event) -> bool:
 
 _ALL: Final = (
     EventType(uri=f"{_CAEP}session-revoked", action=END),
-    EventType(uri=f"{_CAEP}token-claims-change", action=END),
+    EventType(uri=f"{_CAEP}token-claims-change", action=END, keeps_sign_in=True),
     EventType(
-        uri=f"{_CAEP}credential-change", action=END, ends_all=True, is_harmless=_adds_credential
+        uri=f"{_CAEP}credential-change",
+        action=END,
+        ends_all=True,
+        keeps_sign_in=True,
+        is_harmless=_adds_credential,
     ),
-    EventType(uri=f"{_CAEP}assurance-level-change", is_harmless=_raises_assurance),
-    EventType(uri=f"{_CAEP}device-compliance-change", is_harmless=_is_compliant),
-    EventType(uri=f"{_CAEP}risk-level-change", is_harmless=_is_low_risk),
+    EventType(
+        uri=f"{_CAEP}assurance-level-change", keeps_sign_in=True, is_harmless=_raises_assurance
+    ),
+    EventType(
+        uri=f"{_CAEP}device-compliance-change", keeps_sign_in=True, is_harmless=_is_compliant
+    ),
+    EventType(uri=f"{_CAEP}risk-level-change", keeps_sign_in=True, is_harmless=_is_low_risk),
     EventType(uri=f"{_CAEP}session-established"),
     EventType(uri=f"{_CAEP}session-presented"),
     EventType(uri=f"{_RISC}account-disabled", action=END, ends_all=True),

@@ -57,6 +57,7 @@ def end_once(
     issued: datetime,
     expires: datetime,
     reason: EndReason,
+    keeps_sign_in: bool = False,
 ) -> int | None:
     """End the sessions `named` in a security event token, and return their number.
 
@@ -71,6 +72,8 @@ def end_once(
         subject_id: the subject whose sessions end all, also those that are signing in.
         issued: when the token was issued, by the provider's clock.
         expires: when the token itself is refused.
+        keeps_sign_in: whether the sign-in at the provider lives on, so that a session with an ID
+            token that was issued afterwards stays.
 
     Returns:
         None if the token has been used already.
@@ -86,6 +89,7 @@ def end_once(
         subject_id=subject_id,
         issued=issued,
         expires=max(expires, datetime.now(UTC) + REMEMBERED),
+        keeps_sign_in=keeps_sign_in,
     ):
         return None
     ended = revoke_sessions(named, reason=reason, actor=Actor.of_provider(issuer))

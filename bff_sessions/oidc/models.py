@@ -32,8 +32,12 @@ class LogoutQuerySet(models.QuerySet["Logout"]):
         subject_id: str | None,
         issued: datetime,
         expires: datetime,
+        keeps_sign_in: bool = False,
     ) -> bool:
         """Record and commit that a logout token ends a session, or all sessions of a subject.
+
+        Args:
+            keeps_sign_in: whether the sign-in at the provider lives on: see ends().
 
         Returns:
             False if the token was used before.
@@ -42,9 +46,10 @@ class LogoutQuerySet(models.QuerySet["Logout"]):
             RuntimeError: inside a transaction.
         """
         now = datetime.now(UTC)
+        whose = _earlier_tokens_of(issuer) if keeps_sign_in else issuer
         values = {
-            "session": session_id and _digest(issuer, session_id),
-            "subject": subject_id and _digest(issuer, subject_id),
+            "session": session_id and _digest(whose, session_id),
+            "subject": subject_id and _digest(whose, subject_id),
             "issued": issued,
             "received": now,
             "expires": expires,
@@ -67,17 +72,26 @@ class LogoutQuerySet(models.QuerySet["Logout"]):
         begun = self.filter(token=_digest(issuer, jti), done=False)
         return retry(self.db, lambda: bool(begun.update(done=True)), if_in_doubt=lambda _: True)
 
-    def ends(self, session: UserSession, signed_in: datetime, since: datetime) -> bool:
+    def ends(
+        self, session: UserSession, signed_in: datetime, token_issued: datetime, since: datetime
+    ) -> bool:
         """Return whether a logout that was received after `since` ends `session`.
 
         Args:
             session: the session.
-            signed_in: when the user signed in at the provider.
+            signed_in: when the user signed in at the provider. A logout of all sessions of a
+                subject does not concern later sign-ins.
+            token_issued: when the provider issued the ID token. If the sign-in at the provider
+                lives on, a logout does not concern sessions with later ID tokens.
             since: logouts that were received earlier do not count.
         """
         issuer, session_id, subject_id = session.issuer, session.session_id, session.subject_id
-        named = models.Q(session=_digest(issuer, session_id)) | models.Q(
-            subject=_digest(issuer, subject_id), issued__gte=signed_in
+        earlier = _earlier_tokens_of(issuer)
+        named = (
+            models.Q(session=_digest(issuer, session_id))
+            | models.Q(subject=_digest(issuer, subject_id), issued__gte=signed_in)
+            | models.Q(session=_digest(earlier, session_id), issued__gte=token_issued)
+            | models.Q(subject=_digest(earlier, subject_id), issued__gte=token_issued)
         )
         return retry(self.db, self.filter(named, received__gt=since).exists)
 
@@ -105,7 +119,7 @@ class Logout(models.Model):
     session = ExactCharField(max_length=64, null=True, editable=False)
     # The digest of issuer and sub, if the token ends all sessions of the subject.
     subject = ExactCharField(max_length=64, null=True, editable=False)
-    # By the provider's clock: it is compared with auth_time.
+    # By the provider's clock: it is compared with auth_time, or with iat.
     issued = UTCDateTimeField(editable=False)
     received = UTCDateTimeField(editable=False)
     # Afterwards the token itself has expired, and no sign-in from before it can complete.
@@ -232,6 +246,11 @@ def join_audience(audience: Iterable[str]) -> str:
         if len(longer) <= MAX_TEXT:
             joined = longer
     return joined
+
+
+def _earlier_tokens_of(issuer: str | None) -> str:
+    """Return what stands for `issuer` in digests of a logout that spares later ID tokens."""
+    return f"earlier ID tokens of {issuer}"
 
 
 def _digest(issuer: str | None, value: str | None) -> str:

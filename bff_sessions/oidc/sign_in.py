@@ -34,12 +34,14 @@ def connect() -> None:
     subscribe_to_sign_ins(_find_hook)
 
 
-def _find_hook(row: UserSession, auth_time: float | None) -> Callable[[], None] | None:
+def _find_hook(
+    row: UserSession, auth_time: float | None, issued_at: float | None
+) -> Callable[[], None] | None:
     """Return a function that ends the session `row` if its provider ended it meanwhile.
 
     Args:
-        auth_time: when the user signed in at the provider; None means when `row` was created. A
-            logout of all sessions of a subject does not concern later sign-ins.
+        auth_time: when the user signed in at the provider; None means when `row` was created.
+        issued_at: when the provider issued the ID token; None means at the sign-in.
     """
     issuer = row.issuer
     if issuer is None or not conf.PROVIDERS:
@@ -49,9 +51,11 @@ def _find_hook(row: UserSession, auth_time: float | None) -> Callable[[], None] 
         return None
 
     def look() -> None:
-        since = row.created if auth_time is None else datetime.fromtimestamp(auth_time, UTC)
+        signed_in = _to_datetime(auth_time, row.created)
+        issued = _to_datetime(issued_at, signed_in)
         # A logout is saved only for a provider of this site, so it need not be looked up first.
-        if Logout.objects.current().ends(row, since, datetime.now(UTC) - REMEMBERED):
+        since = datetime.now(UTC) - REMEMBERED
+        if Logout.objects.current().ends(row, signed_in, issued, since):
             revoke_sessions(
                 UserSessionsFilter.of_session(row),
                 reason=EndReason.PROVIDER,
@@ -61,6 +65,10 @@ def _find_hook(row: UserSession, auth_time: float | None) -> Callable[[], None] 
         _prefetch_keys(issuer)
 
     return look
+
+
+def _to_datetime(moment: float | None, default: datetime) -> datetime:
+    return default if moment is None else datetime.fromtimestamp(moment, UTC)
 
 
 def _warn_of(issuer: str) -> None:

@@ -87,16 +87,18 @@ def test_revocation_during_a_default_move_is_announced_once(settings, monkeypatc
     assert [ended.sign_in_id for ended in told] == [session.sign_in_id]
 
 
-ALICE = {"iss": "https://idp.example", "sub": "alice", "sid": "s1", "auth_time": 1_700_000_000}
+TIMES = {"auth_time": 1_700_000_000, "iat": 1_700_000_001}
+ALICE = {"iss": "https://idp.example", "sub": "alice", "sid": "s1", **TIMES}
 
 
 def test_sign_in_is_announced_once_it_is_saved(any_store, calls):
     seen = []
 
-    def find(session, auth_time):
+    def find(session, auth_time, issued_at):
         if auth_time is None:
             return None
-        return lambda: seen.append((session.subject_id, auth_time, is_saved(session)))
+        times = (auth_time, issued_at)
+        return lambda: seen.append((session.subject_id, times, is_saved(session)))
 
     def is_saved(session):
         return get_store().get_user_session(session.key) is not None
@@ -109,11 +111,11 @@ def test_sign_in_is_announced_once_it_is_saved(any_store, calls):
     calls.save(session)
     calls.set(session, "a", 2)
     calls.save(session)
-    assert seen == [("alice", 1_700_000_000, True)]
+    assert seen == [("alice", (1_700_000_000, 1_700_000_001), True)]
 
 
 def test_subscriber_may_end_the_session_that_signs_in(any_store, calls):
-    def find(session, auth_time):
+    def find(session, auth_time, issued_at):
         return lambda: revoke_sessions(UserSessionsFilter.of_session(session))
 
     subscribe_to_sign_ins(find)
@@ -122,8 +124,8 @@ def test_subscriber_may_end_the_session_that_signs_in(any_store, calls):
 
 
 def test_no_subscriber_needs_a_sign_in():
-    subscribe_to_sign_ins(lambda session, auth_time: None)
-    assert hook_for_sign_in(make_session(), None) is None
+    subscribe_to_sign_ins(lambda *args: None)
+    assert hook_for_sign_in(make_session(), None, None) is None
 
 
 def test_subscribing_twice_calls_once():

@@ -103,6 +103,7 @@ def _end(signal: Signal, kind: EventType, event: Mapping[str, Any]) -> None:
         issued=signal.issued_at,
         expires=signal.expires_at,
         reason=EndReason.SECURITY_EVENT,
+        keeps_sign_in=kind.keeps_sign_in,
     )
     if ended is None:
         logger.info("An event of %s was handled before: %s.", issuer, kind.name)

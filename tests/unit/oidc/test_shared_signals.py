@@ -806,6 +806,38 @@ def test_inside_a_transaction_it_says_so(provider, transmitter):
 # A sign-in that an event overtakes
 
 
+KEEPS_SIGN_IN = ["token-claims-change", "credential-change", "device-compliance-change"]
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("event", [*KEEPS_SIGN_IN, "session-revoked"])
+@pytest.mark.parametrize("is_session", [True, False], ids=["session", "user"])
+@pytest.mark.parametrize(
+    ("claims", "is_new"),
+    [
+        ({"auth_time": -3600, "iat": 1}, True),
+        ({"auth_time": -3600, "iat": 0}, False),
+        ({"auth_time": -3600, "iat": -1}, False),
+        ({"auth_time": -3600}, False),
+    ],
+    ids=["after", "at once", "before", "unknown"],
+)
+def test_new_id_token_of_an_older_sign_in_is_accepted_after_some_events(
+    provider, configure, post, event, is_session, claims, is_new
+):
+    # Otherwise the user, who is still signed in at the provider, would return in a circle.
+    configure(SIGNALS={"ACTIONS": {"device-compliance-change": "end"}})
+    transmitter, now = Transmitter(provider), int(time.time())
+    member = {"session": opaque("laptop")} if is_session else {"user": transmitter.subject()}
+    token = transmitter.token(f"{CAEP}{event}", iat=now, sub_id=complex_subject(**member))
+    assert post(token) == 202
+    session = SessionStore()
+    person = {"iss": provider.issuer, "sub": "alice", "sid": "laptop"}
+    session["oidc"] = person | {name: now + moment for name, moment in claims.items()}
+    session.save()
+    assert Session.objects.exists() == (is_new and event in KEEPS_SIGN_IN)
+
+
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize(
     ("subject", "claims", "stays"),
