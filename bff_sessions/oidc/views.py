@@ -12,13 +12,20 @@ from typing import Final
 from urllib.parse import parse_qs
 
 from django.contrib.auth.decorators import login_not_required
-from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.http import (
+    Http404,
+    HttpRequest,
+    HttpResponse,
+    JsonResponse,
+    UnreadablePostError,
+)
 from django.views.decorators.cache import cache_control
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_POST
 
 from bff_sessions import conf
+from bff_sessions._compat.django_log import log_as_info
 from bff_sessions.exceptions import ProviderUnavailable, StoreUnavailable
 from bff_sessions.measuring import Counted, count
 from bff_sessions.secret import hidden_frames
@@ -69,6 +76,11 @@ def backchannel_logout(request: HttpRequest, *args: object, **kwargs: object) ->
         detail = getattr(error, "detail", "")
         logger.warning("A logout was refused. %s", f"{error} {detail}".rstrip())
         return _error("invalid_request", str(error), 400)
+    except UnreadablePostError:
+        # The provider has hung up, and will send its logout again. No operator must act.
+        response = _come_back("The request cannot be read.")
+        log_as_info(request, response)
+        return response
     except ProviderUnavailable as error:
         count(Counted.LOGOUT_TOKENS, "unavailable")
         # An unknown key ID has a retry_after. It is only a warning, because anybody can send one.

@@ -10,11 +10,18 @@ import logging
 from typing import Final
 
 from django.contrib.auth.decorators import login_not_required
-from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.http import (
+    Http404,
+    HttpRequest,
+    HttpResponse,
+    JsonResponse,
+    UnreadablePostError,
+)
 from django.views.decorators.cache import cache_control
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_POST
 
+from bff_sessions._compat.django_log import log_as_info
 from bff_sessions.exceptions import ProviderUnavailable, StoreUnavailable
 from bff_sessions.measuring import Counted, count
 from bff_sessions.oidc.registrations import may_receive_signals
@@ -63,6 +70,11 @@ def signals(request: HttpRequest, *args: object, **kwargs: object) -> HttpRespon
         count(Counted.SECURITY_EVENTS, "refused")
         logger.warning("A security event was refused. %s", error)
         return _error("invalid_request", str(error))
+    except UnreadablePostError:
+        # The transmitter has hung up, and will send the token again. No operator must act.
+        response = _come_back()
+        log_as_info(request, response)
+        return response
     except SignalInvalid as invalid:
         # Its text quotes nothing of the request. The detail quotes single claims.
         count(Counted.SECURITY_EVENTS, "refused")

@@ -586,3 +586,14 @@ def test_cleanup_sessions_removes_it(provider, post, capsys):
     call_command("cleanup_sessions", "--sleep", "0")
     assert Logout.objects.count() == 1
     assert capsys.readouterr().out.splitlines()[-1] == "0 expired sessions deleted."
+
+
+def test_request_that_breaks_off_is_no_fault_of_this_site(provider, rf, caplog):
+    caplog.set_level("INFO", "django.request")
+    request = rf.post("/bff/backchannel-logout", "logout_token=a", FORM)
+    request._stream = mock.Mock(read=mock.Mock(side_effect=OSError("secret")))
+    response = backchannel_logout(request)
+    assert response.status_code == 503
+    assert b"temporarily_unavailable" in response.content
+    assert [record.levelname for record in caplog.records] == ["INFO"]
+    assert "secret" not in caplog.text

@@ -858,3 +858,13 @@ def test_sign_in_on_its_way_ends(provider, transmitter, post, subject, claims, s
     session["oidc"] = person | {name: now + moment for name, moment in claims.items()}
     session.save()
     assert Session.objects.exists() == stays
+
+
+def test_request_that_breaks_off_is_no_fault_of_this_site(transmitter, rf, caplog):
+    caplog.set_level("INFO", "django.request")
+    request = rf.post("/bff/signals", transmitter.token(), CONTENT_TYPE)
+    request._stream = mock.Mock(read=mock.Mock(side_effect=OSError("secret")))
+    response = signals(request)
+    assert (response.status_code, response.content) == (503, b"")
+    assert [record.levelname for record in caplog.records] == ["INFO"]
+    assert "secret" not in caplog.text
