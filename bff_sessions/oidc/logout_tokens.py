@@ -68,7 +68,7 @@ class LogoutTokenInvalid(BffSessionsError):
         self.reason = reason
         """The first fault of the token."""
         self.detail = detail
-        """What the operator compares, for the log: values of single claims, shortened and ASCII,
+        """Details for the operator's log: values of single claims, shortened and ASCII,
         beside what this site expects."""
 
 

@@ -207,7 +207,8 @@ class ProviderOptions(Options):
         """Yield the faults of the provider `issuer`, whose options are `given`.
 
         Args:
-            index: the place of `given` in the list of clients; None if there is no list.
+            index: the index of `given` in the list of clients. None means that `given` is the only
+                client.
         """
         place = f"{conf.place_of('PROVIDERS')}[{issuer!r:.120}]"
         place += "" if index is None else f"[{index}]"

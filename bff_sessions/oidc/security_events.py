@@ -44,7 +44,7 @@ class EventTokenInvalid(BffSessionsError):
         super().__init__(fault.name)
         self.fault = fault
         self.detail = detail
-        """What the operator compares, for the log: single values, shortened and ASCII."""
+        """Details for the operator's log: single values, shortened and ASCII."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -75,7 +75,7 @@ def verify_event_token(
 
     Args:
         find: returns what is expected of the tokens with this ``iss`` and these texts in ``aud``.
-            It raises the error of its kind if there is no such issuer.
+            If the issuer is unknown, it raises the error of this kind of token.
 
     Raises:
         EventTokenInvalid: if the token breaks a rule.

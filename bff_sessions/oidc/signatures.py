@@ -31,7 +31,7 @@ class SignatureInvalid(BffSessionsError):
         super().__init__(fault.value)
         self.fault = fault
         self.detail = detail
-        """What the operator compares, for the log: single values, shortened and ASCII."""
+        """Details for the operator's log: single values, shortened and ASCII."""
 
 
 def read_token(token: object) -> tuple[dict[str, Any], dict[str, Any]]:

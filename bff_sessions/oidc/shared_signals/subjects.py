@@ -1,7 +1,7 @@
 """Find out whom a security event names: RFC 9493, and SSF 1.0, 3. Imports no optional dependency.
 
-A subject is checked first: the transmitter learns that it is malformed. Then it is resolved: the
-operator learns from the log why it names nobody here.
+A subject is checked first, and the answer tells the transmitter if it is malformed. Then it is
+resolved. If it matches no user and no session, the log tells the operator why.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _MAX_MEMBERS: Final = 20
 
 
 class Unresolved(Enum):
-    """Why a subject names nobody here, as the end of a sentence."""
+    """Why a subject matches no user and no session, as the end of a sentence."""
 
     FORMAT = "its format cannot name a user here"
     ISSUER = "its iss is not in SUBJECT_ISSUERS"
@@ -36,7 +36,7 @@ class Unresolved(Enum):
 
 
 class SubjectUnresolved(BffSessionsError):
-    """A subject names nobody here. The text is the end of a sentence for the log."""
+    """A subject matches no user and no session. The text is the end of a sentence for the log."""
 
     def __init__(self, why: Unresolved, detail: str = "") -> None:
         super().__init__(f"{why.value}{detail}")
