@@ -12,8 +12,9 @@ from bff_sessions import conf
 from bff_sessions.conf.faults import Fault
 from bff_sessions.conf.rules import is_list
 from bff_sessions.oidc.clients import clients_of, find_faults
-from bff_sessions.oidc.options import LogoutOptions, RevocationOptions
-from bff_sessions.oidc.provider_options import ProviderOptions
+from bff_sessions.oidc.options.backchannel_logout import LogoutOptions
+from bff_sessions.oidc.options.providers import ProviderOptions
+from bff_sessions.oidc.options.token_revocation import RevocationOptions
 
 _NO_EXTRA = Fault(
     "E021",

@@ -1,8 +1,7 @@
 """The settings in settings.BFF_SESSIONS: one table, from which checks and documentation derive.
 
 ``conf.STORE`` is the value of a setting; `STORE` here declares it. Options inside a setting are
-declared in `bff_sessions.oidc.provider_options`, `bff_sessions.oidc.options` and
-`bff_sessions.device.options`.
+declared in `bff_sessions.oidc.options` and `bff_sessions.device.options`.
 """
 
 from __future__ import annotations

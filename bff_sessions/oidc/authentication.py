@@ -11,7 +11,7 @@ from urllib.parse import quote_plus
 
 from bff_sessions import conf
 from bff_sessions.oidc.client_keys import ClientKey, ClientKeyInvalid, load_client_keys
-from bff_sessions.oidc.provider_options import ProviderOptions
+from bff_sessions.oidc.options.providers import ProviderOptions
 from bff_sessions.oidc.registrations import RegistrationInvalid
 
 # RFC 7523, 2.2

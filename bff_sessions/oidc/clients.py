@@ -12,7 +12,7 @@ from typing import Any
 from django.core.checks import CheckMessage
 
 from bff_sessions.conf.faults import Fault
-from bff_sessions.oidc.provider_options import ProviderOptions
+from bff_sessions.oidc.options.providers import ProviderOptions
 
 _NO_CLIENT = Fault(
     "E063",

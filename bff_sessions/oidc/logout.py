@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from bff_sessions.contract import Actor, EndReason, UserSessionsFilter
 from bff_sessions.oidc.logout_tokens import LogoutToken, LogoutTokenInvalid, Reason
 from bff_sessions.oidc.models import Logout
-from bff_sessions.oidc.options import get_logout_options
+from bff_sessions.oidc.options.backchannel_logout import get_logout_options
 from bff_sessions.oidc.sign_in import REMEMBERED
 from bff_sessions.revocation import revoke_sessions
 from bff_sessions.stores import get_store

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from bff_sessions.contract import check_text
 from bff_sessions.exceptions import BffSessionsError
-from bff_sessions.oidc.addresses import explain_issuer
+from bff_sessions.oidc.options.addresses import explain_issuer
 from bff_sessions.oidc.providers import get_provider
 from bff_sessions.oidc.security_events import (
     EventTokenInvalid,

@@ -23,7 +23,7 @@ from bff_sessions._compat.django_db import close_unusable_connection, in_atomic_
 from bff_sessions.contract import DeletedSession, EndReason, OnEnding
 from bff_sessions.exceptions import ProviderUnavailable
 from bff_sessions.oidc.models import TokenRevocation, TokenRevocationQuerySet, join_audience
-from bff_sessions.oidc.options import RevocationOptions, get_revocation_options
+from bff_sessions.oidc.options.token_revocation import RevocationOptions, get_revocation_options
 from bff_sessions.oidc.registrations import find_registration, warn_of_unknown_client
 from bff_sessions.oidc.sealing import seal_token
 from bff_sessions.oidc.tokens import Tokens, tokens_of

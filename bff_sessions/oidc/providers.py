@@ -11,15 +11,15 @@ from weakref import WeakKeyDictionary
 from asgiref.sync import sync_to_async
 
 from bff_sessions.exceptions import ProviderUnavailable
-from bff_sessions.oidc.addresses import is_secure, is_url
 from bff_sessions.oidc.authentication import ClientAuthentication
 from bff_sessions.oidc.clients import Registration
 from bff_sessions.oidc.deadlines import time_limit
 from bff_sessions.oidc.discovery import Discovery, get_default_url
 from bff_sessions.oidc.http import Response, asking, post_form
 from bff_sessions.oidc.keys import SigningKeys
-from bff_sessions.oidc.options import LogoutOptions, get_logout_options
-from bff_sessions.oidc.provider_options import (
+from bff_sessions.oidc.options.addresses import is_secure, is_url
+from bff_sessions.oidc.options.backchannel_logout import LogoutOptions, get_logout_options
+from bff_sessions.oidc.options.providers import (
     ENDPOINTS,
     LOGOUT,
     ProviderOptions,

@@ -16,9 +16,9 @@ from django.core.exceptions import ImproperlyConfigured
 from bff_sessions import conf
 from bff_sessions.contract import Actor, EndReason, UserSession, UserSessionsFilter
 from bff_sessions.events import subscribe_to_sign_ins
-from bff_sessions.oidc.addresses import explain_issuer
 from bff_sessions.oidc.log import log_once
 from bff_sessions.oidc.models import Logout
+from bff_sessions.oidc.options.addresses import explain_issuer
 from bff_sessions.oidc.registrations import are_looked_up, known_issuers
 from bff_sessions.revocation import revoke_sessions
 

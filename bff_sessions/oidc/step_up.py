@@ -14,7 +14,7 @@ from django.http import HttpRequest
 from bff_sessions.contract import is_moment
 from bff_sessions.exceptions import ProviderUnavailable
 from bff_sessions.identity.claims import audience_of
-from bff_sessions.oidc.options import get_logout_options
+from bff_sessions.oidc.options.backchannel_logout import get_logout_options
 from bff_sessions.oidc.registrations import find_registration
 
 # A value of acr_values: no blank, which separates them, and nothing that would end a quoted string.

@@ -14,11 +14,11 @@ from django.http import HttpResponse
 from django.urls import reverse
 
 from bff_sessions.extras import extra
-from bff_sessions.oidc.event_types import EVENT_TYPES, STREAM_UPDATED, VERIFICATION
+from bff_sessions.oidc.options.event_types import EVENT_TYPES, STREAM_UPDATED, VERIFICATION
+from bff_sessions.oidc.options.signals import to_tuple
 from bff_sessions.oidc.providers import providers_of
 from bff_sessions.oidc.registrations import find_registration, known_registrations
 from bff_sessions.oidc.shared_signals.transmitters import Transmitter, get_transmitter
-from bff_sessions.oidc.signal_options import to_tuple
 
 with extra("oidc"):
     import jwt

@@ -18,9 +18,10 @@ from bff_sessions import checks, conf
 from bff_sessions.conf.faults import FAULTS
 from bff_sessions.conf.options import Option, Options
 from bff_sessions.device.options import DeviceOptions
-from bff_sessions.oidc.options import LogoutOptions, RevocationOptions
-from bff_sessions.oidc.provider_options import ProviderOptions
-from bff_sessions.oidc.signal_options import SignalsOptions
+from bff_sessions.oidc.options.backchannel_logout import LogoutOptions
+from bff_sessions.oidc.options.providers import ProviderOptions
+from bff_sessions.oidc.options.signals import SignalsOptions
+from bff_sessions.oidc.options.token_revocation import RevocationOptions
 from bff_sessions.stores.redis.options import RedisOptions
 
 PACKAGE = Path(bff_sessions.__file__).parent

@@ -19,7 +19,7 @@ from bff_sessions.exceptions import ProviderUnavailable
 from bff_sessions.findings import Verdict
 from bff_sessions.management.extras import require_oidc
 from bff_sessions.management.verdicts import to_dict, to_line
-from bff_sessions.oidc.addresses import explain_issuer, is_secure, is_url
+from bff_sessions.oidc.options.addresses import explain_issuer, is_secure, is_url
 from bff_sessions.oidc.registrations import are_looked_up, find_registration
 from bff_sessions.secret import hidden_frames
 

@@ -7,6 +7,6 @@
 - `handling`: what an event does
 
 `bff_sessions.oidc.security_events` verifies what all security event tokens have in common, also
-logout tokens. The options are in `bff_sessions.oidc.signal_options`, and the known events in
-`bff_sessions.oidc.event_types`.
+logout tokens. The options are in `bff_sessions.oidc.options.signals`, and the known events in
+`bff_sessions.oidc.options.event_types`.
 """

@@ -7,18 +7,18 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from bff_sessions.contract import EndReason, UserSessionsFilter
-from bff_sessions.oidc.event_types import (
+from bff_sessions.oidc.logout import end_once
+from bff_sessions.oidc.options.event_types import (
     END,
     STREAM_UPDATED,
     VERIFICATION,
     EventType,
     find_event_type,
 )
-from bff_sessions.oidc.logout import end_once
+from bff_sessions.oidc.options.signals import to_tuple
 from bff_sessions.oidc.shared_signals.subjects import Named, SubjectUnresolved
 from bff_sessions.oidc.shared_signals.tokens import Reason, Signal, SignalInvalid
 from bff_sessions.oidc.shared_signals.transmitters import any_equal
-from bff_sessions.oidc.signal_options import to_tuple
 from bff_sessions.oidc.signatures import shown
 
 logger = logging.getLogger("bff_sessions.signals")

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit, urlunsplit
 from bff_sessions.conf import place_of
 from bff_sessions.conf.rules import import_callable
 from bff_sessions.oidc.clients import Registration
+from bff_sessions.oidc.options.signals import SESSION, SignalsOptions, to_tuple
 from bff_sessions.oidc.providers import Provider, providers_of
 from bff_sessions.oidc.registrations import (
     are_looked_up,
@@ -18,7 +19,6 @@ from bff_sessions.oidc.registrations import (
     known_registrations,
 )
 from bff_sessions.oidc.shared_signals.subjects import Resolver
-from bff_sessions.oidc.signal_options import SESSION, SignalsOptions, to_tuple
 
 _METADATA: Final = "/.well-known/ssf-configuration"
 

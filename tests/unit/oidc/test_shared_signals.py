@@ -20,7 +20,7 @@ from bff_sessions.engine import SessionStore
 from bff_sessions.exceptions import RevocationUnconfirmed, StoreUnavailable
 from bff_sessions.models import Logout, Session
 from bff_sessions.oidc import logout as logout_module
-from bff_sessions.oidc.event_types import EVENT_TYPES
+from bff_sessions.oidc.options.event_types import EVENT_TYPES
 from bff_sessions.oidc.shared_signals.handling import handle
 from bff_sessions.oidc.shared_signals.tokens import verify_signal
 from bff_sessions.oidc.shared_signals.views import signals

@@ -20,9 +20,9 @@ from bff_sessions.conf.rules import (
     or_none,
     some_of,
 )
-from bff_sessions.oidc.addresses import is_issuer, is_url
-from bff_sessions.oidc.algorithms import ALGORITHMS
-from bff_sessions.oidc.event_types import ACTIONS, NAMES
+from bff_sessions.oidc.options.addresses import is_issuer, is_url
+from bff_sessions.oidc.options.algorithms import ALGORITHMS
+from bff_sessions.oidc.options.event_types import ACTIONS, NAMES
 
 SUBJECT: Final = "subject"
 SESSION: Final = "session"

@@ -13,9 +13,9 @@ from bff_sessions.conf.faults import Fault
 from bff_sessions.conf.options import Options, option, seconds, switch
 from bff_sessions.conf.rules import DICTIONARY, Rule, is_text, one_of, or_none, some_of
 from bff_sessions.contract import MAX_TEXT
-from bff_sessions.oidc.addresses import is_issuer, is_secure, is_url
-from bff_sessions.oidc.algorithms import ALGORITHMS, DEFAULT_ALGORITHMS
-from bff_sessions.oidc.signal_options import SignalsOptions
+from bff_sessions.oidc.options.addresses import is_issuer, is_secure, is_url
+from bff_sessions.oidc.options.algorithms import ALGORITHMS, DEFAULT_ALGORITHMS
+from bff_sessions.oidc.options.signals import SignalsOptions
 
 ENDPOINTS: Final = (
     "JWKS_URI",
