@@ -20,11 +20,11 @@ from bff_sessions.identity.claim_names import (
 )
 from bff_sessions.identity.claims import person_of
 from bff_sessions.identity.id_tokens import read_claims
-from bff_sessions.oidc.deadlines import time_limit
 from bff_sessions.oidc.log import log_once
 from bff_sessions.oidc.options.providers import FROM_USERINFO, KEEP
 from bff_sessions.oidc.providers import Provider
 from bff_sessions.oidc.refreshed_id_tokens import IdTokenInvalid, read_id_token, verify_id_token
+from bff_sessions.oidc.transport.deadlines import time_limit
 from bff_sessions.oidc.userinfo import OtherSubject as OtherSubject
 from bff_sessions.oidc.userinfo import ask, check_subject
 

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from typing import Final, Generic, TypeVar
 
 from bff_sessions.exceptions import ProviderUnavailable
-from bff_sessions.oidc import http
-from bff_sessions.oidc.deadlines import hold, time_limit
+from bff_sessions.oidc.transport import http
+from bff_sessions.oidc.transport.deadlines import hold, time_limit
 
 _T = TypeVar("_T")
 

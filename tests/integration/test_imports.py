@@ -50,7 +50,7 @@ WAYS_IN = {
         "from bff_sessions import get_access_token",
         "from bff_sessions import aget_access_token",
         "from bff_sessions.oidc.access_tokens import get_access_token",
-        "import bff_sessions.oidc.exchange",
+        "import bff_sessions.oidc.transport.exchange",
         "import bff_sessions.oidc.logout",
     ],
     "jwt": [

@@ -58,6 +58,6 @@ def clock(monkeypatch):
             self.now += seconds
 
     clock = Clock()
-    monkeypatch.setattr("bff_sessions.oidc.http.time", clock)
+    monkeypatch.setattr("bff_sessions.oidc.transport.http.time", clock)
     monkeypatch.setattr("bff_sessions.oidc.sources.time", clock)
     return clock

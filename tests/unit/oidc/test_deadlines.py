@@ -16,10 +16,10 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from bff_sessions.exceptions import ProviderUnavailable
-from bff_sessions.oidc import http
-from bff_sessions.oidc.deadlines import time_left, time_limit
-from bff_sessions.oidc.http import Response, get_json, post_form
 from bff_sessions.oidc.providers import get_provider
+from bff_sessions.oidc.transport import http
+from bff_sessions.oidc.transport.deadlines import time_left, time_limit
+from bff_sessions.oidc.transport.http import Response, get_json, post_form
 
 TIMEOUT = 0.25
 # The drips last for a minute: a caller that waits for them is late by far, on any machine.
@@ -90,7 +90,7 @@ def soon():
 
 @pytest.fixture(autouse=True)
 def timeout(monkeypatch):
-    monkeypatch.setattr("bff_sessions.oidc.http.TIMEOUT", TIMEOUT)
+    monkeypatch.setattr("bff_sessions.oidc.transport.http.TIMEOUT", TIMEOUT)
 
 
 def exchanges():
@@ -155,7 +155,7 @@ def trusted(tmp_path, monkeypatch):
 @pytest.mark.parametrize("kind", each_of(["header", "body until the end", "chunk size"]))
 def test_dripping_over_tls_is_not_waited_for(kind, trusted, monkeypatch):
     # Long enough for a handshake on a slow machine.
-    monkeypatch.setattr("bff_sessions.oidc.http.TIMEOUT", 1)
+    monkeypatch.setattr("bff_sessions.oidc.transport.http.TIMEOUT", 1)
     with drip(*DRIPS[kind], context=trusted) as (port, received):
         with soon():
             get_json(f"https://127.0.0.1:{port}/keys")

@@ -6,7 +6,7 @@ from email.utils import formatdate
 import pytest
 
 from bff_sessions.oidc.diagnosis import diagnose
-from bff_sessions.oidc.http import get, knock
+from bff_sessions.oidc.transport.http import get, knock
 from tests.support.provider import CLIENT_SECRET, KEYS, public_jwk
 
 METADATA = "/.well-known/openid-configuration"

@@ -214,7 +214,7 @@ def test_error_of_an_endpoint_names_issuer_endpoint_and_fault(provider, configur
 def test_a_provider_that_does_not_answer_is_waited_for_no_longer_than_said(
     provider, configure, monkeypatch
 ):
-    monkeypatch.setattr("bff_sessions.oidc.http.TIMEOUT", 0.1)
+    monkeypatch.setattr("bff_sessions.oidc.transport.http.TIMEOUT", 0.1)
     release = threading.Event()
     provider.answer = lambda *args: release.wait(20)
     try:

@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from bff_sessions.exceptions import ClientMisconfigured, ProviderUnavailable
-from bff_sessions.oidc.http import Response
-from bff_sessions.oidc.refusals import Meaning, Refusal, meaning_of
+from bff_sessions.oidc.transport.http import Response
+from bff_sessions.oidc.transport.refusals import Meaning, Refusal, meaning_of
 
 WAIT, CLIENT, ENDED = Meaning.WAIT, Meaning.CLIENT, Meaning.ENDED
 REFUSED, UNCLEAR = Meaning.REFUSED, Meaning.UNCLEAR

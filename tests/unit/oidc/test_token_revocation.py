@@ -444,7 +444,8 @@ FAULTS = {
 def test_no_provider_keeps_a_session_alive(provider, monkeypatch, fault, url, caplog):
     token = sign_in(provider)
     if fault == "unreachable":
-        from bff_sessions.oidc import http, providers
+        from bff_sessions.oidc import providers
+        from bff_sessions.oidc.transport import http
 
         monkeypatch.setattr(http, "TIMEOUT", 0.1)
         monkeypatch.setattr(

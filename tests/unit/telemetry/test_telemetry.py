@@ -13,7 +13,7 @@ from bff_sessions.contract import EndReason, UserSessionsFilter
 from bff_sessions.engine import SessionStore
 from bff_sessions.exceptions import BffSessionsError, ProviderUnavailable
 from bff_sessions.models import TokenRevocation
-from bff_sessions.oidc import http
+from bff_sessions.oidc.transport import http
 from bff_sessions.revocation import revoke_sessions
 from bff_sessions.stores import get_store
 from bff_sessions.stores.databases.retrying import retry

@@ -14,8 +14,8 @@ from typing import Any, Final
 from bff_sessions.exceptions import ProviderUnavailable
 from bff_sessions.extras import extra
 from bff_sessions.measuring import span
-from bff_sessions.oidc.deadlines import time_left
-from bff_sessions.oidc.exchange import run_in_time
+from bff_sessions.oidc.transport.deadlines import time_left
+from bff_sessions.oidc.transport.exchange import run_in_time
 
 with extra("oidc"):
     import requests

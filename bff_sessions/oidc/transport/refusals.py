@@ -8,7 +8,7 @@ from enum import Enum
 from typing import Final
 
 from bff_sessions.exceptions import ClientMisconfigured, ProviderUnavailable
-from bff_sessions.oidc.http import Response, asks_to_wait
+from bff_sessions.oidc.transport.http import Response, asks_to_wait
 
 logger = logging.getLogger("bff_sessions.oidc")
 
