@@ -11,10 +11,10 @@ from django.core.checks import CheckMessage
 from bff_sessions import conf
 from bff_sessions.conf.faults import Fault
 from bff_sessions.conf.rules import is_list
-from bff_sessions.oidc.clients import clients_of, find_faults
 from bff_sessions.oidc.options.backchannel_logout import LogoutOptions
 from bff_sessions.oidc.options.providers import ProviderOptions
 from bff_sessions.oidc.options.token_revocation import RevocationOptions
+from bff_sessions.oidc.registrations.registration import clients_of, find_faults
 
 _NO_EXTRA = Fault(
     "E021",
@@ -66,7 +66,7 @@ def _check_transmitters() -> Iterator[CheckMessage]:
 
 
 def _check_client_keys() -> Iterator[CheckMessage]:
-    from bff_sessions.oidc.client_keys import ClientKeyInvalid, load_client_keys
+    from bff_sessions.oidc.registrations.client_keys import ClientKeyInvalid, load_client_keys
 
     table = ProviderOptions.table()
     for issuer, given in _listed().items():

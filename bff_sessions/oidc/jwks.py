@@ -15,8 +15,8 @@ from django.utils.cache import patch_cache_control
 from django.views.decorators.http import require_safe
 
 from bff_sessions.exceptions import ProviderUnavailable
-from bff_sessions.oidc.clients import Registration
 from bff_sessions.oidc.registrations import (
+    Registration,
     are_looked_up,
     find_registration,
     known_registrations,

@@ -25,7 +25,7 @@ from bff_sessions import conf
 from bff_sessions.conf.rules import SettingNotImportable
 from bff_sessions.contract import UserSessionStore
 from bff_sessions.models import Session
-from bff_sessions.oidc.clients import clients_of, find_faults
+from bff_sessions.oidc.registrations.registration import clients_of, find_faults
 from tests.support.examples import PAGES, ROOT, examples, name_of
 from tests.support.reference import reference
 from tests.support.telemetry import instrument_names

@@ -13,7 +13,7 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from jwt.algorithms import get_default_algorithms
 
-from bff_sessions.oidc import registrations
+from bff_sessions.oidc.registrations import lookup
 
 __all__ = [
     "CLIENT_ID",
@@ -68,7 +68,7 @@ def make_id_token(**claims):
 
 def forget_keys():
     """Forget all providers with their keys. A process does not read keys again at once."""
-    registrations._entries.clear()
+    lookup._entries.clear()
 
 
 class _Server(ThreadingHTTPServer):

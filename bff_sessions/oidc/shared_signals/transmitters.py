@@ -10,10 +10,10 @@ from urllib.parse import urlsplit, urlunsplit
 
 from bff_sessions.conf import place_of
 from bff_sessions.conf.rules import import_callable
-from bff_sessions.oidc.clients import Registration
 from bff_sessions.oidc.options.signals import SESSION, SignalsOptions, to_tuple
 from bff_sessions.oidc.providers import Provider, providers_of
 from bff_sessions.oidc.registrations import (
+    Registration,
     are_looked_up,
     find_registration,
     known_registrations,

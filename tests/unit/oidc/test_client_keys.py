@@ -17,8 +17,8 @@ from cryptography.hazmat.primitives.serialization import (
 from django.core.exceptions import ImproperlyConfigured
 from jwt.algorithms import get_default_algorithms
 
-from bff_sessions.oidc.client_keys import ClientKey, ClientKeyInvalid, _thumbprint
 from bff_sessions.oidc.providers import get_provider
+from bff_sessions.oidc.registrations.client_keys import ClientKey, ClientKeyInvalid, _thumbprint
 from tests.support.checks import messages, only_message
 
 ISSUER = "https://idp.example"

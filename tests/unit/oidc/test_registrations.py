@@ -26,9 +26,9 @@ from bff_sessions.contract import UserSessionsFilter
 from bff_sessions.engine import SessionStore
 from bff_sessions.exceptions import ProviderUnavailable, SignInRequired
 from bff_sessions.models import Session, TokenRevocation
-from bff_sessions.oidc import refreshing, registrations
+from bff_sessions.oidc import refreshing
 from bff_sessions.oidc.providers import get_provider, get_providers
-from bff_sessions.oidc.registrations import find_registration, forget_providers
+from bff_sessions.oidc.registrations import find_registration, forget_providers, lookup
 from bff_sessions.oidc.step_up import get_leeway
 from bff_sessions.revocation import revoke_sessions
 from bff_sessions.stores.orm import OrmUserSessionStore
@@ -91,7 +91,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch):
     clock = Clock()
-    monkeypatch.setattr(registrations, "time", clock)
+    monkeypatch.setattr(lookup, "time", clock)
     return clock
 
 
@@ -213,7 +213,7 @@ def test_unknown_issuers_are_not_remembered(provider):
 
 
 def test_memory_is_bounded(provider, monkeypatch):
-    monkeypatch.setattr(registrations, "_MAX", 3)
+    monkeypatch.setattr(lookup, "_MAX", 3)
     gone = get_provider(provider.issuer)
     watch = weakref.ref(find_registration(provider.issuer))
     for number in range(5):
@@ -226,7 +226,7 @@ def test_memory_is_bounded(provider, monkeypatch):
 
 
 def test_dictionary_has_no_bound(settings, monkeypatch):
-    monkeypatch.setattr(registrations, "_MAX", 3)
+    monkeypatch.setattr(lookup, "_MAX", 3)
     issuers = [f"{IDP}/{number}" for number in range(5)]
     settings.BFF_SESSIONS = {"PROVIDERS": {issuer: {"CLIENT_ID": "shop"} for issuer in issuers}}
     first = get_providers()

@@ -22,9 +22,9 @@ from django.db import DEFAULT_DB_ALIAS
 
 from bff_sessions import conf
 from bff_sessions.exceptions import ProviderUnavailable
-from bff_sessions.oidc.clients import Registration, clients_of, find_faults
 from bff_sessions.oidc.log import log_once
 from bff_sessions.oidc.options.addresses import is_issuer
+from bff_sessions.oidc.registrations.registration import Registration, clients_of, find_faults
 from bff_sessions.secret import hidden_frames
 from bff_sessions.stores import get_store
 from bff_sessions.stores.databases.containing import savepoints
@@ -214,4 +214,4 @@ def _forget(*, setting: str, **kwargs: Any) -> None:
             _entries.clear()
 
 
-setting_changed.connect(_forget, dispatch_uid="bff_sessions.oidc.registrations")
+setting_changed.connect(_forget, dispatch_uid="bff_sessions.oidc.registrations.lookup")

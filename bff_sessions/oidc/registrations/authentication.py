@@ -10,9 +10,13 @@ from typing import Final
 from urllib.parse import quote_plus
 
 from bff_sessions import conf
-from bff_sessions.oidc.client_keys import ClientKey, ClientKeyInvalid, load_client_keys
 from bff_sessions.oidc.options.providers import ProviderOptions
-from bff_sessions.oidc.registrations import RegistrationInvalid
+from bff_sessions.oidc.registrations.client_keys import (
+    ClientKey,
+    ClientKeyInvalid,
+    load_client_keys,
+)
+from bff_sessions.oidc.registrations.lookup import RegistrationInvalid
 
 # RFC 7523, 2.2
 _ASSERTION: Final = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
