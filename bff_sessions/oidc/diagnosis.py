@@ -13,8 +13,8 @@ from urllib.parse import urlsplit, urlunsplit
 
 from bff_sessions.exceptions import ProviderUnavailable
 from bff_sessions.findings import Finding, Verdict, fault, ok, warning
-from bff_sessions.oidc.keys import KeySetMissing
 from bff_sessions.oidc.providers import Provider
+from bff_sessions.oidc.providers.keys import KeySetMissing
 from bff_sessions.oidc.shared_signals.transmitters import get_transmitter
 from bff_sessions.oidc.transport.http import Response, get, knock
 from bff_sessions.oidc.transport.refusals import Meaning, Refusal

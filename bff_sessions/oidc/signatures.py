@@ -8,8 +8,8 @@ from typing import Any
 from bff_sessions.exceptions import BffSessionsError
 from bff_sessions.extras import extra
 from bff_sessions.identity.jws import read_jws
-from bff_sessions.oidc.keys import KeySetMissing
 from bff_sessions.oidc.providers import Provider
+from bff_sessions.oidc.providers.keys import KeySetMissing
 
 with extra("oidc"):
     import jwt

@@ -55,7 +55,7 @@ WAYS_IN = {
     ],
     "jwt": [
         "from bff_sessions import get_access_token",
-        "import bff_sessions.oidc.keys",
+        "import bff_sessions.oidc.providers.keys",
         "import bff_sessions.oidc.logout_tokens",
     ],
 }

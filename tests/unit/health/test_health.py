@@ -189,7 +189,7 @@ def test_provider_without_keys_is_a_fault(provider):
 def test_provider_is_not_asked_without_need(provider, monkeypatch):
     asked = []
     monkeypatch.setattr(
-        "bff_sessions.oidc.keys.SigningKeys.prefetch", lambda keys: asked.append(keys)
+        "bff_sessions.oidc.providers.keys.SigningKeys.prefetch", lambda keys: asked.append(keys)
     )
     assert verdicts(ask_providers=False)["keys"] == "warning"
     assert len(asked) == 1

@@ -59,5 +59,5 @@ def clock(monkeypatch):
 
     clock = Clock()
     monkeypatch.setattr("bff_sessions.oidc.transport.http.time", clock)
-    monkeypatch.setattr("bff_sessions.oidc.sources.time", clock)
+    monkeypatch.setattr("bff_sessions.oidc.providers.sources.time", clock)
     return clock

@@ -14,9 +14,9 @@ from django.core.exceptions import ImproperlyConfigured
 from urllib3 import HTTPResponse
 
 from bff_sessions.exceptions import ProviderUnavailable
-from bff_sessions.oidc.keys import KeySetMissing
 from bff_sessions.oidc.providers import get_provider, get_providers
-from bff_sessions.oidc.sources import MAX_AGE, PAUSE_AFTER_FAILURE
+from bff_sessions.oidc.providers.keys import KeySetMissing
+from bff_sessions.oidc.providers.sources import MAX_AGE, PAUSE_AFTER_FAILURE
 from tests.support.provider import KEYS, public_jwk
 
 CONFIGURATION = "/.well-known/openid-configuration"

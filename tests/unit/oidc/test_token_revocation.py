@@ -444,12 +444,12 @@ FAULTS = {
 def test_no_provider_keeps_a_session_alive(provider, monkeypatch, fault, url, caplog):
     token = sign_in(provider)
     if fault == "unreachable":
-        from bff_sessions.oidc import providers
         from bff_sessions.oidc.transport import http
 
         monkeypatch.setattr(http, "TIMEOUT", 0.1)
         monkeypatch.setattr(
-            providers, "post_form", lambda *a, **k: http.post_form(*a, **k | {"timeout": 0.1})
+            "bff_sessions.oidc.providers.provider.post_form",
+            lambda *a, **k: http.post_form(*a, **k | {"timeout": 0.1}),
         )
     FAULTS[fault](provider)
     client = Client() if url == "/end" else None

@@ -111,7 +111,7 @@ def test_key_exists_for_one_call_only(provide, client, monkeypatch):
     monkeypatch.setattr(client, "post", lambda *args, **kwargs: sent.append((args, kwargs)))
     send_event(client, "session-revoked", sub="alice")
     no_keys = mock.Mock(side_effect=ProviderUnavailable)
-    monkeypatch.setattr("bff_sessions.oidc.keys.SigningKeys.get", no_keys)
+    monkeypatch.setattr("bff_sessions.oidc.providers.keys.SigningKeys.get", no_keys)
     ((args, kwargs),) = sent
     assert real(*args, **kwargs).status_code == 503
     assert left() == ["laptop", "phone", "tablet"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from bff_sessions.exceptions import ProviderUnavailable
-from bff_sessions.oidc.sources import Source
+from bff_sessions.oidc.providers.sources import Source
 from bff_sessions.oidc.transport.http import NotFound, asking, get_json
 
 _METADATA: Final = "metadata"

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from bff_sessions.exceptions import BffSessionsError, ProviderUnavailable
 from bff_sessions.extras import extra
-from bff_sessions.oidc.sources import Source
+from bff_sessions.oidc.providers.sources import Source
 from bff_sessions.oidc.transport.http import asking, get_json
 
 with extra("oidc"):
