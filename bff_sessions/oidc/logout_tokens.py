@@ -1,7 +1,7 @@
 """Verify logout tokens: OpenID Connect Back-Channel Logout 1.0 with errata set 1, 2.4 and 2.6.
 
-They are security event tokens: `bff_sessions.oidc.security_events` verifies what these have in
-common.
+They are security event tokens: `bff_sessions.oidc.verification.event_tokens` verifies what these
+have in common.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from bff_sessions.contract import check_text
 from bff_sessions.exceptions import BffSessionsError
 from bff_sessions.oidc.options.addresses import explain_issuer
 from bff_sessions.oidc.providers import get_provider
-from bff_sessions.oidc.security_events import (
+from bff_sessions.oidc.verification.event_tokens import (
     EventTokenInvalid,
     Expected,
     check_times,
     verify_event_token,
 )
-from bff_sessions.oidc.signatures import shown
+from bff_sessions.oidc.verification.signatures import shown
 from bff_sessions.secret import hidden_frames
 
 _EVENT: Final = "http://schemas.openid.net/event/backchannel-logout"

@@ -11,7 +11,7 @@ from bff_sessions.contract import is_moment
 from bff_sessions.exceptions import BffSessionsError, ProviderUnavailable
 from bff_sessions.identity.claims import claim, person_of
 from bff_sessions.oidc.providers import Provider
-from bff_sessions.oidc.signatures import SignatureInvalid, read_token, verify_signature
+from bff_sessions.oidc.verification.signatures import SignatureInvalid, read_token, verify_signature
 
 
 class IdTokenFault(Enum):

@@ -12,8 +12,8 @@ from bff_sessions.contract import is_moment
 from bff_sessions.exceptions import BffSessionsError, ProviderUnavailable
 from bff_sessions.oidc.log import log_once
 from bff_sessions.oidc.providers import Provider
-from bff_sessions.oidc.signatures import SignatureInvalid, read_token, verify_signature
 from bff_sessions.oidc.transport import http
+from bff_sessions.oidc.verification.signatures import SignatureInvalid, read_token, verify_signature
 
 logger = logging.getLogger("bff_sessions.oidc")
 

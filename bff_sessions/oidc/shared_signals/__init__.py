@@ -6,7 +6,7 @@
 - `subjects`: whom an event names, RFC 9493
 - `handling`: what an event does
 
-`bff_sessions.oidc.security_events` verifies what all security event tokens have in common, also
-logout tokens. The options are in `bff_sessions.oidc.options.signals`, and the known events in
-`bff_sessions.oidc.options.event_types`.
+`bff_sessions.oidc.verification.event_tokens` verifies what all security event tokens have in
+common, also logout tokens. The options are in `bff_sessions.oidc.options.signals`, and the known
+events in `bff_sessions.oidc.options.event_types`.
 """

@@ -19,7 +19,7 @@ from bff_sessions.oidc.options.signals import to_tuple
 from bff_sessions.oidc.shared_signals.subjects import Named, SubjectUnresolved
 from bff_sessions.oidc.shared_signals.tokens import Reason, Signal, SignalInvalid
 from bff_sessions.oidc.shared_signals.transmitters import any_equal
-from bff_sessions.oidc.signatures import shown
+from bff_sessions.oidc.verification.signatures import shown
 
 logger = logging.getLogger("bff_sessions.signals")
 

@@ -10,15 +10,15 @@ from enum import Enum
 from typing import Any
 
 from bff_sessions.exceptions import BffSessionsError
-from bff_sessions.oidc.security_events import (
+from bff_sessions.oidc.shared_signals.subjects import read_subject
+from bff_sessions.oidc.shared_signals.transmitters import Transmitter, find_transmitter
+from bff_sessions.oidc.verification.event_tokens import (
     EventTokenInvalid,
     Expected,
     check_times,
     verify_event_token,
 )
-from bff_sessions.oidc.shared_signals.subjects import read_subject
-from bff_sessions.oidc.shared_signals.transmitters import Transmitter, find_transmitter
-from bff_sessions.oidc.signatures import shown
+from bff_sessions.oidc.verification.signatures import shown
 from bff_sessions.secret import hidden_frames
 
 

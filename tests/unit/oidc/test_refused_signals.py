@@ -12,9 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bff_sessions.models import Logout, Session
-from bff_sessions.oidc.security_events import Fault
 from bff_sessions.oidc.shared_signals.tokens import Reason
-from bff_sessions.oidc.signatures import shown
+from bff_sessions.oidc.verification.event_tokens import Fault
+from bff_sessions.oidc.verification.signatures import shown
 from tests.support.factories import SessionFactory
 from tests.support.provider import encode, forget_keys, public_jwk
 from tests.support.transmitter import (

@@ -14,7 +14,12 @@ from typing import Any, Final
 from bff_sessions.contract import is_moment
 from bff_sessions.exceptions import BffSessionsError
 from bff_sessions.oidc.providers import Provider
-from bff_sessions.oidc.signatures import SignatureInvalid, read_token, shown, verify_signature
+from bff_sessions.oidc.verification.signatures import (
+    SignatureInvalid,
+    read_token,
+    shown,
+    verify_signature,
+)
 
 _CLOCKS: Final = "Compare both clocks with 'manage.py check_provider'."
 
