@@ -17,10 +17,9 @@ from bff_sessions.identity import Identity
 from bff_sessions.identity.claim_names import NOT_CLAIMS
 from bff_sessions.identity.claims import BINDING, claim
 from bff_sessions.identity.id_tokens import MOZILLA_TOKENS, read_claims
-from bff_sessions.oidc.expiry import read_expiry
 from bff_sessions.oidc.log import log_once
-from bff_sessions.oidc.tokens import Tokens, read_tokens
-from bff_sessions.oidc.values import to_scope, to_seconds, to_text
+from bff_sessions.oidc.tokens import Tokens, read_expiry, read_tokens
+from bff_sessions.oidc.tokens.values import to_scope, to_seconds, to_text
 from bff_sessions.secret import hidden_frames
 
 logger = logging.getLogger("bff_sessions.oidc")

@@ -27,7 +27,8 @@ from bff_sessions.engine.equality import is_same
 from bff_sessions.engine.merging import merge
 from bff_sessions.identity import identify
 from bff_sessions.identity.id_tokens import MOZILLA_TOKENS
-from bff_sessions.oidc.tokens import _MOZILLA, Tokens, keep_tokens
+from bff_sessions.oidc.tokens import Tokens, keep_tokens
+from bff_sessions.oidc.tokens.keeping import _MOZILLA
 from bff_sessions.protection import store_key
 from bff_sessions.stores import get_store
 

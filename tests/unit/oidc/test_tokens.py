@@ -11,8 +11,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from bff_sessions.contract import DeletedSession
 from bff_sessions.exceptions import TicketUnreadable
-from bff_sessions.oidc.expiry import UNKNOWN_EXPIRY
-from bff_sessions.oidc.tokens import Tokens, keep_tokens, tokens_of
+from bff_sessions.oidc.tokens import UNKNOWN_EXPIRY, Tokens, keep_tokens, tokens_of
 from tests.support.checks import messages, only_message
 from tests.support.factories import SessionFactory
 from tests.support.provider import make_id_token

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from bff_sessions.contract import is_moment
-from bff_sessions.oidc.values import is_absent, to_seconds
+from bff_sessions.oidc.tokens.values import is_absent, to_seconds
 
 UNKNOWN_EXPIRY: Final = datetime.fromtimestamp(0, UTC)
 """The expiry of an access token whose own is missing or cannot be read: it counts as expired, so

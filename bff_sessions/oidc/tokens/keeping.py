@@ -19,10 +19,10 @@ from bff_sessions.contract import DeletedSession
 from bff_sessions.identity import identify
 from bff_sessions.identity.claims import audience_of, person_of
 from bff_sessions.identity.id_tokens import ID_TOKEN, read_claims
-from bff_sessions.oidc import lasuite
-from bff_sessions.oidc.expiry import UNKNOWN_EXPIRY, read_expiry
 from bff_sessions.oidc.log import log_once
-from bff_sessions.oidc.values import is_absent, to_scope, to_seconds, to_text
+from bff_sessions.oidc.tokens import lasuite
+from bff_sessions.oidc.tokens.expiry import UNKNOWN_EXPIRY, read_expiry
+from bff_sessions.oidc.tokens.values import is_absent, to_scope, to_seconds, to_text
 from bff_sessions.protection import open_sealed
 from bff_sessions.secret import hidden_frames
 
