@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from bff_sessions.identity import Identity, abind_identity, bind_identity
     from bff_sessions.oidc.access_tokens import aget_access_token, get_access_token
-    from bff_sessions.oidc.step_up import sign_in_parameters
-    from bff_sessions.oidc.token_responses import asign_in, sign_in
+    from bff_sessions.oidc.sign_in.step_up import sign_in_parameters
+    from bff_sessions.oidc.sign_in.token_responses import asign_in, sign_in
     from bff_sessions.views.recent import (
         arequire_recent_sign_in,
         recent_sign_in,
@@ -38,13 +38,13 @@ _MODULES = {
     "abind_identity": "identity",
     "aget_access_token": "oidc.access_tokens",
     "arequire_recent_sign_in": "views.recent",
-    "asign_in": "oidc.token_responses",
+    "asign_in": "oidc.sign_in.token_responses",
     "bind_identity": "identity",
     "get_access_token": "oidc.access_tokens",
     "recent_sign_in": "views.recent",
     "require_recent_sign_in": "views.recent",
-    "sign_in": "oidc.token_responses",
-    "sign_in_parameters": "oidc.step_up",
+    "sign_in": "oidc.sign_in.token_responses",
+    "sign_in_parameters": "oidc.sign_in.step_up",
 }
 
 

@@ -16,8 +16,8 @@ from django.apps import AppConfig
 from django.http import HttpRequest
 from django.utils import timezone
 
-from bff_sessions.oidc.step_up import sign_in_parameters
-from bff_sessions.oidc.token_responses import keep_sign_in, try_response
+from bff_sessions.oidc.sign_in.step_up import sign_in_parameters
+from bff_sessions.oidc.sign_in.token_responses import keep_sign_in, try_response
 from bff_sessions.oidc.tokens import Tokens
 
 

@@ -24,8 +24,8 @@ from mozilla_django_oidc.views import (
 )
 
 from bff_sessions.identity.id_tokens import ID_TOKEN, MOZILLA_TOKENS, read_claims
-from bff_sessions.oidc.step_up import sign_in_parameters
-from bff_sessions.oidc.token_responses import try_response
+from bff_sessions.oidc.sign_in.step_up import sign_in_parameters
+from bff_sessions.oidc.sign_in.token_responses import try_response
 from bff_sessions.oidc.tokens import read_tokens
 from bff_sessions.secret import Secret, hidden_frames
 

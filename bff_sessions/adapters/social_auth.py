@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from bff_sessions.claims import STANDARD_CLAIMS
-from bff_sessions.oidc.step_up import sign_in_parameters
-from bff_sessions.oidc.token_responses import keep_sign_in, try_response
+from bff_sessions.oidc.sign_in.step_up import sign_in_parameters
+from bff_sessions.oidc.sign_in.token_responses import keep_sign_in, try_response
 
 
 def copy_claims(

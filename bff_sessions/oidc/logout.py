@@ -8,7 +8,7 @@ from bff_sessions.contract import Actor, EndReason, UserSessionsFilter
 from bff_sessions.oidc.logout_tokens import LogoutToken, LogoutTokenInvalid, Reason
 from bff_sessions.oidc.models import Logout
 from bff_sessions.oidc.options.backchannel_logout import get_logout_options
-from bff_sessions.oidc.sign_in import REMEMBERED
+from bff_sessions.oidc.sign_in.early_logouts import REMEMBERED
 from bff_sessions.revocation import revoke_sessions
 from bff_sessions.stores import get_store
 
@@ -62,8 +62,8 @@ def end_once(
     """End the sessions `named` in a security event token, and return their number.
 
     Before the sessions end, save and commit the logout: a concurrent sign-in finds it, see
-    `bff_sessions.oidc.sign_in`. Mark the token as used only afterwards: if a step before fails, the
-    issuer may try again.
+    `bff_sessions.oidc.sign_in.early_logouts`. Mark the token as used only afterwards: if a step
+    before fails, the issuer may try again.
 
     Args:
         issuer: the provider of the sessions.

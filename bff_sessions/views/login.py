@@ -10,7 +10,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDi
 from django.shortcuts import resolve_url
 
 from bff_sessions import conf
-from bff_sessions.oidc.step_up import sign_in_parameters
+from bff_sessions.oidc.sign_in.step_up import sign_in_parameters
 from bff_sessions.views.endpoint import endpoint, error
 from bff_sessions.views.local import is_local, local_target
 

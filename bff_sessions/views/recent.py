@@ -18,7 +18,7 @@ from bff_sessions.engine.auth import signed_in_again
 from bff_sessions.exceptions import RecentSignInRequired
 from bff_sessions.identity import identify
 from bff_sessions.oidc.log import log_once
-from bff_sessions.oidc.step_up import Demand, get_leeway
+from bff_sessions.oidc.sign_in.step_up import Demand, get_leeway
 from bff_sessions.secret import hidden_frames
 from bff_sessions.views import round_trips
 from bff_sessions.views.endpoint import error, signed_in

@@ -18,7 +18,7 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 
 from bff_sessions.contract import is_moment
-from bff_sessions.oidc.step_up import Demand
+from bff_sessions.oidc.sign_in.step_up import Demand
 from bff_sessions.views.local import local_target
 
 NAME: Final = "bff_recent_sign_in"

@@ -27,8 +27,9 @@ from bff_sessions.contract import UserSessionsFilter
 from bff_sessions.engine import SessionStore
 from bff_sessions.management import commands
 from bff_sessions.models import Logout, Session, TakeOverBan, TokenRevocation
-from bff_sessions.oidc import outbox, refreshing, sign_in
+from bff_sessions.oidc import outbox, refreshing
 from bff_sessions.oidc.sealing import seal_token
+from bff_sessions.oidc.sign_in import early_logouts
 from bff_sessions.oidc.tokens import keep_tokens
 from bff_sessions.protection import store_key
 from bff_sessions.signals import sessions_ended
@@ -316,7 +317,7 @@ def reports():
 
 @pytest.fixture
 def world(settings, monkeypatch):
-    monkeypatch.setattr(sign_in, "_prefetch_keys", lambda issuer: None)
+    monkeypatch.setattr(early_logouts, "_prefetch_keys", lambda issuer: None)
     # Of a transient error nothing is seen but the last one.
     monkeypatch.setattr("bff_sessions.stores.databases.retrying.time.sleep", lambda seconds: None)
     settings.ROOT_URLCONF = __name__

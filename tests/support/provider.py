@@ -309,6 +309,8 @@ class Provider:
 @contextmanager
 def serve(monkeypatch):
     """Serve a provider whose keys no thread fetches after a sign-in."""
-    monkeypatch.setattr("bff_sessions.oidc.sign_in._prefetch_keys", lambda issuer: None)
+    monkeypatch.setattr(
+        "bff_sessions.oidc.sign_in.early_logouts._prefetch_keys", lambda issuer: None
+    )
     with Provider() as provider:
         yield provider

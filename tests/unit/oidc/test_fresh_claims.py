@@ -17,7 +17,7 @@ from bff_sessions.identity.id_tokens import read_claims
 from bff_sessions.models import Session
 from bff_sessions.oidc import fresh_claims, refreshing
 from bff_sessions.oidc.refreshed_id_tokens import IdTokenFault
-from bff_sessions.oidc.step_up import Demand
+from bff_sessions.oidc.sign_in.step_up import Demand
 from bff_sessions.oidc.userinfo import UserinfoFault
 from tests.support.provider import CLIENT_ID, KEYS, make_id_token, serve
 from tests.support.sessions import start

@@ -29,7 +29,7 @@ from bff_sessions.models import Session, TokenRevocation
 from bff_sessions.oidc import refreshing
 from bff_sessions.oidc.providers import get_provider, get_providers
 from bff_sessions.oidc.registrations import find_registration, forget_providers, lookup
-from bff_sessions.oidc.step_up import get_leeway
+from bff_sessions.oidc.sign_in.step_up import get_leeway
 from bff_sessions.revocation import revoke_sessions
 from bff_sessions.stores.orm import OrmUserSessionStore
 from tests.support.calls import Calls

@@ -16,7 +16,7 @@ from bff_sessions import bind_identity, get_access_token
 from bff_sessions.contract import UserSessionsFilter
 from bff_sessions.engine import SessionStore
 from bff_sessions.models import Session
-from bff_sessions.oidc.token_responses import read_response
+from bff_sessions.oidc.sign_in.token_responses import read_response
 from bff_sessions.oidc.tokens import Tokens, keep_tokens
 from bff_sessions.stores import get_store
 from tests.support.factories import UserFactory

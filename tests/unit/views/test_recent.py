@@ -17,7 +17,7 @@ from bff_sessions.engine import SessionStore
 from bff_sessions.exceptions import RecentSignInRequired, SignInRequired
 from bff_sessions.identity import bind_identity
 from bff_sessions.oidc import log
-from bff_sessions.oidc.step_up import Demand, sign_in_parameters
+from bff_sessions.oidc.sign_in.step_up import Demand, sign_in_parameters
 from bff_sessions.views import round_trips
 from tests.support.endpoints import ISSUER, claims, id_token, of_django
 
