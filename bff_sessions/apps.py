@@ -15,8 +15,8 @@ class BffSessionsConfig(AppConfig):
         from bff_sessions import checks as checks
         from bff_sessions import users
         from bff_sessions.engine import auth
-        from bff_sessions.oidc import outbox
         from bff_sessions.oidc.sign_in import early_logouts
+        from bff_sessions.oidc.token_revocation import outbox
         from bff_sessions.watching import watcher
 
         auth.connect()

@@ -198,7 +198,7 @@ class TokenRevocationQuerySet(models.QuerySet["TokenRevocation"]):
 
 
 class TokenRevocation(models.Model):
-    """A refresh token that its provider is to revoke, see `bff_sessions.oidc.outbox`."""
+    """A refresh token that its provider is to revoke, see `bff_sessions.oidc.token_revocation`."""
 
     id = models.BigAutoField(primary_key=True)
     # The digest of issuer and token: each token has one row.

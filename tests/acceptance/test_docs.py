@@ -20,8 +20,8 @@ from django.urls import resolve, reverse
 from bff_sessions import conf, exceptions, urls
 from bff_sessions.contract import EndReason, UserSessionsFilter
 from bff_sessions.engine import SessionStore
-from bff_sessions.oidc import sending
 from bff_sessions.oidc.providers import get_provider
+from bff_sessions.oidc.token_revocation import sending
 from bff_sessions.oidc.tokens import Tokens
 from bff_sessions.revocation import revoke_sessions
 from bff_sessions.signals import sessions_ended

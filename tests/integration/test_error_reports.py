@@ -27,9 +27,10 @@ from bff_sessions.contract import UserSessionsFilter
 from bff_sessions.engine import SessionStore
 from bff_sessions.management import commands
 from bff_sessions.models import Logout, Session, TakeOverBan, TokenRevocation
-from bff_sessions.oidc import outbox, refreshing
-from bff_sessions.oidc.sealing import seal_token
+from bff_sessions.oidc import refreshing
 from bff_sessions.oidc.sign_in import early_logouts
+from bff_sessions.oidc.token_revocation import outbox
+from bff_sessions.oidc.token_revocation.sealing import seal_token
 from bff_sessions.oidc.tokens import keep_tokens
 from bff_sessions.protection import store_key
 from bff_sessions.signals import sessions_ended

@@ -14,7 +14,7 @@ from django.core.management import call_command
 from bff_sessions.contract import EndReason
 from bff_sessions.events import Cause, hook_for
 from bff_sessions.models import TokenRevocation
-from bff_sessions.oidc.sealing import seal_token
+from bff_sessions.oidc.token_revocation.sealing import seal_token
 from bff_sessions.signals import sessions_ended
 from bff_sessions.stores import get_store
 from bff_sessions.testing.factories import SessionFactory
@@ -34,7 +34,7 @@ import django; django.setup()
 from django.conf import settings
 settings.BFF_SESSIONS = json.loads(sys.stdin.readline())
 from bff_sessions.contract import UserSessionsFilter
-from bff_sessions.oidc import outbox
+from bff_sessions.oidc.token_revocation import outbox
 from bff_sessions.revocation import revoke_sessions
 from bff_sessions.stores import get_store
 from bff_sessions.testing.factories import SessionFactory

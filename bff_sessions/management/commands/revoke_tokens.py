@@ -44,7 +44,7 @@ class Command(BaseCommand):
                 self.stdout.write(f"{_tokens(rows.due().count())} would be sent.")
             return
         require_oidc()
-        from bff_sessions.oidc.sending import Outcome, send
+        from bff_sessions.oidc.token_revocation.sending import Outcome, send
 
         try:
             known_registrations()

@@ -33,11 +33,11 @@ from bff_sessions.events import EXPIRED, Cause, hook_for
 from bff_sessions.exceptions import TicketUnreadable
 from bff_sessions.management import extras
 from bff_sessions.models import Session, TokenRevocation
-from bff_sessions.oidc import outbox, sending
 from bff_sessions.oidc.models import TokenRevocationQuerySet
-from bff_sessions.oidc.outbox import hand_over
-from bff_sessions.oidc.sealing import open_token
-from bff_sessions.oidc.sending import Outcome, send
+from bff_sessions.oidc.token_revocation import outbox, sending
+from bff_sessions.oidc.token_revocation.outbox import hand_over
+from bff_sessions.oidc.token_revocation.sealing import open_token
+from bff_sessions.oidc.token_revocation.sending import Outcome, send
 from bff_sessions.oidc.tokens import Tokens
 from bff_sessions.revocation import (
     arevoke_session,
@@ -473,7 +473,7 @@ def wrong_options(settings, monkeypatch):
 
 
 def no_extra(settings, monkeypatch):
-    for name in ("bff_sessions.oidc.sending", "bff_sessions.oidc.providers"):
+    for name in ("bff_sessions.oidc.token_revocation.sending", "bff_sessions.oidc.providers"):
         monkeypatch.setitem(sys.modules, name, None)
 
 

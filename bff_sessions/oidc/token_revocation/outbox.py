@@ -2,8 +2,8 @@
 
 A fault in this module is logged, and does not keep a session from ending. Tokens are saved in the
 transaction that deletes the session, or before a store without transactions deletes it.
-`bff_sessions.oidc.sending` sends them after the commit and after the response. Then
-``manage.py revoke_tokens`` sends them again until the provider accepts them (RFC 7009).
+`bff_sessions.oidc.token_revocation.sending` sends them after the commit and after the response.
+Then ``manage.py revoke_tokens`` sends them again until the provider accepts them (RFC 7009).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from bff_sessions.exceptions import ProviderUnavailable
 from bff_sessions.oidc.models import TokenRevocation, TokenRevocationQuerySet, join_audience
 from bff_sessions.oidc.options.token_revocation import RevocationOptions, get_revocation_options
 from bff_sessions.oidc.registrations import find_registration, warn_of_unknown_client
-from bff_sessions.oidc.sealing import seal_token
+from bff_sessions.oidc.token_revocation.sealing import seal_token
 from bff_sessions.oidc.tokens import Tokens, tokens_of
 from bff_sessions.secret import hidden_frames
 from bff_sessions.stores.databases.containing import is_undone, savepoint
@@ -159,7 +159,7 @@ def _send_pending(**kwargs: Any) -> None:
 
 
 def _send(using: str, digests: list[str]) -> None:
-    from bff_sessions.oidc.sending import send
+    from bff_sessions.oidc.token_revocation.sending import send
 
     try:
         rows = TokenRevocation.objects.using(using).filter(digest__in=digests)
@@ -189,4 +189,4 @@ def _take_pending() -> dict[str, list[str]]:
 def connect() -> None:
     """Subscribe to ends of sessions and of requests."""
     events.subscribe(_find_hook)
-    request_finished.connect(_send_pending, dispatch_uid="bff_sessions.oidc.outbox")
+    request_finished.connect(_send_pending, dispatch_uid="bff_sessions.oidc.token_revocation")

@@ -18,7 +18,7 @@ from bff_sessions.oidc.log import log_once
 from bff_sessions.oidc.models import TokenRevocation, TokenRevocationQuerySet
 from bff_sessions.oidc.options.token_revocation import RevocationOptions, get_revocation_options
 from bff_sessions.oidc.providers import get_provider
-from bff_sessions.oidc.sealing import open_token
+from bff_sessions.oidc.token_revocation.sealing import open_token
 from bff_sessions.oidc.transport.refusals import Meaning, Refusal
 
 logger = logging.getLogger("bff_sessions.oidc")
