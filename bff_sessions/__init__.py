@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from bff_sessions.identity import Identity, abind_identity, bind_identity
-    from bff_sessions.oidc.access_tokens import aget_access_token, get_access_token
+    from bff_sessions.oidc.refresh.access_tokens import aget_access_token, get_access_token
     from bff_sessions.oidc.sign_in.step_up import sign_in_parameters
     from bff_sessions.oidc.sign_in.token_responses import asign_in, sign_in
     from bff_sessions.views.recent import (
@@ -36,11 +36,11 @@ __version__ = "0.1.0"
 _MODULES = {
     "Identity": "identity",
     "abind_identity": "identity",
-    "aget_access_token": "oidc.access_tokens",
+    "aget_access_token": "oidc.refresh.access_tokens",
     "arequire_recent_sign_in": "views.recent",
     "asign_in": "oidc.sign_in.token_responses",
     "bind_identity": "identity",
-    "get_access_token": "oidc.access_tokens",
+    "get_access_token": "oidc.refresh.access_tokens",
     "recent_sign_in": "views.recent",
     "require_recent_sign_in": "views.recent",
     "sign_in": "oidc.sign_in.token_responses",

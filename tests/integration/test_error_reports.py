@@ -27,7 +27,7 @@ from bff_sessions.contract import UserSessionsFilter
 from bff_sessions.engine import SessionStore
 from bff_sessions.management import commands
 from bff_sessions.models import Logout, Session, TakeOverBan, TokenRevocation
-from bff_sessions.oidc import refreshing
+from bff_sessions.oidc.refresh import token_endpoint
 from bff_sessions.oidc.sign_in import early_logouts
 from bff_sessions.oidc.token_revocation import outbox
 from bff_sessions.oidc.token_revocation.sealing import seal_token
@@ -231,7 +231,7 @@ class World:
         self.encryption_key = self.seeds.make("encryption key")
         self.authorization = f"Bearer {self.seeds.make('authorization of the transmitter')}"
         self.configure()  # The provider has not failed a moment ago.
-        refreshing._failed.clear()
+        token_endpoint._failed.clear()
         for model in (Session, OldSession, TokenRevocation, Logout, TakeOverBan):
             model._base_manager.all().delete()
         outbox._pending.clear()

@@ -49,7 +49,7 @@ WAYS_IN = {
     "requests": [
         "from bff_sessions import get_access_token",
         "from bff_sessions import aget_access_token",
-        "from bff_sessions.oidc.access_tokens import get_access_token",
+        "from bff_sessions.oidc.refresh.access_tokens import get_access_token",
         "import bff_sessions.oidc.transport.exchange",
         "import bff_sessions.oidc.logout",
     ],

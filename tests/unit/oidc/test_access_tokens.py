@@ -37,7 +37,7 @@ from bff_sessions.exceptions import (
     SignInRequired,
 )
 from bff_sessions.models import TokenRevocation
-from bff_sessions.oidc import access_tokens, refreshing
+from bff_sessions.oidc.refresh import access_tokens, token_endpoint
 from bff_sessions.oidc.tokens import Tokens, keep_tokens
 from bff_sessions.revocation import revoke_sessions
 from bff_sessions.stores import get_store
@@ -62,7 +62,7 @@ urlpatterns = [path("call", call_view), path("bff/", include("bff_sessions.urls"
 
 @pytest.fixture
 def provider(settings, monkeypatch):
-    monkeypatch.setattr(refreshing, "_failed", {})
+    monkeypatch.setattr(token_endpoint, "_failed", {})
     with serve(monkeypatch) as provider:
         settings.BFF_SESSIONS = provider.settings
         yield provider
@@ -408,7 +408,7 @@ from django.test import Client, RequestFactory
 from django.urls import include, path
 from bff_sessions import get_access_token
 from bff_sessions.engine import SessionStore
-from bff_sessions.oidc import access_tokens
+from bff_sessions.oidc.refresh import access_tokens
 access_tokens._LEASE = lease
 
 def request():
@@ -891,14 +891,14 @@ def test_a_provider_that_is_down_signs_nobody_out(provider, get, fault, caplog):
     assert "bff_sessions.oidc" in {record.name for record in caplog.records}
     # And when it is back:
     provider.answers.clear()
-    refreshing._failed.clear()
+    token_endpoint._failed.clear()
     assert provider.is_valid(get(expired_key))
     assert provider.is_valid(get(good_key))
     assert len(provider.refreshed) == 2
 
 
 def test_a_provider_that_nobody_reaches_signs_nobody_out(settings, get, monkeypatch):
-    monkeypatch.setattr(refreshing, "_failed", {})
+    monkeypatch.setattr(token_endpoint, "_failed", {})
     with serve(monkeypatch) as provider:
         settings.BFF_SESSIONS = provider.settings
         data = provider.sign_in(expires_in=-1)

@@ -15,10 +15,10 @@ from bff_sessions.engine import SessionStore
 from bff_sessions.exceptions import SignInEnded
 from bff_sessions.identity.id_tokens import read_claims
 from bff_sessions.models import Session
-from bff_sessions.oidc import fresh_claims, refreshing
-from bff_sessions.oidc.refreshed_id_tokens import IdTokenFault
+from bff_sessions.oidc.refresh import fresh_claims, token_endpoint
+from bff_sessions.oidc.refresh.id_tokens import IdTokenFault
+from bff_sessions.oidc.refresh.userinfo import UserinfoFault
 from bff_sessions.oidc.sign_in.step_up import Demand
-from bff_sessions.oidc.userinfo import UserinfoFault
 from tests.support.provider import CLIENT_ID, KEYS, make_id_token, serve
 from tests.support.sessions import start
 
@@ -30,7 +30,7 @@ SIGNED_IN = NOW - 1000
 
 @pytest.fixture
 def provider(settings, monkeypatch):
-    monkeypatch.setattr(refreshing, "_failed", {})
+    monkeypatch.setattr(token_endpoint, "_failed", {})
     with serve(monkeypatch) as provider:
         settings.BFF_SESSIONS = provider.settings
         provider.configure = lambda **options: setattr(

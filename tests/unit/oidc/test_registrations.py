@@ -26,8 +26,8 @@ from bff_sessions.contract import UserSessionsFilter
 from bff_sessions.engine import SessionStore
 from bff_sessions.exceptions import ProviderUnavailable, SignInRequired
 from bff_sessions.models import Session, TokenRevocation
-from bff_sessions.oidc import refreshing
 from bff_sessions.oidc.providers import get_provider, get_providers
+from bff_sessions.oidc.refresh import token_endpoint
 from bff_sessions.oidc.registrations import find_registration, forget_providers, lookup
 from bff_sessions.oidc.sign_in.step_up import get_leeway
 from bff_sessions.revocation import revoke_sessions
@@ -99,7 +99,7 @@ def clock(monkeypatch):
 def provider(settings, monkeypatch):
     """A provider that a callable finds."""
     settings.ROOT_URLCONF = "tests.support.oidc_urls"
-    monkeypatch.setattr(refreshing, "_failed", {})
+    monkeypatch.setattr(token_endpoint, "_failed", {})
     with serve(monkeypatch) as provider:
         directory.__init__()
         directory.providers[provider.issuer] = provider.options

@@ -23,10 +23,10 @@ from bff_sessions.identity.id_tokens import read_claims
 from bff_sessions.oidc.log import log_once
 from bff_sessions.oidc.options.providers import FROM_USERINFO, KEEP
 from bff_sessions.oidc.providers import Provider
-from bff_sessions.oidc.refreshed_id_tokens import IdTokenInvalid, read_id_token, verify_id_token
+from bff_sessions.oidc.refresh.id_tokens import IdTokenInvalid, read_id_token, verify_id_token
+from bff_sessions.oidc.refresh.userinfo import OtherSubject as OtherSubject
+from bff_sessions.oidc.refresh.userinfo import ask, check_subject
 from bff_sessions.oidc.transport.deadlines import time_limit
-from bff_sessions.oidc.userinfo import OtherSubject as OtherSubject
-from bff_sessions.oidc.userinfo import ask, check_subject
 
 logger = logging.getLogger("bff_sessions.oidc")
 

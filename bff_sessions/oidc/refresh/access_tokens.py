@@ -23,9 +23,9 @@ from bff_sessions.exceptions import (
 from bff_sessions.identity import identify
 from bff_sessions.identity.claims import BINDING
 from bff_sessions.measuring import Counted, count
-from bff_sessions.oidc.fresh_claims import OtherSubject
 from bff_sessions.oidc.providers import Provider, providers_of
-from bff_sessions.oidc.refreshing import RefreshRefused, refresh
+from bff_sessions.oidc.refresh.fresh_claims import OtherSubject
+from bff_sessions.oidc.refresh.token_endpoint import RefreshRefused, refresh
 from bff_sessions.oidc.registrations import find_registration, warn_of_unknown_client
 from bff_sessions.oidc.token_revocation import outbox
 from bff_sessions.oidc.tokens import UNKNOWN_EXPIRY, Tokens, read_tokens

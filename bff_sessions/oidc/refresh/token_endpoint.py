@@ -15,10 +15,10 @@ from asgiref.sync import sync_to_async
 
 from bff_sessions.contract import is_moment
 from bff_sessions.exceptions import BffSessionsError, ProviderUnavailable
-from bff_sessions.oidc.fresh_claims import Fresh, follow
 from bff_sessions.oidc.log import log_once
 from bff_sessions.oidc.providers import Provider
 from bff_sessions.oidc.providers.sources import NOT_ASKED
+from bff_sessions.oidc.refresh.fresh_claims import Fresh, follow
 from bff_sessions.oidc.tokens import Tokens
 from bff_sessions.oidc.transport.http import Response, asking
 from bff_sessions.oidc.transport.refusals import Meaning, Refusal
