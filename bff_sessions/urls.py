@@ -9,8 +9,8 @@ from __future__ import annotations
 from django.urls import path
 
 from bff_sessions.oidc.jwks import jwks
+from bff_sessions.oidc.logout.views import backchannel_logout
 from bff_sessions.oidc.shared_signals.views import signals
-from bff_sessions.oidc.views import backchannel_logout
 from bff_sessions.views.events import events
 from bff_sessions.views.health import health
 from bff_sessions.views.login import login

@@ -23,7 +23,7 @@ from bff_sessions import conf
 from bff_sessions.conf.faults import Fault
 from bff_sessions.conf.rules import is_list
 from bff_sessions.contract import UserSessionStore
-from bff_sessions.oidc.views import backchannel_logout
+from bff_sessions.oidc.logout.views import backchannel_logout
 from bff_sessions.stores import get_store
 from bff_sessions.views.events import events
 from bff_sessions.views.login import login

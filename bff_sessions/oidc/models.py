@@ -107,7 +107,7 @@ class LogoutQuerySet(models.QuerySet["Logout"]):
 
 
 class Logout(models.Model):
-    """A logout that a provider has requested, see `bff_sessions.oidc.logout`.
+    """A logout that a provider has requested, see `bff_sessions.oidc.logout.handling`.
 
     Session and subject are stored as digests, which suffice to compare them.
     """

@@ -64,7 +64,7 @@ def end_session_url(
     """Return the URL that ends the session at the provider; None if there is none."""
     if issuer is None or not conf.PROVIDERS:
         return None
-    from bff_sessions.oidc import end_session  # Needs the extra.
+    from bff_sessions.oidc.logout import end_session  # Needs the extra.
 
     callback = request.build_absolute_uri(url_of(request, "logout-callback"))
     return end_session.get_url(

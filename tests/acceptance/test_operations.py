@@ -12,7 +12,7 @@ from django.core.management import call_command
 from django.db import connection
 
 from bff_sessions.models import Session, TokenRevocation
-from bff_sessions.oidc.logout_tokens import Reason
+from bff_sessions.oidc.logout.tokens import Reason
 from bff_sessions.oidc.options.event_types import EVENT_TYPES
 from bff_sessions.oidc.shared_signals.tokens import Reason as EventReason
 from bff_sessions.stores import get_store

@@ -51,12 +51,12 @@ WAYS_IN = {
         "from bff_sessions import aget_access_token",
         "from bff_sessions.oidc.refresh.access_tokens import get_access_token",
         "import bff_sessions.oidc.transport.exchange",
-        "import bff_sessions.oidc.logout",
+        "import bff_sessions.oidc.logout.handling",
     ],
     "jwt": [
         "from bff_sessions import get_access_token",
         "import bff_sessions.oidc.providers.keys",
-        "import bff_sessions.oidc.logout_tokens",
+        "import bff_sessions.oidc.logout.tokens",
     ],
 }
 

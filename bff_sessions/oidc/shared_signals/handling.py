@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from bff_sessions.contract import EndReason, UserSessionsFilter
-from bff_sessions.oidc.logout import end_once
+from bff_sessions.oidc.logout.handling import end_once
 from bff_sessions.oidc.options.event_types import (
     END,
     STREAM_UPDATED,

@@ -1,7 +1,7 @@
 """The endpoint at which transmitters report security events: RFC 8935.
 
-The view is synchronous, for the reasons of `bff_sessions.oidc.views`. Importing this module imports
-no optional dependency.
+The view is synchronous, for the reasons of `bff_sessions.oidc.logout.views`. Importing this module
+imports no optional dependency.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Verify security event tokens, RFC 8417: what logout tokens and shared signals have in common.
 
-The rules of each kind are in `bff_sessions.oidc.logout_tokens` and
+The rules of each kind are in `bff_sessions.oidc.logout.tokens` and
 `bff_sessions.oidc.shared_signals.tokens`. Each has its own sentences for the faults.
 """
 

@@ -20,10 +20,10 @@ from bff_sessions.contract import Actor, EndReason
 from bff_sessions.engine import SessionStore
 from bff_sessions.exceptions import RevocationUnconfirmed, StoreUnavailable
 from bff_sessions.models import Logout, Session
-from bff_sessions.oidc import logout as logout_module
-from bff_sessions.oidc.logout import end_sessions
-from bff_sessions.oidc.logout_tokens import verify_logout_token
-from bff_sessions.oidc.views import backchannel_logout
+from bff_sessions.oidc.logout import handling
+from bff_sessions.oidc.logout.handling import end_sessions
+from bff_sessions.oidc.logout.tokens import verify_logout_token
+from bff_sessions.oidc.logout.views import backchannel_logout
 from bff_sessions.signals import sessions_ended
 from bff_sessions.stores import get_store
 from tests.support.factories import SessionFactory, ago
@@ -237,7 +237,7 @@ def test_after_a_failure_of_ours_the_same_token_works(provider, post, sessions, 
 
     token = provider.token()
     with monkeypatch.context() as patch:
-        patch.setattr(logout_module, "revoke_sessions", fail)
+        patch.setattr(handling, "revoke_sessions", fail)
         assert [post(token).status_code for _ in range(2)] == [500, 500]
     assert left(provider) == ["laptop", "phone", "tablet"]
     assert post(token).status_code == 200
@@ -266,7 +266,7 @@ def test_of_two_deliveries_at_the_same_time_one_is_a_replay(provider, post, monk
         answers.append(post(token).status_code)
         return 0
 
-    monkeypatch.setattr(logout_module, "revoke_sessions", meanwhile)
+    monkeypatch.setattr(handling, "revoke_sessions", meanwhile)
     answers.append(post(token).status_code)
     assert answers == [200, 400]
 
@@ -318,10 +318,10 @@ def test_without_exp_it_is_refused_once_it_may_be_forgotten(provider, configure,
     token = provider.token(without=["exp"])
     assert post(token).status_code == 200
     expires = Logout.objects.get().expires.timestamp()
-    monkeypatch.setattr("bff_sessions.oidc.logout_tokens.time.time", lambda: expires - 1)
+    monkeypatch.setattr("bff_sessions.oidc.logout.tokens.time.time", lambda: expires - 1)
     assert description(post(token)) == "The logout token has been used already."
     Logout.objects.all().delete()
-    monkeypatch.setattr("bff_sessions.oidc.logout_tokens.time.time", lambda: expires)
+    monkeypatch.setattr("bff_sessions.oidc.logout.tokens.time.time", lambda: expires)
     assert description(post(token)) == "The logout token was issued too long ago."
 
 
@@ -538,13 +538,13 @@ def test_what_is_logged_is_whose_logout_it_was_and_no_more(provider, post, sessi
 def test_atomic_requests_do_not_hide_what_others_have_to_see(provider, post, monkeypatch):
     monkeypatch.setitem(connection.settings_dict, "ATOMIC_REQUESTS", True)
     seen = []
-    real = logout_module.revoke_sessions
+    real = handling.revoke_sessions
 
     def look(filter, **kwargs):
         seen.append((connection.in_atomic_block, Logout.objects.count()))
         return real(filter, **kwargs)
 
-    monkeypatch.setattr(logout_module, "revoke_sessions", look)
+    monkeypatch.setattr(handling, "revoke_sessions", look)
     assert post(provider.token()).status_code == 200
     assert seen == [(False, 1)]
 

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from django.urls import reverse
 
 from bff_sessions.models import Logout, Session
-from bff_sessions.oidc.logout_tokens import LogoutTokenInvalid, Reason, verify_logout_token
+from bff_sessions.oidc.logout.tokens import LogoutTokenInvalid, Reason, verify_logout_token
 from bff_sessions.oidc.options import addresses
 from tests.support.factories import SessionFactory
 from tests.support.provider import EVENT, KEYS, encode, forget_keys, public_jwk

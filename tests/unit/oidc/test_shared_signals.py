@@ -19,7 +19,7 @@ from bff_sessions.contract import Actor, EndReason
 from bff_sessions.engine import SessionStore
 from bff_sessions.exceptions import RevocationUnconfirmed, StoreUnavailable
 from bff_sessions.models import Logout, Session
-from bff_sessions.oidc import logout as logout_module
+from bff_sessions.oidc.logout import handling
 from bff_sessions.oidc.options.event_types import EVENT_TYPES
 from bff_sessions.oidc.shared_signals.handling import handle
 from bff_sessions.oidc.shared_signals.tokens import verify_signal
@@ -613,7 +613,7 @@ def test_after_a_failure_of_ours_the_same_token_works(
 
     token = transmitter.token()
     with monkeypatch.context() as patch:
-        patch.setattr(logout_module, "revoke_sessions", fail)
+        patch.setattr(handling, "revoke_sessions", fail)
         assert [post(token) for _ in range(2)] == [500, 500]
     assert left(provider) == ALL
     assert post(token) == 202
@@ -663,14 +663,14 @@ def test_of_two_deliveries_at_the_same_time_both_are_accepted(
     provider, transmitter, post, sessions, monkeypatch
 ):
     token, answers = transmitter.token(), []
-    real = logout_module.revoke_sessions
+    real = handling.revoke_sessions
 
     def meanwhile(filter, **kwargs):
         monkeypatch.undo()
         answers.append(post(token))
         return real(filter, **kwargs)
 
-    monkeypatch.setattr(logout_module, "revoke_sessions", meanwhile)
+    monkeypatch.setattr(handling, "revoke_sessions", meanwhile)
     answers.append(post(token))
     assert answers == [202, 202]
     assert left(provider) == ["tablet"]
@@ -778,13 +778,13 @@ def test_atomic_requests_do_not_hide_what_others_have_to_see(
 ):
     monkeypatch.setitem(connection.settings_dict, "ATOMIC_REQUESTS", True)
     seen = []
-    real = logout_module.revoke_sessions
+    real = handling.revoke_sessions
 
     def look(filter, **kwargs):
         seen.append((connection.in_atomic_block, Logout.objects.count()))
         return real(filter, **kwargs)
 
-    monkeypatch.setattr(logout_module, "revoke_sessions", look)
+    monkeypatch.setattr(handling, "revoke_sessions", look)
     assert post(transmitter.token()) == 202
     assert seen == [(False, 1)]
 

@@ -15,7 +15,7 @@ from django.urls import reverse
 from bff_sessions import bind_identity
 from bff_sessions.engine import SessionStore
 from bff_sessions.models import Logout, Session
-from bff_sessions.oidc import logout as logout_module
+from bff_sessions.oidc.logout import handling
 from bff_sessions.oidc.providers import get_provider
 from bff_sessions.signals import sessions_ended
 from tests.support.calls import Calls
@@ -77,7 +77,7 @@ def test_a_sign_in_at_another_provider_stays(provider, another_provider, calls):
 
 
 def test_of_a_failed_logout_the_sign_in_hears_too(provider, calls, monkeypatch):
-    monkeypatch.setattr(logout_module, "revoke_sessions", lambda filter, **kwargs: 1 / 0)
+    monkeypatch.setattr(handling, "revoke_sessions", lambda filter, **kwargs: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         log_out(provider)
     assert not is_signed_in(sign_in(calls, claims_of(provider)))
@@ -329,13 +329,13 @@ def test_a_logout_between_callback_and_save_leaves_no_session(provider, calls):
 def test_a_sign_in_between_what_a_logout_writes_and_what_it_deletes_is_deleted(
     provider, calls, monkeypatch
 ):
-    gate, real = Gate(), logout_module.revoke_sessions
+    gate, real = Gate(), handling.revoke_sessions
 
     def late(filter, **kwargs):
         gate.stop()
         return real(filter, **kwargs)
 
-    monkeypatch.setattr(logout_module, "revoke_sessions", late)
+    monkeypatch.setattr(handling, "revoke_sessions", late)
     with in_a_thread(lambda: log_out(provider)) as answers:
         gate.wait()
         session = sign_in(calls, claims_of(provider))

@@ -256,8 +256,8 @@ def test_signing_in_again_replaces_the_old_session_there(taking_over, calls):
 
 @pytest.mark.django_db
 def test_provider_ends_sessions_that_have_not_moved(taking_over):
-    from bff_sessions.oidc.logout import end_sessions
-    from bff_sessions.oidc.logout_tokens import LogoutToken
+    from bff_sessions.oidc.logout.handling import end_sessions
+    from bff_sessions.oidc.logout.tokens import LogoutToken
 
     taking_over(PROVIDERS={ISSUER: {"CLIENT_ID": "shop"}})
     phone, laptop = (old_session(**claims(sid=sid)) for sid in ("phone", "laptop"))

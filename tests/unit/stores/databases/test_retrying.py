@@ -15,8 +15,8 @@ from bff_sessions.contract import UserSessionsFilter, UserSessionUpdate
 from bff_sessions.engine import SessionStore
 from bff_sessions.exceptions import SessionChanged, SessionExists, SessionMissing
 from bff_sessions.models import Logout, Session, TokenRevocation
-from bff_sessions.oidc.logout import end_sessions
-from bff_sessions.oidc.logout_tokens import LogoutToken
+from bff_sessions.oidc.logout.handling import end_sessions
+from bff_sessions.oidc.logout.tokens import LogoutToken
 from bff_sessions.signals import sessions_ended
 from bff_sessions.stores.cached import CachedUserSessionStore
 from bff_sessions.stores.databases import retrying

@@ -95,7 +95,7 @@ class LogoutToken:
 def verify_logout_token(token: str) -> LogoutToken:
     """Return the claims of `token`, after verifying that a provider of this site issued it.
 
-    `bff_sessions.oidc.logout` decides whether the token has been used already.
+    `bff_sessions.oidc.logout.handling` decides whether the token has been used already.
 
     Raises:
         LogoutTokenInvalid: if the token breaks a rule of 2.6.

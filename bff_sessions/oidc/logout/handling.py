@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from bff_sessions.contract import Actor, EndReason, UserSessionsFilter
-from bff_sessions.oidc.logout_tokens import LogoutToken, LogoutTokenInvalid, Reason
+from bff_sessions.oidc.logout.tokens import LogoutToken, LogoutTokenInvalid, Reason
 from bff_sessions.oidc.models import Logout
 from bff_sessions.oidc.options.backchannel_logout import get_logout_options
 from bff_sessions.oidc.sign_in.early_logouts import REMEMBERED

@@ -64,8 +64,8 @@ def backchannel_logout(request: HttpRequest, *args: object, **kwargs: object) ->
     """
     if not conf.PROVIDERS:
         raise Http404("No provider is configured.")
-    from bff_sessions.oidc.logout import end_sessions
-    from bff_sessions.oidc.logout_tokens import LogoutTokenInvalid, verify_logout_token
+    from bff_sessions.oidc.logout.handling import end_sessions
+    from bff_sessions.oidc.logout.tokens import LogoutTokenInvalid, verify_logout_token
 
     try:
         token = verify_logout_token(_read_token(request))
