@@ -17,18 +17,20 @@ WIDTH, ROW, BOX, GAP = 860, 74, 30, 18
 LETTER = 8.4
 
 
-def read_layers() -> list[list[str]]:
-    """Return the modules of each layer of the contract, from top to bottom."""
-    contract = configparser.ConfigParser()
-    contract.read(ROOT / ".importlinter")
-    lines = contract["importlinter:layers"]["layers"].split("\n")
-    return [[name.strip() for name in line.split("|")] for line in lines if line.strip()]
+def read_layers(contract: str) -> tuple[str, list[list[str]]]:
+    """Return the package of a contract, and its modules in each layer from top to bottom."""
+    contracts = configparser.ConfigParser()
+    contracts.read(ROOT / ".importlinter")
+    section = contracts[f"importlinter:{contract}"]
+    lines = section["layers"].split("\n")
+    layers = [[name.strip() for name in line.split("|")] for line in lines if line.strip()]
+    return section["containers"], layers
 
 
-def read_imports() -> dict[str, set[str]]:
-    """Return what each module or package of the first level imports of the others."""
+def read_imports(package: str) -> dict[str, set[str]]:
+    """Return what each module or package right in `package` imports of the others."""
     graph = grimp.build_graph(PACKAGE, cache_dir=None)
-    tops = {name.removeprefix(f"{PACKAGE}."): name for name in graph.find_children(PACKAGE)}
+    tops = {name.removeprefix(f"{package}."): name for name in graph.find_children(package)}
     for name in tops.values():
         graph.squash_module(name)
     known = {name: top for top, name in tops.items()}
@@ -53,7 +55,7 @@ def without_detours(imports: dict[str, set[str]]) -> dict[str, set[str]]:
     }
 
 
-def draw(layers: list[list[str]], imports: dict[str, set[str]]) -> str:
+def draw(package: str, layers: list[list[str]], imports: dict[str, set[str]]) -> str:
     """Return the picture as SVG: a row of boxes for each layer, and a line for each import."""
     boxes: dict[str, tuple[float, float, float]] = {}
     for row, names in enumerate(layers):
@@ -69,7 +71,7 @@ def draw(layers: list[list[str]], imports: dict[str, set[str]]) -> str:
             to_x, to_y, to_width = boxes[other]
             shapes.append(
                 f'<line x1="{x + width / 2:.0f}" y1="{y + BOX:.0f}" '
-                f'x2="{to_x + to_width / 2:.0f}" y2="{to_y:.0f}" marker-end="url(#down)"/>'
+                f'x2="{to_x + to_width / 2:.0f}" y2="{to_y:.0f}" marker-end="url(#{package})"/>'
             )
     for name, (x, y, width) in boxes.items():
         shapes.append(
@@ -77,23 +79,26 @@ def draw(layers: list[list[str]], imports: dict[str, set[str]]) -> str:
             f'<text x="{x + width / 2:.0f}" y="{y + 20:.0f}">{name}</text>'
         )
     height = len(layers) * ROW - (ROW - BOX) + 16
-    label = "Layers of bff_sessions, and a line from each module to what it imports"
+    label = f"Layers of {package}, and a line from each module to what it imports"
     return (
         f'<svg role="img" aria-label="{label}" viewBox="0 0 {WIDTH} {height}" width="100%">'
         "<style>.layers line{stroke:currentColor;opacity:.45}"
         ".layers rect{fill:var(--color-background-secondary,#eee);stroke:currentColor}"
         ".layers text{fill:currentColor;font:14px monospace;text-anchor:middle}</style>"
-        '<defs><marker id="down" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" '
+        f'<defs><marker id="{package}" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" '
         'markerHeight="7" orient="auto"><path d="M0 0 8 4 0 8z" fill="currentColor"/></marker>'
         f'</defs><g class="layers">{"".join(shapes)}</g></svg>'
     )
 
 
 class Layers(Directive):
-    """The picture of the layers."""
+    """The picture of the layers in a contract of .importlinter."""
+
+    required_arguments = 1
 
     def run(self) -> list[nodes.Node]:
-        return [nodes.raw("", draw(read_layers(), read_imports()), format="html")]
+        package, layers = read_layers(*self.arguments)
+        return [nodes.raw("", draw(package, layers, read_imports(package)), format="html")]
 
 
 def setup(app: Any) -> dict[str, bool]:

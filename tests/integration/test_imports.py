@@ -1,6 +1,8 @@
 """What an import loads: a store needs the contract, and nothing else."""
 
+import ast
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -87,6 +89,17 @@ def run_without(packages, *statements):
 def test_import_without_the_extra_says_which(package):
     text = f"The package '{package}' is not installed. Run pip install 'django-bff-sessions[oidc]'."
     assert run_without([package], *WAYS_IN[package]) == [text] * len(WAYS_IN[package])
+
+
+def test_modules_that_promise_so_need_no_extra():
+    promise = re.compile("imports? (no|an) optional dependency", re.IGNORECASE)
+    modules = [
+        path.relative_to(ROOT).with_suffix("").as_posix().replace("/", ".")
+        for path in sorted((ROOT / "bff_sessions" / "oidc").rglob("*.py"))
+        if promise.search(ast.get_docstring(ast.parse(path.read_text())))
+    ]
+    assert "bff_sessions.oidc.tokens.keeping" in modules
+    assert run_without(["requests", "jwt"], *(f"import {module}" for module in modules)) == []
 
 
 def test_import_of_the_factory_says_what_it_needs():

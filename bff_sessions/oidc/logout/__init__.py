@@ -1,4 +1,5 @@
-"""Logouts: OpenID Connect Back-Channel Logout 1.0 in, RP-Initiated Logout 1.0 out.
+"""Logouts that a provider requests, and those that a user requests here: OpenID Connect.
 
-Open `views` first, the endpoint of back-channel logout. `end_session` builds the URL of the other.
+Open `views` first, the endpoint of Back-Channel Logout 1.0. `end_session` builds the URL of
+RP-Initiated Logout 1.0.
 """

@@ -3,11 +3,6 @@
 Open `provider` first. All modules need the extra oidc.
 """
 
-from bff_sessions.oidc.providers.provider import (
-    Provider,
-    get_provider,
-    get_providers,
-    providers_of,
-)
+from bff_sessions.oidc.providers.provider import Provider, get_provider, get_providers, providers_of
 
 __all__ = ["Provider", "get_provider", "get_providers", "providers_of"]

@@ -13,11 +13,7 @@ from asgiref.sync import sync_to_async
 from bff_sessions.exceptions import ProviderUnavailable
 from bff_sessions.oidc.options.addresses import is_secure, is_url
 from bff_sessions.oidc.options.backchannel_logout import LogoutOptions, get_logout_options
-from bff_sessions.oidc.options.providers import (
-    ENDPOINTS,
-    LOGOUT,
-    ProviderOptions,
-)
+from bff_sessions.oidc.options.providers import ENDPOINTS, LOGOUT, ProviderOptions
 from bff_sessions.oidc.providers.discovery import Discovery, get_default_url
 from bff_sessions.oidc.providers.keys import SigningKeys
 from bff_sessions.oidc.registrations import Registration, find_registration, known_registrations

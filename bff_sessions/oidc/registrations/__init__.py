@@ -1,6 +1,7 @@
 """The registrations of this site at its providers: BFF_SESSIONS["PROVIDERS"].
 
-Open `lookup` first, which finds them. `client_keys` and `authentication` need the extra oidc.
+Open `lookup` first, which finds them. Imports no optional dependency; `client_keys` and
+`authentication` do.
 """
 
 from bff_sessions.oidc.registrations.lookup import (
