@@ -28,7 +28,6 @@ from typing import Any
 from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.views.main import ChangeList
-from django.db import router
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import URLPattern, path
@@ -52,6 +51,7 @@ from bff_sessions.admin.user_actions import SignOutUsers, add_to_user_admin
 from bff_sessions.admin.users import find_user_ids
 from bff_sessions.contract import Actor
 from bff_sessions.stores.orm.models import Session
+from bff_sessions.stores.orm.sampling import using
 
 __all__ = ["SessionAdmin", "SignOutUsers"]
 
@@ -101,7 +101,7 @@ class SessionAdmin(SessionColumns, SessionPage):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Session]:
         # Reads the database that sessions are written to: a replica may still show ended sessions.
-        sessions = super().get_queryset(request).using(router.db_for_write(Session))
+        sessions = super().get_queryset(request).using(using())
         return sessions.defer("ticket", "lease_owner", "lease_until")
 
     def get_search_results(

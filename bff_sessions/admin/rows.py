@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from typing import Any
 
 from django.contrib import admin
-from django.db import router
 from django.db.models import Max, QuerySet
 from django.http import HttpRequest
 
@@ -16,6 +15,7 @@ from bff_sessions.admin.preview import Preview, preview_sessions, preview_subjec
 from bff_sessions.admin.sources import Selection, Source
 from bff_sessions.contract import Actor
 from bff_sessions.stores.orm.models import Session
+from bff_sessions.stores.orm.sampling import stored
 
 
 class RowSelection(Selection):
@@ -64,7 +64,7 @@ class RowSource(Source):
         return found
 
     def end(self, session: Session, operator: Actor) -> bool:
-        rows = Session._base_manager.using(router.db_for_write(Session)).filter(pk=session.pk)
+        rows = stored().filter(pk=session.pk)
         key_now = rows.values_list("key", flat=True).first
         return end_session(session.key, key_now, operator)
 

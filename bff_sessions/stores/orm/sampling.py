@@ -23,6 +23,7 @@ from django.db.models.expressions import RawSQL
 
 from bff_sessions._compat.queries import compile_rows
 from bff_sessions.secret import hidden_frames
+from bff_sessions.stores import database_of_store
 from bff_sessions.stores.orm.models import Session
 
 SAMPLE: Final = 10_000
@@ -69,8 +70,8 @@ class Size:
 
 
 def using() -> str:
-    """Return the database of the sessions."""
-    return router.db_for_write(Session)
+    """Return the database of the sessions: that of the store, which need not ask the routers."""
+    return database_of_store() or router.db_for_write(Session)
 
 
 def stored() -> QuerySet[Session]:
