@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from datetime import datetime
 
 from bff_sessions import conf
 from bff_sessions.contract import Actor, EndReason, UserSession, UserSessionsFilter
@@ -12,7 +13,7 @@ from bff_sessions.engine.tickets import is_other_subject
 from bff_sessions.events import Cause, hook_for_sign_in
 from bff_sessions.identity import Identity
 from bff_sessions.revocation import bans, endings
-from bff_sessions.sansio import Steps, in_thread
+from bff_sessions.sansio import Steps, in_thread, run
 
 logger = logging.getLogger("bff_sessions.identity")
 
@@ -69,26 +70,51 @@ def replace_others(
 def finish(session: UserSession, identity: Identity) -> Steps[None]:
     """Do what follows a sign-in of `identity` that was saved as `session`."""
     _warn_without_provider(session)
-    yield from _end_oldest(session)
+    limit = conf.MAX_SESSIONS_PER_SUBJECT
+    if limit is not None:
+        yield from _end_oldest(session, limit)
     hook = hook_for_sign_in(session, identity.auth_time, identity.issued_at)
     if hook is not None:
         # After the commit, when other requests see the session.
         yield from verbs.on_commit(hook)
+    if limit is not None:
+        yield from _end_oldest_later(session, limit)
 
 
-def _end_oldest(session: UserSession) -> Steps[None]:
+def _end_oldest(session: UserSession, limit: int) -> Steps[None]:
     """End the oldest sessions above BFF_SESSIONS["MAX_SESSIONS_PER_SUBJECT"]."""
-    limit = conf.MAX_SESSIONS_PER_SUBJECT
-    if limit is None:
-        return
     others = yield from verbs.list_ages(
         UserSessionsFilter.of_subject(session, exclude_key=session.key)
     )
     # The session itself is in the list, so that of two simultaneous sign-ins the later one stays,
     # whichever of them finds the other.
+    yield from _end_all_but(limit, [*others, (session.created, session.key)], session)
+
+
+def _end_oldest_later(session: UserSession, limit: int) -> Steps[None]:
+    """Do it again after the commit: two transactions do not see each other's sign-in before."""
+    is_later = False
+
+    def again() -> Steps[None]:
+        # The session may have moved or ended since, so its own row decides.
+        ages = yield from verbs.list_ages(UserSessionsFilter.of_subject(session))
+        yield from _end_all_but(limit, ages, session)
+
+    def end() -> None:
+        if is_later:  # Otherwise there was no transaction.
+            run(again())
+
+    yield from verbs.on_commit(end)
+    is_later = True
+
+
+def _end_all_but(
+    limit: int, ages: Iterable[tuple[datetime, str]], session: UserSession
+) -> Steps[None]:
+    """End all but the newest sign-ins in `ages`, for that of `session`."""
     cause = Cause(EndReason.TOO_MANY, Actor.of_session(session))
-    ages = sorted([*others, (session.created, session.key)])
-    for _, key in ages[: max(0, len(ages) - limit)]:
+    oldest_first = sorted(ages)
+    for _, key in oldest_first[: max(0, len(oldest_first) - limit)]:
         yield from endings.revoke_session(key, cause)
 
 

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.contrib.sessions.middleware import SessionMiddleware
+from django.db import connection, transaction
 from django.http import HttpResponse
 from django.test import RequestFactory
 
@@ -15,6 +16,7 @@ from bff_sessions.signals import sessions_ended
 from bff_sessions.stores import get_store
 from bff_sessions.stores.orm import OrmUserSessionStore
 from bff_sessions.testing import altered, make_session
+from tests.support.sessions import start
 
 ALICES = UserSessionsFilter(subject_id="alice")
 WEEK = timedelta(weeks=1)
@@ -336,6 +338,28 @@ def test_of_two_that_sign_in_at_the_same_moment_one_stays(configure, calls, load
     monkeypatch.setattr(store, "query_user_sessions", sign_in_and_look)
     first = calls.start(**alice(sid=None)).session_key
     assert [load(key) is not None for key in (first, others[0].session_key)] == [False, True]
+
+
+def test_sign_ins_in_transactions_count_each_other_after_the_commit(
+    transactional_db, settings, load, monkeypatch
+):
+    settings.BFF_SESSIONS = {"MAX_SESSIONS_PER_SUBJECT": 1}
+    store, earlier = get_store(), start(**alice("s1"))
+    look = store.query_user_sessions
+
+    def look_into_own_transaction(filter, **page):
+        # Until the commit, the other transaction's session is not visible.
+        unseen = replace(filter, subject_id="nobody")
+        return look(unseen if connection.in_atomic_block else filter, **page)
+
+    monkeypatch.setattr(store, "query_user_sessions", look_into_own_transaction)
+    with transaction.atomic():
+        session = SessionStore()
+        session.update(alice("s2"))
+        session.save()
+        session.cycle_key()
+        assert load(earlier)
+    assert [load(key) is not None for key in (earlier, session.session_key)] == [False, True]
 
 
 def test_only_the_same_issuer_counts_and_saving_is_no_sign_in(configure, calls, load):
