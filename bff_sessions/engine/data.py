@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from bff_sessions.contract import UserSession
 from bff_sessions.engine import lifetimes
@@ -21,6 +21,10 @@ from bff_sessions.identity import (
     older_claims,
 )
 from bff_sessions.secret import Secret
+
+# The most merges whose dictionaries a session remembers: more than the tries of one save. Each one
+# costs time at each save, and a WebSocket may save the same session for days.
+_MOST_REPLACED: Final = 100
 
 
 class Policy(Protocol):
@@ -135,6 +139,7 @@ class SessionData:
         mine, serializer = self.values.copy(), self.policy.serializer()
         self.set_values(merge(base, mine, current, serializer))
         self._replaced += _Replaced.find(mine, current, self.values, serializer)
+        del self._replaced[:-_MOST_REPLACED]
 
     def keep_changes(self, base: bytes) -> None:
         """Drop all values that are the same as in `base`."""

@@ -31,6 +31,7 @@ from bff_sessions.oidc.tokens import Tokens, keep_tokens
 from bff_sessions.oidc.tokens.keeping import _MOZILLA
 from bff_sessions.protection import store_key
 from bff_sessions.stores import get_store
+from tests.support.stores import MEMORY
 
 generated = hypothesis_settings(database=None, deadline=None)
 
@@ -573,3 +574,25 @@ def test_values_that_only_pickle_knows_merge(transactional_db, calls, load):
         calls.save(session)
         expected = {"ids": {3}, "pair": (3,), "since": since + timedelta(1), "nan": 1, "mine": {4}}
         assert load(key) == expected
+
+
+# Objects of a view
+
+
+def test_session_remembers_a_bounded_number_of_merges(settings, load):
+    settings.BFF_SESSIONS = {"STORE": MEMORY}
+    one = SessionStore()
+    one["form"] = {"a": 0, "b": 0}
+    one.save()
+    two = SessionStore(one.session_key)
+    for number in range(150):
+        for session, name in ((one, "a"), (two, "b")):
+            form = session["form"]
+            form[name] = number
+            session.save()
+    form["late"] = 1  # Of before the last merge.
+    one["form"]["a"] = 150
+    one.save()
+    two.save()
+    assert load(one.session_key) == {"form": {"a": 150, "b": 149, "late": 1}}
+    assert len(two._data._replaced) == 100
