@@ -1,6 +1,7 @@
 """GET my-sessions, and the pages that end a session or all others."""
 
 import re
+from copy import deepcopy
 from datetime import UTC, datetime, timedelta
 from html import unescape
 
@@ -365,6 +366,23 @@ def test_a_content_security_policy_without_exceptions_is_enough(browser):
         assert not re.search(r"<script[^>]*>[^<]", browser.page)
         assert not re.search(r"\s(style|on\w+)=", browser.page)
         assert not re.search(r'(href|src|action)="(?!/|static/)', browser.page)
+
+
+def nonce_of(request):
+    """Do what the context processor of Django 6.0 does for a Content-Security-Policy."""
+    return {"csp_nonce": "of-this-page"}
+
+
+def test_pages_carry_the_nonce_of_a_content_security_policy(browser, settings):
+    settings.TEMPLATES = deepcopy(settings.TEMPLATES)
+    processors = settings.TEMPLATES[0]["OPTIONS"]["context_processors"]
+    processors.append(f"{__name__}.nonce_of")
+    browser.sign_in()
+    for path in (LIST, OTHERS):
+        browser.look(path)
+        elements = re.findall("<(?:link|script) [^>]*>", browser.page)
+        assert len(elements) == 3
+        assert all('nonce="of-this-page"' in element for element in elements)
 
 
 @pytest.mark.parametrize("installed", [False, True])
