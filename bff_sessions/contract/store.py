@@ -132,13 +132,32 @@ class UserSessionStore(RequiredVerbs):
 
     aoverwrite_user_session = twin_of(overwrite_user_session)
 
-    def touch_user_session(self, key: str, *, renewed: datetime, expires: datetime | None) -> bool:
+    def touch_user_session(
+        self,
+        key: str,
+        *,
+        renewed: datetime,
+        expires: datetime | None,
+        if_version: int | None = None,
+    ) -> bool:
         """Renew a live session without writing its ticket. Return whether there was one.
 
         This never revives an expired or ended session. The default calls update_user_session()
         and so adds one to the version. A store may renew without changing the version.
+
+        Args:
+            key: the key of the session.
+            renewed: the new ``renewed``.
+            expires: the new ``expires``.
+            if_version: renew only if the session still has this version. A save since then has
+                renewed it, perhaps for a shorter time.
+
+        Raises:
+            SessionChanged: if its version is not `if_version`.
         """
         while (session := self.get_user_session(key)) is not None and not session.is_moved:
+            if if_version not in (None, session.version):
+                raise SessionChanged
             renewal = UserSessionUpdate.of(replace(session, renewed=renewed, expires=expires))
             try:
                 self.update_user_session(key, renewal, if_version=session.version)

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from bff_sessions import conf
 from bff_sessions.engine import lifetimes, moves, verbs
 from bff_sessions.engine.state import SessionState, Snapshot, State
+from bff_sessions.exceptions import SessionChanged
 from bff_sessions.identity import identify
 from bff_sessions.sansio import Steps
 
@@ -33,14 +34,19 @@ def is_due(state: SessionState) -> bool:
 
 
 def renew(state: SessionState, saved: Snapshot) -> Steps[None]:
-    """Extend the lifetime of the session. Do nothing if it has ended.
+    """Extend the lifetime of the session. Do nothing if it has ended, or was saved meanwhile.
 
     Raises:
         SessionMissing: if another request has moved it to a key that this one cannot follow.
     """
     now = datetime.now(UTC)
     expires = state.data.get_expiry(now, get_limit(state, now))
-    if not (yield from verbs.touch_user_session(saved.session.key, now, expires)):
+    known = saved.session
+    try:
+        is_stored = yield from verbs.touch_user_session(known.key, now, expires, known.version)
+    except SessionChanged:
+        return  # That save has renewed the session, for as long as its own data say.
+    if not is_stored:
         # The middleware sends the cookie next, which must not have the old session key.
         yield from moves.follow(state)
         return

@@ -55,11 +55,13 @@ def overwrite_user_session(read: UserSession, session: UserSession) -> Steps[int
     return traced("overwrite_user_session", steps)
 
 
-def touch_user_session(key: str, renewed: datetime, expires: datetime | None) -> Steps[bool]:
-    """Renew the session under `key`. Return whether it exists."""
+def touch_user_session(
+    key: str, renewed: datetime, expires: datetime | None, if_version: int
+) -> Steps[bool]:
+    """Renew the session under `key`. Return whether it exists; SessionChanged if it was saved."""
     store = get_store()
     verb, twin = store.touch_user_session, store.atouch_user_session
-    steps = call(verb, twin, key, renewed=renewed, expires=expires)
+    steps = call(verb, twin, key, renewed=renewed, expires=expires, if_version=if_version)
     return traced("touch_user_session", steps)
 
 

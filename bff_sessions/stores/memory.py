@@ -82,11 +82,20 @@ class InMemoryUserSessionStore(
                 self._leases[session.key] = self._leases.pop(key)
             return version
 
-    def touch_user_session(self, key: str, *, renewed: datetime, expires: datetime | None) -> bool:
+    def touch_user_session(
+        self,
+        key: str,
+        *,
+        renewed: datetime,
+        expires: datetime | None,
+        if_version: int | None = None,
+    ) -> bool:
         with self._lock:
             session = self.get_user_session(key)
             if session is None:
                 return False
+            if if_version not in (None, session.version):
+                raise SessionChanged
             self._sessions[key] = replace(session, renewed=renewed, expires=expires)
             return True
 

@@ -69,6 +69,36 @@ class DefaultTests(StoreTests):
             self.assertIs(self.store.touch_user_session(key, renewed=renewed, expires=None), False)
             self.assertIsNone(self.store.get_user_session(key))
 
+    def test_a_touch_of_the_version_that_was_read_renews(self) -> None:
+        session = self.create()
+        renewed, expires = session.renewed + timedelta(minutes=5), session.expires
+        self.assertIs(
+            self.store.touch_user_session(
+                session.key, renewed=renewed, expires=expires, if_version=1
+            ),
+            True,
+        )
+        found = self.store.get_user_session(session.key)
+        assert found is not None
+        self.assertEqual(found.renewed, renewed)
+
+    def test_a_touch_of_a_session_that_has_changed_fails(self) -> None:
+        session = self.create()
+        shorter = datetime.now(UTC) + timedelta(minutes=5)
+        self.store.update_user_session(session.key, self.update_of(session, expires=shorter))
+        saved = self.store.get_user_session(session.key)
+        with self.assertRaises(SessionChanged):
+            self.store.touch_user_session(
+                session.key, renewed=datetime.now(UTC), expires=None, if_version=1
+            )
+        self.assertEqual(self.store.get_user_session(session.key), saved)
+        self.store.delete_user_session(session.key)
+        renewed = datetime.now(UTC)
+        self.assertIs(
+            self.store.touch_user_session(session.key, renewed=renewed, expires=None, if_version=1),
+            False,
+        )
+
     def test_peek_returns_the_live_sessions_without_tickets(self) -> None:
         first, second, other = self.create(), self.create(subject_id="bob"), self.create()
         expired = self.create(expires=ago(1))

@@ -126,9 +126,18 @@ class CachedUserSessionStore(
             changed()
         return version
 
-    def touch_user_session(self, key: str, *, renewed: datetime, expires: datetime | None) -> bool:
+    def touch_user_session(
+        self,
+        key: str,
+        *,
+        renewed: datetime,
+        expires: datetime | None,
+        if_version: int | None = None,
+    ) -> bool:
         with self._writer.changing(key) as changed:
-            touched = self._inner.touch_user_session(key, renewed=renewed, expires=expires)
+            touched = self._inner.touch_user_session(
+                key, renewed=renewed, expires=expires, if_version=if_version
+            )
             if touched:
                 changed()
         return touched

@@ -70,9 +70,25 @@ class OrmWrites(OrmTransactions, UserSessionStoreDevices):
             return self._move(unchanged, read.key, session.key, values, read.version)
         return self._write(update_statement(unchanged), read.key, values, read.version)
 
-    def touch_user_session(self, key: str, *, renewed: datetime, expires: datetime | None) -> bool:
-        rows = self._rows().filter(live_sessions(), key=key)
-        return bool(retry(rows.db, lambda: rows.update(renewed=renewed, expires=expires)))
+    def touch_user_session(
+        self,
+        key: str,
+        *,
+        renewed: datetime,
+        expires: datetime | None,
+        if_version: int | None = None,
+    ) -> bool:
+        live = self._rows().filter(live_sessions(), key=key)
+        same = live if if_version is None else live.filter(version=if_version)
+
+        def touch() -> bool:
+            if same.update(renewed=renewed, expires=expires):
+                return True
+            if if_version is not None and live.exists():
+                raise SessionChanged
+            return False
+
+        return retry(live.db, touch)
 
     def note_device(
         self,

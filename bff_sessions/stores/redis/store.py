@@ -98,9 +98,14 @@ class RedisUserSessionStore(
     rekey_user_session, arekey_user_session = twins(_rekey_user_session)
 
     def _touch_user_session(
-        self, key: str, *, renewed: datetime, expires: datetime | None
+        self,
+        key: str,
+        *,
+        renewed: datetime,
+        expires: datetime | None,
+        if_version: int | None = None,
     ) -> Steps[bool]:
-        return writes.touch(self._link, key, renewed, expires)
+        return writes.touch(self._link, key, renewed, expires, if_version)
 
     touch_user_session, atouch_user_session = twins(_touch_user_session)
 

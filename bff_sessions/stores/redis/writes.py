@@ -73,13 +73,16 @@ def update(link: Link, key: str, update: UserSessionUpdate, if_version: int | No
     return result
 
 
-def touch(link: Link, key: str, renewed: datetime, expires: datetime | None) -> Steps[bool]:
+def touch(
+    link: Link, key: str, renewed: datetime, expires: datetime | None, if_version: int | None
+) -> Steps[bool]:
     """Renew the session. Return whether it was live."""
     name = link.names.session(key)
     times = layout.write_times(renewed, expires, link.grace)
+    condition = b"" if if_version is None else if_version
 
     def write(covered: bytes) -> Command:
-        return script_of(scripts.TOUCH, name, link.grace_millis, covered, times)
+        return script_of(scripts.TOUCH, name, condition, link.grace_millis, covered, times)
 
     def hints_of(partition: bytes, head: bytes) -> list[Command]:
         session = layout.read_deleted(key, partition, head, times, b"")
@@ -91,6 +94,8 @@ def touch(link: Link, key: str, renewed: datetime, expires: datetime | None) -> 
         result = yield from _write(link, write, hints_of)
     except SessionMissing:
         return False
+    if result == scripts.CHANGED:
+        raise SessionChanged
     return result != scripts.MISSING
 
 

@@ -211,6 +211,24 @@ def test_signed_out_is_out_for_a_renewal_on_its_way(configure, calls):
     assert row_of(key) is None
 
 
+def test_renewal_leaves_the_shorter_expiry_of_a_save_meanwhile(configure, calls):
+    configure(RENEW_AFTER=0.5)
+    key = calls.start(n=1).session_key
+    age(key, 1.5 * WEEK)
+    saved = []
+
+    def shortened_meanwhile(session):
+        read(session)
+        other = SessionStore(key)
+        calls.set_expiry(other, 300)
+        calls.save(other)
+        saved.append(row_of(key))
+
+    assert respond(key, shortened_meanwhile).status_code == 200
+    assert row_of(key) == saved[0]
+    assert row_of(key).expires < datetime.now(UTC) + timedelta(minutes=6)
+
+
 # The absolute lifetime
 
 

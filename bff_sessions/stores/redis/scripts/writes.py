@@ -52,8 +52,9 @@ TOUCH: Final = unless_other(
     LIVE,
     COVER,
     """
-local grace, covered, times = ARGV[1], ARGV[2], ARGV[3]
+local if_version, grace, covered, times = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 if not live() then return {-1} end
+if if_version ~= '' and tonumber(if_version) ~= version() then return {-2} end
 local known = redis.call('HMGET', KEYS[1], 'partition', 'head', 'times')
 if known[2] ~= covered and cover(times) ~= cover(known[3]) then return {-4, known[1], known[2]} end
 redis.call('HSET', KEYS[1], 'times', times)
@@ -61,7 +62,8 @@ expire(times, grace)
 return {1}
 """,
 )
-"""Renew a live session. ARGV: grace, the head whose hints are written or "", times."""
+"""Renew a live session. ARGV: the version that it must have or "", grace, the head whose hints are
+written or "", times."""
 
 NOTE: Final = unless_other(
     "0",
