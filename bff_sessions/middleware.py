@@ -45,7 +45,8 @@ class SessionMiddleware(middleware.SessionMiddleware):
     A page load is redirected to sign-in, and fetch() gets a 401 in JSON, where Django's middleware
     answers 400. The cookie stays, because a sign-in in another tab may have replaced it.
 
-    If the server of the sessions cannot be reached, the answer is 503.
+    If the store raises `StoreUnavailable`, as the Redis store does if its server cannot be reached,
+    the answer is 503. An error of a database is answered by Django.
 
     The sign-in page may say why a session has ended, see `bff_sessions.views.ended`.
 
