@@ -72,7 +72,7 @@ class SessionAdmin(SessionColumns, SessionPage):
         "iss",
         "partition",
         "begun",
-        "renewed",
+        "renewal",
         "last_use",
         "ends",
         "device_name",

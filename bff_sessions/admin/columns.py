@@ -66,6 +66,10 @@ class SessionColumns:
     def begun(self, session: Session) -> str:
         return cells.long(session.created)
 
+    @admin.display(description=_("renewed"))
+    def renewal(self, session: Session) -> str:
+        return cells.long(session.renewed)
+
     @admin.display(description=_("last seen"))
     def last_use(self, session: Session) -> str:
         return cells.long(cells.seen(session))

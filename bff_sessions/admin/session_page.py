@@ -63,8 +63,8 @@ class SessionPage(StorePages):
                 (_("session ID"), obj.session_id),
                 (_("issuer"), obj.issuer),
                 (_("device"), cells.device(obj)),
-                (_("signed in"), obj.created),
-                (_("last seen"), cells.seen(obj)),
+                (_("signed in"), cells.long(obj.created)),
+                (_("last seen"), cells.long(cells.seen(obj))),
                 (_("state"), cells.state(obj)),
             ],
         }

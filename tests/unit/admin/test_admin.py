@@ -276,6 +276,16 @@ def test_state_filter_works_in_each_time_zone(operator, settings, use_tz):
     assert operator.get(page_of(live)).status_code == 200
 
 
+@pytest.mark.parametrize("use_tz", [True, False])
+@pytest.mark.parametrize("page", ["change", "delete"])
+def test_pages_of_a_session_show_local_times(operator, settings, use_tz, page):
+    settings.USE_TZ, settings.TIME_ZONE = use_tz, "America/Chicago"
+    moment = datetime(2026, 7, 1, 12, tzinfo=UTC)
+    row = SessionFactory(created=moment, renewed=moment, last_seen=moment)
+    text = operator.get(page_of(row, page)).content.decode()
+    assert set(re.findall(r"July 1, 2026, ([^<]*)", text)) == {"7 a.m."}
+
+
 def test_provider_filter_finds_sign_ins_without_provider(operator):
     at_provider = SessionFactory(issuer="https://idp.example", user_id="1")
     local = SessionFactory(issuer=None, user_id="1")
