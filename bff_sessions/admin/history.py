@@ -18,12 +18,13 @@ from django.utils.translation import gettext_lazy as _
 
 from bff_sessions import conf
 from bff_sessions.admin import cells
+from bff_sessions.admin.charts import grouped
 from bff_sessions.admin.forms import ExactForm
 from bff_sessions.admin.users import find_user_ids, find_user_names
 from bff_sessions.contract import ANY, ActorKind
 from bff_sessions.device.user_agents import describe_user_agent
 from bff_sessions.history import texts
-from bff_sessions.history.reading import EventsFilter, is_installed, read_page
+from bff_sessions.history.reading import WINDOW, EventsFilter, is_installed, read_page
 from bff_sessions.stores.orm.models import Session
 
 _PAGE: Final = 50
@@ -88,6 +89,7 @@ def events_page(model_admin: ModelAdmin[Any], request: HttpRequest) -> HttpRespo
         "form": form,
         "events": _describe(model_admin.admin_site, request, events),
         "is_search": form.is_bound,
+        "looked_at": grouped(WINDOW) if page is not None and page.is_cut else None,
         "first_page": None if cursor is None else f"?{urlencode(query)}",
         "next_page": None if after is None else f"?{urlencode({**query, _CURSOR: after})}",
     }

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 APP = "bff_sessions.history"
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
+WINDOW: Final = 20_000
+"""A page without a subject or a user searches this many events: no index finds those of an issuer.
+Without a limit the database would read the whole table to find a few."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EventsFilter:
@@ -33,6 +37,12 @@ class EventsFilter:
     issuer: str | AnyType | None = ANY
     """A provider's issuer; None for sessions without a provider."""
     partition: str | AnyType = ANY
+
+    @property
+    def reads_much(self) -> bool:
+        """True if few events may match, and no index finds them."""
+        narrows = self.issuer is not ANY or self.partition is not ANY
+        return narrows and self.subject_id is None and not self.user_ids
 
     def to_query(self) -> Q | None:
         """Return the condition; None if nothing can match."""
@@ -54,6 +64,8 @@ class EventsPage:
 
     events: Sequence[Event]
     next_cursor: str | None
+    is_cut: bool = False
+    """True if older events may match, but were not searched: see `WINDOW`."""
 
 
 def is_installed() -> bool:
@@ -66,17 +78,21 @@ def read_page(filter: EventsFilter, *, cursor: str | None = None, limit: int) ->
     query, begin = filter.to_query(), _parse(cursor)
     if query is None or (cursor is not None and begin is None):
         return EventsPage(events=[], next_cursor=None)
-    rows = _rows().filter(query).order_by("-moment", "-id")
+    every = _rows().order_by("-moment", "-id")
     if begin is not None:
         moment, pk = begin
         # Together they mean "(moment, id) < begin". With the second condition databases start at
         # the right place of the index.
-        rows = rows.filter(Q(moment__lt=moment) | Q(id__lt=pk), moment__lte=moment)
+        every = every.filter(Q(moment__lt=moment) | Q(id__lt=pk), moment__lte=moment)
+    edge = _edge(every) if filter.reads_much else None
+    rows = every.filter(query) if edge is None else every.filter(query, moment__gte=edge)
     found = retry(rows.db, lambda: list(rows[: limit + 1]))
     shown = found[:limit]
-    return EventsPage(
-        events=shown, next_cursor=_cursor_after(shown[-1]) if len(found) > limit else None
-    )
+    if len(found) > limit:
+        return EventsPage(events=shown, next_cursor=_cursor(shown[-1].moment, shown[-1].pk))
+    if edge is not None:
+        return EventsPage(events=shown, next_cursor=_cursor(edge, 0), is_cut=True)
+    return EventsPage(events=shown, next_cursor=None)
 
 
 def iterate_events(filter: EventsFilter) -> Iterator[Event]:
@@ -118,8 +134,15 @@ def _model() -> type[Event]:
     return apps.get_model("bff_sessions_history", "Event")
 
 
-def _cursor_after(event: Event) -> str:
-    return f"{(event.moment - _EPOCH) // timedelta(microseconds=1)}-{event.pk}"
+def _edge(events: QuerySet[Event]) -> datetime | None:
+    """Return the time of the last event to search; None if all may be searched."""
+    moments = events.values_list("moment", flat=True)[WINDOW : WINDOW + 1]
+    # Reads only the index.
+    return retry(events.db, lambda: next(iter(moments), None))
+
+
+def _cursor(moment: datetime, pk: int) -> str:
+    return f"{(moment - _EPOCH) // timedelta(microseconds=1)}-{pk}"
 
 
 def _parse(cursor: str | None) -> tuple[datetime, int] | None:

@@ -2,6 +2,7 @@
 
 import re
 from html import unescape
+from urllib.parse import urlencode
 
 import pytest
 from django.contrib.auth import get_user
@@ -87,6 +88,28 @@ def test_newest_event_is_first_and_pages_follow(operator, monkeypatch):
         url = link and HISTORY + link[1]
     assert [len(some) for some in found] == [2, 2, 1]
     assert [one for some in found for one in some] == made[::-1]  # By ID.
+
+
+@pytest.mark.parametrize("query", [{"issuer": "https://other.example"}, {"local": "on"}])
+def test_search_without_an_index_goes_on_in_steps(operator, monkeypatch, query):
+    monkeypatch.setattr(reading, "WINDOW", 3)
+    issuer = query.get("issuer")
+    for number in range(10):
+        make_event(number, issuer=issuer if number == 6 else "https://idp.example")
+    found, url = [], HISTORY + "?" + urlencode(query)
+    while url:
+        page = unescape(operator.get(url).content.decode())
+        found.append(re.findall(r"session ([0-9a-f]{8})", page))
+        is_last = "There are older events." not in page
+        link = re.search(r'<a href="(\?[^"]*)" rel="next">', page)
+        assert (link is None) is is_last
+        url = link and HISTORY + link[1]
+    assert [one for some in found for one in some] == ["00000006"]
+    assert len(found) == 3
+    events = iterate_events(EventsFilter(issuer=issuer))
+    assert [event.public_id[:8] for event in events] == ["00000006"]
+    assert "There are older events." not in read(operator)
+    assert "There are older events." not in read(operator, subject="alice", **query)
 
 
 def test_filters_are_exact(operator):
