@@ -177,7 +177,8 @@ class SessionStore(SessionBase):
 
         Args:
             timeout: the seconds to wait for other requests.
-            seconds: the seconds after which the lease expires if the holder dies.
+            seconds: the seconds after which the lease expires, because its holder may have died. A
+                block that takes longer is not exclusive any more.
 
         Raises:
             AbilityMissing: if the store has no leases.
