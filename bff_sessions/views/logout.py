@@ -28,8 +28,8 @@ def logout(request: HttpRequest) -> HttpResponse:
     target = local_target(request.POST.get("return_to"))
     data = dict(request.session.items())
     current = session_of(request).get_user_session()
-    # An anonymous session stays, because it may hold a cart. A session that cannot be opened ends,
-    # because it may belong to a user.
+    # An anonymous session stays, because it may hold a cart. The cookie of a session that cannot be
+    # opened is deleted, because it may belong to a user.
     if current is None or current.subject_id is not None:
         if current is not None:
             # The delete itself returns the ticket, and with it the latest refresh token.
