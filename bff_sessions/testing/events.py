@@ -77,7 +77,7 @@ def send_event(
     token = jwt.encode(claims, private, algorithm, headers={"typ": "secevent+jwt"})
     accepted = to_tuple(transmitter.options.authorization)
     headers = {"Authorization": accepted[0]} if accepted else {}
-    with mock.patch.object(signer.keys, "find", lambda key_id, algorithm: public):
+    with mock.patch.object(signer.keys, "find", lambda key_id, algorithm: iter([public])):
         response: HttpResponse = client.post(
             reverse("bff_sessions:signals"),
             token,

@@ -4,23 +4,30 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from bff_sessions.exceptions import BffSessionsError, ProviderUnavailable
 from bff_sessions.extras import extra
-from bff_sessions.oidc.providers.sources import Source
+from bff_sessions.oidc.options.algorithms import ALGORITHMS
+from bff_sessions.oidc.providers.sources import Source, TooEarly
 from bff_sessions.oidc.transport.http import asking, get_json
 
 with extra("oidc"):
-    from jwt import PyJWK, PyJWKSet
-    from jwt.exceptions import PyJWTError
+    from jwt import PyJWK
 
 logger = logging.getLogger("bff_sessions.logout")
 
 _KEYS: Final = "keys"
-_OF_RSA: Final = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512")
+_OF_RSA: Final = tuple(name for name in ALGORITHMS if name.startswith(("RS", "PS")))
+# RFC 7518, 6, and RFC 8037, 2: the members that make a public key.
+_PUBLIC: Final = ("kty", "crv", "n", "e", "x", "y")
+# Characters, of 6 bits each. OpenSSL verifies with up to 16,384 bits, in about a millisecond.
+# FIPS 186-5, A.1.1: the public exponent has up to 256.
+_LONGEST: Final = {"n": 2736, "e": 44}
+# Keys of one ID. Each of them may have to verify a token, which anybody can send.
+_MAX_FITTING: Final = 8
 
 
 class KeySetMissing(BffSessionsError):
@@ -32,28 +39,27 @@ class KeySet:
     """The keys with which a provider signs."""
 
     number: int
-    """The number of keys with which the provider may sign."""
+    """The number of different keys with which the provider may sign."""
+    key_ids: frozenset[str]
+    """The IDs of all keys, also of those that cannot be used."""
     keys: Sequence[PyJWK]
-    """The usable keys, once for each algorithm."""
+    """The usable keys, once for each ID and algorithm."""
 
-    def has(self, key_id: str) -> bool:
-        return any(key.key_id == key_id for key in self.keys)
-
-    def find(self, key_id: str | None, algorithm: str) -> PyJWK | None:
+    def find(self, key_id: str | None, algorithm: str) -> Sequence[PyJWK]:
+        """Return the keys of this ID, or the only key, that may have signed with `algorithm`."""
         # OpenID Connect Core 1.0, 10.1: "If there are multiple keys in the referenced JWK Set
         # document, a kid value MUST be provided in the JOSE Header."
         if key_id is None and self.number > 1:
-            return None
-        fitting = [
+            return ()
+        return [
             key
             for key in self.keys
             if key.algorithm_name == algorithm and key_id in (None, key.key_id)
-        ]
-        return fitting[0] if len(fitting) == 1 else None
+        ][:_MAX_FITTING]
 
 
 class SigningKeys:
-    """The provider's keys, which are read again if a key ID is unknown.
+    """The provider's keys, which are read again if none of them has signed a token.
 
     Args:
         issuer: the provider, for the text of errors.
@@ -67,30 +73,39 @@ class SigningKeys:
         self._source = Source(issuer, _KEYS, self._read)
         self._prefetch = threading.Lock()
 
-    def find(self, key_id: str | None, algorithm: str) -> PyJWK | None:
-        """Return the key with this ID that may have signed with `algorithm`; None if there is none.
+    def find(self, key_id: str | None, algorithm: str) -> Iterator[PyJWK]:
+        """Yield the keys that may have signed with `algorithm` under this ID.
 
-        Without an ID, return the provider's only key if it fits `algorithm`. Also return None if
-        two keys fit, because the signer cannot be decided.
+        Stop at the one that has signed. If none of them has, the keys are read again, at most once
+        in `sources.COOLDOWN`, because the provider may have replaced a key, also under the same ID.
+
+        Args:
+            key_id: None means that the token names no key. It may be the provider's only one.
 
         Raises:
             KeySetMissing: if the provider has no ``jwks_uri``.
-            ProviderUnavailable: if the keys cannot be read. Also if the ID is unknown and the keys
-                were read too recently to be read again: the ID may be that of a new key.
+            TooEarly: if they were read again too recently. Also if the ID is unknown right after
+                that: the provider may sign with a new key a moment before it publishes the key.
+            ProviderUnavailable: if they cannot be read.
         """
-        return self.get(key_id).find(key_id, algorithm)
+        keys = self.get()
+        yield from keys.find(key_id, algorithm)
+        keys = self._insist(self._source.read_again(keys))
+        if key_id is not None and key_id not in keys.key_ids:
+            raise TooEarly(
+                f"The keys of {self._issuer} do not include {key_id!a:.120}, which may be the ID "
+                "of a new key; see 'manage.py check_provider'."
+            )
+        yield from keys.find(key_id, algorithm)
 
-    def get(self, key_id: str | None = None) -> KeySet:
-        """Return all keys, with the one of this ID if the provider has it.
+    def get(self) -> KeySet:
+        """Return all keys.
 
         Raises:
-            KeySetMissing: as find().
-            ProviderUnavailable: as find().
+            KeySetMissing: if the provider has no ``jwks_uri``.
+            ProviderUnavailable: if the keys cannot be read.
         """
-        keys = self._source.get(lambda keys: keys is None or key_id is None or keys.has(key_id))
-        if keys is None:
-            raise KeySetMissing(f"The provider {self._issuer} has no jwks_uri.")
-        return keys
+        return self._insist(self._source.get())
 
     @property
     def are_known(self) -> bool:
@@ -121,24 +136,33 @@ class SigningKeys:
         finally:
             self._prefetch.release()
 
+    def _insist(self, keys: KeySet | None) -> KeySet:
+        if keys is None:
+            raise KeySetMissing(f"The provider {self._issuer} has no jwks_uri.")
+        return keys
+
     def _read(self) -> KeySet | None:
         uri = self._find_uri()
         if uri is None:
             return None
         with asking(self._issuer, _KEYS):
-            document = get_json(uri)
-            try:
-                return _to_key_set([key for key in document["keys"] if isinstance(key, dict)])
-            except (PyJWTError, LookupError, TypeError, ValueError):
-                raise ProviderUnavailable("The key set has no usable key.") from None
+            return _to_key_set(get_json(uri).get("keys"))
 
 
-def _to_key_set(keys: Sequence[dict[str, Any]]) -> KeySet:
+def _to_key_set(given: object) -> KeySet:
+    keys = [key for key in given if isinstance(key, dict)] if isinstance(given, list) else []
     signing = [key for key in keys if _may_sign(key)]
-    if keys and not signing:
-        return KeySet(number=0, keys=())
-    usable = PyJWKSet.from_dict({"keys": list(_spell_out(signing))})
-    return KeySet(number=len(signing), keys=usable.keys)
+    # A key that is listed twice is one key.
+    different = {tuple(jwk.items()): jwk for key in signing for jwk in _spell_out(key)}
+    usable = [key for key in map(_build, different.values()) if key is not None]
+    # A provider that does not sign may still have keys for encryption.
+    if not usable and (signing or not keys):
+        raise ProviderUnavailable("The key set has no usable key.")
+    return KeySet(
+        number=len({tuple(_texts(key, _PUBLIC).items()) for key in signing}),
+        key_ids=frozenset(key["kid"] for key in keys if isinstance(key.get("kid"), str)),
+        keys=usable,
+    )
 
 
 def _may_sign(key: dict[str, Any]) -> bool:
@@ -149,10 +173,31 @@ def _may_sign(key: dict[str, Any]) -> bool:
     )
 
 
-def _spell_out(keys: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """Yield a key for each algorithm, because PyJWT accepts a key for one algorithm only."""
-    for key in keys:
-        if key.get("kty") == "RSA" and "alg" not in key:
-            yield from ({**key, "alg": algorithm} for algorithm in _OF_RSA)
-        else:
-            yield key
+def _spell_out(key: dict[str, Any]) -> Iterator[dict[str, str]]:
+    """Yield the public key for each algorithm, because PyJWT accepts a key for one only."""
+    # OpenID Connect Discovery 1.0, 3: the key set "MUST NOT contain private or symmetric key
+    # values". Anybody can sign with such a key. And PyJWT would compute with the private part,
+    # which can take minutes.
+    if key.get("d") is not None:
+        return
+    public, algorithm = _texts(key, (*_PUBLIC, "kid")), key.get("alg")
+    if any(len(public.get(name, "")) > longest for name, longest in _LONGEST.items()):
+        return
+    if algorithm is None and public.get("kty") == "RSA":
+        yield from ({**public, "alg": each} for each in _OF_RSA)
+    elif algorithm is None:
+        yield public  # The curve decides.
+    elif algorithm in ALGORITHMS:
+        yield {**public, "alg": algorithm}
+
+
+def _texts(key: dict[str, Any], names: Sequence[str]) -> dict[str, str]:
+    return {name: key[name] for name in names if isinstance(key.get(name), str)}
+
+
+def _build(jwk: dict[str, str]) -> PyJWK | None:
+    """Return the key; None if it cannot be used. RFC 7517, 5: ignore such a key, and no other."""
+    try:
+        return PyJWK(jwk)
+    except Exception:  # It depends on the key, PyJWT, cryptography and OpenSSL which one.
+        return None

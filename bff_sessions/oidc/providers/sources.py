@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Final, Generic, TypeVar
 
 from bff_sessions.exceptions import ProviderUnavailable
@@ -17,10 +18,17 @@ _T = TypeVar("_T")
 MAX_AGE: Final = 3600.0
 # Seconds without requests to a provider that did not answer.
 PAUSE_AFTER_FAILURE: Final = 10.0
-# Seconds between two extra requests because the cached value did not suffice.
-_COOLDOWN: Final = 30.0
+# Seconds between two extra requests because the cached document did not suffice.
+COOLDOWN: Final = 30.0
 # Ends the text of an error that repeats the last one.
 NOT_ASKED: Final = " The request failed recently and is not repeated yet."
+
+
+class TooEarly(ProviderUnavailable):
+    """The document lacks something, which the provider may add soon. It has a ``retry_after``."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text, retry_after=COOLDOWN)
 
 
 class Source(Generic[_T]):
@@ -46,36 +54,48 @@ class Source(Generic[_T]):
         """Return whether get() need not ask the provider."""
         return self._cached is not None and time.monotonic() - self._cached[1] < MAX_AGE
 
-    def get(self, suffices: Callable[[_T], bool] = lambda value: True) -> _T:
+    def get(self) -> _T:
         """Return the document, at most `MAX_AGE` old, within twice `http.TIMEOUT`.
-
-        Args:
-            suffices: returns whether the cached document is enough. If not, it is read again, at
-                most once in `_COOLDOWN`. The first read does not count, so that a key that the
-                provider adds right after it is found.
 
         Raises:
             ProviderUnavailable: if the document cannot be read, or the last read failed shortly
-                before. Also if it does not suffice and was read again too recently; the error then
-                has a ``retry_after``.
+                before.
         """
         cached = self._cached
-        if cached is not None and self.is_fresh and suffices(cached[0]):
+        if cached is not None and self.is_fresh:
             return cached[0]
-        with time_limit(2 * http.TIMEOUT), hold(self._lock, f"{self._what} of {self._issuer}"):
+        with self._turn():
             cached = self._cached
             if cached is None or not self.is_fresh:
                 cached = self._fetch()
-            if not suffices(cached[0]):
-                if time.monotonic() - self._looked_again < _COOLDOWN:
-                    raise ProviderUnavailable(
+            return cached[0]
+
+    def read_again(self, seen: _T) -> _T:
+        """Return a newer document than `seen`, which get() has returned and which did not suffice.
+
+        Read it at most once in `COOLDOWN`. Reads by get() do not count, so that a key that the
+        provider adds right after one is found.
+
+        Raises:
+            TooEarly: if it was read again too recently.
+            ProviderUnavailable: as get().
+        """
+        with self._turn():
+            cached = self._cached
+            if cached is None or cached[0] is seen:
+                if time.monotonic() - self._looked_again < COOLDOWN:
+                    raise TooEarly(
                         f"The {self._what} of {self._issuer} were fetched too recently to be "
-                        "fetched again.",
-                        retry_after=_COOLDOWN,
+                        "fetched again."
                     )
                 cached = self._fetch()
                 self._looked_again = time.monotonic()
             return cached[0]
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        with time_limit(2 * http.TIMEOUT), hold(self._lock, f"{self._what} of {self._issuer}"):
+            yield
 
     def _fetch(self) -> tuple[_T, float]:
         if time.monotonic() - self._failed < PAUSE_AFTER_FAILURE:

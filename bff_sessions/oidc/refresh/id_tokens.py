@@ -11,7 +11,12 @@ from bff_sessions.contract import is_moment
 from bff_sessions.exceptions import BffSessionsError, ProviderUnavailable
 from bff_sessions.identity.claims import claim, person_of
 from bff_sessions.oidc.providers import Provider
-from bff_sessions.oidc.verification.signatures import SignatureInvalid, read_token, verify_signature
+from bff_sessions.oidc.verification.signatures import (
+    SignatureInvalid,
+    SignatureUndecided,
+    read_token,
+    verify_signature,
+)
 
 
 class IdTokenFault(Enum):
@@ -96,8 +101,8 @@ def verify_id_token(
 def _check_signature(token: str, header: dict[str, Any], provider: Provider) -> None:
     try:
         verify_signature(token, header, provider)
-    except SignatureInvalid as invalid:
-        raise IdTokenInvalid(IdTokenFault[invalid.fault.name]) from None
+    except (SignatureInvalid, SignatureUndecided) as error:
+        raise IdTokenInvalid(IdTokenFault[error.fault.name]) from None
     except ProviderUnavailable:
         raise IdTokenInvalid(IdTokenFault.KEYS_UNAVAILABLE) from None
 

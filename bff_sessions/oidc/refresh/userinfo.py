@@ -13,7 +13,12 @@ from bff_sessions.exceptions import BffSessionsError, ProviderUnavailable
 from bff_sessions.oidc.log import log_once
 from bff_sessions.oidc.providers import Provider
 from bff_sessions.oidc.transport import http
-from bff_sessions.oidc.verification.signatures import SignatureInvalid, read_token, verify_signature
+from bff_sessions.oidc.verification.signatures import (
+    SignatureInvalid,
+    SignatureUndecided,
+    read_token,
+    verify_signature,
+)
 
 logger = logging.getLogger("bff_sessions.oidc")
 
@@ -120,8 +125,8 @@ def _read_signed(provider: Provider, content: bytes, person: Mapping[str, Any]) 
     check_subject({"sub": claims.get("sub")}, person)
     try:
         verify_signature(token, header, provider)
-    except SignatureInvalid as invalid:
-        raise _UserinfoInvalid(UserinfoFault[invalid.fault.name]) from None
+    except (SignatureInvalid, SignatureUndecided) as error:
+        raise _UserinfoInvalid(UserinfoFault[error.fault.name]) from None
     except ProviderUnavailable:
         raise _UserinfoInvalid(UserinfoFault.KEYS_UNAVAILABLE) from None
     audience, expires = claims.get("aud"), claims.get("exp")

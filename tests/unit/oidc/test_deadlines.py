@@ -267,7 +267,7 @@ def test_locks_are_free_after_a_drip(settings, kind):
     with drip(*DRIPS[kind]) as (port, _):
         provider = provide(settings, port)
         with soon():
-            provider.keys.find("a", "RS256")
+            next(provider.keys.find("a", "RS256"))
         for source in (provider.keys._source, provider.discovery._source):
             assert source._lock.acquire(blocking=False)
             source._lock.release()
@@ -280,7 +280,7 @@ def test_threads_that_wait_for_the_keys_are_held_no_longer(settings):
 
         def find():
             try:
-                keys.find("a", "RS256")
+                next(keys.find("a", "RS256"))
             except ProviderUnavailable as error:
                 failed.append(error)
 
@@ -294,11 +294,11 @@ def test_threads_that_wait_for_the_keys_are_held_no_longer(settings):
 
 def test_known_key_is_found_while_another_is_looked_for(provider, configure):
     keys = configure().keys
-    assert keys.find("RS256", "RS256")
+    assert next(keys.find("RS256", "RS256"))
     with keys._source._lock:  # Another thread asks the provider.
-        assert keys.find("ES256", "ES256")
+        assert next(keys.find("ES256", "ES256"))
         with soon():
-            keys.find("unknown", "ES256")
+            next(keys.find("unknown", "ES256"))
 
 
 def test_waiting_for_another_thread_is_not_a_failure_of_the_provider(provider, configure):
@@ -328,7 +328,7 @@ def seconds_left(monkeypatch, provider):
 
 
 def test_metadata_and_keys_share_one_limit(configure, seconds_left):
-    assert configure().keys.find("RS256", "RS256")
+    assert next(configure().keys.find("RS256", "RS256"))
     asked = list(seconds_left.values())
     assert 2 * TIMEOUT >= asked[0] >= asked[1] + 0.05
 

@@ -11,16 +11,23 @@ from dataclasses import replace
 import pytest
 from asgiref.sync import async_to_sync
 from django.core.exceptions import ImproperlyConfigured
+from jwt import PyJWK
+from jwt.algorithms import RSAAlgorithm
 from urllib3 import HTTPResponse
 
 from bff_sessions.exceptions import ProviderUnavailable
 from bff_sessions.oidc.providers import get_provider, get_providers
 from bff_sessions.oidc.providers.keys import KeySetMissing
-from bff_sessions.oidc.providers.sources import MAX_AGE, PAUSE_AFTER_FAILURE
-from tests.support.provider import KEYS, public_jwk
+from bff_sessions.oidc.providers.sources import MAX_AGE, PAUSE_AFTER_FAILURE, TooEarly
+from tests.support.provider import KEYS, encode, public_jwk
 
 CONFIGURATION = "/.well-known/openid-configuration"
 SECRET = "a secret: of+the client"
+
+
+def find(keys, key_id, algorithm):
+    """Return the first key that may have signed; None if there is none."""
+    return next(keys.find(key_id, algorithm), None)
 
 
 def test_importing_the_package_imports_nothing_optional():
@@ -167,9 +174,9 @@ def test_every_error_of_metadata_names_issuer_and_fault(provider, configure, ans
     provider.answers[CONFIGURATION] = answer
     configured = configure()
     told = []
-    for find in (configured.find_endpoint, configured.keys.find) * 2:
+    for ask in (lambda: configured.find_endpoint("token_endpoint"), configured.keys.get) * 2:
         with pytest.raises(ProviderUnavailable) as caught:
-            find("token_endpoint", *["RS256"] * (find == configured.keys.find))
+            ask()
         told.append(str(caught.value))
     assert len(set(told)) == 2
     for text in told:
@@ -185,16 +192,20 @@ def test_every_error_of_keys_names_issuer_and_fault(provider, configure, answer,
     keys = configure().keys
     for _ in range(3):
         with pytest.raises(ProviderUnavailable, match=fault) as caught:
-            keys.find("RS256", "RS256")
+            find(keys, "RS256", "RS256")
         assert str(caught.value).startswith(f"The keys of {provider.issuer} cannot be used. The ")
     assert str(caught.value).endswith("The request failed recently and is not repeated yet.")
 
 
 def test_unknown_key_of_a_recent_set_names_issuer(provider, configure):
     keys = configure().keys
-    keys.find("unknown", "RS256")
+    with pytest.raises(ProviderUnavailable) as caught:
+        find(keys, "unknown\n\u202e" + "x" * 1000, "RS256")
+    text = str(caught.value)
+    assert text.startswith(f"The keys of {provider.issuer} do not include 'unknown\\n\\u202exxx")
+    assert text.isprintable() and text.isascii() and len(text) < 300
     with pytest.raises(ProviderUnavailable, match=f"keys of {provider.issuer} were fetched too"):
-        keys.find("another", "RS256")
+        find(keys, "another", "RS256")
 
 
 @pytest.mark.parametrize("endpoint", ["token_endpoint", "revocation_endpoint"])
@@ -432,20 +443,20 @@ def test_an_error_tells_nothing_of_what_was_posted(configure, caplog):
 def test_keys_are_kept(provider, configure, clock):
     keys = configure().keys
     for _ in range(3):
-        assert keys.find("ES256", "ES256").key_id == "ES256"
+        assert find(keys, "ES256", "ES256").key_id == "ES256"
     clock.advance(MAX_AGE - 1)
-    assert keys.find("ES256", "ES256")
+    assert find(keys, "ES256", "ES256")
     assert provider.requests == [CONFIGURATION, "/keys"]
     clock.advance(1)
-    assert keys.find("ES256", "ES256")
+    assert find(keys, "ES256", "ES256")
     assert provider.requests == [CONFIGURATION, "/keys"] * 2
 
 
 def test_a_new_key_is_found_at_once_also_right_after_the_first_fetch(provider, configure, clock):
     keys = configure().keys
-    assert keys.find("RS256", "RS256")
+    assert find(keys, "RS256", "RS256")
     provider.keys.append(public_jwk(KEYS["RS256"], "RS256", kid="new", alg="RS256"))
-    assert keys.find("new", "RS256").key_id == "new"
+    assert find(keys, "new", "RS256").key_id == "new"
 
 
 def test_unknown_key_ids_do_not_make_us_ask_for_more_than_one_fetch_in_a_while(
@@ -453,11 +464,10 @@ def test_unknown_key_ids_do_not_make_us_ask_for_more_than_one_fetch_in_a_while(
 ):
     keys = configure().keys
     for count in (2, 3):
-        assert keys.find("unknown", "RS256") is None
         for number in range(200):
             # It may be a new one, for which it is too early to look.
-            with pytest.raises(ProviderUnavailable) as caught:
-                keys.find(f"unknown-{number}", "RS256")
+            with pytest.raises(TooEarly) as caught:
+                find(keys, f"unknown-{number}", "RS256")
             assert caught.value.retry_after == 30
         assert provider.requests.count("/keys") == count
         clock.advance(31)
@@ -465,28 +475,30 @@ def test_unknown_key_ids_do_not_make_us_ask_for_more_than_one_fetch_in_a_while(
 
 def test_a_new_key_is_found_when_it_is_time_to_look(provider, configure, clock):
     keys = configure().keys
-    assert keys.find("unknown", "RS256") is None
+    with pytest.raises(TooEarly):
+        find(keys, "new", "RS256")
     provider.keys.append(public_jwk(KEYS["RS256"], "RS256", kid="new", alg="RS256"))
-    with pytest.raises(ProviderUnavailable):
-        keys.find("new", "RS256")
-    clock.advance(31)
-    assert keys.find("new", "RS256").key_id == "new"
+    clock.advance(29)
+    with pytest.raises(TooEarly):
+        find(keys, "new", "RS256")
+    clock.advance(1)
+    assert find(keys, "new", "RS256").key_id == "new"
 
 
 def test_unknown_key_ids_do_not_make_us_hammer_a_provider_that_is_down(provider, configure, clock):
     keys = configure().keys
-    assert keys.find("RS256", "RS256")
+    assert find(keys, "RS256", "RS256")
     provider.answers["/keys"] = (500, {}, b"")
     for number in range(20):
         with pytest.raises(ProviderUnavailable):
-            keys.find(f"unknown-{number}", "RS256")
+            find(keys, f"unknown-{number}", "RS256")
     assert provider.requests.count("/keys") == 2
-    assert keys.find("RS256", "RS256")
+    assert find(keys, "RS256", "RS256")
 
 
 def test_many_threads_ask_once(provider, configure):
     keys = configure().keys
-    threads = [threading.Thread(target=keys.find, args=["RS256", "RS256"]) for _ in range(8)]
+    threads = [threading.Thread(target=find, args=[keys, "RS256", "RS256"]) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -501,21 +513,21 @@ def test_many_threads_ask_once(provider, configure):
 def test_a_key_set_without_keys_makes_the_provider_unavailable(provider, configure, body):
     provider.answers["/keys"] = (200, {}, body)
     with pytest.raises(ProviderUnavailable):
-        configure().keys.find("RS256", "RS256")
+        find(configure().keys, "RS256", "RS256")
 
 
 def test_a_key_without_algorithm_is_for_all_of_its_kind(provider, configure):
     provider.keys = [public_jwk(KEYS["RS256"], "RS256", kid="any")]
     keys = configure().keys
-    assert keys.find("any", "RS256") and keys.find("any", "PS512")
-    assert keys.find("any", "ES256") is None
+    assert find(keys, "any", "RS256") and find(keys, "any", "PS512")
+    assert find(keys, "any", "ES256") is None
 
 
 def test_keys_of_one_id_are_told_apart_by_algorithm(provider, configure):
     provider.keys = [
         public_jwk(KEYS[name], name, kid="same", alg=name) for name in ("RS256", "ES256")
     ]
-    assert configure().keys.find("same", "ES256").key_type == "EC"
+    assert find(configure().keys, "same", "ES256").key_type == "EC"
 
 
 @pytest.mark.parametrize(
@@ -524,10 +536,10 @@ def test_keys_of_one_id_are_told_apart_by_algorithm(provider, configure):
 def test_without_id_the_only_key_is_taken(provider, configure, members):
     provider.keys = [public_jwk(KEYS["RS256"], "RS256", **members)]
     keys = configure().keys
-    assert keys.find(None, "RS256")
-    assert keys.find(None, "ES256") is None
+    assert find(keys, None, "RS256")
+    assert find(keys, None, "ES256") is None
     # A key without alg is for all algorithms of its kind, and is one key all the same.
-    assert (keys.find(None, "PS512") is None) == ("alg" in members)
+    assert len(keys.get().find(None, "PS512")) == ("alg" not in members)
 
 
 @pytest.mark.parametrize(
@@ -536,15 +548,15 @@ def test_without_id_the_only_key_is_taken(provider, configure, members):
         public_jwk(KEYS["ES256"], "ES256", kid="second", alg="ES256"),
         public_jwk(KEYS["ES256"], "ES256"),
         public_jwk(KEYS["PS256"], "PS256", alg="PS256"),
-        public_jwk(KEYS["RS256"], "RS256", kid="RS256", alg="RS256"),
+        public_jwk(KEYS["PS256"], "RS256", kid="RS256", alg="RS256"),
         {"kty": "AKP", "alg": "ML-DSA-44", "pub": "unknown"},
     ],
-    ids=["other kind", "no kid", "other algorithm", "the same", "unknown"],
+    ids=["other kind", "no kid", "other algorithm", "same kid", "unknown"],
 )
 def test_without_id_none_of_several_keys_is_taken(provider, configure, second):
     """OpenID Connect Core 1.0, 10.1: with several keys, there must be an ID."""
     provider.keys = [public_jwk(KEYS["RS256"], "RS256", kid="RS256", alg="RS256"), second]
-    assert configure().keys.find(None, "RS256") is None
+    assert find(configure().keys, None, "RS256") is None
 
 
 @pytest.mark.parametrize(
@@ -555,30 +567,138 @@ def test_without_id_none_of_several_keys_is_taken(provider, configure, second):
 def test_key_that_cannot_sign_does_not_count(provider, configure, members):
     only = public_jwk(KEYS["RS256"], "RS256", kid="RS256", alg="RS256")
     provider.keys = [public_jwk(KEYS["PS256"], "RS256", kid="secrets", **members), only, "garbage"]
-    assert configure().keys.find(None, "RS256").key_id == "RS256"
-    assert configure().keys.find("secrets", "RS256") is None
+    assert find(configure().keys, None, "RS256").key_id == "RS256"
+    assert find(configure().keys, "secrets", "RS256") is None
 
 
-def test_two_keys_of_one_id_and_algorithm_are_none(provider, configure):
-    provider.keys = [
-        public_jwk(KEYS[name], "RS256", kid="same", alg="RS256") for name in ("RS256", "PS256")
-    ]
-    assert configure().keys.find("same", "RS256") is None
+@pytest.mark.parametrize(
+    "members",
+    [{}, {"kid": "RS256"}, {"alg": "RS256"}, {"kid": "RS256", "alg": "RS256"}, {"use": "sig"}],
+    ids=str,
+)
+def test_key_that_is_listed_twice_is_one_key(provider, configure, members):
+    provider.keys = [public_jwk(KEYS["RS256"], "RS256", **members) for _ in range(2)]
+    assert len(list(configure().keys.get().find(None, "RS256"))) == 1
+    assert find(configure().keys, None, "RS256").key == KEYS["RS256"].public_key()
+
+
+def test_key_with_two_ids_is_one_key(provider, configure):
+    provider.keys = [public_jwk(KEYS["RS256"], "RS256", kid=kid) for kid in ("old", "new")]
+    keys = configure().keys
+    assert find(keys, "old", "RS256").key_id == "old"
+    assert find(keys, "new", "RS256").key_id == "new"
+    assert find(keys, None, "RS256").key == KEYS["RS256"].public_key()
+
+
+def test_different_keys_of_one_id_are_all_tried(provider, configure):
+    given = [KEYS["RS256"], KEYS["PS256"]]
+    provider.keys = [public_jwk(key, "RS256", kid="same", alg="RS256") for key in given]
+    found = configure().keys.get().find("same", "RS256")
+    assert [each.key for each in found] == [key.public_key() for key in given]
+
+
+def test_few_keys_of_one_id_are_tried(provider, configure):
+    one = public_jwk(KEYS["EdDSA"], "EdDSA", kid="same", alg="EdDSA")
+    provider.keys = [one | {"x": encode(bytes([number]) * 32)} for number in range(100)]
+    assert len(configure().keys.get().find("same", "EdDSA")) == 8
+
+
+# Keys that cannot be used
+
+
+def number(bits):
+    return encode(b"\xc1" * (bits // 8))
+
+
+RSA, EC = public_jwk(KEYS["PS256"], "RS256"), public_jwk(KEYS["ES256"], "ES256")
+ODD = {
+    **{f"alg is {alg!r}": RSA | {"alg": alg} for alg in ("none", "", "HS256", "XS256", 1, True)},
+    **{f"alg is {alg!r}": RSA | {"alg": alg} for alg in (["RS256"], {"RS256": 1}, [], [["a"]])},
+    **{f"alg of EC is {alg!r}": EC | {"alg": alg} for alg in ("none", "RS256", ["ES256"], {})},
+    **{
+        f"{name} is {value!r:.20}": key | {name: value}
+        for key, names in ((RSA, ("n", "e")), (EC, ("crv", "x", "y")))
+        for name in names
+        for value in ("", "!", "AA", "AQ", "ü", 1, None, True, ["AQAB"], {"a": []})
+    },
+    **{f"kty is {kty!r}": RSA | {"kty": kty} for kty in ("", "EC", "oct", "rsa", 1, ["RSA"], {})},
+    "no kty": {"n": RSA["n"], "e": RSA["e"]},
+    "nothing": {},
+    "n is too long": RSA | {"n": number(32768)},
+    "n is as long as the document": RSA | {"n": "A" * 200_000},
+    "e is too long": RSA | {"e": number(512)},
+    "d": RSA | {"d": number(2048)},
+    "d is a number": RSA | {"d": 1},
+    "d of EC": EC | {"d": number(256)},
+    "private": json.loads(RSAAlgorithm.to_jwk(KEYS["PS256"])) | {"key_ops": ["verify"]},
+    "secret": {"kty": "oct", "k": encode(b"s" * 64), "alg": "HS256"},
+    "unknown curve": EC | {"crv": "P-192"},
+    "not on the curve": EC | {"y": EC["x"]},
+    "Ed25519 is too short": {"kty": "OKP", "crv": "Ed25519", "x": "AA"},
+    "of the future": {"kty": "AKP", "alg": "ML-DSA-44", "pub": "unknown"},
+    "use is a list": RSA | {"use": ["sig"]},
+    "key_ops is an object": RSA | {"key_ops": {"verify": 1}},
+}
+
+
+@pytest.mark.parametrize("odd", ODD.values(), ids=ODD)
+def test_key_that_cannot_be_used_disables_no_other(provider, configure, odd):
+    """RFC 7517, 5: ignore such a key."""
+    provider.keys = [odd | {"kid": "odd"}, *provider.keys]
+    keys = configure().keys
+    assert find(keys, "RS256", "RS256").key == KEYS["RS256"].public_key()
+    assert keys.get().find("odd", "RS256") == []
+    # Its ID is not unknown, so a token that names it is refused.
+    assert find(keys, "odd", "RS256") is None
+
+
+@pytest.mark.parametrize("odd", ODD.values(), ids=ODD)
+def test_only_public_members_are_computed_with(provider, configure, odd, monkeypatch):
+    used = []
+
+    def build(jwk):
+        used.append(jwk)
+        return PyJWK(jwk)
+
+    monkeypatch.setattr("bff_sessions.oidc.providers.keys.PyJWK", build)
+    provider.keys = [odd | {"x5c": ["a"], "p": "AQAB", "k": "AQAB"}, provider.keys[0]]
+    configure().keys.get()
+    assert used[-1] == {name: provider.keys[1][name] for name in ("kty", "n", "e", "kid", "alg")}
+    for jwk in used:
+        assert jwk.keys() <= {"kty", "crv", "n", "e", "x", "y", "kid", "alg"}
+        assert len(jwk.get("n", "")) < 3_000 and len(jwk.get("e", "")) < 50
+
+
+@pytest.mark.parametrize("bits", [2048, 4096, 8192, 16384])
+def test_key_of_any_size_that_openssl_accepts_is_used(provider, configure, bits):
+    provider.keys = [RSA | {"n": number(bits), "kid": "long"}]
+    assert find(configure().keys, "long", "RS256").key.key_size == bits
+
+
+@pytest.mark.parametrize("name", ["private", "secret", "of the future", "n is too long"])
+def test_key_set_of_unusable_keys_makes_the_provider_unavailable(provider, configure, name):
+    provider.keys = [ODD[name]]
+    with pytest.raises(ProviderUnavailable, match="The key set has no usable key"):
+        configure().keys.get()
+
+
+# Keys without ID
 
 
 def test_key_without_id_is_not_that_of_an_id(provider, configure):
     provider.keys = [public_jwk(KEYS["RS256"], "RS256", alg="RS256")]
     keys = configure().keys
-    assert keys.find("RS256", "RS256") is None
-    assert keys.find(None, "RS256")
+    with pytest.raises(TooEarly):
+        find(keys, "RS256", "RS256")
+    assert find(keys, None, "RS256")
 
 
 def test_new_key_is_found_where_no_key_had_an_id(provider, configure):
     provider.keys = [public_jwk(KEYS["RS256"], "RS256", alg="RS256")]
     keys = configure().keys
-    assert keys.find(None, "RS256")
+    assert find(keys, None, "RS256")
     provider.keys.append(public_jwk(KEYS["ES256"], "ES256", kid="new", alg="ES256"))
-    assert keys.find("new", "ES256")
+    assert find(keys, "new", "ES256")
 
 
 @pytest.mark.parametrize("options", [{"JWKS_URI": None}, {"DISCOVERY_URL": None}], ids=str)
@@ -586,7 +706,7 @@ def test_missing_key_set_is_named(provider, configure, options):
     keys = configure(**options).keys
     for key_id in ("RS256", None, "RS256"):
         with pytest.raises(KeySetMissing, match=f"{provider.issuer} has no jwks_uri"):
-            keys.find(key_id, "RS256")
+            find(keys, key_id, "RS256")
     keys.prefetch()
     wait_for_prefetch(keys)
     assert provider.requests == []
@@ -613,7 +733,7 @@ def test_keys_can_be_had_in_advance(provider, configure):
     assert provider.requests == [CONFIGURATION, "/keys"]
     keys.prefetch()
     wait_for_prefetch(keys)
-    assert keys.find("RS256", "RS256")
+    assert find(keys, "RS256", "RS256")
     assert len(provider.requests) == 2
 
 
