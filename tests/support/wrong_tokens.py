@@ -130,6 +130,8 @@ ALGORITHM = {
     "no alg": lambda p: p.token(headers={"alg": ...}),
     "alg is null": lambda p: p.token(headers={"alg": None}),
     "alg is a list": lambda p: p.token(headers={"alg": ["RS256"]}),
+    "alg is an object": lambda p: p.token(headers={"alg": {"RS256": 1}}),
+    "alg is a number": lambda p: p.token(headers={"alg": 256}),
     "alg in small letters": lambda p: p.token(headers={"alg": "rs256"}),
     "HMAC with the public key": lambda p: hmac(p, pem(KEYS["RS256"]), kid="RS256"),
     "HMAC with the client secret": lambda p: hmac(p, b"s" * 64),
@@ -150,8 +152,6 @@ ISSUER = {
     "with a blank more": lambda p: p.token(iss=p.issuer + " "),
 }
 KEY = {
-    "unknown kid": lambda p: p.token(headers={"kid": "unknown"}),
-    "empty kid": lambda p: p.token(headers={"kid": ""}),
     "kid of a key for another algorithm": lambda p: p.token(headers={"kid": "ES256"}),
     "RSA key that is for PS256 only": lambda p: p.token(
         key=KEYS["PS256"], headers={"kid": "PS256"}
@@ -160,6 +160,11 @@ KEY = {
     "no kid, and no key for the algorithm": lambda p: p.token(
         algorithm="RS512", key=FORGED, headers={"kid": ...}
     ),
+}
+# Of a key that the provider may publish soon.
+UNKNOWN_KEY = {
+    "unknown kid": lambda p: p.token(headers={"kid": "unknown"}),
+    "empty kid": lambda p: p.token(headers={"kid": ""}),
     "a key of the token's own (jwk)": lambda p: p.token(
         key=FORGED, headers={"kid": "forged", "jwk": public_jwk(FORGED, "RS256")}
     ),

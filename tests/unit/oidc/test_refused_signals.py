@@ -16,7 +16,7 @@ from bff_sessions.oidc.shared_signals.tokens import Reason
 from bff_sessions.oidc.verification.event_tokens import Fault
 from bff_sessions.oidc.verification.signatures import shown
 from tests.support.factories import SessionFactory
-from tests.support.provider import encode, forget_keys, public_jwk
+from tests.support.provider import KEYS, encode, forget_keys, public_jwk
 from tests.support.transmitter import (
     CONTENT_TYPE,
     OAUTH,
@@ -38,6 +38,7 @@ from tests.support.wrong_tokens import (
     KEY,
     MALFORMED,
     SIGNATURE,
+    UNKNOWN_KEY,
     sign,
 )
 
@@ -281,6 +282,54 @@ def test_every_fault_of_a_security_event_has_a_reason():
     assert {fault.name for fault in Fault} - {"EXPIRED"} <= {reason.name for reason in Reason}
 
 
+# With a key that the transmitter may publish soon
+
+
+def assert_sent_again(response):
+    assert (response.status_code, response.content) == (503, b"")
+    assert response["Retry-After"] == "30"
+    assert response["Cache-Control"] == "no-store"
+    assert Session.objects.count() == 2
+    assert not Logout.objects.exists()
+
+
+@pytest.mark.parametrize("make", UNKNOWN_KEY.values(), ids=UNKNOWN_KEY)
+def test_token_with_an_unknown_key_is_asked_for_again(
+    provider, transmitter, sessions, post, caplog, make
+):
+    for _ in range(3):
+        assert_sent_again(post(make(transmitter)))
+    assert provider.requests.count("/keys") == 2
+    records = [r for r in caplog.records if r.name == "bff_sessions.signals"]
+    assert {record.levelno for record in records} == {logging.WARNING}
+    assert "do not include" in records[0].getMessage()
+
+
+def test_new_key_that_is_published_late_ends_the_session(
+    provider, transmitter, sessions, post, clock
+):
+    token = transmitter.token(key=FORGED, headers={"kid": "new"})
+    assert_sent_again(post(token))
+    provider.keys.append(public_jwk(FORGED, "RS256", kid="new", alg="RS256"))
+    clock.advance(30)
+    assert post(token).status_code == 202
+    assert not Session.objects.exists()
+
+
+@pytest.mark.parametrize("members", [{}, {"kid": "same"}], ids=["without kid", "same kid"])
+def test_replaced_key_is_found(provider, transmitter, sessions, post, clock, members):
+    headers = {"kid": members.get("kid", ...)}
+    provider.keys = [public_jwk(KEYS["RS256"], "RS256", alg="RS256", **members)]
+    assert post(transmitter.token(f"{SSF}verification", headers=headers)).status_code == 202
+    provider.keys = [public_jwk(FORGED, "RS256", alg="RS256", **members)]
+    wrong = transmitter.token(headers=headers, key=KEYS["PS256"])
+    assert_refused(post(wrong), "authentication_failed", Reason.SIGNATURE.description)
+    assert_sent_again(post(wrong))
+    assert post(transmitter.token(headers=headers, key=FORGED)).status_code == 202
+    assert not Session.objects.exists()
+    assert provider.requests.count("/keys") == 2
+
+
 # The request
 
 
@@ -459,11 +508,15 @@ def test_typ_is_compared_as_a_media_type(transmitter, post, typ):
     assert post(transmitter.token(headers={"typ": typ})).status_code == 202
 
 
-def test_only_algorithms_of_the_transmitter_are_accepted(provider, configure, sessions, post):
-    configure(SIGNALS={"ALGORITHMS": ["ES256"]}, ALGORITHMS=["RS256"])
+@pytest.mark.parametrize("kind", [list, tuple, set, frozenset])
+def test_only_algorithms_of_the_transmitter_are_accepted(
+    provider, configure, sessions, post, kind
+):
+    configure(SIGNALS={"ALGORITHMS": kind(["ES256"])}, ALGORITHMS=["RS256"])
     transmitter = Transmitter(provider)
-    response = post(transmitter.token())
-    assert_refused(response, "invalid_key", Reason.ALGORITHM.description)
+    for alg in ("RS256", ["ES256"], {"ES256": 1}, [["ES256"]], None, 1):
+        response = post(transmitter.token(headers={"alg": alg}))
+        assert_refused(response, "invalid_key", Reason.ALGORITHM.description)
     assert post(transmitter.token(algorithm="ES256")).status_code == 202
 
 
@@ -505,14 +558,13 @@ def test_no_transmitter_signs_for_another(provider, another_provider, settings, 
     own = {"key": FORGED, "headers": {"kid": "own"}}
     for token, code in [
         (other.token(**own), "invalid_audience"),
-        (other.token(**own, iss=provider.issuer), "invalid_key"),
         (other.token(key=FORGED, iss=provider.issuer), "authentication_failed"),
     ]:
         # With its keys: an unknown one is not looked for again at once.
         forget_keys()
         response = post(token)
         assert (response.status_code, response.json()["err"]) == (400, code)
-    assert Session.objects.count() == 2
+    assert_sent_again(post(other.token(**own, iss=provider.issuer)))
 
 
 # Whatever it is
