@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection
+from dataclasses import replace
 from typing import Any, Final
 
+from asgiref.sync import sync_to_async
 from django.contrib import auth
 from django.contrib.sessions.exceptions import SessionInterrupted
 from django.http import HttpRequest
@@ -24,8 +26,8 @@ from bff_sessions.identity import identify
 from bff_sessions.identity.claims import BINDING
 from bff_sessions.measuring import Counted, count
 from bff_sessions.oidc.providers import Provider, providers_of
-from bff_sessions.oidc.refresh.fresh_claims import OtherSubject
-from bff_sessions.oidc.refresh.token_endpoint import RefreshRefused, refresh
+from bff_sessions.oidc.refresh.fresh_claims import Fresh, OtherSubject, follow
+from bff_sessions.oidc.refresh.token_endpoint import Issued, RefreshRefused, refresh
 from bff_sessions.oidc.registrations import find_registration, warn_of_unknown_client
 from bff_sessions.oidc.token_revocation import outbox
 from bff_sessions.oidc.tokens import UNKNOWN_EXPIRY, Tokens, read_tokens
@@ -140,9 +142,9 @@ class _Access:
                         "refreshed. The log bff_sessions.oidc says why."
                     )
                 raise SignInRequired("The access token has expired and cannot be refreshed.")
-            signed_in, bound = self._session.get(conf.CLAIMS_KEY), self._session.get(BINDING)
             try:
-                self._new, claims = yield from refresh(provider, tokens, signed_in, bound)
+                issued = yield from refresh(provider, tokens)
+                fresh = yield from self._follow(provider, issued)
             except RefreshRefused as error:
                 count(Counted.REFRESHES, "refused")
                 # An earlier holder may have refreshed the token after its lease expired.
@@ -161,11 +163,7 @@ class _Access:
                 refusal = None
                 break
             count(Counted.REFRESHES, "refreshed")
-            with self._session.refreshing():
-                # First, because a function in BFF_SESSIONS["TOKENS"] may write there, too.
-                if claims is not None:
-                    self._session[conf.CLAIMS_KEY] = claims
-                read_tokens(self._session, self._new)
+            self._store(replace(issued.tokens, id_token=fresh.id_token), fresh.claims)
             return self._new.access_token or ""
         if refusal is not None and stored is not None and not refusal.is_final:
             raise SignInRequired(f"The user must sign in again. {refusal}")
@@ -175,6 +173,38 @@ class _Access:
         )
         yield from call(auth.logout, auth.alogout, self._request)
         raise SignInEnded("The provider refuses to continue the session.")
+
+    def _follow(self, provider: Provider, issued: Issued) -> Steps[Fresh]:
+        signed_in, bound = self._session.get(conf.CLAIMS_KEY), self._session.get(BINDING)
+
+        def look() -> Fresh:
+            return follow(
+                provider,
+                issued.id_token,
+                issued.tokens.access_token or "",
+                old_id_token=issued.tokens.id_token,
+                signed_in=signed_in,
+                bound=bound,
+                asked=issued.asked,
+            )
+
+        try:
+            # It may ask the provider, which must not hold the thread of synchronous code.
+            return (yield from call(look, sync_to_async(look, thread_sensitive=False)))
+        except (OtherSubject, GeneratorExit):
+            raise
+        except BaseException:
+            # For example a signal. The old refresh token is used up, so the new one must be saved.
+            self._store(issued.tokens, None)
+            raise
+
+    def _store(self, tokens: Tokens, claims: dict[str, Any] | None) -> None:
+        self._new = tokens
+        with self._session.refreshing():
+            # First, because a function in BFF_SESSIONS["TOKENS"] may write there, too.
+            if claims is not None:
+                self._session[conf.CLAIMS_KEY] = claims
+            read_tokens(self._session, tokens)
 
     def _read(self) -> Tokens:
         tokens = read_tokens(self._session)

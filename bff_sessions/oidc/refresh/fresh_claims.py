@@ -65,8 +65,36 @@ def follow(
         asked: when the refresh was sent.
 
     Raises:
-        OtherSubject: if the claims name another subject than those that the session holds.
+        OtherSubject: if the claims name another subject than those that the session holds. No other
+            fault of the claims is raised: the provider has used up the old refresh token, so the
+            session must store the new one.
     """
+    try:
+        return _follow(provider, given, access_token, old_id_token, signed_in, bound, asked)
+    except OtherSubject:
+        raise
+    except Exception as error:
+        log_once(
+            logger,
+            logging.ERROR,
+            f"claims {type(error).__name__}",
+            provider.issuer,
+            "The claims with which %s refreshes cannot be read: %s. The session keeps its ID token "
+            "and its claims.",
+            type(error).__name__,
+        )
+        return Fresh(id_token=old_id_token, claims=None)
+
+
+def _follow(
+    provider: Provider,
+    given: object,
+    access_token: str,
+    old_id_token: str | None,
+    signed_in: object,
+    bound: object,
+    asked: datetime,
+) -> Fresh:
     earlier, source = _read(old_id_token), provider.options.refresh_claims
     known = signed_in if _names_subject(signed_in) else {}
     # The session may belong to a person at another provider than its tokens.

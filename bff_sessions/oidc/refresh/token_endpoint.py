@@ -6,19 +6,16 @@ import logging
 import time
 from collections.abc import MutableMapping
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import Final
 from weakref import WeakKeyDictionary
-
-from asgiref.sync import sync_to_async
 
 from bff_sessions.contract import is_moment
 from bff_sessions.exceptions import BffSessionsError, ProviderUnavailable
 from bff_sessions.oidc.log import log_once
 from bff_sessions.oidc.providers import Provider
 from bff_sessions.oidc.providers.sources import NOT_ASKED
-from bff_sessions.oidc.refresh.fresh_claims import Fresh, follow
 from bff_sessions.oidc.tokens import Tokens
 from bff_sessions.oidc.transport.http import Response, asking
 from bff_sessions.oidc.transport.refusals import Meaning, Refusal
@@ -44,20 +41,23 @@ class RefreshRefused(BffSessionsError):
         must act at the provider first, and the token may work again afterwards."""
 
 
-def refresh(
-    provider: Provider, old: Tokens, signed_in: object, bound: object
-) -> Steps[tuple[Tokens, dict[str, Any] | None]]:
-    """Return the tokens that the provider issues for the refresh token of `old`, and the claims.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Issued:
+    """What the provider issues for a refresh token."""
 
-    The claims are the mapping under BFF_SESSIONS["CLAIMS_KEY"]; None if it stays as it is.
+    tokens: Tokens
+    """With the ID token of the session, because the new one is not verified yet."""
+    id_token: object = field(repr=False)
+    """The new one, if the answer has one."""
+    asked: datetime
+    """When the refresh was sent."""
 
-    Args:
-        signed_in: what the session holds there.
-        bound: what bind_identity() has written.
+
+def refresh(provider: Provider, old: Tokens) -> Steps[Issued]:
+    """Return what the provider issues for the refresh token of `old`.
 
     Raises:
         RefreshRefused: if the provider refuses the refresh token.
-        OtherSubject: if the answer names another subject than `old` or `signed_in`.
         ClientMisconfigured: if the provider does not accept this site as a client.
         ProviderUnavailable: for any other failure.
     """
@@ -73,9 +73,8 @@ def refresh(
         raise
     _failed.pop(provider, None)
     if answer.ok:
-        tokens, given = _to_tokens(answer, old, asked, provider.issuer)
-        fresh = yield from _follow(provider, given, tokens, signed_in, bound, asked)
-        return replace(tokens, id_token=fresh.id_token), fresh.claims
+        tokens, id_token = _to_tokens(answer, old, asked, provider.issuer)
+        return Issued(tokens=tokens, id_token=id_token, asked=asked)
     refusal = Refusal.of(answer)
     if refusal.meaning in (Meaning.ENDED, Meaning.REFUSED):
         raise RefreshRefused(refusal)
@@ -90,35 +89,12 @@ def _note_failure(provider: Provider, error: ProviderUnavailable) -> None:
     _failed[provider] = time.monotonic(), str(error).removesuffix(NOT_ASKED)
 
 
-def _follow(
-    provider: Provider,
-    given: object,
-    tokens: Tokens,
-    signed_in: object,
-    bound: object,
-    asked: datetime,
-) -> Steps[Fresh]:
-    def look() -> Fresh:
-        return follow(
-            provider,
-            given,
-            tokens.access_token or "",
-            old_id_token=tokens.id_token,
-            signed_in=signed_in,
-            bound=bound,
-            asked=asked,
-        )
-
-    # It may ask the provider, which must not hold the thread of synchronous code.
-    return call(look, sync_to_async(look, thread_sensitive=False))
-
-
 def _to_tokens(
     answer: Response, old: Tokens, asked: datetime, issuer: str
 ) -> tuple[Tokens, object]:
     """Return the tokens in `answer` (RFC 6749, 5.1), with those of `old` where it has none.
 
-    The ID token is that of `old`. That of the answer is the second value, not yet verified.
+    The ID token is that of `old`. That of the answer is the second value.
     """
     with asking(issuer, _ENDPOINT):
         given = answer.json()

@@ -1,5 +1,6 @@
 """Claims follow a refresh of the tokens: OpenID Connect Core 1.0, 12.2 and 5.3."""
 
+import json
 import logging
 import time
 
@@ -20,6 +21,7 @@ from bff_sessions.oidc.refresh.id_tokens import IdTokenFault
 from bff_sessions.oidc.refresh.userinfo import UserinfoFault
 from bff_sessions.oidc.sign_in.step_up import Demand
 from tests.support.provider import CLIENT_ID, KEYS, make_id_token, serve
+from tests.support.provider import sign as sign_raw
 from tests.support.sessions import start
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -246,6 +248,72 @@ def test_wrong_id_token_changes_nothing_and_is_reported_once(
     assert fault.value in record.getMessage()
     assert provider.issuer in record.getMessage()
     assert not any(part in caplog.text for part in token.split("."))
+
+
+@pytest.mark.parametrize("alg", ["none", ["RS256"], {"RS256": 1}], ids=str)
+def test_odd_key_of_the_provider_does_not_lose_the_refresh_token(provider, refresh, alg):
+    provider.keys = [provider.keys[0] | {"kid": "odd", "alg": alg}, *provider.keys]
+    key = sign_in(provider, roles=["admin"])
+    token = answer(provider, roles=["reader"])
+    now = refresh(key)
+    assert (now["access_token"], now["refresh_token"], now["id_token"]) == ("a2", "r2", token)
+    assert now["roles"] == ["reader"]
+
+
+@pytest.mark.parametrize("error", [ValueError, NotImplementedError, RecursionError, KeyError])
+def test_fault_in_reading_an_id_token_does_not_lose_the_refresh_token(
+    provider, refresh, caplog, monkeypatch, error
+):
+    def fail(token, *args, **kwargs):
+        raise error(token)
+
+    key = sign_in(provider, roles=["admin"])
+    before = claims_of(key)
+    token = answer(provider, roles=["reader"])
+    monkeypatch.setattr(fresh_claims, "verify_id_token", fail)
+    for _ in range(2):
+        now = refresh(key)
+        assert (now["access_token"], now["refresh_token"]) == ("a2", "r2")
+        assert (now["id_token"], now["roles"]) == (before["id_token"], ["admin"])
+    (record,) = caplog.records
+    assert (record.name, record.levelno) == ("bff_sessions.oidc", logging.ERROR)
+    assert record.getMessage() == (
+        f"The claims with which {provider.issuer} refreshes cannot be read: {error.__name__}. The "
+        "session keeps its ID token and its claims."
+    )
+    assert not any(part in caplog.text for part in token.split("."))
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
+def test_process_that_ends_while_it_reads_an_id_token_saves_the_refresh_token(
+    provider, monkeypatch, error
+):
+    def stop(*args, **kwargs):
+        raise error
+
+    key = sign_in(provider, roles=["admin"])
+    before = claims_of(key)
+    answer(provider, roles=["reader"])
+    monkeypatch.setattr(fresh_claims, "verify_id_token", stop)
+    with pytest.raises(error):
+        get_access_token(request_of(key), margin=10_000)
+    now = claims_of(key)
+    assert (now["access_token"], now["refresh_token"]) == ("a2", "r2")
+    assert (now["id_token"], now["roles"]) == (before["id_token"], ["admin"])
+
+
+# What json can just read depends on the version of Python.
+@pytest.mark.parametrize("depth", [100, 300, 900, 5_000])
+def test_deep_claims_do_not_lose_the_refresh_token(provider, refresh, depth):
+    key = sign_in(provider)
+    claims = {"iss": provider.issuer, "sub": "alice", "sid": "s1", "aud": CLIENT_ID, "deep": "x"}
+    claims |= {"iat": int(time.time()), "exp": int(time.time()) + 60}
+    text = json.dumps(claims).replace('"x"', "[" * depth + "]" * depth)
+    answer_with(
+        provider, sign_raw({"alg": "RS256", "kid": "RS256"}, text.encode(), KEYS["RS256"], "RS256")
+    )
+    now = refresh(key)
+    assert (now["access_token"], now["refresh_token"]) == ("a2", "r2")
 
 
 def test_every_fault_is_tried():

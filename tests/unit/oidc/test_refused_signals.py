@@ -509,9 +509,7 @@ def test_typ_is_compared_as_a_media_type(transmitter, post, typ):
 
 
 @pytest.mark.parametrize("kind", [list, tuple, set, frozenset])
-def test_only_algorithms_of_the_transmitter_are_accepted(
-    provider, configure, sessions, post, kind
-):
+def test_only_algorithms_of_the_transmitter_are_accepted(provider, configure, sessions, post, kind):
     configure(SIGNALS={"ALGORITHMS": kind(["ES256"])}, ALGORITHMS=["RS256"])
     transmitter = Transmitter(provider)
     for alg in ("RS256", ["ES256"], {"ES256": 1}, [["ES256"]], None, 1):
