@@ -108,6 +108,9 @@ def check_keys(provider: Provider, metadata: dict[str, Any]) -> Finding:
     usable = list(dict.fromkeys(key.algorithm_name for key in keys.keys))
     usable = [name for name in usable if name in allowed]
     number = f"{keys.number} signing {'key' if keys.number == 1 else 'keys'}"
+    if keys.has_private:
+        text = "The provider publishes the private part of one, with which anybody can sign."
+        return fault("keys", f"{number}. {text} It must replace that key.")
     if not usable:
         return fault("keys", f"{number}, of which none fits ALGORITHMS: {', '.join(allowed)}.")
     signs_with = metadata.get("id_token_signing_alg_values_supported")

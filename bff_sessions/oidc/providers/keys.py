@@ -44,6 +44,8 @@ class KeySet:
     """The IDs of all keys, also of those that cannot be used."""
     keys: Sequence[PyJWK]
     """The usable keys, once for each ID and algorithm."""
+    has_private: bool
+    """True if the provider publishes a private key, which is not usable."""
 
     def find(self, key_id: str | None, algorithm: str) -> Sequence[PyJWK]:
         """Return the keys of this ID, or the only key, that may have signed with `algorithm`."""
@@ -155,13 +157,16 @@ def _to_key_set(given: object) -> KeySet:
     # A key that is listed twice is one key.
     different = {tuple(jwk.items()): jwk for key in signing for jwk in _spell_out(key)}
     usable = [key for key in map(_build, different.values()) if key is not None]
+    has_private = any(map(_is_private, signing))
     # A provider that does not sign may still have keys for encryption.
     if not usable and (signing or not keys):
-        raise ProviderUnavailable("The key set has no usable key.")
+        private = " It has a private one." if has_private else ""
+        raise ProviderUnavailable(f"The key set has no usable key.{private}")
     return KeySet(
         number=len({tuple(_texts(key, _PUBLIC).items()) for key in signing}),
         key_ids=frozenset(key["kid"] for key in keys if isinstance(key.get("kid"), str)),
         keys=usable,
+        has_private=has_private,
     )
 
 
@@ -173,12 +178,18 @@ def _may_sign(key: dict[str, Any]) -> bool:
     )
 
 
+def _is_private(key: dict[str, Any]) -> bool:
+    """Return whether anybody can sign with `key`, because its private part is published.
+
+    OpenID Connect Discovery 1.0, 3: the key set "MUST NOT contain private or symmetric key values".
+    """
+    # PyJWT would also compute with it, for minutes if it is made for that.
+    return key.get("d") is not None
+
+
 def _spell_out(key: dict[str, Any]) -> Iterator[dict[str, str]]:
     """Yield the public key for each algorithm, because PyJWT accepts a key for one only."""
-    # OpenID Connect Discovery 1.0, 3: the key set "MUST NOT contain private or symmetric key
-    # values". Anybody can sign with such a key. And PyJWT would compute with the private part,
-    # which can take minutes.
-    if key.get("d") is not None:
+    if _is_private(key):
         return
     public, algorithm = _texts(key, (*_PUBLIC, "kid")), key.get("alg")
     if any(len(public.get(name, "")) > longest for name, longest in _LONGEST.items()):

@@ -148,6 +148,16 @@ def test_keys_that_fit_no_algorithm_are_a_fault(whole, configure):
     assert (verdict, said) == ("fault", "5 signing keys, of which none fits ALGORITHMS: ES512.")
 
 
+def test_published_private_key_is_a_fault(whole, configure):
+    whole.keys.append(public_jwk(KEYS["ES256"], "ES256", kid="a", d="AQAB"))
+    verdict, said = found(configure)["keys"]
+    assert verdict == "fault"
+    assert said == (
+        "5 signing keys. The provider publishes the private part of one, with which anybody can "
+        "sign. It must replace that key."
+    )
+
+
 def test_single_key_for_another_algorithm_than_the_provider_names_is_a_warning(whole, configure):
     whole.keys = [public_jwk(KEYS["ES256"], "ES256", kid="a", use="sig", alg="ES256")]
     whole.configuration["id_token_signing_alg_values_supported"] = ["RS256"]

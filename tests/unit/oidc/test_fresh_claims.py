@@ -303,7 +303,7 @@ def test_process_that_ends_while_it_reads_an_id_token_saves_the_refresh_token(
 
 
 # What json can just read depends on the version of Python.
-@pytest.mark.parametrize("depth", [100, 300, 900, 5_000])
+@pytest.mark.parametrize("depth", [100, 300, 5_000])
 def test_deep_claims_do_not_lose_the_refresh_token(provider, refresh, depth):
     key = sign_in(provider)
     claims = {"iss": provider.issuer, "sub": "alice", "sid": "s1", "aud": CLIENT_ID, "deep": "x"}

@@ -678,8 +678,9 @@ def test_key_of_any_size_that_openssl_accepts_is_used(provider, configure, bits)
 @pytest.mark.parametrize("name", ["private", "secret", "of the future", "n is too long"])
 def test_key_set_of_unusable_keys_makes_the_provider_unavailable(provider, configure, name):
     provider.keys = [ODD[name]]
-    with pytest.raises(ProviderUnavailable, match="The key set has no usable key"):
+    with pytest.raises(ProviderUnavailable, match="The key set has no usable key") as caught:
         configure().keys.get()
+    assert str(caught.value).endswith(" It has a private one.") == (name == "private")
 
 
 # Keys without ID
