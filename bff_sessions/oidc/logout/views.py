@@ -30,6 +30,7 @@ from bff_sessions.exceptions import ProviderUnavailable, StoreUnavailable
 from bff_sessions.measuring import Counted, count
 from bff_sessions.secret import hidden_frames
 from bff_sessions.stores.databases.atomic import non_atomic_requests
+from bff_sessions.stores.databases.outages import report_outages
 
 logger = logging.getLogger("bff_sessions.logout")
 
@@ -58,9 +59,9 @@ def backchannel_logout(request: HttpRequest, *args: object, **kwargs: object) ->
     Ignore arguments that the path of an enclosing include captures.
 
     The status is 200 if the sessions have ended or there were none, 400 if the token is refused,
-    and 503 if the provider's keys cannot be fetched, or the sessions cannot be reached or not all
-    replicas have confirmed their end: the provider then repeats the logout. Any other error
-    propagates, as a 500.
+    and 503 if the provider's keys cannot be fetched, or the sessions or a database cannot be
+    reached, or not all replicas have confirmed their end: the provider then repeats the logout. Any
+    other error propagates, as a 500.
     """
     if not conf.PROVIDERS:
         raise Http404("No provider is configured.")
@@ -68,8 +69,9 @@ def backchannel_logout(request: HttpRequest, *args: object, **kwargs: object) ->
     from bff_sessions.oidc.logout.tokens import LogoutTokenInvalid, verify_logout_token
 
     try:
-        token = verify_logout_token(_read_token(request))
-        ended = end_sessions(token)
+        given = _read_token(request)
+        token = report_outages(lambda: verify_logout_token(given))
+        ended = report_outages(lambda: end_sessions(token))
     except (_BadRequest, LogoutTokenInvalid) as error:
         # The texts of these errors quote nothing of the request. The details quote single claims.
         count(Counted.LOGOUT_TOKENS, "refused")

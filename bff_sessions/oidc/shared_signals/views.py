@@ -27,6 +27,7 @@ from bff_sessions.measuring import Counted, count
 from bff_sessions.oidc.registrations import may_receive_signals
 from bff_sessions.secret import hidden_frames
 from bff_sessions.stores.databases.atomic import non_atomic_requests
+from bff_sessions.stores.databases.outages import report_outages
 
 logger = logging.getLogger("bff_sessions.signals")
 
@@ -55,8 +56,8 @@ def signals(request: HttpRequest, *args: object, **kwargs: object) -> HttpRespon
 
     The status is 202 if the token is valid, whatever it does here, and also if it was sent before.
     It is 400 if the token is refused, and 503 if the transmitter's keys cannot be fetched, or the
-    sessions cannot be reached or not all replicas have confirmed their end: the transmitter then
-    sends the token again. Any other error propagates, as a 500.
+    sessions or a database cannot be reached, or not all replicas have confirmed their end: the
+    transmitter then sends the token again. Any other error propagates, as a 500.
     """
     if not may_receive_signals():
         raise Http404("No provider has SIGNALS.")
@@ -64,8 +65,8 @@ def signals(request: HttpRequest, *args: object, **kwargs: object) -> HttpRespon
     from bff_sessions.oidc.shared_signals.tokens import SignalInvalid, verify_signal
 
     try:
-        token = _read_token(request)
-        handle(verify_signal(token, request.headers.get("Authorization", "")))
+        token, authorization = _read_token(request), request.headers.get("Authorization", "")
+        report_outages(lambda: handle(verify_signal(token, authorization)))
     except _RequestInvalid as error:
         count(Counted.SECURITY_EVENTS, "refused")
         logger.warning("A security event was refused. %s", error)

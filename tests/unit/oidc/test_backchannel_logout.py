@@ -26,7 +26,9 @@ from bff_sessions.oidc.logout.tokens import verify_logout_token
 from bff_sessions.oidc.logout.views import backchannel_logout
 from bff_sessions.signals import sessions_ended
 from bff_sessions.stores import get_store
+from bff_sessions.stores.databases import retrying
 from tests.support.factories import SessionFactory, ago
+from tests.support.faults import LOST, ROLLED_BACK, Fault
 from tests.support.provider import KEYS, public_jwk
 
 pytestmark = pytest.mark.django_db
@@ -64,6 +66,14 @@ def left(provider):
     others = Session.objects.filter(Q(issuer=None) | Q(issuer="https://idp.example"))
     assert others.count() == 2
     return [row.session_id for row in rows]
+
+
+def lines(caplog):
+    return [
+        (record.levelname, record.getMessage())
+        for record in caplog.records
+        if record.name == "bff_sessions.logout"
+    ]
 
 
 # Good tokens
@@ -369,6 +379,50 @@ def test_logout_that_is_not_certain_is_sent_again(provider, post, sessions, monk
     assert left(provider) == ["phone", "tablet"]
 
 
+FAULTS = ROLLED_BACK | LOST
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("make", FAULTS.values(), ids=FAULTS)
+def test_logout_during_an_outage_of_the_database_is_sent_again(
+    provider, post, sessions, monkeypatch, caplog, make
+):
+    monkeypatch.setattr(retrying.time, "sleep", lambda seconds: None)
+    token = provider.token()
+    with Fault(make, times=99)():
+        response = post(token)
+    assert (response.status_code, response["Retry-After"]) == (503, "10")
+    assert response.json() == {
+        "error": "temporarily_unavailable",
+        "error_description": "The sessions cannot be reached.",
+    }
+    ((level, text),) = lines(caplog)
+    assert level == "ERROR"
+    assert text.startswith("A logout could not be carried out. The database ")
+    assert post(token).status_code == 200
+    assert left(provider) == ["phone", "tablet"]
+
+
+def find_providers_in_no_table(issuer):
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1 FROM not_there")
+
+
+def test_callable_whose_query_fails_asks_for_the_token_again(provider, settings, post, caplog):
+    settings.BFF_SESSIONS = {"PROVIDERS": f"{__name__}.find_providers_in_no_table"}
+    response = post(provider.token())
+    assert (response.status_code, response["Retry-After"]) == (503, "10")
+    assert "The callable in BFF_SESSIONS['PROVIDERS'] failed" in caplog.text
+    assert "not_there" not in "".join(record.getMessage() for record in caplog.records)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_missing_table_is_an_error_for_the_operator(provider, post, sessions, monkeypatch):
+    monkeypatch.setattr(Logout._meta, "db_table", "not_there")
+    assert post(provider.token()).status_code == 500
+    assert left(provider) == ["laptop", "phone", "tablet"]
+
+
 def test_when_it_is_up_again_the_same_token_works(provider, post, sessions, clock):
     provider.answers["/keys"] = (500, {}, b"")
     token = provider.token()
@@ -517,12 +571,7 @@ def test_what_is_logged_is_whose_logout_it_was_and_no_more(provider, post, sessi
     token = provider.token(jti="some jti")
     post(token)
     post(token)
-    lines = [
-        (record.levelname, record.getMessage())
-        for record in caplog.records
-        if record.name == "bff_sessions.logout"
-    ]
-    assert lines == [
+    assert lines(caplog) == [
         ("INFO", f"A logout of {provider.issuer} was accepted. Sessions ended: 1."),
         ("WARNING", "A logout was refused. The logout token has been used already."),
     ]

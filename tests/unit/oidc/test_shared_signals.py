@@ -26,7 +26,9 @@ from bff_sessions.oidc.shared_signals.tokens import verify_signal
 from bff_sessions.oidc.shared_signals.views import signals
 from bff_sessions.signals import sessions_ended
 from bff_sessions.stores import get_store
+from bff_sessions.stores.databases import retrying
 from tests.support.factories import SessionFactory
+from tests.support.faults import LOST, ROLLED_BACK, Fault
 from tests.support.provider import KEYS
 from tests.support.transmitter import (
     CAEP,
@@ -633,6 +635,50 @@ def test_event_that_is_not_certain_is_sent_again(
     assert lines(caplog)[0][0] == "ERROR"
     assert client.post(url, token, CONTENT_TYPE).status_code == 202
     assert left(provider) == ["tablet"]
+
+
+FAULTS = ROLLED_BACK | LOST
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("make", FAULTS.values(), ids=FAULTS)
+def test_event_during_an_outage_of_the_database_is_sent_again(
+    provider, transmitter, client, sessions, monkeypatch, caplog, make
+):
+    monkeypatch.setattr(retrying.time, "sleep", lambda seconds: None)
+    token, url = transmitter.token(), reverse("bff_sessions:signals")
+    with Fault(make, times=99)():
+        response = client.post(url, token, CONTENT_TYPE)
+    assert (response.status_code, response["Retry-After"], response.content) == (503, "10", b"")
+    ((level, text),) = lines(caplog)
+    assert level == "ERROR"
+    assert text.startswith("A security event could not be carried out. The database ")
+    assert client.post(url, token, CONTENT_TYPE).status_code == 202
+    assert left(provider) == ["tablet"]
+
+
+def find_by_email_during_an_outage(address):
+    with connection.wrap_database_errors:
+        raise next(iter(LOST.values()))()
+
+
+def test_outage_of_the_database_of_emails_asks_for_the_token_again(
+    provider, configure, post, sessions, caplog
+):
+    configure(SIGNALS={"EMAILS": f"{__name__}.find_by_email_during_an_outage"})
+    assert post(Transmitter(provider).token(sub_id=email("alice@shop.example"))) == 503
+    ((_, text),) = lines(caplog)
+    assert text.startswith("A security event could not be carried out. The database cannot be ")
+    assert "alice" not in text
+
+
+@pytest.mark.django_db(transaction=True)
+def test_missing_table_is_an_error_for_the_operator(
+    provider, transmitter, post, sessions, monkeypatch
+):
+    monkeypatch.setattr(Logout._meta, "db_table", "not_there")
+    assert post(transmitter.token()) == 500
+    assert left(provider) == ALL
 
 
 def test_transmitter_whose_keys_are_down_sends_again(
