@@ -13,6 +13,7 @@ from django.contrib.sessions import middleware
 from django.contrib.sessions.exceptions import SessionInterrupted
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 
+from bff_sessions._compat.django_log import log_as_info
 from bff_sessions.device.recording import record_device
 from bff_sessions.engine import SessionStore
 from bff_sessions.events import current_request
@@ -23,6 +24,7 @@ from bff_sessions.exceptions import (
     SignInRequired,
     StoreUnavailable,
 )
+from bff_sessions.repeats import is_news
 from bff_sessions.views.ended import pass_on
 from bff_sessions.views.endpoint import error
 from bff_sessions.views.login import is_page_load, login_url
@@ -117,7 +119,8 @@ def ask_to_sign_in(request: HttpRequest, code: str, text: str) -> HttpResponse:
 
 def _come_back(request: HttpRequest, unavailable: StoreUnavailable) -> HttpResponse:
     """Return the answer to a request whose session cannot be read or written at present."""
-    logger.error("A request failed: %s", unavailable)
+    level = logging.ERROR if is_news(logger, unavailable) else logging.INFO
+    logger.log(level, "A request failed: %s", unavailable)
     text = "The sessions cannot be reached at present: try again."
     if is_page_load(request):
         response = HttpResponse(text, status=503, content_type="text/plain")
@@ -125,4 +128,6 @@ def _come_back(request: HttpRequest, unavailable: StoreUnavailable) -> HttpRespo
         response = error(503, "temporarily_unavailable", text)
     response["Retry-After"] = str(_RETRY_AFTER)
     response["Cache-Control"] = "no-store"
+    # Our own line is enough.
+    log_as_info(request, response)
     return response

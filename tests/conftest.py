@@ -12,7 +12,7 @@ from django.db import DatabaseError, connection, connections
 from django.test import AsyncClient, TransactionTestCase
 from hypothesis import settings as hypothesis_settings
 
-from bff_sessions import events
+from bff_sessions import events, repeats
 from bff_sessions.engine import SessionStore
 from bff_sessions.history import reading
 from bff_sessions.history.apps import HistoryConfig
@@ -39,6 +39,12 @@ WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
 if os.environ.get("TEST_REDIS_URL"):
     url, _, number = os.environ["TEST_REDIS_URL"].rpartition("/")
     os.environ["TEST_REDIS_URL"] = f"{url}/{int(number) + WORKER}"
+
+
+@pytest.fixture(autouse=True)
+def no_fault_is_known(monkeypatch):
+    """No other test has met a fault."""
+    monkeypatch.setattr(repeats, "_known", {})
 
 
 # Migrations fill these tables, and no test changes what they hold.

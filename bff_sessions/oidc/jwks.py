@@ -14,6 +14,7 @@ from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.utils.cache import patch_cache_control
 from django.views.decorators.http import require_safe
 
+from bff_sessions._compat.django_log import log_as_info
 from bff_sessions.exceptions import ProviderUnavailable
 from bff_sessions.oidc.registrations import (
     Registration,
@@ -21,6 +22,7 @@ from bff_sessions.oidc.registrations import (
     find_registration,
     known_registrations,
 )
+from bff_sessions.repeats import is_news
 from bff_sessions.secret import hidden_frames
 
 logger = logging.getLogger("bff_sessions.oidc")
@@ -42,8 +44,12 @@ def jwks(request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
     try:
         keys = _find_keys(request)
     except ProviderUnavailable as error:
-        logger.error("The public keys of this site cannot be shown. %s", error)
-        return HttpResponse(status=503, headers={"Cache-Control": "no-store"})
+        level = logging.ERROR if is_news(logger, error) else logging.INFO
+        logger.log(level, "The public keys of this site cannot be shown. %s", error)
+        response = HttpResponse(status=503, headers={"Cache-Control": "no-store"})
+        # Our own line is enough.
+        log_as_info(request, response)
+        return response
     if not keys:
         raise Http404("No provider has CLIENT_KEYS.")
     response = JsonResponse({"keys": keys})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Mapping
@@ -9,10 +10,14 @@ from typing import Final
 
 from django.http import HttpRequest, HttpResponse, JsonResponse
 
+from bff_sessions._compat.django_log import log_as_info
 from bff_sessions.findings import Verdict
 from bff_sessions.health import ESSENTIAL, examine
+from bff_sessions.repeats import is_news
 from bff_sessions.stores import get_store
 from bff_sessions.views.endpoint import endpoint
+
+logger = logging.getLogger("bff_sessions.store")
 
 # Seconds for which a process repeats its answer: anybody may ask, as often as they like.
 _REPEATED_FOR: Final = 5.0
@@ -62,13 +67,17 @@ def health(request: HttpRequest) -> HttpResponse:
     serves = verdicts is not None and not any(
         verdicts.get(name) is Verdict.FAULT for name in ESSENTIAL
     )
-    return JsonResponse(
+    response = JsonResponse(
         {
             "status": "ok" if serves else "fault",
             "checks": {subject: verdict.value for subject, verdict in (verdicts or {}).items()},
         },
         status=200 if serves else 503,
     )
+    if not serves:
+        # Our own line is enough.
+        log_as_info(request, response)
+    return response
 
 
 def _examine() -> dict[str, Verdict]:
@@ -77,4 +86,7 @@ def _examine() -> dict[str, Verdict]:
     for finding in examine(ask_providers=False):
         known = worst.get(finding.subject, Verdict.OK)
         worst[finding.subject] = max(known, finding.verdict, key=order.index)
+        if finding.verdict is Verdict.FAULT and finding.subject in ESSENTIAL:
+            level = logging.ERROR if is_news(logger, finding.text) else logging.INFO
+            logger.log(level, "This process can serve no session. %s", finding.text)
     return worst

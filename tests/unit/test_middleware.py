@@ -24,6 +24,7 @@ from bff_sessions.middleware import SessionMiddleware
 from bff_sessions.revocation import revoke_sessions
 from bff_sessions.stores import get_store
 from tests.settings import MIDDLEWARE
+from tests.support.logs import errors
 
 pytestmark = pytest.mark.django_db
 PAGE = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
@@ -230,7 +231,14 @@ def test_store_that_cannot_be_reached_is_a_503(visit, monkeypatch, caplog, verb,
     assert response["Content-Type"].startswith(kind)
     assert response["Cache-Control"] == "no-store"
     assert not response.cookies
-    assert "bff_sessions.store" in {record.name for record in caplog.records}
+    assert errors(caplog) == [("bff_sessions.store", f"A request failed: {StoreUnavailable()}")]
+
+
+@pytest.mark.parametrize("verb", ["get_user_session", "overwrite_user_session"])
+def test_outage_of_the_store_is_one_error(visit, monkeypatch, caplog, verb):
+    monkeypatch.setattr(get_store(), verb, raising(StoreUnavailable))
+    assert [visit("/writing").status_code for _ in range(5)] == [503] * 5
+    assert [name for name, _ in errors(caplog)] == ["bff_sessions.store"]
 
 
 def test_sign_out_that_replicas_have_not_confirmed_is_a_503(visit, monkeypatch):

@@ -28,6 +28,7 @@ from bff_sessions import conf
 from bff_sessions._compat.django_log import log_as_info
 from bff_sessions.exceptions import ProviderUnavailable, StoreUnavailable
 from bff_sessions.measuring import Counted, count
+from bff_sessions.repeats import is_news
 from bff_sessions.secret import hidden_frames
 from bff_sessions.stores.databases.atomic import non_atomic_requests
 from bff_sessions.stores.databases.outages import report_outages
@@ -80,19 +81,16 @@ def backchannel_logout(request: HttpRequest, *args: object, **kwargs: object) ->
         return _error("invalid_request", str(error), 400)
     except UnreadablePostError:
         # The provider has hung up, and will send its logout again. No operator must act.
-        response = _come_back("The request cannot be read.")
-        log_as_info(request, response)
-        return response
+        return _come_back(request, "The request cannot be read.")
     except ProviderUnavailable as error:
         count(Counted.LOGOUT_TOKENS, "unavailable")
-        # An unknown key ID has a retry_after. It is only a warning, because anybody can send one.
-        level = logging.ERROR if error.retry_after is None else logging.WARNING
-        logger.log(level, "A logout could not be verified. %s", error)
-        return _come_back("The keys cannot be fetched.", error.retry_after)
+        _report_keys(error)
+        return _come_back(request, "The keys cannot be fetched.", error.retry_after)
     except StoreUnavailable as error:
         count(Counted.LOGOUT_TOKENS, "unavailable")
-        logger.error("A logout could not be carried out. %s", error)
-        return _come_back("The sessions cannot be reached.")
+        level = logging.ERROR if is_news(logger, error) else logging.INFO
+        logger.log(level, "A logout could not be carried out. %s", error)
+        return _come_back(request, "The sessions cannot be reached.")
     count(Counted.LOGOUT_TOKENS, "accepted")
     logger.info("A logout of %s was accepted. Sessions ended: %d.", token.issuer, ended)
     return HttpResponse()
@@ -119,9 +117,21 @@ def _read_token(request: HttpRequest) -> str:
     return tokens[0]
 
 
-def _come_back(description: str, retry_after: float | None = None) -> HttpResponse:
+def _report_keys(error: ProviderUnavailable) -> None:
+    if error.retry_after is not None:
+        level = logging.WARNING  # An unknown key ID: anybody can send one.
+    else:
+        level = logging.ERROR if is_news(logger, error) else logging.INFO
+    logger.log(level, "A logout could not be verified. %s", error)
+
+
+def _come_back(
+    request: HttpRequest, description: str, retry_after: float | None = None
+) -> HttpResponse:
     response = _error("temporarily_unavailable", description, 503)
     response["Retry-After"] = str(int(retry_after or _RETRY_AFTER))
+    # Our own line is enough.
+    log_as_info(request, response)
     return response
 
 

@@ -25,6 +25,7 @@ from bff_sessions._compat.django_log import log_as_info
 from bff_sessions.exceptions import ProviderUnavailable, StoreUnavailable
 from bff_sessions.measuring import Counted, count
 from bff_sessions.oidc.registrations import may_receive_signals
+from bff_sessions.repeats import is_news
 from bff_sessions.secret import hidden_frames
 from bff_sessions.stores.databases.atomic import non_atomic_requests
 from bff_sessions.stores.databases.outages import report_outages
@@ -73,9 +74,7 @@ def signals(request: HttpRequest, *args: object, **kwargs: object) -> HttpRespon
         return _error("invalid_request", str(error))
     except UnreadablePostError:
         # The transmitter has hung up, and will send the token again. No operator must act.
-        response = _come_back()
-        log_as_info(request, response)
-        return response
+        return _come_back(request)
     except SignalInvalid as invalid:
         # Its text quotes nothing of the request. The detail quotes single claims.
         count(Counted.SECURITY_EVENTS, "refused")
@@ -83,14 +82,13 @@ def signals(request: HttpRequest, *args: object, **kwargs: object) -> HttpRespon
         return _error(invalid.reason.code, str(invalid))
     except ProviderUnavailable as error:
         count(Counted.SECURITY_EVENTS, "unavailable")
-        # An unknown key ID has a retry_after. It is only a warning, because anybody can send one.
-        level = logging.ERROR if error.retry_after is None else logging.WARNING
-        logger.log(level, "A security event could not be verified. %s", error)
-        return _come_back(error.retry_after)
+        _report_keys(error)
+        return _come_back(request, error.retry_after)
     except StoreUnavailable as error:
         count(Counted.SECURITY_EVENTS, "unavailable")
-        logger.error("A security event could not be carried out. %s", error)
-        return _come_back()
+        level = logging.ERROR if is_news(logger, error) else logging.INFO
+        logger.log(level, "A security event could not be carried out. %s", error)
+        return _come_back(request)
     count(Counted.SECURITY_EVENTS, "accepted")
     # 2.2: the body "MUST be empty".
     return HttpResponse(status=202)
@@ -113,10 +111,20 @@ def _read_token(request: HttpRequest) -> str:
         raise _RequestInvalid("The body of the request must be ASCII.") from None
 
 
-def _come_back(retry_after: float | None = None) -> HttpResponse:
+def _report_keys(error: ProviderUnavailable) -> None:
+    if error.retry_after is not None:
+        level = logging.WARNING  # An unknown key ID: anybody can send one.
+    else:
+        level = logging.ERROR if is_news(logger, error) else logging.INFO
+    logger.log(level, "A security event could not be verified. %s", error)
+
+
+def _come_back(request: HttpRequest, retry_after: float | None = None) -> HttpResponse:
     # RFC 8935 has no error code for this. A status of 5xx asks for a repetition.
     response = HttpResponse(status=503)
     response["Retry-After"] = str(int(retry_after or _RETRY_AFTER))
+    # Our own line is enough.
+    log_as_info(request, response)
     return response
 
 

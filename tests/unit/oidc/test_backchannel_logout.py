@@ -29,6 +29,7 @@ from bff_sessions.stores import get_store
 from bff_sessions.stores.databases import retrying
 from tests.support.factories import SessionFactory, ago
 from tests.support.faults import LOST, ROLLED_BACK, Fault
+from tests.support.logs import errors
 from tests.support.provider import KEYS, public_jwk
 
 pytestmark = pytest.mark.django_db
@@ -368,6 +369,38 @@ def test_a_provider_that_is_down_is_no_fault_of_the_token(provider, post, sessio
     assert left(provider) == ["laptop", "phone", "tablet"]
 
 
+def test_outage_of_a_provider_is_one_error(provider, post, caplog):
+    caplog.set_level(logging.INFO, "bff_sessions.logout")
+    provider.answers["/keys"] = (500, {}, b"")
+    for _ in range(5):
+        assert post(provider.token()).status_code == 503
+    text = (
+        f"A logout could not be verified. The keys of {provider.issuer} cannot be used. The "
+        "provider answered with status 500."
+    )
+    assert errors(caplog) == [("bff_sessions.logout", text)]
+    again = f"{text} The request failed recently and is not repeated yet."
+    assert lines(caplog) == [("ERROR", text), *[("INFO", again)] * 4]
+
+
+def test_unknown_keys_are_no_error(provider, post, caplog):
+    answers = {post(provider.token(headers={"kid": f"kid {n}"})).status_code for n in range(9)}
+    assert answers == {400, 503}
+    assert errors(caplog) == []
+    assert {level for level, _ in lines(caplog)} == {"WARNING"}
+
+
+@pytest.mark.parametrize("error", [StoreUnavailable(), RevocationUnconfirmed([])])
+def test_outage_of_the_store_is_one_error(provider, post, sessions, monkeypatch, caplog, error):
+    caplog.set_level(logging.INFO, "bff_sessions.logout")
+    monkeypatch.setattr(get_store(), "delete_user_sessions", mock.Mock(side_effect=error))
+    token = provider.token()
+    assert [post(token).status_code for _ in range(5)] == [503] * 5
+    text = f"A logout could not be carried out. {error}"
+    assert errors(caplog) == [("bff_sessions.logout", text)]
+    assert lines(caplog) == [("ERROR", text), *[("INFO", text)] * 4]
+
+
 @pytest.mark.parametrize("error", [StoreUnavailable(), RevocationUnconfirmed([])])
 def test_logout_that_is_not_certain_is_sent_again(provider, post, sessions, monkeypatch, error):
     token = provider.token()
@@ -396,8 +429,8 @@ def test_logout_during_an_outage_of_the_database_is_sent_again(
         "error": "temporarily_unavailable",
         "error_description": "The sessions cannot be reached.",
     }
-    ((level, text),) = lines(caplog)
-    assert level == "ERROR"
+    ((name, text),) = errors(caplog)
+    assert name == "bff_sessions.logout"
     assert text.startswith("A logout could not be carried out. The database ")
     assert post(token).status_code == 200
     assert left(provider) == ["phone", "tablet"]
@@ -413,6 +446,7 @@ def test_callable_whose_query_fails_asks_for_the_token_again(provider, settings,
     response = post(provider.token())
     assert (response.status_code, response["Retry-After"]) == (503, "10")
     assert "The callable in BFF_SESSIONS['PROVIDERS'] failed" in caplog.text
+    assert [name for name, _ in errors(caplog)] == ["bff_sessions.logout"]
     assert "not_there" not in "".join(record.getMessage() for record in caplog.records)
 
 

@@ -34,6 +34,7 @@ from bff_sessions.revocation import revoke_sessions
 from bff_sessions.stores.orm import OrmUserSessionStore
 from tests.support.calls import Calls
 from tests.support.factories import SessionFactory
+from tests.support.logs import errors
 from tests.support.provider import make_id_token, serve
 from tests.support.sessions import start
 
@@ -457,7 +458,7 @@ def new_key():
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
 
 
-def test_public_keys_of_a_provider_are_found_by_its_issuer(provider, client):
+def test_public_keys_of_a_provider_are_found_by_its_issuer(provider, client, caplog):
     directory.providers[provider.issuer] |= {"CLIENT_KEYS": [new_key()]}
     assert client.get("/bff/jwks").status_code == 404
     assert client.get("/bff/jwks", {"iss": IDP}).status_code == 404
@@ -470,6 +471,11 @@ def test_public_keys_of_a_provider_are_found_by_its_issuer(provider, client):
     response = client.get("/bff/jwks", {"iss": provider.issuer})
     assert response.status_code == 503
     assert response["Cache-Control"] == "no-store"
+    for n in range(20):
+        response = client.get("/bff/jwks", {"iss": f"https://{n}.example"})
+        assert response.status_code == 503
+    # Ten issuers, however many a stranger names.
+    assert [name for name, _ in errors(caplog)] == ["bff_sessions.oidc"] * 10
     directory.error = None
     provider.answers["/token"] = (400, {}, {"error": "invalid_grant"})
     out = io.StringIO()

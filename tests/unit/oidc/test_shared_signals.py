@@ -29,6 +29,7 @@ from bff_sessions.stores import get_store
 from bff_sessions.stores.databases import retrying
 from tests.support.factories import SessionFactory
 from tests.support.faults import LOST, ROLLED_BACK, Fault
+from tests.support.logs import errors
 from tests.support.provider import KEYS
 from tests.support.transmitter import (
     CAEP,
@@ -650,8 +651,8 @@ def test_event_during_an_outage_of_the_database_is_sent_again(
     with Fault(make, times=99)():
         response = client.post(url, token, CONTENT_TYPE)
     assert (response.status_code, response["Retry-After"], response.content) == (503, "10", b"")
-    ((level, text),) = lines(caplog)
-    assert level == "ERROR"
+    ((name, text),) = errors(caplog)
+    assert name == "bff_sessions.signals"
     assert text.startswith("A security event could not be carried out. The database ")
     assert client.post(url, token, CONTENT_TYPE).status_code == 202
     assert left(provider) == ["tablet"]
@@ -697,12 +698,37 @@ def test_transmitter_whose_keys_are_down_sends_again(
     assert left(provider) == ["tablet"]
 
 
+def test_outage_of_a_transmitter_is_one_error(provider, transmitter, post, caplog):
+    caplog.set_level(logging.INFO, "bff_sessions.signals")
+    provider.answers["/keys"] = (500, {}, b"")
+    assert [post(transmitter.token()) for _ in range(5)] == [503] * 5
+    text = (
+        f"A security event could not be verified. The keys of {provider.issuer} cannot be used. "
+        "The provider answered with status 500."
+    )
+    assert errors(caplog) == [("bff_sessions.signals", text)]
+    again = f"{text} The request failed recently and is not repeated yet."
+    assert lines(caplog) == [("ERROR", text), *[("INFO", again)] * 4]
+
+
+def test_outage_of_the_store_is_one_error(
+    provider, transmitter, post, sessions, monkeypatch, caplog
+):
+    fail = mock.Mock(side_effect=StoreUnavailable)
+    monkeypatch.setattr(get_store(), "delete_user_sessions", fail)
+    token = transmitter.token()
+    assert [post(token) for _ in range(5)] == [503] * 5
+    text = f"A security event could not be carried out. {StoreUnavailable()}"
+    assert errors(caplog) == [("bff_sessions.signals", text)]
+
+
 def test_unknown_key_soon_after_another_is_only_a_warning(provider, transmitter, client, caplog):
     url = reverse("bff_sessions:signals")
     for kid in ("first", "second"):
         response = client.post(url, transmitter.token(headers={"kid": kid}), CONTENT_TYPE)
     assert (response.status_code, response["Retry-After"]) == (503, "30")
     assert [level for level, _ in lines(caplog)] == ["WARNING", "WARNING"]
+    assert errors(caplog) == []
 
 
 def test_of_two_deliveries_at_the_same_time_both_are_accepted(

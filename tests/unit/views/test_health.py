@@ -8,6 +8,7 @@ from django.test import Client
 
 from bff_sessions.stores import get_store
 from bff_sessions.views import health
+from tests.support.logs import errors
 
 
 @pytest.fixture(autouse=True)
@@ -39,6 +40,13 @@ def test_store_that_fails_is_answered_503(browser, failing_store, settings):
     response = browser.request("get", "/bff/health")
     assert response.status_code == 503
     assert response.json() == {"status": "fault", "checks": {"store": "fault"}}
+
+
+def test_host_that_serves_no_session_is_one_error(browser, failing_store, caplog):
+    for _ in range(5):
+        assert browser.request("get", "/bff/health").status_code == 503
+    text = "This process can serve no session. The check was stopped by DatabaseError."
+    assert errors(caplog) == [("bff_sessions.store", text)]
 
 
 def test_host_with_other_keys_is_answered_503(browser, configure):
