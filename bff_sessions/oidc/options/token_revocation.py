@@ -46,7 +46,10 @@ class RevocationOptions(Options):
         POSITIVE_TIMEDELTA,
         check="E046",
         hint="Give a timedelta, for example timedelta(days=3), or leave it out.",
-        doc="The age, a `timedelta`, at which a token is given up if it could not be revoked",
+        doc=(
+            "The age, a `timedelta`, at which a token is given up if it could not be revoked. One "
+            "that was first sent late still gets up to ten attempts"
+        ),
     )
 
 

@@ -893,8 +893,9 @@ def test_an_old_one_is_given_up(provider, configure, caplog):
     token = sign_in(provider)
     end_and_wait()
     provider.answers["/revocation"] = 500, {}, ""
-    TokenRevocation.objects.update(created=datetime.now(UTC) - timedelta(minutes=59))
+    TokenRevocation.objects.update(created=datetime.now(UTC) - timedelta(minutes=59), attempts=9)
     assert "1 put off" in command()
+    caplog.clear()
     TokenRevocation.objects.update(created=datetime.now(UTC) - timedelta(minutes=61))
     make_due()
     out = io.StringIO()
@@ -902,9 +903,40 @@ def test_an_old_one_is_given_up(provider, configure, caplog):
         call_command("revoke_tokens", stdout=out)
     assert out.getvalue() == "0 refresh tokens revoked, 1 given up.\n"
     assert not TokenRevocation.objects.exists()
-    (record,) = [record for record in caplog.records if record.levelno == logging.ERROR]
-    assert "2 attempts" in record.message
+    assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
+        (
+            "ERROR",
+            f"Refresh tokens that {provider.issuer} did not revoke are given up (1). The "
+            f"revocation_endpoint of {provider.issuer} cannot be used. The provider answered with "
+            "status 500.",
+        )
+    ]
     assert token not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("give_up_after", "attempts"),
+    [
+        (timedelta(seconds=1), 1),
+        (timedelta(seconds=60), 2),
+        (timedelta(hours=1), 6),
+        (timedelta(days=3), 10),
+        (timedelta(days=30), 10),
+    ],
+)
+def test_token_that_was_sent_late_gets_a_fair_number_of_attempts(
+    provider, configure, give_up_after, attempts
+):
+    configure(give_up_after=give_up_after)
+    sign_in(provider)
+    end_and_wait()
+    TokenRevocation.objects.update(created=datetime.now(UTC) - timedelta(days=60))
+    provider.answers["/revocation"] = 503, {}, ""
+    for _ in range(attempts - 1):
+        assert send(TokenRevocation.objects.current()) == {Outcome.PUT_OFF: 1}
+        make_due()
+    assert send(TokenRevocation.objects.current()) == {Outcome.GIVEN_UP: 1}
+    assert not TokenRevocation.objects.exists()
 
 
 def test_an_old_one_is_tried_once_more(provider):
@@ -986,6 +1018,80 @@ def test_a_provider_that_is_down_is_asked_once(provider):
     provider.answers["/revocation"] = 500, {}, ""
     assert command() == "0 refresh tokens revoked, 3 put off.\n"
     assert paths(provider).count("/revocation") == 1
+
+
+def test_outage_of_a_provider_is_one_warning_of_a_run(provider, caplog, monkeypatch):
+    failed, real = [], sending._Sender._fail
+
+    def fail(sender, row, failure):
+        failed.append(failure)
+        return real(sender, row, failure)
+
+    monkeypatch.setattr(sending._Sender, "_fail", fail)
+    hand_over([Tokens(refresh_token=f"r{n}", issuer=provider.issuer) for n in range(250)])
+    outbox._pending.clear()
+    provider.answers["/revocation"] = 503, {"Retry-After": "7000"}, ""
+    assert command() == "0 refresh tokens revoked, 250 put off.\n"
+    assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
+        (
+            "WARNING",
+            f"Refresh tokens that {provider.issuer} has not revoked yet: 250. The "
+            f"revocation_endpoint of {provider.issuer} cannot be used. The provider answered with "
+            "status 503.",
+        )
+    ]
+    # An error that is raised again for each token would grow.
+    assert len(failed) == 250
+    assert not any(isinstance(each, BaseException) for each in failed)
+    assert {(each.reason, each.retry_after) for each in failed} == {(failed[0].reason, 7000)}
+
+
+def test_tokens_given_up_in_one_run_are_one_error(provider, caplog):
+    hand_over([Tokens(refresh_token=f"r{n}", issuer=provider.issuer) for n in range(20)])
+    outbox._pending.clear()
+    TokenRevocation.objects.update(created=datetime.now(UTC) - timedelta(days=4), attempts=50)
+    provider.answers["/revocation"] = 503, {}, ""
+    assert send(TokenRevocation.objects.current()) == {Outcome.GIVEN_UP: 20}
+    (record,) = caplog.records
+    assert record.levelno == logging.ERROR
+    assert record.getMessage().startswith(
+        f"Refresh tokens that {provider.issuer} did not revoke are given up (20). "
+    )
+
+
+def test_run_that_breaks_off_reports_what_it_has_done(provider, caplog, monkeypatch):
+    hand_over([Tokens(refresh_token=f"r{n}", issuer=provider.issuer) for n in range(3)])
+    outbox._pending.clear()
+    provider.answers["/revocation"] = 503, {}, ""
+    sent = iter([False, False])
+    with pytest.raises(StopIteration):
+        send(TokenRevocation.objects.current(), should_stop=lambda: next(sent))
+    (record,) = caplog.records
+    assert "has not revoked yet: 2. " in record.getMessage()
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "is_done"),
+    [
+        # RFC 7009, 2.2: an invalid token needs no revocation.
+        (400, "invalid_grant", True),
+        (400, "token_inactive", True),
+        (400, "invalid_token", True),
+        # RFC 6750, 3.1: what authenticates this site is invalid.
+        (401, "invalid_token", False),
+        (503, "invalid_grant", False),
+        (400, "invalid_request", False),
+    ],
+)
+def test_token_that_is_no_longer_valid_needs_no_revocation(provider, caplog, status, code, is_done):
+    for sid in "ab":
+        sign_in(provider, sid=sid)
+    end_and_wait(2)
+    provider.answers["/revocation"] = status, {}, {"error": code}
+    expected = "2 no longer valid" if is_done else "2 put off"
+    assert command() == f"0 refresh tokens revoked, {expected}.\n"
+    assert TokenRevocation.objects.exists() != is_done
+    assert len(caplog.records) == (0 if is_done else 1)
 
 
 def test_one_that_is_refused_does_not_stop_the_others(provider):
