@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from ipaddress import ip_address
 from typing import Final
 from urllib.parse import SplitResult, urlsplit
@@ -10,6 +11,8 @@ from bff_sessions import conf
 from bff_sessions.conf.guesses import closest
 from bff_sessions.contract import MAX_TEXT
 
+# RFC 3986, 2 and 3.1: a scheme, and the characters that a URI may have.
+_URI: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[A-Za-z0-9%._~:/?#@!$&'()*+,;=\[\]-]+")
 # Anybody can name an issuer to the endpoint of logouts, and to compare it takes time.
 _MAX_COMPARED: Final = 10
 
@@ -18,6 +21,11 @@ def is_url(value: object) -> bool:
     """Return whether `value` is an absolute http or https URL without credentials and fragment."""
     url = _split(value)
     return url is not None and "@" not in url.netloc and not url.fragment
+
+
+def is_uri(value: object) -> bool:
+    """Return whether `value` is a URI with a scheme, whatever scheme it is: RFC 3986, 3."""
+    return isinstance(value, str) and _URI.fullmatch(value) is not None
 
 
 def is_issuer(value: object) -> bool:

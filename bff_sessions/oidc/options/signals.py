@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Final
 
@@ -20,7 +20,7 @@ from bff_sessions.conf.rules import (
     or_none,
     some_of,
 )
-from bff_sessions.oidc.options.addresses import is_issuer, is_url
+from bff_sessions.oidc.options.addresses import is_issuer, is_uri, is_url
 from bff_sessions.oidc.options.algorithms import ALGORITHMS
 from bff_sessions.oidc.options.event_types import ACTIONS, NAMES
 
@@ -30,18 +30,40 @@ SESSION: Final = "session"
 _MAX_AGE: Final = 30 * 24 * 60 * 60
 
 
-def _is_text_or_texts(value: Any) -> bool:
-    return is_text(value) or (is_list(value) and bool(value) and all(map(is_text, value)))
+def _one_or_more(accepts: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    """Return a rule for one value that `accepts` accepts, or a list of them that is not empty."""
+    return lambda value: (
+        accepts(value) or (is_list(value) and bool(value) and all(map(accepts, value)))
+    )
+
+
+def _is_header(value: Any) -> bool:
+    """Return whether a request can have `value` as a header.
+
+    RFC 9110, 5.5: blanks at the ends are no part of it. Servers read bytes that are not ASCII as
+    ISO-8859-1, whatever the sender has meant.
+    """
+    return is_text(value) and value.isascii() and value.isprintable() and value == value.strip()
+
+
+def _is_event_type(value: Any) -> bool:
+    # RFC 8417, 2.2: any URI, for example urn:ietf:params:scim:event:prov:delete.
+    return value in NAMES or is_uri(value)
 
 
 def _are_actions(value: Any) -> bool:
     return isinstance(value, dict) and all(
-        (name in NAMES or is_url(name)) and action in ACTIONS for name, action in value.items()
+        _is_event_type(name) and action in ACTIONS for name, action in value.items()
     )
 
 
-_TEXTS: Final = Rule("a text or a list of texts", _is_text_or_texts)
+_TEXTS: Final = Rule("a text or a list of texts", _one_or_more(is_text))
 _SECRETS: Final = replace(_TEXTS, is_secret=True)
+_HEADERS: Final = Rule(
+    "a text or a list of texts of printable ASCII characters, without blanks at the ends",
+    _one_or_more(_is_header),
+    is_secret=True,
+)
 
 
 def _seconds(default: int, doc: str) -> Any:
@@ -58,9 +80,9 @@ def _texts(doc: str) -> Any:
     return option(None, or_none(_TEXTS), check="E123", hint=hint, doc=doc)
 
 
-def _secret(doc: str) -> Any:
+def _secret(rule: Rule, doc: str) -> Any:
     hint = "Give the whole value, or a list while you change it, or leave it out."
-    return option(None, or_none(_SECRETS), check="E126", hint=hint, doc=doc)
+    return option(None, or_none(rule), check="E126", hint=hint, doc=doc)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -99,8 +121,9 @@ class SignalsOptions(Options):
         doc="Signature algorithms of the transmitter. Default: those of the provider",
     )
     authorization: str | Sequence[str] | None = _secret(
+        _HEADERS,
         "The value of the `Authorization` header that the transmitter must send, for example "
-        '`"Bearer …"`. A list while you change it',
+        '`"Bearer …"`, in ASCII. A list while you change it',
     )
     strict_typ: bool = switch(
         True,
@@ -136,6 +159,7 @@ class SignalsOptions(Options):
         "one of them, other than `user` and `session`, has no effect",
     )
     state: str | Sequence[str] | None = _secret(
+        _SECRETS,
         "The `state` that you give when you ask the transmitter for a verification event. "
         "An event with another one is refused",
     )

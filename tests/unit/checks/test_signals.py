@@ -46,6 +46,11 @@ def provide(settings, signals, **options):
         {"ACTIONS": {}},
         {"ACTIONS": {"token-claims-change": "ignore", "risk-level-change": "end"}},
         {"ACTIONS": {f"{CAEP}session-revoked": "ignore", "https://vendor.example/e": "end"}},
+        {"ACTIONS": {"urn:ietf:params:scim:event:prov:delete": "end"}},
+        {"ACTIONS": {"https://vendor.example/events#left": "end"}},
+        {"ACTIONS": {"tag:vendor.example,2026:left?a=%20": "ignore"}},
+        {"AUTHORIZATION": "Basic c2hvcDpzZWNyZXQ="},
+        {"STATE": [" ein Zustand ", "\u00fc"]},
         {"JWKS_URI": "http://127.0.0.1:8080/keys", "ISSUER": "http://localhost:8080"},
     ],
     ids=str,
@@ -89,6 +94,8 @@ SECONDS = [-1, True, None, "60", float("nan"), float("inf"), 30 * 24 * 60 * 60 +
         ("E127", "MAX_AGE", SECONDS),
         ("E127", "LEEWAY", SECONDS),
         ("E129", "ACTIONS", [{"nope": "end"}, {"opt-in": "log"}, {1: "end"}, [], "end"]),
+        ("E129", "ACTIONS", [{f"urn:{tail}": "end"} for tail in ("", " a", "a b", "ü", "a\n")]),
+        ("E129", "ACTIONS", [{name: "end"} for name in ("//vendor.example/e", "1:a", ":a", "")]),
         ("E130", "OPAQUE", [None, "", "user", 1, True]),
         ("E131", "STRICT_TYP", [None, 1, "yes"]),
     ],
@@ -103,13 +110,42 @@ def test_wrong_option_is_named(settings, id, name, values):
             get_provider(IDP)
 
 
-@pytest.mark.parametrize("name", ["AUTHORIZATION", "STATE"])
+TEXT = "a text or a list of texts"
+HEADER = f"{TEXT} of printable ASCII characters, without blanks at the ends"
+
+
+@pytest.mark.parametrize(("name", "must_be"), [("AUTHORIZATION", HEADER), ("STATE", TEXT)])
 @pytest.mark.parametrize("value", ["", [], ["hidden", ""], {"hidden": 1}, 12345])
-def test_wrong_secret_is_not_shown(settings, name, value):
+def test_wrong_secret_is_not_shown(settings, name, must_be, value):
     provide(settings, {name: value})
     message = only_message("E126")
-    assert message.msg == f"{PLACE}[{name!r}] must be a text or a list of texts, or None."
+    assert message.msg == f"{PLACE}[{name!r}] must be {must_be}, or None."
     assert "hidden" not in message.hint
+
+
+@pytest.mark.parametrize("as_list", [False, True])
+@pytest.mark.parametrize(
+    "value",
+    [
+        "Bearer hidd\u00ebn",
+        "Bearer hidden\n",
+        " Bearer hidden",
+        "Bearer hidden ",
+        "Bearer\thidden",
+        "Bearer hid\r\nden",
+        "Bearer hidden\0",
+        "Bearer hid\x7fden",
+    ],
+    ids=ascii,
+)
+def test_authorization_that_no_request_can_have_is_e126(settings, value, as_list):
+    provide(settings, {"AUTHORIZATION": ["Bearer good", value] if as_list else value})
+    message = only_message("E126")
+    assert message.msg == f"{PLACE}['AUTHORIZATION'] must be {HEADER}, or None."
+    assert "hid" not in message.msg + message.hint
+    with pytest.raises(ImproperlyConfigured, match="AUTHORIZATION") as caught:
+        get_provider(IDP)
+    assert "hid" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

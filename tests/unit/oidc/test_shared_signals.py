@@ -194,6 +194,7 @@ def test_action_can_be_changed(provider, configure, post, sessions):
         f"{CAEP}credential-change": "ignore",
         "device-compliance-change": "end",
         "https://vendor.example/event": "end",
+        "urn:ietf:params:scim:event:prov:delete": "end",
     }
     configure(SIGNALS={"ACTIONS": actions})
     transmitter = Transmitter(provider)
@@ -203,6 +204,10 @@ def test_action_can_be_changed(provider, configure, post, sessions):
     bob = transmitter.subject("bob")
     assert post(transmitter.token("https://vendor.example/event", sub_id=bob)) == 202
     assert left(provider) == ["laptop", "phone"]
+    phone = complex_subject(session=opaque("phone"))
+    uri = "urn:ietf:params:scim:event:prov:delete"
+    assert post(transmitter.token(uri, sub_id=phone)) == 202
+    assert left(provider) == ["laptop"]
     assert post(transmitter.token(f"{CAEP}device-compliance-change")) == 202
     assert left(provider) == []
 
