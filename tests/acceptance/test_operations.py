@@ -48,7 +48,7 @@ def test_each_refusal_of_a_security_event_has_a_row_with_its_code():
     for reason in EventReason:
         assert [code for code, texts in rows if reason.description in texts] == [reason.code]
     refusals = re.findall(r'_RequestInvalid\("([^"]+)"\)', SOURCE)
-    assert len(refusals) == 2
+    assert len(refusals) == 3
     assert [text for text in refusals if text not in page("shared-signals")] == []
 
 

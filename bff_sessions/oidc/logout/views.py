@@ -107,6 +107,9 @@ def _read_token(request: HttpRequest) -> str:
     body = request.read(_MAX_SIZE + 1)
     if len(body) > _MAX_SIZE:
         raise _BadRequest("The request is too long.")
+    if not body and "Transfer-Encoding" in request.headers:
+        # Under WSGI, Django reads as many bytes as this header says.
+        raise _BadRequest("The request must have a Content-Length.")
     try:
         form = parse_qs(body.decode("ascii"), keep_blank_values=True, max_num_fields=_MAX_FIELDS)
     except ValueError:

@@ -105,6 +105,9 @@ def _read_token(request: HttpRequest) -> str:
     body = request.read(_MAX_SIZE + 1)
     if len(body) > _MAX_SIZE:
         raise _RequestInvalid("The request is too long.")
+    if not body and "Transfer-Encoding" in request.headers:
+        # Under WSGI, Django reads as many bytes as this header says.
+        raise _RequestInvalid("The request must have a Content-Length.")
     try:
         return body.decode("ascii").strip()
     except ValueError:

@@ -532,6 +532,21 @@ def test_what_is_too_long_is_refused_unread(provider, client, url, header):
     assert "too long" in description(client.post(url, body, FORM, **header))
 
 
+def test_chunked_request_that_arrives_empty_is_named(provider, client, url):
+    more = {"CONTENT_TYPE": FORM, "HTTP_TRANSFER_ENCODING": "chunked"}
+    response = client.generic("POST", url, **more)
+    assert description(response) == "The request must have a Content-Length."
+
+
+def test_chunked_request_is_read_if_the_server_can(provider, sessions, url):
+    body = urlencode({"logout_token": provider.token()})
+    response = async_to_sync(AsyncClient().post)(
+        url, body, FORM, headers={"Transfer-Encoding": "chunked"}
+    )
+    assert response.status_code == 200
+    assert left(provider) == ["phone", "tablet"]
+
+
 def test_other_fields_are_ignored(provider, client, url):
     body = urlencode({"state": "a", "logout_token": provider.token(), "iss": "b"})
     assert client.post(url, body, FORM).status_code == 200

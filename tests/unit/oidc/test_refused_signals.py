@@ -363,6 +363,11 @@ def test_request_that_is_too_long_is_refused(transmitter, sessions, post, header
     assert_refused(post(token, **header), INVALID, "The request is too long.")
 
 
+def test_chunked_request_that_arrives_empty_is_named(transmitter, sessions, post):
+    response = post("", HTTP_TRANSFER_ENCODING="chunked")
+    assert_refused(response, "invalid_request", "The request must have a Content-Length.")
+
+
 @pytest.mark.parametrize("body", [b"\xff", "ü", b"\x80.e30.e30"])
 def test_body_that_is_not_ascii_is_refused(transmitter, sessions, post, body):
     assert_refused(post(body), INVALID, "The body of the request must be ASCII.")
