@@ -80,11 +80,6 @@ def _texts(doc: str) -> Any:
     return option(None, or_none(_TEXTS), check="E123", hint=hint, doc=doc)
 
 
-def _secret(rule: Rule, doc: str) -> Any:
-    hint = "Give the whole value, or a list while you change it, or leave it out."
-    return option(None, or_none(rule), check="E126", hint=hint, doc=doc)
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SignalsOptions(Options):
     """How security events of a provider's transmitter are verified, and what they do."""
@@ -120,10 +115,15 @@ class SignalsOptions(Options):
         hint=f"Give some of {', '.join(ALGORITHMS)}, or leave it out.",
         doc="Signature algorithms of the transmitter. Default: those of the provider",
     )
-    authorization: str | Sequence[str] | None = _secret(
-        _HEADERS,
-        "The value of the `Authorization` header that the transmitter must send, for example "
-        '`"Bearer …"`, in ASCII. A list while you change it',
+    authorization: str | Sequence[str] | None = option(
+        None,
+        or_none(_HEADERS),
+        check="E126",
+        hint="Give the whole value of the header, or a list while you change it, or leave it out.",
+        doc=(
+            "The value of the `Authorization` header that the transmitter must send, for example "
+            '`"Bearer …"`, in ASCII. A list while you change it'
+        ),
     )
     strict_typ: bool = switch(
         True,
@@ -158,10 +158,15 @@ class SignalsOptions(Options):
         "The `critical_subject_members` of the transmitter's metadata. An event whose subject has "
         "one of them, other than `user` and `session`, has no effect",
     )
-    state: str | Sequence[str] | None = _secret(
-        _SECRETS,
-        "The `state` that you give when you ask the transmitter for a verification event. "
-        "An event with another one is refused",
+    state: str | Sequence[str] | None = option(
+        None,
+        or_none(_SECRETS),
+        check="E133",
+        hint="Give the text that you send, or a list while you change it, or leave it out.",
+        doc=(
+            "The `state` that you give when you ask the transmitter for a verification event. "
+            "An event with another one is refused"
+        ),
     )
     actions: Mapping[str, str] | None = option(
         None,

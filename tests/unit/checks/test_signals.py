@@ -114,11 +114,13 @@ TEXT = "a text or a list of texts"
 HEADER = f"{TEXT} of printable ASCII characters, without blanks at the ends"
 
 
-@pytest.mark.parametrize(("name", "must_be"), [("AUTHORIZATION", HEADER), ("STATE", TEXT)])
+@pytest.mark.parametrize(
+    ("id", "name", "must_be"), [("E126", "AUTHORIZATION", HEADER), ("E133", "STATE", TEXT)]
+)
 @pytest.mark.parametrize("value", ["", [], ["hidden", ""], {"hidden": 1}, 12345])
-def test_wrong_secret_is_not_shown(settings, name, must_be, value):
+def test_wrong_secret_is_not_shown(settings, id, name, must_be, value):
     provide(settings, {name: value})
-    message = only_message("E126")
+    message = only_message(id)
     assert message.msg == f"{PLACE}[{name!r}] must be {must_be}, or None."
     assert "hidden" not in message.hint
 
