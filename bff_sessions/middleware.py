@@ -24,7 +24,7 @@ from bff_sessions.exceptions import (
     SignInRequired,
     StoreUnavailable,
 )
-from bff_sessions.repeats import is_news
+from bff_sessions.repeats import error_level
 from bff_sessions.views.ended import pass_on
 from bff_sessions.views.endpoint import error
 from bff_sessions.views.login import is_page_load, login_url
@@ -119,8 +119,7 @@ def ask_to_sign_in(request: HttpRequest, code: str, text: str) -> HttpResponse:
 
 def _come_back(request: HttpRequest, unavailable: StoreUnavailable) -> HttpResponse:
     """Return the answer to a request whose session cannot be read or written at present."""
-    level = logging.ERROR if is_news(logger, unavailable) else logging.INFO
-    logger.log(level, "A request failed: %s", unavailable)
+    logger.log(error_level(logger, unavailable), "A request failed: %s", unavailable)
     text = "The sessions cannot be reached at present: try again."
     if is_page_load(request):
         response = HttpResponse(text, status=503, content_type="text/plain")

@@ -1,4 +1,4 @@
-"""Decide whether a fault that many requests meet is news for the operator.
+"""Decide at which level a fault is logged that many requests meet.
 
 During an outage every request fails, and anybody can send requests. An operator who gets a mail for
 each line of level ERROR must get a few, and not thousands.
@@ -22,8 +22,8 @@ _known: dict[tuple[str, str], float] = {}
 _lock = threading.Lock()
 
 
-def is_news(logger: logging.Logger, fault: object) -> bool:
-    """Return whether `fault` should be logged as an error. It is known for ten minutes afterwards.
+def error_level(logger: logging.Logger, fault: object) -> int:
+    """Return ``logging.ERROR`` if `fault` is news, and ``logging.INFO`` for the next ten minutes.
 
     Each process decides for itself.
 
@@ -37,9 +37,9 @@ def is_news(logger: logging.Logger, fault: object) -> bool:
             del _known[each]
         of_logger = sum(each[0] == logger.name for each in _known)
         if (logger.name, name) in _known or of_logger >= _MOST:
-            return False
+            return logging.INFO
         _known[logger.name, name] = now + _QUIET
-        return True
+        return logging.ERROR
 
 
 def _forget(**kwargs: Any) -> None:

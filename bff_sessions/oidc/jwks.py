@@ -22,7 +22,7 @@ from bff_sessions.oidc.registrations import (
     find_registration,
     known_registrations,
 )
-from bff_sessions.repeats import is_news
+from bff_sessions.repeats import error_level
 from bff_sessions.secret import hidden_frames
 
 logger = logging.getLogger("bff_sessions.oidc")
@@ -44,8 +44,9 @@ def jwks(request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
     try:
         keys = _find_keys(request)
     except ProviderUnavailable as error:
-        level = logging.ERROR if is_news(logger, error) else logging.INFO
-        logger.log(level, "The public keys of this site cannot be shown. %s", error)
+        logger.log(
+            error_level(logger, error), "The public keys of this site cannot be shown. %s", error
+        )
         response = HttpResponse(status=503, headers={"Cache-Control": "no-store"})
         # Our own line is enough.
         log_as_info(request, response)

@@ -13,7 +13,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from bff_sessions._compat.django_log import log_as_info
 from bff_sessions.findings import Verdict
 from bff_sessions.health import ESSENTIAL, examine
-from bff_sessions.repeats import is_news
+from bff_sessions.repeats import error_level
 from bff_sessions.stores import get_store
 from bff_sessions.views.endpoint import endpoint
 
@@ -87,6 +87,9 @@ def _examine() -> dict[str, Verdict]:
         known = worst.get(finding.subject, Verdict.OK)
         worst[finding.subject] = max(known, finding.verdict, key=order.index)
         if finding.verdict is Verdict.FAULT and finding.subject in ESSENTIAL:
-            level = logging.ERROR if is_news(logger, finding.text) else logging.INFO
-            logger.log(level, "This process can serve no session. %s", finding.text)
+            logger.log(
+                error_level(logger, finding.text),
+                "This process can serve no session. %s",
+                finding.text,
+            )
     return worst

@@ -6,9 +6,15 @@ import threading
 import pytest
 
 from bff_sessions import repeats
-from bff_sessions.repeats import is_news
+from bff_sessions.repeats import error_level
 
 logger = logging.getLogger("bff_sessions.logout")
+
+
+def is_news(logger, fault):
+    level = error_level(logger, fault)
+    assert level in (logging.ERROR, logging.INFO)
+    return level == logging.ERROR
 
 
 @pytest.fixture(autouse=True)

@@ -28,7 +28,7 @@ from bff_sessions import conf
 from bff_sessions._compat.django_log import log_as_info
 from bff_sessions.exceptions import ProviderUnavailable, StoreUnavailable
 from bff_sessions.measuring import Counted, count
-from bff_sessions.repeats import is_news
+from bff_sessions.repeats import error_level
 from bff_sessions.secret import hidden_frames
 from bff_sessions.stores.databases.atomic import non_atomic_requests
 from bff_sessions.stores.databases.outages import report_outages
@@ -84,12 +84,13 @@ def backchannel_logout(request: HttpRequest, *args: object, **kwargs: object) ->
         return _come_back(request, "The request cannot be read.")
     except ProviderUnavailable as error:
         count(Counted.LOGOUT_TOKENS, "unavailable")
-        _report_keys(error)
-        return _come_back(request, "The keys cannot be fetched.", error.retry_after)
+        # An unknown key ID has a retry_after. It is only a warning, because anybody can send one.
+        level = error_level(logger, error) if error.retry_after is None else logging.WARNING
+        logger.log(level, "A logout could not be verified. %s", error)
+        return _come_back(request, "The token cannot be verified now.", error.retry_after)
     except StoreUnavailable as error:
         count(Counted.LOGOUT_TOKENS, "unavailable")
-        level = logging.ERROR if is_news(logger, error) else logging.INFO
-        logger.log(level, "A logout could not be carried out. %s", error)
+        logger.log(error_level(logger, error), "A logout could not be carried out. %s", error)
         return _come_back(request, "The sessions cannot be reached.")
     count(Counted.LOGOUT_TOKENS, "accepted")
     logger.info("A logout of %s was accepted. Sessions ended: %d.", token.issuer, ended)
@@ -118,14 +119,6 @@ def _read_token(request: HttpRequest) -> str:
     if len(tokens) != 1:
         raise _BadRequest("The form of the request must have exactly one logout_token.")
     return tokens[0]
-
-
-def _report_keys(error: ProviderUnavailable) -> None:
-    if error.retry_after is not None:
-        level = logging.WARNING  # An unknown key ID: anybody can send one.
-    else:
-        level = logging.ERROR if is_news(logger, error) else logging.INFO
-    logger.log(level, "A logout could not be verified. %s", error)
 
 
 def _come_back(

@@ -25,7 +25,7 @@ from bff_sessions._compat.django_log import log_as_info
 from bff_sessions.exceptions import ProviderUnavailable, StoreUnavailable
 from bff_sessions.measuring import Counted, count
 from bff_sessions.oidc.registrations import may_receive_signals
-from bff_sessions.repeats import is_news
+from bff_sessions.repeats import error_level
 from bff_sessions.secret import hidden_frames
 from bff_sessions.stores.databases.atomic import non_atomic_requests
 from bff_sessions.stores.databases.outages import report_outages
@@ -82,12 +82,15 @@ def signals(request: HttpRequest, *args: object, **kwargs: object) -> HttpRespon
         return _error(invalid.reason.code, str(invalid))
     except ProviderUnavailable as error:
         count(Counted.SECURITY_EVENTS, "unavailable")
-        _report_keys(error)
+        # An unknown key ID has a retry_after. It is only a warning, because anybody can send one.
+        level = error_level(logger, error) if error.retry_after is None else logging.WARNING
+        logger.log(level, "A security event could not be verified. %s", error)
         return _come_back(request, error.retry_after)
     except StoreUnavailable as error:
         count(Counted.SECURITY_EVENTS, "unavailable")
-        level = logging.ERROR if is_news(logger, error) else logging.INFO
-        logger.log(level, "A security event could not be carried out. %s", error)
+        logger.log(
+            error_level(logger, error), "A security event could not be carried out. %s", error
+        )
         return _come_back(request)
     count(Counted.SECURITY_EVENTS, "accepted")
     # 2.2: the body "MUST be empty".
@@ -112,14 +115,6 @@ def _read_token(request: HttpRequest) -> str:
         return body.decode("ascii").strip()
     except ValueError:
         raise _RequestInvalid("The body of the request must be ASCII.") from None
-
-
-def _report_keys(error: ProviderUnavailable) -> None:
-    if error.retry_after is not None:
-        level = logging.WARNING  # An unknown key ID: anybody can send one.
-    else:
-        level = logging.ERROR if is_news(logger, error) else logging.INFO
-    logger.log(level, "A security event could not be verified. %s", error)
 
 
 def _come_back(request: HttpRequest, retry_after: float | None = None) -> HttpResponse:
