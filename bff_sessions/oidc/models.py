@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
+from typing import Final
 
 from django.db import models, router, transaction
 from django.utils.translation import gettext_lazy as _
@@ -23,21 +24,8 @@ class LogoutQuerySet(models.QuerySet["Logout"]):
         """Return the rows of the database for writing: a replica may lag behind."""
         return self.using(router.db_for_write(Logout))
 
-    def begin(
-        self,
-        *,
-        issuer: str,
-        jti: str,
-        session_id: str | None,
-        subject_id: str | None,
-        issued: datetime,
-        expires: datetime,
-        keeps_sign_in: bool = False,
-    ) -> bool:
-        """Record and commit that a logout token ends a session, or all sessions of a subject.
-
-        Args:
-            keeps_sign_in: whether the sign-in at the provider lives on: see ends().
+    def begin(self, logout: Logout) -> bool:
+        """Record and commit that a token ends sessions.
 
         Returns:
             False if the token was used before.
@@ -45,31 +33,37 @@ class LogoutQuerySet(models.QuerySet["Logout"]):
         Raises:
             RuntimeError: inside a transaction.
         """
-        now = datetime.now(UTC)
-        whose = _earlier_tokens_of(issuer) if keeps_sign_in else issuer
-        values = {
-            "session": session_id and _digest(whose, session_id),
-            "subject": subject_id and _digest(whose, subject_id),
-            "issued": issued,
-            "received": now,
-            "expires": expires,
-        }
+        values = {name: getattr(logout, name) for name in _WRITTEN}
+        # The repetition of an unfinished logout adds to what the first delivery has recorded.
+        known = {name: value for name, value in values.items() if value is not None}
 
         def begin() -> bool:
             with transaction.atomic(using=self.db, durable=True):
-                logout, is_new = self.get_or_create(token=_digest(issuer, jti), defaults=values)
+                found, is_new = self.get_or_create(token=logout.token, defaults=values)
                 # A logout that began before and did not finish begins again.
-                return is_new or bool(self.filter(pk=logout.pk, done=False).update(**values))
+                return is_new or bool(self.filter(pk=found.pk, done=False).update(**known))
 
         return retry(self.db, begin)
 
-    def finish(self, *, issuer: str, jti: str) -> bool:
-        """Mark the token as used. Return False if it already was.
+    def add(self, logouts: Iterable[Logout], *, beside: Logout) -> None:
+        """Record what the token of the logout `beside` ends, too.
+
+        A repetition finds these rows, and changes nothing.
+        """
+        rows = list(logouts)
+        for row in rows:
+            row.token = _digest(beside.token, f"{row.session} {row.subject}")
+            row.done = True
+        if rows:
+            retry(self.db, lambda: self.bulk_create(rows, ignore_conflicts=True))
+
+    def finish(self, logout: Logout) -> bool:
+        """Mark the token of `logout` as used. Return False if it already was.
 
         If the connection was lost, return True. The earlier try may have marked the token, and
         its sessions have ended.
         """
-        begun = self.filter(token=_digest(issuer, jti), done=False)
+        begun = self.filter(token=logout.token, done=False)
         return retry(self.db, lambda: bool(begun.update(done=True)), if_in_doubt=lambda _: True)
 
     def ends(
@@ -113,7 +107,8 @@ class Logout(models.Model):
     """
 
     id = models.BigAutoField(primary_key=True)
-    # The digest of issuer and jti: a logout token is used once.
+    # The digest of issuer and jti: a token is used once. If it ends more than one row can name, the
+    # token of each further row is a digest of this one.
     token = ExactCharField(max_length=64, editable=False)
     # The digest of issuer and sid, if the token names a session.
     session = ExactCharField(max_length=64, null=True, editable=False)
@@ -124,7 +119,7 @@ class Logout(models.Model):
     received = UTCDateTimeField(editable=False)
     # Afterwards the token itself has expired, and no sign-in from before it can complete.
     expires = UTCDateTimeField(editable=False)
-    # True after the sessions have ended.
+    # True after the sessions have ended. Always in further rows: the first one decides.
     done = models.BooleanField(default=False, editable=False)
 
     objects = LogoutQuerySet.as_manager()
@@ -143,6 +138,43 @@ class Logout(models.Model):
 
     def __str__(self) -> str:
         return f"{self.received:%Y-%m-%d %H:%M:%S}"
+
+    @classmethod
+    def of(
+        cls,
+        *,
+        issuer: str,
+        jti: str,
+        session_id: str | None = None,
+        subject_id: str | None = None,
+        issued: datetime,
+        expires: datetime,
+        ends_all: bool = False,
+        keeps_sign_in: bool = False,
+    ) -> Logout:
+        """Return the record of a token that names a session, a subject or both.
+
+        Args:
+            issuer: the provider of the sessions.
+            jti: what identifies the token among all that may end sessions of this provider.
+            ends_all: whether all sessions of the subject end. Without a session, they do.
+            issued: when the token was issued, by the provider's clock.
+            expires: when the record may be deleted.
+            keeps_sign_in: whether the sign-in at the provider lives on: see ends().
+        """
+        whose = _earlier_tokens_of(issuer) if keeps_sign_in else issuer
+        ends_subject = subject_id is not None and (ends_all or session_id is None)
+        return cls(
+            token=_digest(issuer, jti),
+            session=session_id and _digest(whose, session_id),
+            subject=_digest(whose, subject_id) if ends_subject else None,
+            issued=issued,
+            received=datetime.now(UTC),
+            expires=expires,
+        )
+
+
+_WRITTEN: Final = ("session", "subject", "issued", "received", "expires")
 
 
 class TokenRevocationQuerySet(models.QuerySet["TokenRevocation"]):

@@ -224,14 +224,14 @@ def test_logout_during_hijacking_ends_the_new_session(hijack, operator, provider
         # The operator's session has ended, and the new one is not saved yet.
         assert identities() == []
         now = datetime.now(UTC)
-        Logout.objects.current().begin(
+        logout = Logout.of(
             issuer=provider.issuer,
             jti="1",
-            session_id=None,
             subject_id="op-sub",
             issued=now,
             expires=now + timedelta(minutes=2),
         )
+        Logout.objects.current().begin(logout)
         return response
 
     monkeypatch.setattr(HijackUserMiddleware, "process_response", log_out)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from bff_sessions.contract import Actor, EndReason, UserSessionsFilter
+from bff_sessions.contract import Actor, EndReason, iterate_user_sessions
+from bff_sessions.oidc.logout.named import Named
 from bff_sessions.oidc.logout.tokens import LogoutToken, LogoutTokenInvalid, Reason
 from bff_sessions.oidc.models import Logout
 from bff_sessions.oidc.options.backchannel_logout import get_logout_options
@@ -23,21 +25,11 @@ def end_sessions(token: LogoutToken) -> int:
         LogoutTokenInvalid: if the token has been used already.
         RuntimeError: inside a transaction, see end_once().
     """
-    options = get_logout_options()
-    subject_id, session_id = token.subject_id, token.session_id
-    if options.all_sessions:
-        subject_id = subject_id or _find_subject(token)
-    ends_all = subject_id is not None and (session_id is None or options.all_sessions)
     ended = end_once(
-        UserSessionsFilter(
-            issuer=token.issuer,
-            subject_id=subject_id,
-            session_id=None if ends_all else session_id,
-        ),
+        [Named(subject_id=token.subject_id, session_id=token.session_id)],
+        ends_all=get_logout_options().all_sessions,
         issuer=token.issuer,
         jti=token.jti,
-        session_id=session_id,
-        subject_id=subject_id if ends_all else None,
         issued=token.issued_at,
         expires=token.expires_at,
         reason=EndReason.PROVIDER,
@@ -48,12 +40,11 @@ def end_sessions(token: LogoutToken) -> int:
 
 
 def end_once(
-    named: UserSessionsFilter,
+    named: Sequence[Named],
     *,
+    ends_all: bool,
     issuer: str,
     jti: str,
-    session_id: str | None,
-    subject_id: str | None,
     issued: datetime,
     expires: datetime,
     reason: EndReason,
@@ -66,10 +57,10 @@ def end_once(
     before fails, the issuer may try again.
 
     Args:
+        named: what the token names, at least one.
+        ends_all: whether all sessions of a subject end, also if the token names only one of them.
         issuer: the provider of the sessions.
         jti: what identifies the token among all that may end sessions of this provider.
-        session_id: the session at the provider that ends, also during a sign-in.
-        subject_id: the subject whose sessions end all, also those that are signing in.
         issued: when the token was issued, by the provider's clock.
         expires: when the token itself is refused.
         keeps_sign_in: whether the sign-in at the provider lives on, so that a session with an ID
@@ -81,24 +72,57 @@ def end_once(
     Raises:
         RuntimeError: inside a transaction, which would commit too late for other requests.
     """
+
+    def record_of(each: Named) -> Logout:
+        return Logout.of(
+            issuer=issuer,
+            jti=jti,
+            session_id=each.session_id,
+            subject_id=each.subject_id,
+            issued=issued,
+            expires=max(expires, datetime.now(UTC) + REMEMBERED),
+            ends_all=ends_all,
+            keeps_sign_in=keeps_sign_in,
+        )
+
     logouts = Logout.objects.current()
-    if not logouts.begin(
-        issuer=issuer,
-        jti=jti,
-        session_id=session_id,
-        subject_id=subject_id,
-        issued=issued,
-        expires=max(expires, datetime.now(UTC) + REMEMBERED),
-        keeps_sign_in=keeps_sign_in,
-    ):
+    first, *others = map(record_of, named)
+    if not logouts.begin(first):
         return None
-    ended = revoke_sessions(named, reason=reason, actor=Actor.of_provider(issuer))
+    # Now each sign-in that is saved later finds the logout, and each earlier one is found here.
+    known = _find_subjects(named, issuer) if ends_all else {}
+    subjects = {Named(subject_id=subject_id): key for subject_id, key in known.items()}
+    logouts.add([*others, *map(record_of, subjects)], beside=first)
+    ended = sum(
+        revoke_sessions(filter, reason=reason, actor=Actor.of_provider(issuer))
+        for filter in (
+            # A session by which its subject was found ends last: if this is interrupted, the
+            # repetition finds the subject by it again.
+            *(each.to_filter(issuer, exclude_key=key) for each, key in subjects.items()),
+            *(each.to_filter(issuer) for each in subjects),
+            *(_widen(each, ends_all).to_filter(issuer) for each in named),
+        )
+    )
     # If it is used now, a concurrent request has used it.
-    return ended if logouts.finish(issuer=issuer, jti=jti) else None
+    return ended if logouts.finish(first) else None
 
 
-def _find_subject(token: LogoutToken) -> str | None:
-    """Return the subject of the session that `token` names; None without such a session."""
-    named = UserSessionsFilter(issuer=token.issuer, session_id=token.session_id)
-    page = get_store().query_user_sessions(named, limit=1)
-    return page.sessions[0].subject_id if page.sessions else None
+def _widen(named: Named, ends_all: bool) -> Named:
+    """Return the subject alone if all its sessions end."""
+    ends_subject = ends_all and named.subject_id is not None
+    return Named(subject_id=named.subject_id) if ends_subject else named
+
+
+def _find_subjects(named: Sequence[Named], issuer: str) -> dict[str, str]:
+    """Return the subjects of the sessions that are named without one, each with a store key.
+
+    Clients of one provider may know a user by different subjects: OpenID Connect Core 1.0, 8.1.
+    """
+    store, found = get_store(), {}
+    for each in named:
+        if each.subject_id is None:
+            filter = each.to_filter(issuer)
+            # Only the second verb, which reads tickets, finds a session that is just moving.
+            some = list(iterate_user_sessions(store, filter)) or store.get_user_sessions(filter)
+            found.update({one.subject_id: one.key for one in some if one.subject_id is not None})
+    return found

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Mapping
 from typing import Any, Final
 
-from bff_sessions.contract import EndReason, UserSessionsFilter
+from bff_sessions.contract import EndReason
 from bff_sessions.oidc.logout.handling import end_once
 from bff_sessions.oidc.options.event_types import (
     END,
@@ -16,7 +16,7 @@ from bff_sessions.oidc.options.event_types import (
     find_event_type,
 )
 from bff_sessions.oidc.options.signals import to_tuple
-from bff_sessions.oidc.shared_signals.subjects import Named, SubjectUnresolved
+from bff_sessions.oidc.shared_signals.subjects import SubjectUnresolved
 from bff_sessions.oidc.shared_signals.tokens import Reason, Signal, SignalInvalid
 from bff_sessions.oidc.shared_signals.transmitters import any_equal
 from bff_sessions.oidc.verification.signatures import shown
@@ -86,20 +86,12 @@ def _end(signal: Signal, kind: EventType, event: Mapping[str, Any]) -> None:
             level, "An event of %s names nobody here (%s): %s.", issuer, kind.name, unresolved
         )
         return
-    if kind.ends_all and named.subject_id is not None:
-        named = Named(subject_id=named.subject_id)
-    ends_all = named.session_id is None
     ended = end_once(
-        UserSessionsFilter(
-            issuer=transmitter.provider.issuer,
-            subject_id=named.subject_id,
-            session_id=named.session_id,
-        ),
+        [named],
+        ends_all=kind.ends_all,
         issuer=transmitter.provider.issuer,
         # Another issuer, or the provider's logout tokens, may use the same jti.
         jti=f"security event of {issuer}: {signal.jti}",
-        session_id=named.session_id,
-        subject_id=named.subject_id if ends_all else None,
         issued=signal.issued_at,
         expires=signal.expires_at,
         reason=EndReason.SECURITY_EVENT,

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from bff_sessions.contract import check_text
 from bff_sessions.exceptions import BffSessionsError
+from bff_sessions.oidc.logout.named import Named
 
 # The members of the formats that can name a user or a session here: RFC 9493, 3.2.
 _MEMBERS: Final = {"iss_sub": ("iss", "sub"), "opaque": ("id",), "email": ("email",)}
@@ -43,14 +44,6 @@ class SubjectUnresolved(BffSessionsError):
         self.why = why
         self.may_be_configured = why in (Unresolved.ISSUER, Unresolved.NO_EMAILS)
         """True if an option can let the subject name its user."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Named:
-    """Whom a subject names. At least one is not None."""
-
-    subject_id: str | None = None
-    session_id: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

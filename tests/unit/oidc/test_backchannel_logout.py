@@ -16,7 +16,7 @@ from django.test import AsyncClient, Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from bff_sessions.contract import Actor, EndReason
+from bff_sessions.contract import MOVED, Actor, EndReason
 from bff_sessions.engine import SessionStore
 from bff_sessions.exceptions import RevocationUnconfirmed, StoreUnavailable
 from bff_sessions.models import Logout, Session
@@ -27,6 +27,7 @@ from bff_sessions.oidc.logout.views import backchannel_logout
 from bff_sessions.signals import sessions_ended
 from bff_sessions.stores import get_store
 from bff_sessions.stores.databases import retrying
+from bff_sessions.stores.orm.deletes import OrmDeletes
 from tests.support.factories import SessionFactory, ago
 from tests.support.faults import LOST, ROLLED_BACK, Fault
 from tests.support.logs import errors
@@ -126,6 +127,88 @@ def test_with_that_setting_a_session_of_nobody_is_nothing_to_do(
     configure({"BACKCHANNEL_LOGOUT": {"ALL_SESSIONS": True}})
     assert post(provider.token(sid="unknown", without=["sub"])).status_code == 200
     assert left(provider) == ["laptop", "phone", "tablet"]
+
+
+@pytest.fixture
+def all_sessions(configure):
+    configure({"BACKCHANNEL_LOGOUT": {"ALL_SESSIONS": True}})
+
+
+def interrupt(monkeypatch, number):
+    """Let the store fail in a call of delete_user_sessions(), after it has deleted one session."""
+    store, calls = get_store(), []
+    real = store.delete_user_sessions
+
+    def delete(filter, **kwargs):
+        calls.append(filter)
+        if len(calls) < number:
+            return real(filter, **kwargs)
+        for session in store.get_user_sessions(filter)[:1]:
+            store.delete_user_session(session.key)
+        raise StoreUnavailable
+
+    monkeypatch.setattr(store, "delete_user_sessions", delete)
+
+
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_repetition_of_an_interrupted_logout_ends_all_of_the_subject(
+    provider, all_sessions, post, sessions, monkeypatch, number
+):
+    SessionFactory(issuer=provider.issuer, subject_id="alice", session_id="watch")
+    token = provider.token(without=["sub"])
+    with monkeypatch.context() as patched:
+        interrupt(patched, number)
+        assert post(token).status_code == 503
+    assert post(token).status_code == 200
+    assert left(provider) == ["tablet"]
+
+
+def test_repetition_finds_what_an_interrupted_batch_has_left(
+    provider, all_sessions, post, monkeypatch
+):
+    for number in range(6):
+        SessionFactory(issuer=provider.issuer, subject_id="alice", session_id=f"s{number}")
+    calls, real = [], OrmDeletes._delete_batch
+
+    def delete(self, *args):
+        calls.append(args)
+        if len(calls) == 2:
+            raise DatabaseError
+        return real(self, *args)
+
+    monkeypatch.setattr("bff_sessions.stores.orm.deletes._BATCH", 3)
+    # The store reads its rows in this order.
+    first = Session.objects.values_list("session_id", flat=True)[0]
+    token = provider.token(sid=first, without=["sub"])
+    with monkeypatch.context() as patched:
+        patched.setattr(OrmDeletes, "_delete_batch", delete)
+        assert post(token).status_code == 500
+    assert 0 < Session.objects.count() < 6
+    assert post(token).status_code == 200
+    assert not Session.objects.exists()
+
+
+def test_subject_of_a_session_that_is_moving_is_found(provider, all_sessions, post, sessions):
+    laptop = Session.objects.filter(issuer=provider.issuer, session_id="laptop")
+    laptop.update(ticket=MOVED + bytes(laptop.get().ticket), expires=ago(seconds=-60))
+    assert post(provider.token(without=["sub"])).status_code == 200
+    assert left(provider) == ["tablet"]
+
+
+def test_all_subjects_of_a_session_are_found(provider, all_sessions, post, sessions):
+    # OpenID Connect Core 1.0, 8.1: a pairwise subject for each client.
+    for device in ("laptop", "desk"):
+        SessionFactory(issuer=provider.issuer, subject_id="a1", session_id=device, partition="till")
+    assert post(provider.token(without=["sub"])).status_code == 200
+    assert left(provider) == ["tablet"]
+
+
+def test_subject_of_a_session_that_has_ended_before_is_unknown(
+    provider, all_sessions, post, sessions
+):
+    Session.objects.filter(issuer=provider.issuer, session_id="laptop").delete()
+    assert post(provider.token(without=["sub"])).status_code == 200
+    assert left(provider) == ["phone", "tablet"]
 
 
 def test_nothing_to_do_is_done(provider, post):

@@ -432,10 +432,41 @@ def test_event_of_an_account_ends_all_its_sessions(
     assert left(provider) == (["laptop", "tablet"] if is_of_session else ["tablet"])
 
 
-def test_event_of_an_account_that_names_a_session_ends_it(provider, transmitter, post, sessions):
-    subject = complex_subject(session=opaque("phone"))
-    assert post(transmitter.token(f"{RISC}account-disabled", sub_id=subject)) == 202
-    assert left(provider) == ["laptop", "tablet"]
+SESSIONS_ONLY = {
+    "complex": complex_subject(session=opaque("phone")),
+    "opaque": opaque("phone"),
+    "user who is not found": complex_subject(user=email("a@b.example"), session=opaque("phone")),
+}
+
+
+@pytest.mark.parametrize(("uri", "payload"), named(ENDING))
+@pytest.mark.parametrize("subject", SESSIONS_ONLY.values(), ids=SESSIONS_ONLY)
+def test_event_of_an_account_that_names_a_session_ends_all_of_its_user(
+    provider, configure, post, sessions, uri, payload, subject
+):
+    configure(SIGNALS={"OPAQUE": "session"})
+    assert post(Transmitter(provider).token(uri, payload, sub_id=subject)) == 202
+    is_of_session = uri in (SESSION_REVOKED, f"{CAEP}token-claims-change")
+    assert left(provider) == (["laptop", "tablet"] if is_of_session else ["tablet"])
+
+
+def test_repetition_of_an_interrupted_event_ends_all_of_the_user(
+    provider, transmitter, client, post, sessions, monkeypatch
+):
+    def delete(filter, **kwargs):
+        Session.objects.filter(key=store.get_user_sessions(filter)[0].key).delete()
+        raise StoreUnavailable
+
+    store = get_store()
+    token = transmitter.token(
+        f"{RISC}account-disabled", sub_id=complex_subject(session=opaque("phone"))
+    )
+    with monkeypatch.context() as patched:
+        patched.setattr(store, "delete_user_sessions", delete)
+        assert post(token) == 503
+    assert left(provider) == ["phone", "tablet"]
+    assert post(token) == 202
+    assert left(provider) == ["tablet"]
 
 
 def test_subject_may_be_in_the_event(provider, transmitter, post, sessions):

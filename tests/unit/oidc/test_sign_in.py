@@ -21,6 +21,7 @@ from bff_sessions.signals import sessions_ended
 from tests.support.calls import Calls
 from tests.support.factories import UserFactory, ago
 from tests.support.old_sessions import sign_in_data
+from tests.support.transmitter import CONTENT_TYPE, RISC, Transmitter, complex_subject, opaque
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -170,6 +171,35 @@ def test_with_all_sessions_every_earlier_sign_in_ends(provider, configure, calls
     now = int(time.time())
     sign_in(calls, claims_of(provider))
     assert log_out(provider, iat=now, without=["sub"]) == 200
+    assert not is_signed_in(sign_in(calls, claims_of(provider, sid="phone", auth_time=now - 9)))
+    assert is_signed_in(sign_in(calls, claims_of(provider, sid="phone", auth_time=now + 1)))
+
+
+def test_repeated_logout_still_ends_earlier_sign_ins_of_the_subject(
+    provider, configure, calls, monkeypatch
+):
+    configure({"BACKCHANNEL_LOGOUT": {"ALL_SESSIONS": True}})
+    now = int(time.time())
+    sign_in(calls, claims_of(provider))
+    logout = {"iat": now, "jti": "1", "without": ["sub"]}
+    with monkeypatch.context() as patched:
+        # Interrupted after the last session has ended.
+        patched.setattr("bff_sessions.oidc.models.LogoutQuerySet.finish", lambda *args: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            log_out(provider, **logout)
+    assert not Session.objects.exists()
+    assert log_out(provider, **logout) == 200
+    assert not is_signed_in(sign_in(calls, claims_of(provider, sid="phone", auth_time=now - 9)))
+    assert is_signed_in(sign_in(calls, claims_of(provider, sid="phone", auth_time=now + 1)))
+
+
+def test_event_of_an_account_ends_earlier_sign_ins_of_the_user(provider, configure, calls):
+    configure(SIGNALS={})
+    now = int(time.time())
+    sign_in(calls, claims_of(provider))
+    subject = complex_subject(session=opaque("laptop"))
+    token = Transmitter(provider).token(f"{RISC}account-disabled", iat=now, sub_id=subject)
+    assert Client().post(reverse("bff_sessions:signals"), token, CONTENT_TYPE).status_code == 202
     assert not is_signed_in(sign_in(calls, claims_of(provider, sid="phone", auth_time=now - 9)))
     assert is_signed_in(sign_in(calls, claims_of(provider, sid="phone", auth_time=now + 1)))
 
