@@ -31,7 +31,8 @@ class _BoundFields:
     subject_id: str | None
     """The ``sub`` claim as the provider issued it; None while no user is signed in."""
     session_id: str | None
-    """The ``sid`` claim, or a random ID of our own if the provider gives none."""
+    """The ``sid`` claim. If the provider gives none, a random ID of our own that begins with
+    "nosid", or with "moved-" if the session has moved here from another engine."""
     user_id: str | None
     """The primary key of Django's user, as text."""
     sign_in_id: str

@@ -27,6 +27,7 @@ from bff_sessions.engine import lifetimes
 from bff_sessions.engine.tickets import compose, is_session_key
 from bff_sessions.exceptions import SessionExists
 from bff_sessions.identity import identify
+from bff_sessions.identity.session_ids import make_moved_session_id
 from bff_sessions.protection import store_key
 from bff_sessions.revocation import bans
 from bff_sessions.stores import database_of_store, get_store
@@ -129,7 +130,7 @@ class OldEngine:
             # Without the error's own text: it may quote the data.
             raise NotMoved(f"unreadable: {type(error).__name__}") from None
         if identity.subject_id is not None and identity.session_id is None:
-            identity = replace(identity, session_id=bans.moved_session_id())
+            identity = replace(identity, session_id=make_moved_session_id())
         key = store_key(conf.PARTITION, old.session_key)
         return compose(key, plain, identity, None, now=now, expires=expires)
 

@@ -14,6 +14,7 @@ from bff_sessions.engine import lifetimes
 from bff_sessions.engine.merging import Serializer
 from bff_sessions.exceptions import TicketUnreadable
 from bff_sessions.identity import Identity
+from bff_sessions.identity.session_ids import make_session_id
 from bff_sessions.protection import open_sealed, seal
 
 logger = logging.getLogger("django.security.SuspiciousSession")
@@ -65,7 +66,7 @@ def compose(
         # Not derived from the key, so that showing it gives nothing away.
         if old is not None and not is_other_subject(old, identity):
             session_id = old.session_id
-        session_id = session_id or secrets.token_hex(16)
+        session_id = session_id or make_session_id()
     if lifetimes.goes_on(old, identity):
         sign_in_id, created = old.sign_in_id, old.created
     else:

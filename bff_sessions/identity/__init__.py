@@ -6,6 +6,7 @@
 - `claims`: the keys of session data that a sign-in writes
 - `claim_names`: names of claims, by what they say
 - `older_claims`: claims of a person who was signed in before
+- `session_ids`: those of our own, where the provider gives none
 - `id_tokens`, `jws`: what an ID token says, read without verifying it
 """
 

@@ -14,6 +14,7 @@ from django.utils.translation import gettext_lazy as _
 from bff_sessions._compat.django_db import delete_rows
 from bff_sessions.contract import MAX_TEXT, UserSession
 from bff_sessions.fields import ExactCharField, UTCDateTimeField
+from bff_sessions.identity.session_ids import is_own_session_id
 from bff_sessions.stores.databases.retrying import retry
 
 
@@ -79,13 +80,13 @@ class LogoutQuerySet(models.QuerySet["Logout"]):
                 lives on, a logout does not concern sessions with later ID tokens.
             since: logouts that were received earlier do not count.
         """
-        issuer, session_id, subject_id = session.issuer, session.session_id, session.subject_id
+        issuer, session_id = session.issuer, session.session_id
         earlier = _earlier_tokens_of(issuer)
         named = (
             models.Q(session=_digest(issuer, session_id))
-            | models.Q(subject=_digest(issuer, subject_id), issued__gte=signed_in)
+            | models.Q(subject__in=_subjects_of(session, issuer), issued__gte=signed_in)
             | models.Q(session=_digest(earlier, session_id), issued__gte=token_issued)
-            | models.Q(subject=_digest(earlier, subject_id), issued__gte=token_issued)
+            | models.Q(subject__in=_subjects_of(session, earlier), issued__gte=token_issued)
         )
         return retry(self.db, self.filter(named, received__gt=since).exists)
 
@@ -112,7 +113,8 @@ class Logout(models.Model):
     token = ExactCharField(max_length=64, editable=False)
     # The digest of issuer and sid, if the token names a session.
     session = ExactCharField(max_length=64, null=True, editable=False)
-    # The digest of issuer and sub, if the token ends all sessions of the subject.
+    # The digest of issuer and sub, if the token ends all sessions of the subject. Another digest if
+    # the token names one of their sessions: it also ends those that have no sid of the provider.
     subject = ExactCharField(max_length=64, null=True, editable=False)
     # By the provider's clock: it is compared with auth_time, or with iat.
     issued = UTCDateTimeField(editable=False)
@@ -157,17 +159,19 @@ class Logout(models.Model):
         Args:
             issuer: the provider of the sessions.
             jti: what identifies the token among all that may end sessions of this provider.
-            ends_all: whether all sessions of the subject end. Without a session, they do.
+            ends_all: whether all sessions of the subject end. Without a session ID, they do.
+                Otherwise those end that have no session ID of the provider.
             issued: when the token was issued, by the provider's clock.
             expires: when the record may be deleted.
             keeps_sign_in: whether the sign-in at the provider lives on: see ends().
         """
         whose = _earlier_tokens_of(issuer) if keeps_sign_in else issuer
-        ends_subject = subject_id is not None and (ends_all or session_id is None)
+        # Beside a session, the subject names only those of its sessions that may be that one.
+        sessions = whose if ends_all or session_id is None else _without_sid_of(whose)
         return cls(
             token=_digest(issuer, jti),
             session=session_id and _digest(whose, session_id),
-            subject=_digest(whose, subject_id) if ends_subject else None,
+            subject=subject_id and _digest(sessions, subject_id),
             issued=issued,
             received=datetime.now(UTC),
             expires=expires,
@@ -283,6 +287,19 @@ def join_audience(audience: Iterable[str]) -> str:
 def _earlier_tokens_of(issuer: str | None) -> str:
     """Return what stands for `issuer` in digests of a logout that spares later ID tokens."""
     return f"earlier ID tokens of {issuer}"
+
+
+def _without_sid_of(issuer: str | None) -> str:
+    """Return what stands for `issuer` in digests of a subject of whom a token names one session."""
+    return f"sessions without sid of {issuer}"
+
+
+def _subjects_of(session: UserSession, issuer: str | None) -> list[str]:
+    """Return the digests by which a logout of `issuer` may name the subject of `session`."""
+    issuers = [issuer]
+    if is_own_session_id(session.session_id):
+        issuers.append(_without_sid_of(issuer))
+    return [_digest(each, session.subject_id) for each in issuers]
 
 
 def _digest(issuer: str | None, value: str | None) -> str:

@@ -13,10 +13,9 @@ READ COMMITTED requires.
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from django.apps import apps
 from django.db import transaction
@@ -28,16 +27,13 @@ from bff_sessions.contract import (
     UserSessionStore,
     UserSessionStoreTransactions,
 )
+from bff_sessions.identity.session_ids import is_moved_session_id
 from bff_sessions.revocation.digests import ban_of, digests_of, lock_names
 from bff_sessions.stores import get_store
 from bff_sessions.stores.databases.retrying import retry
 
 if TYPE_CHECKING:
     from bff_sessions.revocation.models import TakeOverBan, TakeOverBanQuerySet
-
-
-# Begins the session ID of a session that moved here and had no session ID from a provider.
-_MOVED: Final = "moved-"
 
 
 def ban(filter: UserSessionsFilter) -> None:
@@ -51,14 +47,6 @@ def ban(filter: UserSessionsFilter) -> None:
             write_bans(using, [copies_of(filter)])
 
     retry(using, write)
-
-
-def moved_session_id() -> str:
-    """Return a random session ID for a session that moves here without one.
-
-    It marks a session that may have copies in the old table. Only their subject identifies them.
-    """
-    return _MOVED + secrets.token_hex(16)
 
 
 def lock(sessions: Iterable[UserSession], using: str) -> None:
@@ -86,8 +74,8 @@ def copies_of(filter: UserSessionsFilter) -> UserSessionsFilter:
     Without a session ID from the provider, copies of a session look like other old sessions of
     the same person. The filter then matches all of them.
     """
-    is_moved = filter.session_id is not None and filter.session_id.startswith(_MOVED)
-    if is_moved and (filter.subject_id is not None or filter.user_id is not None):
+    names_person = filter.subject_id is not None or filter.user_id is not None
+    if names_person and is_moved_session_id(filter.session_id):
         return replace(filter, session_id=None)
     return filter
 

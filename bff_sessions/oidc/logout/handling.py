@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
+from itertools import chain
 
-from bff_sessions.contract import Actor, EndReason, iterate_user_sessions
+from bff_sessions.contract import Actor, EndReason, UserSessionsFilter, iterate_user_sessions
+from bff_sessions.identity.session_ids import is_own_session_id
 from bff_sessions.oidc.logout.named import Named
 from bff_sessions.oidc.logout.tokens import LogoutToken, LogoutTokenInvalid, Reason
 from bff_sessions.oidc.models import Logout
@@ -100,17 +103,25 @@ def end_once(
             # repetition finds the subject by it again.
             *(each.to_filter(issuer, exclude_key=key) for each, key in subjects.items()),
             *(each.to_filter(issuer) for each in subjects),
-            *(_widen(each, ends_all).to_filter(issuer) for each in named),
+            *chain.from_iterable(_find_filters(each, issuer, ends_all) for each in named),
         )
     )
     # If it is used now, a concurrent request has used it.
     return ended if logouts.finish(first) else None
 
 
-def _widen(named: Named, ends_all: bool) -> Named:
-    """Return the subject alone if all its sessions end."""
-    ends_subject = ends_all and named.subject_id is not None
-    return Named(subject_id=named.subject_id) if ends_subject else named
+def _find_filters(named: Named, issuer: str, ends_all: bool) -> list[UserSessionsFilter]:
+    """Return the filters of the sessions that end if a token names `named`."""
+    if named.subject_id is None or named.session_id is None:
+        return [named.to_filter(issuer)]
+    of_subject = Named(subject_id=named.subject_id).to_filter(issuer)
+    if ends_all:
+        return [of_subject]
+    # Each session of the subject to which the provider gave no sid may be the one that is named.
+    # Unlike query_user_sessions(), this also finds a session that is just moving.
+    found = get_store().get_user_sessions(of_subject)
+    own = {one.session_id for one in found if is_own_session_id(one.session_id)}
+    return [replace(of_subject, session_id=each) for each in (*own, named.session_id)]
 
 
 def _find_subjects(named: Sequence[Named], issuer: str) -> dict[str, str]:

@@ -17,6 +17,11 @@ from bff_sessions.contract import UserSessionUpdate
 from bff_sessions.engine import SessionStore
 from bff_sessions.identity import ANONYMOUS, resolve_identity
 from bff_sessions.identity.id_tokens import read_claims
+from bff_sessions.identity.session_ids import (
+    is_own_session_id,
+    make_moved_session_id,
+    make_session_id,
+)
 from bff_sessions.models import Session
 from bff_sessions.protection import store_key
 from bff_sessions.stores import get_store
@@ -664,7 +669,28 @@ def test_a_session_without_sid_gets_a_random_one(signed_in):
     other.save()
     ids = {row_of(session).session_id for session in (signed_in, other)}
     assert len(ids) == 2
-    assert all(re.fullmatch("[A-Za-z0-9]{22,}", session_id) for session_id in ids)
+    assert all(re.fullmatch("nosid[0-9a-f]{32}", session_id) for session_id in ids)
+    assert all(map(is_own_session_id, ids))
+
+
+@pytest.mark.parametrize(
+    ("session_id", "is_own"),
+    [
+        (make_session_id(), True),
+        (make_moved_session_id(), True),
+        (None, False),
+        ("", False),
+        ("laptop", False),
+        ("0123456789abcdef" * 2, False),
+        ("nosid", False),
+        ("nosid" + "0" * 31, False),
+        ("nosid" + "0" * 33, False),
+        ("nosid" + "A" * 32, False),
+        ("nosid" + "0" * 32 + "\n", False),
+    ],
+)
+def test_session_id_of_our_own_is_recognized(session_id, is_own):
+    assert is_own_session_id(session_id) is is_own
 
 
 def test_an_own_session_id_stays_while_the_subject_stays(signed_in):

@@ -19,6 +19,7 @@ from django.urls import reverse
 from bff_sessions.contract import MOVED, Actor, EndReason
 from bff_sessions.engine import SessionStore
 from bff_sessions.exceptions import RevocationUnconfirmed, StoreUnavailable
+from bff_sessions.identity.session_ids import make_moved_session_id, make_session_id
 from bff_sessions.models import Logout, Session
 from bff_sessions.oidc.logout import handling
 from bff_sessions.oidc.logout.handling import end_sessions
@@ -127,6 +128,33 @@ def test_with_that_setting_a_session_of_nobody_is_nothing_to_do(
     configure({"BACKCHANNEL_LOGOUT": {"ALL_SESSIONS": True}})
     assert post(provider.token(sid="unknown", without=["sub"])).status_code == 200
     assert left(provider) == ["laptop", "phone", "tablet"]
+
+
+def test_sub_and_sid_end_sessions_of_the_subject_without_a_sid(provider, post, sessions):
+    for session_id in (make_session_id(), make_moved_session_id()):
+        SessionFactory(issuer=provider.issuer, subject_id="alice", session_id=session_id)
+    bobs = SessionFactory(
+        issuer=provider.issuer, subject_id="bob", session_id=make_session_id()
+    ).session_id
+    assert post(provider.token()).status_code == 200
+    assert left(provider) == [bobs, "phone", "tablet"]
+    # This session of alice's is unknown here.
+    laptop = SessionFactory(issuer=provider.issuer, session_id=make_session_id())
+    assert post(provider.token(without=["sub"])).status_code == 200
+    assert Session.objects.filter(pk=laptop.pk).exists()
+    assert post(provider.token(sid="unknown")).status_code == 200
+    assert left(provider) == [bobs, "phone", "tablet"]
+
+
+def test_moving_session_without_a_sid_ends(provider, post, sessions):
+    session = SessionFactory(
+        issuer=provider.issuer,
+        session_id=make_session_id(),
+        ticket=MOVED + b"ticket",
+        expires=ago(seconds=-60),
+    )
+    assert post(provider.token()).status_code == 200
+    assert not Session.objects.filter(pk=session.pk).exists()
 
 
 @pytest.fixture
@@ -683,10 +711,11 @@ def test_few_statements(provider, post, sessions):
     with CaptureQueriesContext(connection) as queries:
         assert post(provider.token()).status_code == 200
     verbs = [query["sql"].split()[0] for query in queries]
-    # Written down; found, read with a lock and deleted, looked for again; used.
-    expected = ["SELECT", "INSERT", "SELECT", "SELECT", "DELETE", "SELECT", "UPDATE"]
+    # Written down; those without a sid looked for; found, read with a lock and deleted, looked for
+    # again; used.
+    expected = ["SELECT", "INSERT", "SELECT", "SELECT", "SELECT", "DELETE", "SELECT", "UPDATE"]
     if connection.vendor == "sqlite":
-        expected.insert(3, "UPDATE")  # Its one lock.
+        expected.insert(4, "UPDATE")  # Its one lock.
     assert [verb for verb in verbs if verb not in ("SAVEPOINT", "RELEASE")] == expected
 
 

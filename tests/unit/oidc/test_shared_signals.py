@@ -18,6 +18,7 @@ from django.urls import reverse
 from bff_sessions.contract import Actor, EndReason
 from bff_sessions.engine import SessionStore
 from bff_sessions.exceptions import RevocationUnconfirmed, StoreUnavailable
+from bff_sessions.identity.session_ids import make_session_id
 from bff_sessions.models import Logout, Session
 from bff_sessions.oidc.logout import handling
 from bff_sessions.oidc.options.event_types import EVENT_TYPES
@@ -467,6 +468,16 @@ def test_repetition_of_an_interrupted_event_ends_all_of_the_user(
     assert left(provider) == ["phone", "tablet"]
     assert post(token) == 202
     assert left(provider) == ["tablet"]
+
+
+def test_user_and_session_end_sessions_of_the_user_without_a_sid(
+    provider, transmitter, post, sessions
+):
+    SessionFactory(issuer=provider.issuer, session_id=make_session_id())
+    bobs = SessionFactory(issuer=provider.issuer, subject_id="bob", session_id=make_session_id())
+    subject = complex_subject(user=transmitter.subject(), session=opaque("laptop"))
+    assert post(transmitter.token(sub_id=subject)) == 202
+    assert left(provider) == [bobs.session_id, "phone", "tablet"]
 
 
 def test_subject_may_be_in_the_event(provider, transmitter, post, sessions):

@@ -21,7 +21,7 @@ from bff_sessions.signals import sessions_ended
 from tests.support.calls import Calls
 from tests.support.factories import UserFactory, ago
 from tests.support.old_sessions import sign_in_data
-from tests.support.transmitter import CONTENT_TYPE, RISC, Transmitter, complex_subject, opaque
+from tests.support.transmitter import CAEP, CONTENT_TYPE, RISC, Transmitter, complex_subject, opaque
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -164,6 +164,31 @@ def test_others_of_the_same_provider_stay(provider, calls):
     now = int(time.time())
     assert log_out(provider, iat=now, without=["sid"]) == 200
     assert is_signed_in(sign_in(calls, claims_of(provider, sub="bob", sid="b", auth_time=now - 9)))
+
+
+def test_logout_of_another_session_ends_an_earlier_sign_in_without_a_sid(provider, calls):
+    now = int(time.time())
+    assert log_out(provider, iat=now) == 200
+    for claims, stays in [
+        ({"sid": None, "auth_time": now - 9}, False),
+        ({"sid": None, "auth_time": now + 1}, True),
+        ({"sid": None, "auth_time": now - 9, "sub": "bob"}, True),
+        ({"sid": "phone", "auth_time": now - 9}, True),
+    ]:
+        assert is_signed_in(sign_in(calls, claims_of(provider, **claims))) == stays
+
+
+@pytest.mark.parametrize(("iat", "stays"), [(-1, False), (1, True)])
+def test_event_about_another_session_spares_new_id_tokens_without_a_sid(
+    provider, configure, calls, iat, stays
+):
+    configure(SIGNALS={})
+    now, transmitter = int(time.time()), Transmitter(provider)
+    subject = complex_subject(user=transmitter.subject(), session=opaque("laptop"))
+    token = transmitter.token(f"{CAEP}token-claims-change", iat=now, sub_id=subject)
+    assert Client().post(reverse("bff_sessions:signals"), token, CONTENT_TYPE).status_code == 202
+    claims = claims_of(provider, sid=None, auth_time=now - 9, iat=now + iat)
+    assert is_signed_in(sign_in(calls, claims)) == stays
 
 
 def test_with_all_sessions_every_earlier_sign_in_ends(provider, configure, calls):

@@ -17,6 +17,7 @@ from django.urls import reverse
 from bff_sessions.contract import ANY, UserSessionsFilter
 from bff_sessions.engine import SessionStore
 from bff_sessions.engine.take_over import OldEngine
+from bff_sessions.identity.session_ids import make_moved_session_id
 from bff_sessions.models import Session, TakeOverBan
 from bff_sessions.revocation import (
     arevoke_session,
@@ -371,7 +372,7 @@ def test_ban_matches_exactly_what_its_filter_matches(taking_over):
 
 @pytest.mark.django_db
 def test_sid_of_a_provider_may_look_like_one_of_a_move(taking_over):
-    sid = bans.moved_session_id()
+    sid = make_moved_session_id()
     for filter in (
         UserSessionsFilter(session_id=sid),
         UserSessionsFilter(session_id=sid, subject_id="alice"),
