@@ -87,7 +87,7 @@ def _end(signal: Signal, kind: EventType, event: Mapping[str, Any]) -> None:
         )
         return
     ended = end_once(
-        [named],
+        named,
         ends_all=kind.ends_all,
         issuer=transmitter.provider.issuer,
         # Another issuer, or the provider's logout tokens, may use the same jti.

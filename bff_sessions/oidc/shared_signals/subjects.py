@@ -9,16 +9,19 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from bff_sessions.contract import check_text
 from bff_sessions.exceptions import BffSessionsError
 from bff_sessions.oidc.logout.named import Named
 
+_T = TypeVar("_T")
+
 # The members of the formats that can name a user or a session here: RFC 9493, 3.2.
 _MEMBERS: Final = {"iss_sub": ("iss", "sub"), "opaque": ("id",), "email": ("email",)}
 _COMPLEX: Final = "complex"
 _ALIASES: Final = "aliases"
+_OPAQUE: Final = "opaque"
 _USER: Final = "user"
 _SESSION: Final = "session"
 # More would be no description of one subject.
@@ -45,6 +48,13 @@ class SubjectUnresolved(BffSessionsError):
         self.may_be_configured = why in (Unresolved.ISSUER, Unresolved.NO_EMAILS)
         """True if an option can let the subject name its user."""
 
+    def rank(self) -> tuple[bool, bool]:
+        """Return the key by which the most important of several is the least.
+
+        Another issuer protects a session, and the log names what an option changes.
+        """
+        return self.why is not Unresolved.ISSUER, not self.may_be_configured
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Resolver:
@@ -59,37 +69,42 @@ class Resolver:
     critical: Collection[str]
     """The members of a complex subject that must be understood."""
 
-    def resolve(self, subject: Mapping[str, Any]) -> Named:
-        """Return whom `subject` names, which read_subject() has returned.
+    def resolve(self, subject: Mapping[str, Any]) -> list[Named]:
+        """Return whom `subject` names, which read_subject() has returned. There is at least one.
 
         Raises:
             SubjectUnresolved: if it names nobody.
         """
         if subject["format"] == _COMPLEX:
             return self._resolve_complex(subject)
-        if subject["format"] == "opaque" and self.opaque_is_session:
+        return _resolve_aliases(subject, self._resolve_simple)
+
+    def _resolve_simple(self, subject: Mapping[str, Any]) -> Named:
+        if subject["format"] == _OPAQUE and self.opaque_is_session:
             return Named(session_id=subject["id"])
         return Named(subject_id=self._find_user(subject))
 
-    def _resolve_complex(self, subject: Mapping[str, Any]) -> Named:
+    def _resolve_complex(self, subject: Mapping[str, Any]) -> list[Named]:
+        session = subject.get(_SESSION)
+        session_id = session["id"] if session and session["format"] == _OPAQUE else None
         # SSF 1.0, 3.6: "MUST discard any event that contains a Subject with a Critical member that
         # it is unable to process". Without these, a device or a tenant does not narrow the subject.
-        if set(subject) & (set(self.critical) - {_USER, _SESSION}):
+        processed = {_USER} if session_id is None else {_USER, _SESSION}
+        if set(subject) & (set(self.critical) - processed):
             raise SubjectUnresolved(Unresolved.CRITICAL)
-        session = subject.get(_SESSION)
-        session_id = session["id"] if session and session["format"] == "opaque" else None
         if _USER not in subject:
             if session_id is None:
                 raise SubjectUnresolved(Unresolved.MEMBERS)
-            return Named(session_id=session_id)
+            return [Named(session_id=session_id)]
         try:
-            user = self._find_user(subject[_USER])
+            users = _resolve_aliases(subject[_USER], self._find_user)
         except SubjectUnresolved as unresolved:
             # The session ID alone suffices, unless it belongs to a user of another provider.
-            if session_id is None or unresolved.why is Unresolved.ISSUER:
+            needs_user = _USER in self.critical or unresolved.why is Unresolved.ISSUER
+            if session_id is None or needs_user:
                 raise
-            return Named(session_id=session_id)
-        return Named(subject_id=user, session_id=session_id)
+            return [Named(session_id=session_id)]
+        return [Named(subject_id=user, session_id=session_id) for user in users]
 
     def _find_user(self, subject: Mapping[str, Any]) -> str:
         match subject["format"]:
@@ -101,8 +116,6 @@ class Resolver:
                 return str(subject["id"])
             case "email":
                 return self._find_by_email(subject["email"])
-            case "aliases":
-                return self._find_by_aliases(subject["identifiers"])
         raise SubjectUnresolved(Unresolved.FORMAT)
 
     def _find_by_email(self, email: str) -> str:
@@ -114,17 +127,29 @@ class Resolver:
         check_text("The result of EMAILS", found)
         return str(found)
 
-    def _find_by_aliases(self, identifiers: list[Mapping[str, Any]]) -> str:
-        failed: list[SubjectUnresolved] = []
-        for each in identifiers:
-            try:
-                return self._find_user(each)
-            except SubjectUnresolved as unresolved:
-                failed.append(unresolved)
-        # In any order: another issuer protects a session, and the log names what an option changes.
-        raise min(
-            failed, key=lambda one: (one.why is not Unresolved.ISSUER, not one.may_be_configured)
-        )
+
+def _resolve_aliases(
+    subject: Mapping[str, Any], resolve: Callable[[Mapping[str, Any]], _T]
+) -> list[_T]:
+    """Return what `resolve` returns for each alias of `subject` that names somebody, once.
+
+    RFC 9493, 3.2.8: the aliases are names of one subject, and the transmitter does not know which
+    of them are known here. Any text may be a `sub`, so the first one that resolves need not be the
+    one by which this site knows the user. A subject of another format is its own alias.
+
+    Raises:
+        SubjectUnresolved: if none of them names somebody.
+    """
+    found: dict[_T, None] = {}
+    failed: list[SubjectUnresolved] = []
+    for each in subject["identifiers"] if subject["format"] == _ALIASES else [subject]:
+        try:
+            found[resolve(each)] = None
+        except SubjectUnresolved as unresolved:
+            failed.append(unresolved)
+    if not found:
+        raise min(failed, key=SubjectUnresolved.rank)
+    return list(found)
 
 
 def read_subject(value: object) -> dict[str, Any]:

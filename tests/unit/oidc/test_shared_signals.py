@@ -274,6 +274,16 @@ SUBJECTS = {
     "format with a NUL": (lambda t: {"format": "a\0"}, ALL),
     "token": (lambda t: {"format": "jwt_id", "iss": t.issuer, "jti": "a"}, ALL),
     "aliases": (lambda t: alias(PHONE, t.subject()), ["tablet"]),
+    "aliases with an unknown ID first": (lambda t: alias(opaque("4711"), t.subject()), ["tablet"]),
+    "aliases with an unknown ID and an email": (
+        lambda t: alias(opaque("4711"), email("alice@shop.example")),
+        ["tablet"],
+    ),
+    "aliases with two known users": (lambda t: alias(t.subject(), PHONE, t.subject("bob")), []),
+    "aliases with an issuer of another": (
+        lambda t: alias(t.subject() | {"iss": "https://idp.example"}, t.subject("bob")),
+        ["laptop", "phone"],
+    ),
     "aliases of another issuer": (
         lambda t: alias(t.subject() | {"iss": "https://idp.example"}, email("nobody@shop.example")),
         ALL,
@@ -282,6 +292,14 @@ SUBJECTS = {
     "opaque user": (lambda t: complex_subject(user=opaque("alice")), ["tablet"]),
     "user by email": (lambda t: complex_subject(user=email("alice@shop.example")), ["tablet"]),
     "user by aliases": (lambda t: complex_subject(user=alias(opaque("alice"))), ["tablet"]),
+    "user by aliases with an unknown ID first": (
+        lambda t: complex_subject(user=alias(opaque("4711"), t.subject())),
+        ["tablet"],
+    ),
+    "user by aliases and session": (
+        lambda t: complex_subject(user=alias(opaque("4711"), t.subject()), session=opaque("phone")),
+        ["laptop", "tablet"],
+    ),
     "session": (lambda t: complex_subject(session=opaque("laptop")), ["phone", "tablet"]),
     "session of nobody": (lambda t: complex_subject(session=opaque("unknown")), ALL),
     "user and session": (
@@ -389,6 +407,36 @@ def test_opaque_subject_can_be_a_session(provider, configure, post, sessions):
     assert left(provider) == ["tablet"]
 
 
+@pytest.mark.parametrize(
+    ("make", "expected"),
+    [
+        (lambda t: alias(opaque("phone"), t.subject("bob")), ["laptop"]),
+        (lambda t: alias(t.subject(), opaque("laptop")), ["tablet"]),
+        (lambda t: alias(opaque("4711"), opaque("laptop")), ["phone", "tablet"]),
+        # In a complex subject, the name of the member decides.
+        (lambda t: complex_subject(user=alias(opaque("laptop"))), ALL),
+        (lambda t: complex_subject(user=alias(opaque("alice"))), ["tablet"]),
+    ],
+)
+def test_opaque_alias_can_be_a_session(provider, configure, post, sessions, make, expected):
+    configure(SIGNALS={"OPAQUE": "session"})
+    transmitter = Transmitter(provider)
+    assert post(transmitter.token(sub_id=make(transmitter))) == 202
+    assert left(provider) == expected
+
+
+@pytest.mark.django_db(transaction=True)
+def test_sign_in_of_every_alias_ends(provider, transmitter, post):
+    now = int(time.time())
+    subject = alias(opaque("4711"), transmitter.subject(), transmitter.subject("bob"))
+    assert post(transmitter.token(iat=now, sub_id=subject)) == 202
+    for sub, expected in [("alice", False), ("bob", False), ("4711", False), ("carol", True)]:
+        session = SessionStore()
+        session["oidc"] = {"iss": provider.issuer, "sub": sub, "auth_time": now - 9}
+        session.save()
+        assert Session.objects.filter(subject_id=sub).exists() == expected
+
+
 def test_other_issuer_of_a_subject_is_shown(provider, transmitter, post, caplog):
     issuer = "https://accounts.example/\n\u202e" + "x" * 200
     assert post(transmitter.token(sub_id=transmitter.subject() | {"iss": issuer})) == 202
@@ -421,6 +469,39 @@ def test_subject_of_a_critical_member_has_no_effect(provider, configure, post, s
     assert "it has a member that is in CRITICAL_MEMBERS" in lines(caplog)[0][1]
     assert post(transmitter.token(sub_id=complex_subject(user=user, device=opaque("1")))) == 202
     assert left(provider) == ["tablet"]
+
+
+@pytest.mark.parametrize(
+    ("subject", "text"),
+    [
+        (
+            complex_subject(user=email("a@b.example"), session=opaque("phone")),
+            "it is an e-mail address, and EMAILS is not set",
+        ),
+        (
+            complex_subject(user=PHONE, session=opaque("phone")),
+            "its format cannot name a user here",
+        ),
+        (
+            complex_subject(user=opaque("alice"), session=PHONE),
+            "it has a member that is in CRITICAL_MEMBERS",
+        ),
+        (complex_subject(session=PHONE), "it has a member that is in CRITICAL_MEMBERS"),
+    ],
+    ids=["email", "phone number", "session", "session only"],
+)
+def test_critical_member_that_is_not_understood_makes_the_event_void(
+    provider, configure, post, sessions, caplog, subject, text
+):
+    caplog.set_level(logging.INFO)
+    configure(SIGNALS={"CRITICAL_MEMBERS": ["user", "session"]})
+    transmitter = Transmitter(provider)
+    assert post(transmitter.token(sub_id=subject)) == 202
+    assert left(provider) == ALL
+    assert lines(caplog)[0][1].endswith(f"(session-revoked): {text}.")
+    good = complex_subject(user=transmitter.subject(), session=opaque("phone"))
+    assert post(transmitter.token(sub_id=good)) == 202
+    assert left(provider) == ["laptop", "tablet"]
 
 
 @pytest.mark.parametrize(("uri", "payload"), named(ENDING))
