@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import Enum
 from typing import Any
 
-from bff_sessions.exceptions import BffSessionsError
+from bff_sessions.exceptions import BffSessionsError, ProviderUnavailable
 from bff_sessions.oidc.shared_signals.subjects import read_subject
-from bff_sessions.oidc.shared_signals.transmitters import Transmitter, find_transmitter
+from bff_sessions.oidc.shared_signals.transmitters import Transmitter, find_transmitters
 from bff_sessions.oidc.verification.event_tokens import (
     EventTokenInvalid,
     Expected,
     check_times,
     verify_event_token,
 )
-from bff_sessions.oidc.verification.signatures import shown
+from bff_sessions.oidc.verification.signatures import read_token, shown
 from bff_sessions.secret import hidden_frames
 
 
@@ -82,16 +82,31 @@ class SignalInvalid(BffSessionsError):
 class Signal:
     """The verified content of a security event token."""
 
-    transmitter: Transmitter
+    transmitters: Sequence[Transmitter]
+    """The transmitters of this site that may have issued it, at least one. There are several if it
+    is for several providers, or several clients of one."""
+    refused: Sequence[tuple[Transmitter, SignalInvalid | ProviderUnavailable]]
+    """The others that its ``aud`` names, each with the reason why the token is not accepted."""
     jti: str = field(repr=False)
-    """The ``jti`` claim: unique among the tokens of this transmitter."""
+    """The ``jti`` claim: unique among the tokens of this issuer."""
     issued_at: datetime
     """The ``iat`` claim. Aware, UTC."""
-    expires_at: datetime
-    """``iat`` plus MAX_AGE and LEEWAY. The token is refused from then on. Aware, UTC."""
     events: Mapping[str, Mapping[str, Any]] = field(repr=False)
     """The events by the URIs of their types. There is at least one."""
     _subject: object = field(repr=False)
+
+    @property
+    def issuer(self) -> str:
+        """The ``iss`` claim."""
+        return self.transmitters[0].signer.issuer
+
+    def expires_at(self, transmitter: Transmitter) -> datetime:
+        """Return ``iat`` plus MAX_AGE and LEEWAY of `transmitter`.
+
+        From then on, the token is refused. Aware, UTC.
+        """
+        options = transmitter.options
+        return self.issued_at + timedelta(seconds=options.max_age + options.leeway)
 
     def read_subject(self, event: Mapping[str, Any]) -> dict[str, Any]:
         """Return the subject of `event`, which is one of `events`.
@@ -122,38 +137,54 @@ def verify_signal(token: str, authorization: str) -> Signal:
         ProviderUnavailable: if the transmitter's keys cannot be fetched.
         ImproperlyConfigured: if a provider is not configured correctly.
     """
-    found: list[Transmitter] = []
-
-    def find(issuer: object, audience: Collection[str]) -> Expected:
-        # Without the right header, no key is fetched.
-        found.append(_find(issuer, audience, authorization))
-        return _expected(found[0])
-
-    try:
-        claims, expected = verify_event_token(token, find)
-        events = _check_claims(claims)
-        check_times(claims, expected, now=time.time(), needs_exp=False)
-    except EventTokenInvalid as invalid:
-        raise SignalInvalid(Reason[invalid.fault.name], invalid.detail) from None
-    issued_at = datetime.fromtimestamp(claims["iat"], UTC)
+    accepted: list[tuple[Transmitter, dict[str, Any]]] = []
+    refused: list[tuple[Transmitter, SignalInvalid | ProviderUnavailable]] = []
+    for transmitter in _find(token):
+        try:
+            accepted.append((transmitter, _verify(token, transmitter, authorization)))
+        except (SignalInvalid, ProviderUnavailable) as error:
+            refused.append((transmitter, error))
+    if not accepted:
+        # A repetition may be accepted later.
+        errors = [error for _, error in refused]
+        raise next((e for e in errors if isinstance(e, ProviderUnavailable)), errors[0])
+    claims = accepted[0][1]
     return Signal(
-        transmitter=found[0],
+        transmitters=[transmitter for transmitter, _ in accepted],
+        refused=refused,
         jti=claims["jti"],
-        issued_at=issued_at,
-        expires_at=issued_at + timedelta(seconds=expected.max_age + expected.leeway),
-        events=events,
+        issued_at=datetime.fromtimestamp(claims["iat"], UTC),
+        events=claims["events"],
         _subject=claims.get("sub_id"),
     )
 
 
-def _find(issuer: object, audience: Collection[str], authorization: str) -> Transmitter:
+def _find(token: str) -> list[Transmitter]:
+    try:
+        _, claims = read_token(token)
+    except ValueError:
+        raise SignalInvalid(Reason.MALFORMED) from None
+    issuer, audience = claims.get("iss"), claims.get("aud")
+    names = audience if isinstance(audience, list) else [audience]
     # Another audience is refused later, after the signature.
-    transmitter = find_transmitter(issuer, audience)
-    if transmitter is None:
+    found = find_transmitters(issuer, [each for each in names if isinstance(each, str)])
+    if not found:
         raise SignalInvalid(Reason.ISSUER, f"It is {shown(issuer)}; no SIGNALS has this issuer.")
+    return found
+
+
+def _verify(token: str, transmitter: Transmitter, authorization: str) -> dict[str, Any]:
+    """Return the claims of `token`, after verifying that `transmitter` may have issued it."""
+    # Without the right header, no key is fetched.
     if not transmitter.accepts(authorization):
         raise SignalInvalid(Reason.AUTHORIZATION)
-    return transmitter
+    try:
+        claims, expected = verify_event_token(token, lambda *args: _expected(transmitter))
+        _check_claims(claims)
+        check_times(claims, expected, now=time.time(), needs_exp=False)
+    except EventTokenInvalid as invalid:
+        raise SignalInvalid(Reason[invalid.fault.name], invalid.detail) from None
+    return claims
 
 
 def _expected(transmitter: Transmitter) -> Expected:
@@ -169,8 +200,7 @@ def _expected(transmitter: Transmitter) -> Expected:
     )
 
 
-def _check_claims(claims: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Return the events."""
+def _check_claims(claims: dict[str, Any]) -> None:
     # SSF 1.0, 4.1.3: neither may be present, so that no other kind of token is taken for one.
     for name, reason in (("sub", Reason.SUB), ("exp", Reason.EXPIRES)):
         if name in claims:
@@ -180,4 +210,3 @@ def _check_claims(claims: dict[str, Any]) -> dict[str, dict[str, Any]]:
         raise SignalInvalid(Reason.EVENTS)
     if not all(isinstance(event, dict) for event in events.values()):
         raise SignalInvalid(Reason.EVENTS)
-    return events

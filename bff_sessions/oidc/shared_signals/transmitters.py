@@ -63,22 +63,22 @@ def get_transmitter(provider: Provider) -> Transmitter | None:
     return transmitter
 
 
-def find_transmitter(issuer: object, audience: Collection[str] = ()) -> Transmitter | None:
-    """Return the transmitter whose tokens have exactly this ``iss``; None if there is none.
+def find_transmitters(issuer: object, audience: Collection[str] = ()) -> list[Transmitter]:
+    """Return the transmitters whose tokens have exactly this ``iss`` and this ``aud``.
 
-    If there are several, `audience` decides, the texts in ``aud``. If it names none of them, return
-    the first. If BFF_SESSIONS["PROVIDERS"] names a callable, only a transmitter with the issuer of
-    its provider is found.
+    One issuer may be the transmitter of several providers, and of several clients of one. If
+    `audience`, the texts in ``aud``, names none of them, return the first alone. If
+    BFF_SESSIONS["PROVIDERS"] names a callable, only transmitters with the issuer of their provider
+    are found.
 
     Raises:
         ImproperlyConfigured: if a provider is not configured correctly.
         ProviderUnavailable: if the provider cannot be looked up now.
     """
     if not isinstance(issuer, str):
-        return None
+        return []
     found = [each for each in _candidates(issuer) if each.signer.issuer == issuer]
-    named = (each for each in found if set(audience) & set(each.audiences))
-    return next(named, found[0] if found else None)
+    return [each for each in found if set(audience) & set(each.audiences)] or found[:1]
 
 
 def _candidates(issuer: str) -> Iterator[Transmitter]:

@@ -245,6 +245,49 @@ def test_alternative_uris_are_one_event(provider, transmitter, post, sessions):
     assert Logout.objects.count() == 1
 
 
+@pytest.mark.parametrize("is_first", [True, False])
+def test_event_that_names_nobody_does_not_hide_its_alternative(
+    provider, transmitter, post, sessions, caplog, is_first
+):
+    caplog.set_level(logging.INFO)
+    events = [
+        (f"{RISC}account-disabled", {"subject": email("alice@shop.example")}),
+        (SESSION_REVOKED, {"subject": transmitter.subject()}),
+    ]
+    ordered = dict(events if is_first else reversed(events))
+    assert post(transmitter.token(events=ordered, without=["sub_id"])) == 202
+    assert left(provider) == ["tablet"]
+    accepted = f"An event of {provider.issuer} was accepted (session-revoked)."
+    assert lines(caplog) == [("INFO", f"{accepted} Sessions ended: 2.")]
+
+
+def test_alternatives_that_name_nobody_are_logged_once(provider, transmitter, post, caplog):
+    events = {
+        f"{RISC}account-disabled": {"subject": PHONE},
+        SESSION_REVOKED: {"subject": email("alice@shop.example")},
+    }
+    assert post(transmitter.token(events=events, without=["sub_id"])) == 202
+    text = "it is an e-mail address, and EMAILS is not set"
+    issuer = provider.issuer
+    assert lines(caplog) == [
+        ("WARNING", f"An event of {issuer} names nobody here (session-revoked): {text}.")
+    ]
+
+
+def test_many_types_of_events_are_one_line(provider, transmitter, post, sessions, caplog):
+    caplog.set_level(logging.INFO)
+    unknown = {f"https://vendor.example/{number:03}": {} for number in range(900)}
+    ignored = {f"{RISC}opt-{part}": {} for part in ("in", "out-initiated")}
+    assert post(transmitter.token(events=ignored | unknown)) == 202
+    assert left(provider) == ALL
+    names = ", ".join(f"'https://vendor.example/{number:03}'" for number in range(3))
+    about = f"An event of {provider.issuer}"
+    assert lines(caplog) == [
+        ("INFO", f"{about} is of an unknown type: {names} and 897 more."),
+        ("INFO", f"{about} was ignored: opt-in, opt-out-initiated."),
+    ]
+
+
 # Subjects
 
 
@@ -1036,6 +1079,26 @@ def test_new_id_token_of_an_older_sign_in_is_accepted_after_some_events(
     session["oidc"] = person | {name: now + moment for name, moment in claims.items()}
     session.save()
     assert Session.objects.exists() == (is_new and event in KEEPS_SIGN_IN)
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(
+    ("event", "stays"),
+    [(SESSION_REVOKED, False), (f"{RISC}account-disabled", False), (None, True)],
+    ids=["session", "account", "only one that keeps it"],
+)
+def test_one_of_several_events_can_make_the_sign_in_doubtful(
+    provider, transmitter, post, event, stays
+):
+    now = int(time.time())
+    events = {f"{CAEP}credential-change": {"change_type": "update"}}
+    events |= {f"{CAEP}token-claims-change": {}} if event is None else {event: {}}
+    assert post(transmitter.token(events=events, iat=now)) == 202
+    session = SessionStore()
+    person = {"iss": provider.issuer, "sub": "alice", "sid": "laptop"}
+    session["oidc"] = person | {"auth_time": now - 3600, "iat": now + 1}
+    session.save()
+    assert Session.objects.exists() == stays
 
 
 @pytest.mark.django_db(transaction=True)
