@@ -87,8 +87,8 @@ class LogoutToken:
     issued_at: datetime
     """The ``iat`` claim. Aware, UTC."""
     expires_at: datetime
-    """The ``exp`` claim, or without one ``iat`` plus MAX_AGE; in both cases plus LEEWAY. The token
-    is refused from then on. Aware, UTC."""
+    """The ``exp`` claim, or ``iat`` plus MAX_AGE if that is earlier; in both cases plus LEEWAY. The
+    token is refused from then on. Aware, UTC."""
 
 
 @hidden_frames()
@@ -109,8 +109,9 @@ def verify_logout_token(token: str) -> LogoutToken:
         check_times(claims, expected, now=time.time(), needs_exp=needs_exp)
     except EventTokenInvalid as invalid:
         raise LogoutTokenInvalid(Reason[invalid.fault.name], invalid.detail) from None
-    # Without exp, iat and MAX_AGE decide how long the token is valid and must be remembered.
-    expires = claims["exp"] if "exp" in claims else claims["iat"] + expected.max_age
+    # Both limits are checked, so the token need not be remembered beyond the earlier one.
+    oldest = claims["iat"] + expected.max_age
+    expires = min(claims.get("exp", oldest), oldest)
     return LogoutToken(
         issuer=expected.signer.issuer,
         subject_id=_text(claims, "sub", Reason.SUBJECT),

@@ -402,10 +402,25 @@ def test_what_is_remembered_says_nothing_of_anybody(provider, post):
     assert str(Logout.objects.first()).startswith("20")
 
 
-def test_it_is_remembered_until_the_token_has_expired_for_sure(provider, post):
-    expires = int(time.time()) + 3600
-    post(provider.token(exp=expires))
-    assert Logout.objects.get().expires == datetime.fromtimestamp(expires + 60, UTC)
+@pytest.mark.parametrize(
+    ("exp", "seconds"), [(300, 360), (600, 660), (601, 660), (3600, 660), (99_999_999_999, 660)]
+)
+def test_it_is_remembered_until_the_token_is_refused_for_sure(
+    provider, post, monkeypatch, exp, seconds
+):
+    issued = int(time.time()) - 5
+    token = provider.token(iat=issued, exp=min(issued + exp, 99_999_999_999))
+    assert post(token).status_code == 200
+    assert Logout.objects.get().expires == datetime.fromtimestamp(issued + seconds, UTC)
+    clock = "bff_sessions.oidc.logout.tokens.time.time"
+    monkeypatch.setattr(clock, lambda: issued + seconds - 1)
+    assert description(post(token)) == "The logout token has been used already."
+    Logout.objects.all().delete()
+    monkeypatch.setattr(clock, lambda: issued + seconds)
+    assert description(post(token)) in (
+        "The logout token has expired.",
+        "The logout token was issued too long ago.",
+    )
 
 
 def test_it_is_remembered_for_as_long_as_somebody_may_be_signing_in(provider, post):
