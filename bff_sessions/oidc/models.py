@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from django.db import models, router, transaction
+from django.db import IntegrityError, models, router, transaction
 from django.utils.translation import gettext_lazy as _
 
 from bff_sessions._compat.django_db import delete_rows
@@ -44,7 +44,15 @@ class LogoutQuerySet(models.QuerySet["Logout"]):
                 # A logout that began before and did not finish begins again.
                 return is_new or bool(self.filter(pk=found.pk, done=False).update(**known))
 
-        return retry(self.db, begin)
+        def begin_or_find() -> bool:
+            try:
+                return begin()
+            except IntegrityError:
+                # At REPEATABLE READ, a transaction does not see the row with which its own
+                # collides. One that begins now does.
+                return begin()
+
+        return retry(self.db, begin_or_find)
 
     def add(self, logouts: Iterable[Logout], *, beside: Logout) -> None:
         """Record what the token of the logout `beside` ends, too.

@@ -2,6 +2,7 @@
 
 import logging
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from unittest import mock
 from urllib.parse import urlencode
@@ -10,7 +11,7 @@ import pytest
 from asgiref.sync import async_to_sync
 from django.conf import settings as project
 from django.core.management import call_command
-from django.db import DatabaseError, connection, transaction
+from django.db import DatabaseError, IntegrityError, connection, connections, transaction
 from django.db.models import Q
 from django.test import AsyncClient, Client
 from django.test.utils import CaptureQueriesContext
@@ -786,6 +787,63 @@ def test_inside_a_transaction_it_says_so(provider):
         end_sessions(token)
     assert Session.objects.count() == 1
     assert not Logout.objects.exists()
+
+
+@pytest.fixture
+def repeatable_read(transactional_db):
+    """Let the transactions of this thread read a snapshot of the database."""
+    session = {"postgresql": "SESSION CHARACTERISTICS AS", "mysql": "SESSION"}[connection.vendor]
+    with connection.cursor() as cursor:
+        cursor.execute(f"SET {session} TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+    yield
+    connection.close()
+
+
+@pytest.mark.skipif(connection.vendor == "sqlite", reason="Two connections would lock each other")
+@pytest.mark.django_db(transaction=True)
+def test_delivery_that_does_not_see_the_other_one_is_a_replay(
+    provider, post, monkeypatch, repeatable_read
+):
+    token, answers = provider.token(), []
+    real = Logout.objects._queryset_class.create
+
+    def create(self, **values):
+        # This transaction has looked for the token, and has not found it.
+        if not answers:
+            answers.append(0)
+            with ThreadPoolExecutor(1) as pool:
+                answers.append(pool.submit(deliver).result(30))
+        return real(self, **values)
+
+    def deliver():
+        try:
+            return post(token).status_code
+        finally:
+            connections.close_all()
+
+    monkeypatch.setattr("bff_sessions.oidc.models.LogoutQuerySet.create", create, raising=False)
+    answers.append(post(token).status_code)
+    assert answers == [0, 200, 400]
+    assert Logout.objects.count() == 1
+
+
+def test_collision_with_an_unfinished_delivery_begins_again(provider, post, sessions, monkeypatch):
+    tries, real = [], Logout.objects._queryset_class.get_or_create
+
+    def get_or_create(self, **values):
+        tries.append(values["token"])
+        if len(tries) > 1:
+            return real(self, **values)
+        with transaction.atomic():
+            self.create(token=values["token"], **values["defaults"])
+        raise IntegrityError
+
+    monkeypatch.setattr(
+        "bff_sessions.oidc.models.LogoutQuerySet.get_or_create", get_or_create, raising=False
+    )
+    assert post(provider.token()).status_code == 200
+    assert len(tries) == 2
+    assert left(provider) == ["phone", "tablet"]
 
 
 # Clean-up
