@@ -20,6 +20,7 @@ from bff_sessions.oidc.log import log_once
 from bff_sessions.oidc.models import Logout
 from bff_sessions.oidc.options.addresses import explain_issuer
 from bff_sessions.oidc.registrations import are_looked_up, known_issuers
+from bff_sessions.repeats import error_level
 from bff_sessions.revocation import revoke_sessions
 
 logger = logging.getLogger("bff_sessions.logout")
@@ -100,7 +101,9 @@ def _prefetch_keys(issuer: str) -> None:
             provider.keys.prefetch()
     except (ImportError, ImproperlyConfigured) as error:
         # The system checks report it, too. It must not keep users from signing in.
-        logger.error("Logouts of %s cannot be verified. %s", issuer, error)
+        logger.log(
+            error_level(logger, issuer), "Logouts of %s cannot be verified. %s", issuer, error
+        )
     except Exception as error:
         # For example, a thread cannot be started. The first logout then fetches the keys.
         logger.warning(

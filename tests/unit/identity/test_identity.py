@@ -676,8 +676,8 @@ def test_a_session_without_sid_gets_a_random_one(signed_in):
 @pytest.mark.parametrize(
     ("session_id", "is_own"),
     [
-        (make_session_id(), True),
-        (make_moved_session_id(), True),
+        ("nosid" + "0123456789abcdef" * 2, True),
+        ("moved-" + "0123456789abcdef" * 2, True),
         (None, False),
         ("", False),
         ("laptop", False),
@@ -691,6 +691,11 @@ def test_a_session_without_sid_gets_a_random_one(signed_in):
 )
 def test_session_id_of_our_own_is_recognized(session_id, is_own):
     assert is_own_session_id(session_id) is is_own
+
+
+def test_new_session_ids_are_recognized():
+    assert is_own_session_id(make_session_id())
+    assert is_own_session_id(make_moved_session_id())
 
 
 def test_an_own_session_id_stays_while_the_subject_stays(signed_in):
