@@ -79,11 +79,12 @@ def test_replica_takes_the_place_of_a_primary_that_is_killed(redis_cluster):
     primary = redis_cluster.owner_of("name")
     (replica,) = redis_cluster.replicas_of(primary)
     assert primary.ask_all(["SET", "name", "alice"], ["WAIT", 1, 1000]) == ["OK", "1"]
-    primary.kill()
-    redis_cluster.wait()
-    assert redis_cluster.owner_of("name") is replica
-    assert replica.ask("GET", "name") == "alice"
-    redis_cluster.heal()
+    with redis_cluster.failing_over_after(2000):
+        primary.kill()
+        redis_cluster.wait()
+        assert redis_cluster.owner_of("name") is replica
+        assert replica.ask("GET", "name") == "alice"
+        redis_cluster.heal()
     assert redis_cluster.replicas_of(replica) == [primary]
 
 

@@ -83,6 +83,7 @@ class Cluster:
             program: the server, a command or path.
             node_timeout: milliseconds until a node that does not answer counts as failed.
         """
+        self._node_timeout = node_timeout
         with ExitStack() as stack:
             self.nodes = [
                 stack.enter_context(Node(program, node_timeout)) for _ in range(2 * SHARDS)
@@ -167,6 +168,17 @@ class Cluster:
 
     def _is_whole(self):
         return self._serves() and all(len(self.replicas_of(node)) == 1 for node in self.primaries())
+
+    @contextmanager
+    def failing_over_after(self, milliseconds):
+        """Let a replica take the place of a primary that does not answer for so long."""
+        for node in self.nodes:
+            node.ask("CONFIG", "SET", "cluster-node-timeout", milliseconds)
+        try:
+            yield
+        finally:
+            for node in self.answering():
+                node.ask("CONFIG", "SET", "cluster-node-timeout", self._node_timeout)
 
     def fail_over(self, primary):
         """Let the replica of a primary that runs take its place, without loss. Return it."""

@@ -55,7 +55,8 @@ def _redis_server(redis_program):
 
 @pytest.fixture(scope="session")
 def _redis_cluster(redis_program):
-    with Cluster(program=redis_program) as cluster:
+    # No node fails because the machine is busy with other tests.
+    with Cluster(program=redis_program, node_timeout=30_000) as cluster:
         yield cluster
 
 
