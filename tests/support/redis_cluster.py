@@ -183,9 +183,11 @@ class Cluster:
     def fail_over(self, primary):
         """Let the replica of a primary that runs take its place, without loss. Return it."""
         (replica,) = self.replicas_of(primary)
-        replica.ask("CLUSTER", "FAILOVER")
-        wait_until(lambda: replica in self.primaries(), f"{replica} is a primary")
-        self.wait()
+        # Nodes vote for a shard once in two timeouts, and an election ends after 5 seconds.
+        with self.failing_over_after(2000):
+            replica.ask("CLUSTER", "FAILOVER")
+            wait_until(lambda: replica in self.primaries(), f"{replica} is a primary")
+            self.wait()
         return replica
 
     @contextmanager
