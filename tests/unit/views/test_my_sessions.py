@@ -11,6 +11,7 @@ from django.core.files.storage import storages
 from django.db import connection
 from django.test import Client
 from django.utils import translation
+from django.utils.functional import SimpleLazyObject, empty
 
 from bff_sessions.contract import UserSessionsFilter
 from bff_sessions.revocation import revoke_sessions
@@ -368,9 +369,21 @@ def test_a_content_security_policy_without_exceptions_is_enough(browser):
         assert not re.search(r'(href|src|action)="(?!/|static/)', browser.page)
 
 
+class LazyNonce(SimpleLazyObject):
+    """Like that of Django 6.0: it is false until it is used."""
+
+    def __bool__(self):
+        return self._wrapped is not empty
+
+
 def nonce_of(request):
     """Do what the context processor of Django 6.0 does for a Content-Security-Policy."""
-    return {"csp_nonce": "of-this-page"}
+    return {"csp_nonce": LazyNonce(lambda: "of-this-page")}
+
+
+def no_nonce_of(request):
+    """Do what it does without the middleware."""
+    return {"csp_nonce": None}
 
 
 def test_pages_carry_the_nonce_of_a_content_security_policy(browser, settings):
@@ -383,6 +396,15 @@ def test_pages_carry_the_nonce_of_a_content_security_policy(browser, settings):
         elements = re.findall("<(?:link|script) [^>]*>", browser.page)
         assert len(elements) == 3
         assert all('nonce="of-this-page"' in element for element in elements)
+
+
+@pytest.mark.parametrize("processors", [[], [f"{__name__}.no_nonce_of"]])
+def test_pages_without_a_nonce_have_no_such_attribute(browser, settings, processors):
+    settings.TEMPLATES = deepcopy(settings.TEMPLATES)
+    settings.TEMPLATES[0]["OPTIONS"]["context_processors"] += processors
+    browser.sign_in()
+    browser.look()
+    assert "nonce" not in browser.page
 
 
 @pytest.mark.parametrize("installed", [False, True])
