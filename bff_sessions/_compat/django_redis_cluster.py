@@ -40,6 +40,9 @@ class ClusterCacheClient(RedisCacheClient):
 
     def clear(self) -> bool:
         client = self.get_client(write=True)
+        # Nodes redirect commands with a name only. After a failover, the client may know a replica
+        # as a primary, which refuses the command.
+        client.nodes_manager.initialize()
         return bool(client.flushdb(target_nodes=client.PRIMARIES))
 
 

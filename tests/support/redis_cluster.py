@@ -1,6 +1,6 @@
 """A Redis Cluster that the tests start themselves: three primaries with one replica each."""
 
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 
 from tests.support.redis_servers import HOST, RedisServer, free_port, wait_until
@@ -183,11 +183,15 @@ class Cluster:
     def fail_over(self, primary):
         """Let the replica of a primary that runs take its place, without loss. Return it."""
         (replica,) = self.replicas_of(primary)
-        # Nodes vote for a shard once in two timeouts, and an election ends after 5 seconds.
+        # The server gives up after 5 seconds, for example because it was elected just before.
         with self.failing_over_after(2000):
-            replica.ask("CLUSTER", "FAILOVER")
-            wait_until(lambda: replica in self.primaries(), f"{replica} is a primary")
+            for _ in range(5):
+                replica.ask("CLUSTER", "FAILOVER")
+                with suppress(TimeoutError):
+                    wait_until(lambda: replica in self.primaries(), "it is a primary", seconds=6)
+                    break
             self.wait()
+        assert replica in self.primaries()
         return replica
 
     @contextmanager

@@ -123,6 +123,14 @@ def test_signed_out_is_out_after_a_failover(ours, theirs, cluster):
     assert theirs.get_user_session(other.key) == other
 
 
+def test_everything_is_cleared_after_a_failover(cluster):
+    cache, names = caches["default"], [f"name{number}" for number in range(20)]
+    cache.set_many(dict.fromkeys(names, "value"))
+    cluster.fail_over(cluster.owner_of(cache.make_key(names[0])))
+    cache.clear()
+    assert cache.get_many(names) == {}
+
+
 def test_node_that_is_down_costs_speed_only(ours, cluster, caplog):
     session = make_warm(ours)
     name = caches["default"].make_key(names_of(session.key)[0])
