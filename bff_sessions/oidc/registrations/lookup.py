@@ -179,9 +179,10 @@ def _look_up(issuer: str) -> tuple[Mapping[str, Any], ...] | None:
                 {name: copy(value) for name, value in each.items()} for each in clients_of(given)
             ]
     except Exception as error:
+        # The first sentence names the fault for error_level(), and anybody can name issuers.
         raise ProviderUnavailable(
-            f"The callable in BFF_SESSIONS['PROVIDERS'] failed for {issuer!a:.120}: "
-            f"{type(error).__name__}."
+            f"The callable in BFF_SESSIONS['PROVIDERS'] failed: {type(error).__name__}. It was "
+            f"asked for {issuer!a:.120}."
         ) from error
     for text in faults:
         raise RegistrationInvalid(text)
