@@ -156,7 +156,7 @@ class SignalsOptions(Options):
     )
     critical_members: str | Sequence[str] | None = _texts(
         "The `critical_subject_members` of the transmitter's metadata. An event whose subject has "
-        "one of them has no effect, unless it is a `user` or a `session` that names somebody",
+        "one of them has no effect, except a `user` and a `session` that can be found here",
     )
     state: str | Sequence[str] | None = option(
         None,

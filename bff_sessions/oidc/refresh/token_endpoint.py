@@ -43,7 +43,7 @@ class RefreshRefused(BffSessionsError):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Issued:
-    """What the provider issues for a refresh token."""
+    """The tokens that the provider issues for a refresh token."""
 
     tokens: Tokens
     """With the ID token of the session, because the new one is not verified yet."""

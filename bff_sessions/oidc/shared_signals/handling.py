@@ -158,7 +158,11 @@ def _end(signal: Signal, demands: Sequence[_Demand]) -> None:
         why, kind = min(failed, key=lambda each: each[0].rank())
         level = logging.WARNING if why.may_be_configured else logging.INFO
         logger.log(
-            level, "An event of %s names nobody here (%s): %s.", signal.issuer, kind.name, why
+            level,
+            "An event of %s names no user or session here (%s): %s.",
+            signal.issuer,
+            kind.name,
+            why,
         )
 
 

@@ -73,7 +73,7 @@ class Resolver:
         """Return whom `subject` names, which read_subject() has returned. There is at least one.
 
         Raises:
-            SubjectUnresolved: if it names nobody.
+            SubjectUnresolved: if it names no user and no session.
         """
         if subject["format"] == _COMPLEX:
             return self._resolve_complex(subject)
@@ -131,14 +131,14 @@ class Resolver:
 def _resolve_aliases(
     subject: Mapping[str, Any], resolve: Callable[[Mapping[str, Any]], _T]
 ) -> list[_T]:
-    """Return what `resolve` returns for each alias of `subject` that names somebody, once.
+    """Return the different results of `resolve` for the aliases of `subject`.
 
     RFC 9493, 3.2.8: the aliases are names of one subject, and the transmitter does not know which
     of them are known here. Any text may be a `sub`, so the first one that resolves need not be the
     one by which this site knows the user. A subject of another format is its own alias.
 
     Raises:
-        SubjectUnresolved: if none of them names somebody.
+        SubjectUnresolved: if it raises this error for all of them.
     """
     found: dict[_T, None] = {}
     failed: list[SubjectUnresolved] = []

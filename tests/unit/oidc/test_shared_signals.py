@@ -270,7 +270,10 @@ def test_alternatives_that_name_nobody_are_logged_once(provider, transmitter, po
     text = "it is an e-mail address, and EMAILS is not set"
     issuer = provider.issuer
     assert lines(caplog) == [
-        ("WARNING", f"An event of {issuer} names nobody here (session-revoked): {text}.")
+        (
+            "WARNING",
+            f"An event of {issuer} names no user or session here (session-revoked): {text}.",
+        )
     ]
 
 
@@ -405,7 +408,10 @@ def test_email_needs_a_mapping(provider, transmitter, post, sessions, caplog, su
     text = "it is an e-mail address, and EMAILS is not set"
     issuer = provider.issuer
     assert lines(caplog) == [
-        ("WARNING", f"An event of {issuer} names nobody here (session-revoked): {text}.")
+        (
+            "WARNING",
+            f"An event of {issuer} names no user or session here (session-revoked): {text}.",
+        )
     ]
 
 
